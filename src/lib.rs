@@ -1,0 +1,2 @@
+//! Tidegate.
+#![deny(unsafe_code)]
