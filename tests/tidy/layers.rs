@@ -40,7 +40,13 @@ pub(crate) fn check(file: &Rust) -> Vec<String> {
             module == "fs"
         };
         if !fine {
-            offences.push(file.offence(index, &format!("src/{module} may not use crate::{name}")));
+            let hint = if known {
+                ""
+            } else {
+                ": name the module that defines it"
+            };
+            let what = format!("src/{module} may not use crate::{name}{hint}");
+            offences.push(file.offence(index, &what));
         }
     }
     offences
