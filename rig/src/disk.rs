@@ -143,8 +143,8 @@ impl HeldDiskOptions {
             &dir,
             &disk.options.settings.to_args(),
         )?);
-        disk.loop_device = Some(LoopDevice::attach(&disk.fuse_dir.join(DISK_NAME))?);
-        disk.mount()?;
+        disk.mount(&disk.fuse_dir.join(DISK_NAME), "loop")?;
+        disk.loop_device = Some(LoopDevice::mounted_at(&disk.mount_dir)?);
         Ok(disk)
     }
 }
@@ -275,20 +275,22 @@ impl HeldDisk {
     /// `ResourceBusy` while a file on it is open; those of mount. Do not call it while the disk is held.
     pub fn remount(&self) -> io::Result<()> {
         unmount(&self.mount_dir)?;
-        self.loop_device
-            .as_ref()
-            .map_or(Ok(()), LoopDevice::drop_cache)?;
-        self.mount()
+        let Some(device) = &self.loop_device else {
+            return Ok(());
+        };
+        device.drop_cache()?;
+        self.mount(device.path(), "")
     }
 
-    fn mount(&self) -> io::Result<()> {
+    fn mount(&self, source: &Path, option: &str) -> io::Result<()> {
         let program = find_program("mount").unwrap_or_else(|| "mount".into());
         let mut mount = Command::new(program);
         mount.args(["-t", self.options.kind.name()]);
-        if !self.options.mount_options.is_empty() {
-            mount.args(["-o", &self.options.mount_options]);
+        let options = [option, &self.options.mount_options];
+        for option in options.into_iter().filter(|option| !option.is_empty()) {
+            mount.args(["-o", option]);
         }
-        run(mount.arg(self.device()).arg(&self.mount_dir))
+        run(mount.arg(source).arg(&self.mount_dir))
     }
 }
 

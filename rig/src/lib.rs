@@ -30,7 +30,7 @@
 //! unless set otherwise), since no signal ends a task that sleeps on storage.
 
 #![cfg(target_os = "linux")]
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 // Everything here is meant to block: tests call it from helper threads, never from a runtime.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use nix::mount::MsFlags;
 use nix::sched::CloneFlags;
 
-use crate::error::Context;
+use crate::error::{Context, invalid};
 use crate::server;
 
 /// Marks a process that is to be a server.
@@ -37,7 +37,7 @@ pub fn init() {
 
 fn leave_outer_namespace() -> io::Result<File> {
     if std::fs::read_dir("/proc/self/task")?.count() != 1 {
-        return Err(io::Error::other(
+        return Err(invalid(
             "tidegate_rig::init() has to be called before any thread is started",
         ));
     }

@@ -57,8 +57,10 @@ impl Requirements {
                 kind.package()
             ));
         }
-        if find_program("mount").is_none() {
-            missing.push("mount (install util-linux)".to_owned());
+        for program in ["mount", "blockdev"] {
+            if find_program(program).is_none() {
+                missing.push(format!("{program} (install util-linux)"));
+            }
         }
         missing
     }
