@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use fuser::{Filesystem, Session, SessionACL};
 use nix::sched::CloneFlags;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::control::serve_control;
 use crate::disk_fs::DiskFs;
@@ -128,6 +129,9 @@ fn run() -> io::Result<()> {
     let work_dir = PathBuf::from(work_dir);
     let backing = backing_dir(&work_dir);
     if settings.tree {
+        // The tree keeps a descriptor for each file that the kernel knows.
+        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
         serve(
             TreeFs::open(&backing, Arc::clone(&gate), &settings)?,
             gate,

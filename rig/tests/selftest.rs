@@ -20,6 +20,7 @@ mod linux {
     use std::time::{Duration, Instant};
 
     use libtest_mimic::{Arguments, Completion, Failed, Trial};
+    use rustix::io::ReadWriteFlags;
     use tidegate_rig::{FsKind, HeldDisk, Request, Requirements, StalledFuse, files};
 
     /// Marks the process that `a_killed_test_leaves_nothing` kills.
@@ -54,6 +55,7 @@ mod linux {
                 "a_held_direct_read_waits_and_then_has_the_right_bytes",
                 direct_read,
             );
+            add("a_cold_extent_makes_even_a_nowait_read_sleep", nowait_read);
             add("a_held_fsync_waits", fsync);
             add("nothing_is_left_behind", nothing_left);
         }
@@ -68,6 +70,8 @@ mod linux {
         ext4("a_failing_disk_gives_eio", failing_disk);
         ext4("a_delayed_disk_answers_late", delayed_disk);
         ext4("mount_options_are_used", mount_options);
+        ext4("dropped_pages_come_from_the_disk_again", dropped_pages);
+        ext4("one_held_disk_leaves_another_alone", two_disks);
         ext4("a_panic_leaves_nothing", panic_leaves_nothing);
         ext4("dropping_a_held_disk_ends_what_waits", drop_while_held);
         ext4("a_killed_test_leaves_nothing", killed_leaves_nothing);
@@ -166,6 +170,33 @@ mod linux {
             files::first_difference(1 << 20, &bytes).is_none(),
             "wrong bytes",
         )
+    }
+
+    /// The premise of a test that no disk freezes a runtime: here it does freeze the calling thread.
+    fn nowait_read(kind: FsKind) -> Outcome {
+        let disk = disk(kind)?;
+        let made = files::fragmented(&disk.path().join("file"), 2000, 4096)?;
+        disk.remount()?;
+        let offset = made.offset_of(1500);
+        let file = File::open(made.path())?;
+        let hold = disk.hold(&DISK)?;
+        let read = apart(move || {
+            let mut buf = [0; 4096];
+            let bufs = &mut [io::IoSliceMut::new(&mut buf)];
+            rustix::io::preadv2(&file, bufs, offset, ReadWriteFlags::NOWAIT)
+        });
+        disk.wait_held(1, WAIT)?;
+        // A read that does not sleep returns at once; this gives it time to.
+        let early = read.recv_timeout(Duration::from_millis(300));
+        ensure(
+            early.is_err(),
+            "the read did not sleep: its extent was not cold",
+        )?;
+        hold.release()?;
+        read.recv_timeout(WAIT)?.map(drop).or_else(|error| {
+            let again = error == rustix::io::Errno::AGAIN;
+            ensure(again, format!("{error}"))
+        })
     }
 
     fn fsync(kind: FsKind) -> Outcome {
@@ -301,6 +332,39 @@ mod linux {
             line.contains("noatime") && line.contains("nodelalloc"),
             line,
         )
+    }
+
+    fn dropped_pages() -> Outcome {
+        let disk = disk(FsKind::Ext4)?;
+        let path = disk.path().join("file");
+        files::create(&path, 1 << 20)?;
+        let reads = |disk: &HeldDisk| disk.status().map(|status| status.seen(Request::Read));
+        let before = reads(&disk)?;
+        fs::read(&path)?;
+        ensure(
+            reads(&disk)? == before,
+            "what was just written is not cached",
+        )?;
+        files::drop_cached(&path)?;
+        let bytes = fs::read(&path)?;
+        ensure(reads(&disk)? > before, "the pages were not dropped")?;
+        ensure(files::first_difference(0, &bytes).is_none(), "wrong bytes")
+    }
+
+    fn two_disks() -> Outcome {
+        let (dead, well) = (disk(FsKind::Ext4)?, disk(FsKind::Ext4)?);
+        let (dead_path, well_path) = (dead.path().join("file"), well.path().join("file"));
+        files::create(&dead_path, 1 << 20)?;
+        files::create(&well_path, 1 << 20)?;
+        let hold = dead.hold(&DISK)?;
+        let read = apart(move || files::read_direct(&dead_path, 0, 4096));
+        dead.wait_held(1, WAIT)?;
+        files::read_direct(&well_path, 0, 4096)?;
+        drop(well);
+        ensure(read.try_recv().is_err(), "the dead disk answered")?;
+        hold.release()?;
+        read.recv_timeout(WAIT)??;
+        Ok(())
     }
 
     fn panic_leaves_nothing() -> Outcome {
