@@ -8,10 +8,11 @@ pub(crate) mod blocking;
 pub(crate) mod clock;
 pub(crate) mod errno;
 pub(crate) mod fd;
+pub(crate) mod flag;
 pub(crate) mod fork;
+pub(crate) mod limit;
 #[cfg(target_os = "linux")]
 pub(crate) mod linux;
-pub(crate) mod limit;
 pub(crate) mod lock;
 pub(crate) mod path;
 pub(crate) mod request;
