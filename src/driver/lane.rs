@@ -294,7 +294,7 @@ impl LaneThread {
 
     /// The ring broke: what the kernel never took goes to the pool, and so does everything from now on.
     fn break_up(mut self, error: &io::Error) {
-        let unsent = self.engine.break_up(error);
+        let unsent = self.engine.break_up(error).deliver();
         let waiting = self.lane.close(false);
         match self.group.upgrade() {
             Some(group) => {
