@@ -80,9 +80,9 @@ pub(crate) trait Job: Send + Sync {
     #[cfg(target_os = "linux")]
     fn set_user_data(&self, user_data: u64);
     fn set_way(&self, way: Way);
-    /// Does it on this thread, and ends it.
+    /// Does it on this thread, and ends it. Does not panic.
     fn run(&self);
-    /// Ends it.
+    /// Ends it. Does not panic.
     fn end(self: Arc<Self>, outcome: Outcome);
 }
 
@@ -150,7 +150,8 @@ impl<O: Op> Cell<O> {
         if self.abandoned.load(Ordering::Acquire) {
             let last = std::mem::replace(&mut *state, State::Taken);
             drop(state);
-            self.dispose(last);
+            // A buffer that panics when it is dropped takes no other operation with it (INV-6).
+            let _ = catch_unwind(AssertUnwindSafe(|| self.dispose(last)));
             return None;
         }
         waker
@@ -184,20 +185,24 @@ impl<O: Op> Job for Cell<O> {
     }
 
     fn is_abandoned(&self) -> bool {
-        self.abandoned.load(Ordering::Acquire)
+        self.abandoned.load(Ordering::SeqCst)
     }
 
     #[cfg(target_os = "linux")]
     fn sqe(&self) -> Option<Sqe> {
         match &mut *lock(&self.state) {
-            State::Running { op: Some(op), .. } => op.request().sqe(),
+            // Where a buffer panics, a blocking thread tells the future.
+            State::Running { op: Some(op), .. } => {
+                catch_unwind(AssertUnwindSafe(|| op.request().sqe())).unwrap_or(None)
+            }
             _ => None,
         }
     }
 
     #[cfg(target_os = "linux")]
     fn set_user_data(&self, user_data: u64) {
-        self.user_data.store(user_data, Ordering::Release);
+        // With the flag in the opposite order in `drop`: one of the two sides sees the other (INV-11).
+        self.user_data.store(user_data, Ordering::SeqCst);
     }
 
     fn set_way(&self, way: Way) {
@@ -291,14 +296,16 @@ impl<O: Op> Future for InFlight<O> {
 impl<O: Op> Drop for InFlight<O> {
     fn drop(&mut self) {
         let mut state = lock(&self.cell.state);
-        self.cell.abandoned.store(true, Ordering::Release);
+        self.cell.abandoned.store(true, Ordering::SeqCst);
         match &mut *state {
             State::Running { waker, .. } => {
-                *waker = None;
+                let waker = waker.take();
                 drop(state);
+                // Not under the lock: it may be the last that holds another task.
+                drop(waker);
                 let way = lock(&self.cell.way).clone();
                 if let Some(way) = way {
-                    way.cancel(self.cell.user_data.load(Ordering::Acquire));
+                    way.cancel(self.cell.user_data.load(Ordering::SeqCst));
                 }
             }
             State::Taken => {}
