@@ -115,6 +115,10 @@ impl<O: Op> Cell<O> {
         if self.abandoned.load(Ordering::Acquire) || *number >= 0 {
             return None;
         }
+        // The shutdown cancelled it; only descriptors are closed all the same.
+        if self.driver.is_closed() && self.kind != Kind::Close {
+            return None;
+        }
         let reason = match -number {
             // Nobody cancelled it: no kernel worker could be made, or the submitting thread ended.
             errno::ECANCELED => "cancelled by the kernel",
@@ -125,6 +129,11 @@ impl<O: Op> Cell<O> {
             _ => return None,
         };
         (!self.rerouted.swap(true, Ordering::AcqRel)).then_some(reason)
+    }
+
+    /// Whether this result means that the shutdown of the handle cancelled it.
+    fn was_shut_down(&self, number: i32) -> bool {
+        number == -errno::ECANCELED && self.driver.is_closed()
     }
 
     /// Stores the outcome; returns the waker, or for an abandoned operation disposes of what it made.
@@ -210,6 +219,12 @@ impl<O: Op> Job for Cell<O> {
     }
 
     fn run(&self) {
+        if self.is_abandoned() {
+            // Its future is gone and nothing was begun: nothing happens.
+            self.driver.counters.ended();
+            wake(self.settle(Outcome::Result(-errno::ECANCELED)));
+            return;
+        }
         let taken = match &mut *lock(&self.state) {
             State::Running { op, .. } => op.take(),
             _ => None,
@@ -236,6 +251,13 @@ impl<O: Op> Job for Cell<O> {
             let (driver, group) = (self.driver.clone(), self.group.clone());
             return driver.to_pool(&group, self);
         }
+        let outcome = match outcome {
+            Outcome::Result(number) if self.was_shut_down(number) => {
+                let operation = self.kind;
+                Outcome::Refused(Error::Closed { operation }.into())
+            }
+            outcome => outcome,
+        };
         self.driver.counters.ended();
         wake(self.settle(outcome));
     }
@@ -296,6 +318,10 @@ impl<O: Op> Future for InFlight<O> {
 impl<O: Op> Drop for InFlight<O> {
     fn drop(&mut self) {
         let mut state = lock(&self.cell.state);
+        // A close goes on without its future: cancelled, it would leave its descriptor open.
+        if self.cell.kind == Kind::Close && matches!(*state, State::Running { .. }) {
+            return;
+        }
         self.cell.abandoned.store(true, Ordering::SeqCst);
         match &mut *state {
             State::Running { waker, .. } => {
