@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::opcode::Kind;
 use crate::sys::clock::coarse_ms;
 use crate::sys::errno;
+use crate::sys::fork;
 #[cfg(target_os = "linux")]
 use crate::sys::linux::sqe::Sqe;
 use crate::sys::lock::lock;
@@ -329,6 +330,10 @@ impl<O: Op> Drop for InFlight<O> {
                 drop(state);
                 // Not under the lock: it may be the last that holds another task.
                 drop(waker);
+                // The ring is the parent's, and its memory is not here.
+                if fork::is_child() {
+                    return;
+                }
                 let way = lock(&self.cell.way).clone();
                 if let Some(way) = way {
                     way.cancel(self.cell.user_data.load(Ordering::SeqCst));

@@ -278,7 +278,8 @@ impl Driver {
     /// Takes no more operations, cancels what is in flight, and lets threads and rings end once the
     /// kernel is done with them. Returns at once.
     pub(super) fn close(self: &Arc<Self>) {
-        if self.closed.swap(true, Ordering::AcqRel) {
+        // In a forked child, rings and lanes are the parent's: untouched.
+        if self.closed.swap(true, Ordering::AcqRel) || fork::is_child() {
             return;
         }
         #[cfg(target_os = "linux")]
