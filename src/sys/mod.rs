@@ -17,4 +17,5 @@ pub(crate) mod lock;
 pub(crate) mod path;
 pub(crate) mod request;
 pub(crate) mod stat;
+pub(crate) mod thread;
 pub(crate) mod xattr;
