@@ -12,7 +12,7 @@ pub(crate) enum Exit {
     Fatal = 1,
     /// Some of it was done: what was not is on stderr and in the report.
     Partial = 2,
-    /// It works, but without io_uring or a part of it.
+    /// It works, but without io_uring.
     Degraded = 3,
     /// The command line makes no sense (`EX_USAGE` of sysexits).
     Usage = 64,
@@ -32,7 +32,7 @@ Exit codes:
     0  done
     1  nothing was done; the reason is on stderr
     2  copy: something was not copied or not verified; each is named on stderr
-    3  doctor: everything works, without io_uring or a part of it
+    3  doctor: everything works, but without io_uring
    64  the command line is wrong
   130  interrupted; nothing unfinished was left under its final name
 

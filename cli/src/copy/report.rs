@@ -73,7 +73,6 @@ struct OperationReport {
     worker_ring: u64,
     lane_ring: u64,
     pool: u64,
-    errors: u64,
 }
 
 impl Report {
@@ -174,9 +173,8 @@ impl BackendReport {
                 worker_ring: op.worker_ring,
                 lane_ring: op.lane_ring,
                 pool: op.pool,
-                errors: op.errors,
             };
-            report.operations.insert(op.kind.name, operation);
+            report.operations.insert(op.row.name, operation);
         }
         report.fallbacks = stats.fallbacks().map(|(reason, count)| (reason.to_string(), count)).collect();
         report
