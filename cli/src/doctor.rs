@@ -10,6 +10,7 @@ use tidegate::opcode::{Row, TABLE};
 use tidegate::probe::{self, Support};
 
 use crate::exit::Exit;
+use crate::explain::cause;
 
 /// Tells how file I/O will be done on this machine, and what stands in the way of io_uring.
 #[derive(Args, Debug)]
@@ -102,14 +103,14 @@ impl Diagnosis {
         let filesystem = match probe::filesystem(&arguments.path) {
             Ok(found) => Some(Filesystem::of(arguments, found)),
             Err(error) => {
-                broken.push(format!("{error}; choose a PATH that exists"));
+                broken.push(format!("cannot look at {}: {}; choose another PATH", arguments.path.display(), cause(&error)));
                 None
             }
         };
         let ring = match report.ring_reason() {
             None => Ring::Available { opcodes: report.opcode_count() },
             Some(reason) => Ring::Unavailable {
-                cause: cause(reason),
+                cause: word(reason),
                 reason: reason.to_string(),
                 remedy: reason.remedy(),
                 errno: reason.errno(),
@@ -234,17 +235,17 @@ impl Filesystem {
 }
 
 /// The cause of a missing ring as one word for programs.
-fn cause(reason: &probe::Reason) -> String {
+fn word(reason: &probe::Reason) -> String {
     let name = format!("{reason:?}");
     let name = name.split([' ', '{', '(']).next().unwrap_or_default();
-    let mut word = String::new();
+    let mut snake = String::new();
     for letter in name.chars() {
-        if letter.is_ascii_uppercase() && !word.is_empty() {
-            word.push('_');
+        if letter.is_ascii_uppercase() && !snake.is_empty() {
+            snake.push('_');
         }
-        word.push(letter.to_ascii_lowercase());
+        snake.push(letter.to_ascii_lowercase());
     }
-    word
+    snake
 }
 
 /// Makes a handle and runs one operation through it; returns what went wrong.
@@ -269,8 +270,8 @@ mod tests {
     /// Causes are told apart by a word of their own.
     #[test]
     fn causes_have_words() {
-        assert_eq!(cause(&probe::Reason::KernelTooOld), "kernel_too_old");
-        assert_eq!(cause(&probe::Reason::Disabled { switch: 2 }), "disabled");
-        assert_eq!(cause(&probe::Reason::FdLimit), "fd_limit");
+        assert_eq!(word(&probe::Reason::KernelTooOld), "kernel_too_old");
+        assert_eq!(word(&probe::Reason::Disabled { switch: 2 }), "disabled");
+        assert_eq!(word(&probe::Reason::FdLimit), "fd_limit");
     }
 }

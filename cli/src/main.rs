@@ -4,6 +4,7 @@
 mod copy;
 mod doctor;
 mod exit;
+mod explain;
 
 use std::process::ExitCode;
 

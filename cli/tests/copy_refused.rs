@@ -131,8 +131,8 @@ fn impossible_roots_are_refused() {
             let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
             assert!(stderr.contains(reason), "{source} {destination}: {stderr}");
         }
-        assert_exit(&copy(backend, Path::new(""), &path("copied"), &[]), 1);
-        assert_exit(&copy(backend, &path("file"), Path::new(""), &[]), 1);
+        assert_exit(&copy(backend, Path::new(""), &path("copied"), &[]), 64);
+        assert_exit(&copy(backend, &path("file"), Path::new(""), &[]), 64);
         assert_eq!(common::paths(dir.path()).len(), 4);
     }
 }

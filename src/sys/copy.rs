@@ -4,12 +4,13 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::sys::copy_data::{self, Flow};
+use crate::sys::copy_data;
 use crate::sys::copy_meta;
 
+pub(crate) use crate::sys::copy_data::Flow;
+pub(crate) use crate::sys::copy_meta::onto_path as copy_metadata;
 pub use crate::sys::copy_meta::{Preserve, Warning};
 
 /// What is to be copied, and how.
@@ -17,6 +18,8 @@ pub use crate::sys::copy_meta::{Preserve, Warning};
 pub(crate) struct CopyRequest {
     pub(crate) from: PathBuf,
     pub(crate) to: PathBuf,
+    /// Fails where the source changes meanwhile.
+    pub(crate) check_whole: bool,
     /// Fails where the destination exists.
     pub(crate) create_new: bool,
     /// Follows a symbolic link at `from`.
@@ -57,24 +60,19 @@ impl CopyError {
     }
 }
 
-/// Copies one file. `cancel` ends it at the next chunk with `Interrupted`; `progress` grows by the bytes moved.
-pub(crate) fn copy_file(
-    request: &CopyRequest,
-    cancel: &AtomicBool,
-    progress: Option<&Arc<AtomicU64>>,
-) -> Result<Copied, CopyError> {
-    let flow = Flow { cancel, progress: progress.map(|counter| &**counter) };
+/// Copies one file, as long as the flow lets it go on.
+pub(crate) fn copy_file(request: &CopyRequest, flow: &Flow<'_>) -> Result<Copied, CopyError> {
     flow.check().map_err(CopyError::at(&request.from))?;
     let (source, before) = open_source(request).map_err(CopyError::at(&request.from))?;
     if request.rename_into_place {
         let (temp, file) = Temp::create(&request.to).map_err(CopyError::at(&request.to))?;
-        let copied = fill(request, &source, &before, &file, &flow)?;
+        let copied = fill(request, &source, &before, &file, flow)?;
         drop(file);
         temp.publish(&request.to, request.create_new, request.sync).map_err(CopyError::at(&request.to))?;
         return Ok(copied);
     }
     let file = open_destination(request, &before).map_err(CopyError::at(&request.to))?;
-    fill(request, &source, &before, &file, &flow)
+    fill(request, &source, &before, &file, flow)
 }
 
 /// Opens the source without waiting for a FIFO's writer and, where the system lets us, without touching its access time.
@@ -88,9 +86,6 @@ fn open_source(request: &CopyRequest) -> io::Result<(File, Metadata)> {
         other => other?,
     };
     let before = source.metadata()?;
-    if before.is_dir() {
-        return Err(io::Error::from_raw_os_error(libc::EISDIR));
-    }
     if !before.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "the source is not a regular file"));
     }
@@ -129,8 +124,10 @@ fn fill(
 ) -> Result<Copied, CopyError> {
     let moved = copy_data::copy(source, before, file, request.keep_holes, flow)
         .map_err(|(side, error)| CopyError { path: side.pick(&request.from, &request.to), error })?;
-    let after = source.metadata().map_err(CopyError::at(&request.from))?;
-    check_whole(source, before, &after, moved.bytes).map_err(CopyError::at(&request.from))?;
+    if request.check_whole {
+        let after = source.metadata().map_err(CopyError::at(&request.from))?;
+        check_whole(source, before, &after, moved.bytes).map_err(CopyError::at(&request.from))?;
+    }
     let warnings = copy_meta::onto_file(source, before, file, request.preserve);
     set_mode(request, before, file).map_err(CopyError::at(&request.to))?;
     if request.preserve.times {

@@ -13,14 +13,19 @@ use crate::limits::{COPY_BUFFER_BYTES, COPY_CHUNK_BYTES, COPY_SMALL_BYTES};
 
 /// How a copy is stopped and watched.
 pub(crate) struct Flow<'a> {
-    pub(crate) cancel: &'a AtomicBool,
+    /// Set when nobody waits for the copy any more.
+    pub(crate) dropped: &'a AtomicBool,
+    /// Set when somebody wants it to end.
+    pub(crate) stop: Option<&'a AtomicBool>,
+    /// Grows by the bytes moved.
     pub(crate) progress: Option<&'a AtomicU64>,
 }
 
 impl Flow<'_> {
     pub(crate) fn check(&self) -> io::Result<()> {
-        if self.cancel.load(Ordering::Relaxed) {
-            return Err(io::Error::new(io::ErrorKind::Interrupted, "the copy was cancelled"));
+        let is_set = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
+        if is_set(self.dropped) || self.stop.is_some_and(is_set) {
+            return Err(io::Error::new(io::ErrorKind::Interrupted, "the copy was stopped"));
         }
         Ok(())
     }

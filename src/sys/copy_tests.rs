@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::sync::atomic::AtomicBool;
 
 use super::*;
 
@@ -9,6 +10,7 @@ fn request(from: &Path, to: &Path) -> CopyRequest {
     CopyRequest {
         from: from.to_path_buf(),
         to: to.to_path_buf(),
+        check_whole: true,
         create_new: false,
         follow: true,
         keep_holes: true,
@@ -19,8 +21,13 @@ fn request(from: &Path, to: &Path) -> CopyRequest {
     }
 }
 
+fn flow<'a>(stop: &'a AtomicBool, progress: Option<&'a AtomicU64>) -> Flow<'a> {
+    static DROPPED: AtomicBool = AtomicBool::new(false);
+    Flow { dropped: &DROPPED, stop: Some(stop), progress }
+}
+
 fn run(request: &CopyRequest) -> io::Result<Copied> {
-    copy_file(request, &AtomicBool::new(false), None).map_err(|error| error.error)
+    copy_file(request, &flow(&AtomicBool::new(false), None)).map_err(|error| error.error)
 }
 
 fn names(dir: &Path) -> Vec<String> {
@@ -41,8 +48,8 @@ fn sizes_around_the_limits_are_copied_whole() {
         let bytes: Vec<u8> = (0..size).map(|at| (at * 31 % 251) as u8).collect();
         fs::write(&from, &bytes).unwrap();
         fs::set_permissions(&from, fs::Permissions::from_mode(0o640)).unwrap();
-        let progress = Arc::new(AtomicU64::new(0));
-        let copied = copy_file(&request(&from, &to), &AtomicBool::new(false), Some(&progress)).unwrap();
+        let progress = AtomicU64::new(0);
+        let copied = copy_file(&request(&from, &to), &flow(&AtomicBool::new(false), Some(&progress))).unwrap();
         assert_eq!((copied.bytes, copied.data_bytes), (size as u64, size as u64));
         assert_eq!(progress.load(Ordering::Relaxed), size as u64);
         assert!(copied.warnings.is_empty(), "{:?}", copied.warnings);
@@ -95,7 +102,7 @@ fn cancel_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let (from, to) = (dir.path().join("from"), dir.path().join("to"));
     fs::write(&from, vec![1; 3 << 20]).unwrap();
-    let error = copy_file(&request(&from, &to), &AtomicBool::new(true), None).unwrap_err();
+    let error = copy_file(&request(&from, &to), &flow(&AtomicBool::new(true), None)).unwrap_err();
     assert_eq!(error.error.kind(), io::ErrorKind::Interrupted);
     assert_eq!(names(dir.path()), ["from"]);
 }
@@ -107,7 +114,7 @@ fn bad_input_is_refused_and_leaves_nothing() {
     let (from, to) = (dir.path().join("from"), dir.path().join("to"));
     let kind = |request: &CopyRequest| run(request).unwrap_err().kind();
     assert_eq!(kind(&request(&from, &to)), io::ErrorKind::NotFound);
-    assert_eq!(kind(&request(dir.path(), &to)), io::ErrorKind::IsADirectory);
+    assert_eq!(kind(&request(dir.path(), &to)), io::ErrorKind::InvalidInput);
     let fifo = dir.path().join("fifo");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
     assert_eq!(kind(&request(&fifo, &to)), io::ErrorKind::InvalidInput);

@@ -1,13 +1,13 @@
 //! What the passes of one copy share: the wish to stop, the tally, the errors, the progress bar.
 
 use std::collections::HashSet;
-use std::error::Error as _;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::progress::Progress;
+use crate::explain::{cause, line};
 
 /// Errors that the report lists; further ones are counted and shown, but not kept.
 const ERRORS_KEPT_MAX: usize = 10_000;
@@ -107,7 +107,7 @@ impl Job {
     }
 
     fn record(&self, failure: Failure) {
-        self.say(&format!("tidegate: {} {}: {}", failure.operation, failure.path.display(), failure.error));
+        self.say(&format!("tidegate: {} {}: {}", failure.operation, line(&failure.path), failure.error));
         let mut errors = self.errors();
         errors.total += 1;
         if errors.kept.len() < ERRORS_KEPT_MAX {
@@ -119,14 +119,6 @@ impl Job {
     /// A line on stderr, without disturbing the bar.
     pub(super) fn say(&self, line: &str) {
         self.progress.suspend(|| eprintln!("{line}"));
-    }
-}
-
-/// The error itself, without the operation and the path that are shown beside it.
-pub(super) fn cause(error: &io::Error) -> String {
-    match tidegate::Error::from_io(error) {
-        Some(typed) => typed.source().map_or_else(|| typed.to_string(), ToString::to_string),
-        None => error.to_string(),
     }
 }
 

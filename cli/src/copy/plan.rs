@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tidegate::fs;
 
-use super::job::cause;
+use crate::explain::{cause, line};
 
 /// The two roots of a copy.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub(super) struct Plan {
 pub(super) async fn resolve(source: &Path, destination: &Path) -> Result<Plan, String> {
     let found = fs::symlink_metadata(source)
         .await
-        .map_err(|error| format!("cannot copy {}: {}; check SRC", source.display(), cause(&error)))?;
+        .map_err(|error| format!("cannot copy {}: {}; check SRC", line(source), cause(&error)))?;
     let source_id = (found.dev(), found.ino());
     let existing = match fs::metadata(destination).await {
         Ok(existing) => Some(existing),
@@ -33,8 +33,8 @@ pub(super) async fn resolve(source: &Path, destination: &Path) -> Result<Plan, S
         if existing.is_some() && !into {
             return Err(format!(
                 "{} is a directory and {} is not; remove DST or choose another",
-                source.display(),
-                destination.display()
+                line(source),
+                line(&destination)
             ));
         }
         let destination = place(destination, into).await?;
@@ -45,8 +45,8 @@ pub(super) async fn resolve(source: &Path, destination: &Path) -> Result<Plan, S
         if destination.starts_with(&root) {
             return Err(format!(
                 "{} is inside {}: the copy would contain itself; choose a DST outside of SRC",
-                destination.display(),
-                source.display()
+                line(&destination),
+                line(source)
             ));
         }
         return Ok(Plan { source: source.to_path_buf(), destination, source_id });
@@ -58,7 +58,7 @@ pub(super) async fn resolve(source: &Path, destination: &Path) -> Result<Plan, S
     match fs::symlink_metadata(&destination).await {
         Ok(there) if (there.dev(), there.ino()) == source_id => Err(same(source, &destination)),
         Ok(there) if there.is_dir() => {
-            Err(format!("{} is a directory; remove it or choose another DST", destination.display()))
+            Err(format!("{} is a directory; remove it or choose another DST", line(&destination)))
         }
         _ => Ok(Plan { source: source.to_path_buf(), destination, source_id }),
     }
@@ -74,16 +74,16 @@ async fn place(destination: &Path, exists: bool) -> Result<PathBuf, String> {
     match fs::canonicalize(parent).await {
         Ok(parent) => Ok(parent.join(name)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            Err(format!("{} does not exist; make it first (mkdir -p), or choose another DST", parent.display()))
+            Err(format!("{} does not exist; make it first (mkdir -p), or choose another DST", line(parent)))
         }
         Err(error) => Err(unusable(parent, &error)),
     }
 }
 
 fn same(source: &Path, destination: &Path) -> String {
-    format!("{} and {} are the same; choose another DST", source.display(), destination.display())
+    format!("{} and {} are the same; choose another DST", line(source), line(&destination))
 }
 
 fn unusable(path: &Path, error: &io::Error) -> String {
-    format!("cannot use {}: {}; choose another path", path.display(), cause(error))
+    format!("cannot use {}: {}; choose another path", line(path), cause(error))
 }

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::explain::line;
+
 /// Draws per second; more only cost.
 const DRAWS_PER_SECOND: u8 = 10;
 
@@ -133,23 +135,7 @@ impl State {
         }
         let phase = *self.phase.lock().unwrap_or_else(PoisonError::into_inner);
         bar.set_prefix(format!("{phase} {} files", self.files.load(Ordering::Relaxed)));
-        bar.set_message(shown(&self.path.lock().unwrap_or_else(PoisonError::into_inner)));
+        bar.set_message(line(&self.path.lock().unwrap_or_else(PoisonError::into_inner)));
         bar.set_position(bytes);
-    }
-}
-
-/// A path as one line of text: control characters in a name must not reach the terminal.
-fn shown(path: &Path) -> String {
-    path.to_string_lossy().chars().map(|c| if c.is_control() { '?' } else { c }).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A name cannot move the cursor or change colours.
-    #[test]
-    fn control_characters_are_not_shown() {
-        assert_eq!(shown(Path::new("a\x1b[2Jb\nc")), "a?[2Jb?c");
     }
 }

@@ -23,10 +23,7 @@ pub(super) struct Copy {
 
 impl Copy {
     pub(super) fn new(job: Arc<Job>, source_id: (u64, u64)) -> Copy {
-        let mut preserve = Preserve::default();
-        preserve.owner = job.root;
-        preserve.times = true;
-        preserve.xattrs = true;
+        let preserve = Preserve { owner: job.root, times: true, xattrs: true };
         Copy { job, links: Links::default(), preserve, source_id }
     }
 

@@ -196,3 +196,7 @@ async fn xattrs(path: &Path) -> io::Result<BTreeMap<OsString, Vec<u8>>> {
     }
     Ok(all)
 }
+
+#[cfg(test)]
+#[path = "verify_tests.rs"]
+mod tests;
