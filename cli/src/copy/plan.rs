@@ -34,7 +34,7 @@ pub(super) async fn resolve(source: &Path, destination: &Path) -> Result<Plan, S
             return Err(format!(
                 "{} is a directory and {} is not; remove DST or choose another",
                 line(source),
-                line(&destination)
+                line(destination)
             ));
         }
         let destination = place(destination, into).await?;
@@ -58,7 +58,7 @@ pub(super) async fn resolve(source: &Path, destination: &Path) -> Result<Plan, S
     match fs::symlink_metadata(&destination).await {
         Ok(there) if (there.dev(), there.ino()) == source_id => Err(same(source, &destination)),
         Ok(there) if there.is_dir() => {
-            Err(format!("{} is a directory; remove it or choose another DST", line(&destination)))
+            Err(format!("{} is a directory; remove it or choose another DST", line(destination)))
         }
         _ => Ok(Plan { source: source.to_path_buf(), destination, source_id }),
     }
@@ -81,7 +81,7 @@ async fn place(destination: &Path, exists: bool) -> Result<PathBuf, String> {
 }
 
 fn same(source: &Path, destination: &Path) -> String {
-    format!("{} and {} are the same; choose another DST", line(source), line(&destination))
+    format!("{} and {} are the same; choose another DST", line(source), line(destination))
 }
 
 fn unusable(path: &Path, error: &io::Error) -> String {
