@@ -1,2 +1,39 @@
-//! Tidegate.
+//! Async file I/O for services that run on tokio: io_uring speed, no operation that stalls in silence,
+//! no disk that freezes the runtime.
+//!
+//! [`fs`] has the names and signatures of `tokio::fs`, and positional reads and writes with owned
+//! buffers ([`buf`]). Operations whose answer the kernel has in memory are done at the first poll, and
+//! only where that cannot sleep; the others go through io_uring, from threads that may sleep, or to
+//! blocking threads where there is no ring. [`probe`] says what this machine allows, [`opcode::TABLE`]
+//! which operations there are, and [`Handle::stats`] which way they took.
+//!
+//! ```
+//! # #[tokio::main] async fn main() -> std::io::Result<()> {
+//! # let dir = tempfile::tempdir()?;
+//! # let path = dir.path().join("data");
+//! use tidegate::fs::{self, File};
+//!
+//! fs::write(&path, "hello").await?;
+//! let file = File::open(&path).await?;
+//! let (count, buf) = file.read_at(Vec::with_capacity(3), 2).await?;
+//! assert_eq!((count, &buf[..]), (3, &b"llo"[..]));
+//! # Ok(()) }
+//! ```
 #![deny(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
+pub mod buf;
+mod driver;
+mod error;
+pub mod fs;
+mod limits;
+mod mounts;
+mod observe;
+mod op;
+pub mod opcode;
+pub mod probe;
+mod sys;
+
+pub use driver::{Builder, Handle, Route, ShutdownReport, Submit};
+pub use error::{Error, raw_os_error};
+pub use observe::{OpStats, Stats, Way};

@@ -1,4 +1,5 @@
 //! Copying one file whole, in blocking calls: what one hop of `fs::CopyFile` runs.
+#![allow(clippy::disallowed_methods, reason = "this is where blocking calls live")]
 
 use std::fs::{File, Metadata};
 use std::io;

@@ -1,4 +1,5 @@
 //! Moving the bytes of one file into another: in the kernel where it can, through a buffer where it cannot.
+#![allow(clippy::disallowed_methods, reason = "this is where blocking calls live")]
 
 use std::fs::{File, Metadata};
 use std::io;

@@ -1,15 +1,19 @@
 //! Carrying owner, extended attributes, mode and times from one file to another, in blocking calls.
+#![allow(clippy::disallowed_methods, reason = "this is where blocking calls live")]
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CStr, CString, OsString};
 use std::fs::{File, FileTimes, Metadata, Permissions};
 use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use nix::fcntl::AT_FDCWD;
 use nix::sys::stat::{UtimensatFlags, utimensat};
 use nix::sys::time::TimeSpec;
-use xattr::FileExt as _;
+
+use super::path::c_path;
+use super::{xattr, xattr_open};
 
 /// Metadata that a copy carries over besides the mode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,10 +33,11 @@ const SET_OWNER: &str = "set_owner";
 const SET_PERMISSIONS: &str = "set_permissions";
 const SET_TIMES: &str = "set_times";
 const SET_XATTR: &str = "set_xattr";
+const GET_XATTR: &str = "get_xattr";
 const LIST_XATTRS: &str = "list_xattrs";
 
-const ACL_ACCESS: &str = "system.posix_acl_access";
-const ACL_DEFAULT: &str = "system.posix_acl_default";
+const ACL_ACCESS: &CStr = c"system.posix_acl_access";
+const ACL_DEFAULT: &CStr = c"system.posix_acl_default";
 
 /// Owner and attributes of an open file. Before the mode: a change of owner clears its set-user-id bit.
 pub(crate) fn onto_file(source: &File, before: &Metadata, to: &File, preserve: Preserve) -> Vec<Warning> {
@@ -42,10 +47,10 @@ pub(crate) fn onto_file(source: &File, before: &Metadata, to: &File, preserve: P
     }
     if preserve.xattrs {
         let lists = Xattrs {
-            list: &|| source.list_xattr().map(Iterator::collect),
-            get: &|name| source.get_xattr(name),
-            set: &|name, value| to.set_xattr(name, value),
-            remove: &|name| to.remove_xattr(name),
+            list: &|| xattr_open::list(source),
+            get: &|name| xattr_open::get(source, name),
+            set: &|name, value| xattr_open::set(to, name, value),
+            remove: &|name| xattr_open::remove(to, name),
         };
         lists.carry(false, &mut warnings);
     }
@@ -61,11 +66,12 @@ pub(crate) fn onto_path(from: &Path, to: &Path, preserve: Preserve) -> io::Resul
         note(&mut warnings, SET_OWNER, std::os::unix::fs::lchown(to, Some(before.uid()), Some(before.gid())));
     }
     if preserve.xattrs {
+        let (from, to) = (c_path(from)?, c_path(to)?);
         let lists = Xattrs {
-            list: &|| xattr::list(from).map(Iterator::collect),
-            get: &|name| xattr::get(from, name),
-            set: &|name, value| xattr::set(to, name, value),
-            remove: &|name| xattr::remove(to, name),
+            list: &|| xattr::list(&from, false),
+            get: &|name| xattr::get(&from, name, false),
+            set: &|name, value| xattr::set(&to, name, value, false),
+            remove: &|name| xattr::remove(&to, name, false),
         };
         lists.carry(before.is_dir(), &mut warnings);
     }
@@ -96,36 +102,39 @@ fn note(warnings: &mut Vec<Warning>, operation: &'static str, result: io::Result
 /// The attribute calls of a pair of files, whether open or by path.
 struct Xattrs<'a> {
     list: &'a dyn Fn() -> io::Result<Vec<OsString>>,
-    get: &'a dyn Fn(&OsStr) -> io::Result<Option<Vec<u8>>>,
-    set: &'a dyn Fn(&OsStr, &[u8]) -> io::Result<()>,
-    remove: &'a dyn Fn(&OsStr) -> io::Result<()>,
+    get: &'a dyn Fn(&CStr) -> io::Result<Vec<u8>>,
+    set: &'a dyn Fn(&CStr, &[u8]) -> io::Result<()>,
+    remove: &'a dyn Fn(&CStr) -> io::Result<()>,
 }
 
 impl Xattrs<'_> {
     fn carry(&self, directory: bool, warnings: &mut Vec<Warning>) {
         let names = match (self.list)() {
             Ok(names) => names,
-            Err(error) if error.raw_os_error() == Some(libc::ENOTSUP) => return,
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => return,
             Err(error) => return warnings.push((LIST_XATTRS, error)),
         };
         // A list inherited from the destination's parent would change what the mode means.
         for acl in [ACL_ACCESS, ACL_DEFAULT].iter().take(if directory { 2 } else { 1 }) {
-            if cfg!(any(target_os = "linux", target_os = "android")) && !names.iter().any(|name| name == acl) {
-                let _ = (self.remove)(OsStr::new(acl));
+            let has = |name: &OsString| name.as_bytes() == acl.to_bytes();
+            if cfg!(target_os = "linux") && !names.iter().any(has) {
+                // There is none, as a rule, and that is the error.
+                let _ = (self.remove)(acl);
             }
         }
-        for name in &names {
-            match (self.get)(name) {
-                Ok(Some(value)) => {
-                    let set = (self.set)(name, &value);
+        for name in names {
+            let Ok(name) = CString::new(name.into_vec()) else { continue };
+            match (self.get)(&name) {
+                Ok(value) => {
+                    let set = (self.set)(&name, &value);
                     // The label of a new file is for the policy of its own filesystem to decide.
-                    if set.is_err() && name == "security.selinux" {
+                    if set.is_err() && name.as_c_str() == c"security.selinux" {
                         continue;
                     }
                     note(warnings, SET_XATTR, set);
                 }
-                Ok(None) => {}
-                Err(error) => warnings.push((LIST_XATTRS, error)),
+                Err(error) if xattr::is_absent(&error) => {}
+                Err(error) => warnings.push((GET_XATTR, error)),
             }
         }
     }

@@ -1,0 +1,56 @@
+//! The error of an operation that took a buffer.
+
+use std::fmt;
+use std::io;
+
+/// Why an operation failed, and the buffer it had taken.
+///
+/// Converts into [`io::Error`], so `?` works; the buffer is dropped then.
+#[derive(Debug)]
+pub struct BufError<B> {
+    /// What went wrong.
+    pub error: io::Error,
+    buf: Option<B>,
+}
+
+impl<B> BufError<B> {
+    pub(crate) fn new(error: io::Error, buf: B) -> BufError<B> {
+        BufError { error, buf: Some(buf) }
+    }
+
+    pub(crate) fn detached(error: io::Error) -> BufError<B> {
+        BufError { error, buf: None }
+    }
+
+    /// Whether the kernel may still use the buffer, so that it cannot be handed back.
+    pub fn is_detached(&self) -> bool {
+        self.buf.is_none()
+    }
+
+    /// The error, and the buffer unless it is detached.
+    pub fn into_parts(self) -> (io::Error, Option<B>) {
+        (self.error, self.buf)
+    }
+
+    pub(crate) fn map<C>(self, f: impl FnOnce(B) -> C) -> BufError<C> {
+        BufError { error: self.error, buf: self.buf.map(f) }
+    }
+}
+
+impl<B> fmt::Display for BufError<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl<B: fmt::Debug> std::error::Error for BufError<B> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+impl<B> From<BufError<B>> for io::Error {
+    fn from(error: BufError<B>) -> io::Error {
+        error.error
+    }
+}

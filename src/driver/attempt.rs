@@ -1,0 +1,81 @@
+//! Marking a poll that is about to call the kernel, so that the watchdog sees one that sleeps.
+
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+
+use super::watchdog;
+use crate::mounts::Mount;
+use crate::sys::lock::lock;
+
+/// What one polling thread is doing, for the watchdog to read.
+#[derive(Default)]
+#[repr(align(128))]
+pub(crate) struct Polling {
+    /// Odd while inside an attempt; raised by one at its begin and at its end.
+    sequence: AtomicU64,
+    /// The mount of the last attempt. Written only when it changes.
+    mount: Mutex<Weak<Mount>>,
+}
+
+impl Polling {
+    pub(crate) fn sequence(&self) -> u64 {
+        self.sequence.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn mount(&self) -> Option<Arc<Mount>> {
+        lock(&self.mount).upgrade()
+    }
+}
+
+struct Local {
+    shared: Arc<Polling>,
+    /// The key of the mount that the shared part names.
+    mount: Option<(u64, u64)>,
+}
+
+thread_local! {
+    static LOCAL: RefCell<Option<Local>> = const { RefCell::new(None) };
+}
+
+fn threads() -> &'static Mutex<Vec<Weak<Polling>>> {
+    static THREADS: OnceLock<Mutex<Vec<Weak<Polling>>>> = OnceLock::new();
+    THREADS.get_or_init(Mutex::default)
+}
+
+/// Every thread that has made an attempt and still lives.
+pub(crate) fn polling_threads() -> Vec<Arc<Polling>> {
+    let mut threads = lock(threads());
+    threads.retain(|thread| thread.strong_count() > 0);
+    threads.iter().filter_map(Weak::upgrade).collect()
+}
+
+/// Runs calls that cannot sleep on a healthy local mount; `None` if this one is not, or the thread is
+/// ending. A `mount` of `None` is for calls that cannot sleep on any filesystem.
+pub(crate) fn attempt<T>(mount: Option<&Arc<Mount>>, f: impl FnOnce() -> T) -> Option<T> {
+    if mount.is_some_and(|mount| !mount.is_local() || !mount.is_healthy()) {
+        return None;
+    }
+    watchdog::call();
+    let shared = LOCAL.try_with(|local| mark(&mut local.borrow_mut(), mount)).ok()?;
+    // The pointer stays valid: the thread's own reference is dropped when the thread ends.
+    shared.sequence.fetch_add(1, Ordering::Relaxed);
+    let output = f();
+    shared.sequence.fetch_add(1, Ordering::Relaxed);
+    Some(output)
+}
+
+fn mark(local: &mut Option<Local>, mount: Option<&Arc<Mount>>) -> Arc<Polling> {
+    let local = local.get_or_insert_with(|| {
+        let shared = Arc::<Polling>::default();
+        lock(threads()).push(Arc::downgrade(&shared));
+        Local { shared, mount: None }
+    });
+    if let Some(mount) = mount {
+        if local.mount != Some(mount.key()) {
+            local.mount = Some(mount.key());
+            *lock(&local.shared.mount) = Arc::downgrade(mount);
+        }
+    }
+    local.shared.clone()
+}

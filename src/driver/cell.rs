@@ -1,0 +1,284 @@
+//! The shared state of one operation in flight: the future on one side, the driver on the other.
+//!
+//! The cell owns the operation and with it everything the kernel may touch (INV-1). The driver's side
+//! holds the cell until the completion; the future's side can be dropped at any time.
+
+use std::future::Future;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use super::core::Driver;
+use super::group::Group;
+use super::op::{Load, OnWorker, Op};
+use super::route::Way;
+use crate::error::Error;
+use crate::opcode::Kind;
+use crate::sys::errno;
+#[cfg(target_os = "linux")]
+use crate::sys::linux::sqe::Sqe;
+use crate::sys::lock::lock;
+
+/// How an operation ended.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// The ring broke while the kernel had it.
+    Lost(io::Error),
+    /// A result, zero or more, or less than zero an error number.
+    Result(i32),
+    /// It never reached the kernel.
+    Refused(io::Error),
+    /// A blocking thread did it.
+    Returned(io::Result<i32>),
+}
+
+enum State<O> {
+    /// The driver has it, or will. `None` while a blocking thread works with the operation.
+    Running { op: Option<O>, waker: Option<Waker> },
+    /// Over, and not yet taken by the future.
+    Done(O, Outcome),
+    /// Over without an operation to finish: only for [`Outcome::Lost`] and panics.
+    Gone(io::Error),
+    /// The future has taken the output.
+    Taken,
+}
+
+/// One operation, shared by its future and the driver.
+pub(crate) struct Cell<O: Op> {
+    kind: Kind,
+    load: Load,
+    on_worker: OnWorker,
+    driver: Arc<Driver>,
+    group: Arc<Group>,
+    started: Instant,
+    /// Set when the future was dropped: blocking work of several steps stops between them.
+    abandoned: AtomicBool,
+    /// Whether the operation was sent a second way already.
+    rerouted: AtomicBool,
+    /// Where a ring has it: the entry's user data; zero while no ring does.
+    user_data: AtomicU64,
+    /// Which way it went last, for the cancel.
+    way: Mutex<Option<Way>>,
+    state: Mutex<State<O>>,
+}
+
+/// The driver's view of an operation, whatever its type.
+pub(crate) trait Job: Send + Sync {
+    fn kind(&self) -> Kind;
+    fn load(&self) -> Load;
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only rings ask"))]
+    fn on_worker(&self) -> OnWorker;
+    fn started(&self) -> Instant;
+    fn is_abandoned(&self) -> bool;
+    #[cfg(target_os = "linux")]
+    fn sqe(&self) -> Option<Sqe>;
+    #[cfg(target_os = "linux")]
+    fn set_user_data(&self, user_data: u64);
+    fn set_way(&self, way: Way);
+    /// Does it on this thread, and ends it.
+    fn run(&self);
+    /// Ends it.
+    fn end(self: Arc<Self>, outcome: Outcome);
+}
+
+impl<O: Op> Cell<O> {
+    pub(crate) fn new(op: O, driver: Arc<Driver>, group: Arc<Group>) -> Arc<Cell<O>> {
+        driver.counters.started();
+        Arc::new(Cell {
+            kind: op.kind(),
+            load: op.load(),
+            on_worker: op.on_worker(),
+            driver,
+            group,
+            started: Instant::now(),
+            abandoned: AtomicBool::new(false),
+            rerouted: AtomicBool::new(false),
+            user_data: AtomicU64::new(0),
+            way: Mutex::new(None),
+            state: Mutex::new(State::Running { op: Some(op), waker: None }),
+        })
+    }
+
+    /// Whether this outcome means that the ring could not do it, so that a blocking thread should.
+    fn wants_another_way(&self, outcome: &Outcome) -> Option<&'static str> {
+        let Outcome::Result(number) = outcome else { return None };
+        if self.abandoned.load(Ordering::Acquire) || *number >= 0 {
+            return None;
+        }
+        let reason = match -number {
+            // Nobody cancelled it: no kernel worker could be made, or the submitting thread ended.
+            errno::ECANCELED => "cancelled by the kernel",
+            // std calls these again; the blocking equivalent does the same.
+            errno::EINTR if !matches!(self.kind, Kind::Read | Kind::Write | Kind::Close) => "interrupted",
+            _ => return None,
+        };
+        (!self.rerouted.swap(true, Ordering::AcqRel)).then_some(reason)
+    }
+
+    /// Stores the outcome; returns the waker, or for an abandoned operation disposes of what it made.
+    fn settle(&self, outcome: Outcome) -> Option<Waker> {
+        let mut state = lock(&self.state);
+        let State::Running { op, waker } = &mut *state else { return None };
+        let waker = waker.take();
+        let next = match (op.take(), outcome) {
+            // The kernel may still write to the operation's memory: never freed (INV-7).
+            (Some(op), Outcome::Lost(error)) => {
+                std::mem::forget(op);
+                State::Gone(error)
+            }
+            (Some(op), outcome) => State::Done(op, outcome),
+            (None, _) => State::Gone(io::Error::new(io::ErrorKind::BrokenPipe, "the operation panicked")),
+        };
+        *state = next;
+        if self.abandoned.load(Ordering::Acquire) {
+            let last = std::mem::replace(&mut *state, State::Taken);
+            drop(state);
+            self.dispose(last);
+            return None;
+        }
+        waker
+    }
+
+    /// Frees an operation whose output nobody takes; a descriptor it made is closed on a lane (INV-3).
+    fn dispose(&self, state: State<O>) {
+        if let State::Done(op, Outcome::Result(number) | Outcome::Returned(Ok(number))) = &state {
+            if let Some(fd) = (*number >= 0).then(|| op.unclaimed(*number)).flatten() {
+                self.driver.close_later(fd, &self.group);
+            }
+        }
+    }
+}
+
+impl<O: Op> Job for Cell<O> {
+    fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    fn load(&self) -> Load {
+        self.load
+    }
+
+    fn on_worker(&self) -> OnWorker {
+        self.on_worker
+    }
+
+    fn started(&self) -> Instant {
+        self.started
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Acquire)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn sqe(&self) -> Option<Sqe> {
+        match &mut *lock(&self.state) {
+            State::Running { op: Some(op), .. } => op.request().sqe(),
+            _ => None,
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn set_user_data(&self, user_data: u64) {
+        self.user_data.store(user_data, Ordering::Release);
+    }
+
+    fn set_way(&self, way: Way) {
+        *lock(&self.way) = Some(way);
+    }
+
+    fn run(&self) {
+        let taken = match &mut *lock(&self.state) {
+            State::Running { op, .. } => op.take(),
+            _ => None,
+        };
+        let Some(mut op) = taken else { return };
+        // The lock is not held meanwhile (INV-8), so the future can be polled and dropped.
+        let result = catch_unwind(AssertUnwindSafe(|| op.request().block(&self.abandoned)));
+        let result = result.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::BrokenPipe, "the operation panicked")));
+        if let State::Running { op: place, .. } = &mut *lock(&self.state) {
+            *place = Some(op);
+        }
+        self.driver.counters.ended();
+        wake(self.settle(Outcome::Returned(result)));
+    }
+
+    fn end(self: Arc<Self>, outcome: Outcome) {
+        if let Some(reason) = self.wants_another_way(&outcome) {
+            self.driver.counters.fell_back(reason);
+            let (driver, group) = (self.driver.clone(), self.group.clone());
+            return driver.to_pool(&group, self);
+        }
+        self.driver.counters.ended();
+        wake(self.settle(outcome));
+    }
+}
+
+/// Wakes a task; a waker that panics takes nobody with it.
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+    }
+}
+
+/// The future of an operation that the driver has.
+pub(crate) struct InFlight<O: Op> {
+    cell: Arc<Cell<O>>,
+}
+
+impl<O: Op> InFlight<O> {
+    pub(crate) fn new(cell: Arc<Cell<O>>) -> InFlight<O> {
+        InFlight { cell }
+    }
+}
+
+impl<O: Op> Future for InFlight<O> {
+    type Output = O::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<O::Output> {
+        let mut state = lock(&self.cell.state);
+        if let State::Running { waker, .. } = &mut *state {
+            match waker {
+                Some(waker) => waker.clone_from(cx.waker()),
+                None => *waker = Some(cx.waker().clone()),
+            }
+            return Poll::Pending;
+        }
+        let last = std::mem::replace(&mut *state, State::Taken);
+        drop(state);
+        Poll::Ready(match last {
+            State::Done(op, Outcome::Result(number)) => op.finish(errno::from_completion(number)),
+            State::Done(op, Outcome::Returned(result)) => op.finish(result),
+            State::Done(op, Outcome::Refused(error) | Outcome::Lost(error)) => op.finish(Err(error)),
+            State::Gone(source) => O::lost(Error::RingLost { operation: self.cell.kind, source }.into()),
+            State::Running { .. } | State::Taken => panic!("an operation's future was polled after it was ready"),
+        })
+    }
+}
+
+impl<O: Op> Drop for InFlight<O> {
+    fn drop(&mut self) {
+        let mut state = lock(&self.cell.state);
+        self.cell.abandoned.store(true, Ordering::Release);
+        match &mut *state {
+            State::Running { waker, .. } => {
+                *waker = None;
+                drop(state);
+                let way = lock(&self.cell.way).clone();
+                if let Some(way) = way {
+                    way.cancel(self.cell.user_data.load(Ordering::Acquire));
+                }
+            }
+            State::Taken => {}
+            State::Done(..) | State::Gone(_) => {
+                let last = std::mem::replace(&mut *state, State::Taken);
+                drop(state);
+                self.cell.dispose(last);
+            }
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The driver's own operations, for which nobody waits.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::AtomicBool;
+
+use super::op::Op;
+use crate::opcode::Kind;
+use crate::sys::request::{self, Request};
+
+/// Closes a descriptor off the polling thread.
+pub(crate) struct Close(request::Close);
+
+impl Close {
+    pub(crate) fn new(fd: OwnedFd) -> Close {
+        Close(request::Close::new(fd))
+    }
+}
+
+impl Op for Close {
+    type Output = io::Result<()>;
+
+    fn kind(&self) -> Kind {
+        Kind::Close
+    }
+
+    fn request(&mut self) -> &mut dyn Request {
+        &mut self.0
+    }
+
+    fn finish(self, result: io::Result<i32>) -> io::Result<()> {
+        result.map(drop)
+    }
+
+    fn lost(error: io::Error) -> io::Result<()> {
+        Err(error)
+    }
+}
+
+type Work = Box<dyn FnOnce(&AtomicBool) -> io::Result<()> + Send>;
+
+/// Anything that may block.
+pub(crate) struct Chore {
+    kind: Kind,
+    hop: request::Hop<(), Work>,
+}
+
+impl Chore {
+    pub(crate) fn new(kind: Kind, work: impl FnOnce() + Send + 'static) -> Chore {
+        let work: Work = Box::new(move |_| {
+            work();
+            Ok(())
+        });
+        Chore { kind, hop: request::Hop::new(work) }
+    }
+}
+
+impl Op for Chore {
+    type Output = io::Result<()>;
+
+    fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    fn request(&mut self) -> &mut dyn Request {
+        &mut self.hop
+    }
+
+    fn finish(self, result: io::Result<i32>) -> io::Result<()> {
+        result.map(drop)
+    }
+
+    fn lost(error: io::Error) -> io::Result<()> {
+        Err(error)
+    }
+}

@@ -1,0 +1,258 @@
+//! The driver of one runtime: its rings, groups and counters, and the choice of the way.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, RwLock};
+#[cfg(target_os = "linux")]
+use std::sync::OnceLock;
+
+use super::cell::{Cell, InFlight, Job, Outcome};
+use super::group::Group;
+use super::handle::Home;
+#[cfg(target_os = "linux")]
+use super::op::{Load, OnWorker};
+use super::op::Op;
+use super::route::{Route, Submit};
+use super::watchdog;
+#[cfg(target_os = "linux")]
+use super::worker::Worker;
+use crate::error::Error;
+use crate::limits;
+use crate::mounts::Mount;
+use crate::observe::{Counters, SharedCounters, Stats, Way};
+use crate::opcode::Kind;
+use crate::sys::fork;
+use crate::sys::lock::{read, write};
+
+static POLLS_STUCK: AtomicU64 = AtomicU64::new(0);
+
+/// Polls belong to threads and not to handles, so they are counted for the process.
+pub(super) fn count_stuck_poll() {
+    POLLS_STUCK.fetch_add(1, Ordering::Relaxed);
+}
+
+/// What runs the operations of one runtime, or of everything outside of one.
+pub(crate) struct Driver {
+    home: Home,
+    route: Route,
+    submit: Submit,
+    #[cfg(target_os = "linux")]
+    workers: Vec<OnceLock<Option<Arc<Worker>>>>,
+    groups: RwLock<HashMap<(u64, u64), Arc<Group>>>,
+    closed: AtomicBool,
+    pub(crate) counters: SharedCounters,
+}
+
+impl Driver {
+    /// Makes a driver. `workers` is how many threads poll.
+    pub(super) fn new(home: Home, route: Route, submit: Submit, workers: usize) -> Result<Arc<Driver>, Error> {
+        fork::watch();
+        let usable = route != Route::Pool && crate::probe::report().ring_reason().is_none();
+        if let (Route::Ring, Some(reason)) = (route, crate::probe::report().ring_reason()) {
+            return Err(Error::RingUnavailable { reason: reason.clone() });
+        }
+        let rings = if usable && submit != Submit::Isolated && home.has_runtime() { workers.clamp(1, limits::WORKER_RINGS_MAX) } else { 0 };
+        let driver = Arc::new(Driver {
+            home,
+            route: if usable { route } else { Route::Pool },
+            submit,
+            #[cfg(target_os = "linux")]
+            workers: (0..rings).map(|_| OnceLock::new()).collect(),
+            groups: RwLock::default(),
+            closed: AtomicBool::new(false),
+            counters: Arc::default(),
+        });
+        #[cfg(not(target_os = "linux"))]
+        let _ = rings;
+        watchdog::watch(&driver);
+        Ok(driver)
+    }
+
+    pub(crate) fn route(&self) -> Route {
+        self.route
+    }
+
+    pub(crate) fn submit(&self) -> Submit {
+        self.submit
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Whether polls may answer operations at once: not where the backend is pinned.
+    pub(crate) fn attempts(&self) -> bool {
+        self.route == Route::Auto && !fork::is_child()
+    }
+
+    /// Counts an operation that was answered at the poll.
+    pub(crate) fn answered(&self, kind: Kind) {
+        self.counters.went(kind, Way::AtPoll);
+    }
+
+    /// The group of a mount.
+    pub(crate) fn group(&self, mount: &Arc<Mount>) -> Arc<Group> {
+        if let Some(group) = read(&self.groups).get(&mount.key()) {
+            return group.clone();
+        }
+        let mut groups = write(&self.groups);
+        // Past the limit, further mounts share one group.
+        let mount = if groups.len() < limits::MOUNT_GROUPS_MAX { mount.clone() } else { Mount::unknown() };
+        groups.entry(mount.key()).or_insert_with(|| Group::new(mount, self.counters.clone())).clone()
+    }
+
+    /// Starts an operation on the best way for it.
+    pub(crate) fn start<O: Op>(self: &Arc<Self>, op: O, mount: &Arc<Mount>) -> InFlight<O> {
+        InFlight::new(self.launch(op, mount))
+    }
+
+    /// Starts an operation that nobody waits for.
+    pub(crate) fn start_detached<O: Op>(self: &Arc<Self>, op: O, mount: &Arc<Mount>) {
+        self.launch(op, mount);
+    }
+
+    fn launch<O: Op>(self: &Arc<Self>, op: O, mount: &Arc<Mount>) -> Arc<Cell<O>> {
+        let group = self.group(mount);
+        let cell = Cell::new(op, self.clone(), group.clone());
+        let job: Arc<dyn Job> = cell.clone();
+        if fork::is_child() {
+            let refused = Error::ForkedChild { operation: job.kind() };
+            job.end(Outcome::Refused(refused.into()));
+            return cell;
+        }
+        watchdog::call();
+        if let Err(job) = self.to_ring(&group, job) {
+            self.to_pool(&group, job);
+        }
+        cell
+    }
+
+    pub(crate) fn to_pool(&self, group: &Arc<Group>, job: Arc<dyn Job>) {
+        self.counters.went(job.kind(), Way::Pool);
+        job.set_way(super::route::Way::Pool);
+        group.pool().push(job);
+    }
+
+    fn to_ring(&self, group: &Arc<Group>, job: Arc<dyn Job>) -> Result<(), Arc<dyn Job>> {
+        let Some(_) = job.kind().row().opcode else { return Err(job) };
+        if self.route == Route::Pool || self.is_closed() {
+            return Err(job);
+        }
+        if !crate::probe::report().has_opcode(job.kind()) {
+            self.counters.fell_back("the kernel lacks the opcode");
+            return Err(job);
+        }
+        let kind = job.kind();
+        let job = match self.to_worker(group, job) {
+            Ok(()) => return Ok(()),
+            Err(job) => job,
+        };
+        group.to_lane(job).inspect(|()| self.counters.went(kind, Way::LaneRing))
+    }
+
+    /// The polling thread's own ring, where a submission cannot sleep and few are in flight.
+    #[cfg(target_os = "linux")]
+    fn to_worker(&self, group: &Arc<Group>, job: Arc<dyn Job>) -> Result<(), Arc<dyn Job>> {
+        let mount = group.mount();
+        let inline = self.submit == Submit::Inline;
+        if !inline && !(mount.is_local() && mount.is_healthy()) {
+            return Err(job);
+        }
+        let Some(worker) = self.worker() else { return Err(job) };
+        let depth = match job.load() {
+            _ if inline => usize::MAX,
+            Load::Direct => limits::WORKER_DEPTH_DIRECT,
+            Load::Buffered | Load::Metadata => limits::WORKER_DEPTH_BUFFERED,
+        };
+        if worker.in_flight() >= depth {
+            return Err(job);
+        }
+        let (kind, how) = (job.kind(), if inline { OnWorker::Plain } else { job.on_worker() });
+        worker.start(job, how).inspect(|()| self.counters.went(kind, Way::WorkerRing))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn to_worker(&self, _group: &Arc<Group>, job: Arc<dyn Job>) -> Result<(), Arc<dyn Job>> {
+        Err(job)
+    }
+
+    /// The ring of this thread, if it polls for the driver's runtime.
+    #[cfg(target_os = "linux")]
+    fn worker(&self) -> Option<&Arc<Worker>> {
+        if self.workers.is_empty() || !self.home.is_here() {
+            return None;
+        }
+        let place = &self.workers[crate::observe::thread_index() % self.workers.len()];
+        place.get_or_init(Worker::register).as_ref()
+    }
+
+    /// Closes a descriptor where that may sleep.
+    pub(crate) fn close_later(self: &Arc<Self>, fd: OwnedFd, group: &Arc<Group>) {
+        self.live().start_detached(super::chore::Close::new(fd), group.mount());
+    }
+
+    /// Runs something on a blocking thread that nobody waits for.
+    pub(crate) fn chore(self: &Arc<Self>, kind: Kind, work: impl FnOnce() + Send + 'static) {
+        self.live().start_detached(super::chore::Chore::new(kind, work), &Mount::unknown());
+    }
+
+    /// This driver, or the one for everything outside of a runtime once this one is closed.
+    pub(crate) fn live(self: &Arc<Self>) -> Arc<Driver> {
+        if self.is_closed() { super::handle::outside().unwrap_or_else(|_| self.clone()) } else { self.clone() }
+    }
+
+    pub(super) fn tick(&self) -> bool {
+        let groups: Vec<_> = read(&self.groups).values().cloned().collect();
+        let active = groups.iter().fold(false, |active, group| group.tick() || active);
+        self.tick_workers() || active
+    }
+
+    #[cfg(target_os = "linux")]
+    fn live_workers(&self) -> impl Iterator<Item = &Arc<Worker>> {
+        self.workers.iter().filter_map(|worker| worker.get()?.as_ref())
+    }
+
+    #[cfg(target_os = "linux")]
+    fn tick_workers(&self) -> bool {
+        self.live_workers().fold(false, |active, worker| worker.tick() || active)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn tick_workers(&self) -> bool {
+        false
+    }
+
+    /// Takes no more operations, cancels what is in flight, and lets threads and rings end once the
+    /// kernel is done with them. Returns at once.
+    pub(super) fn close(self: &Arc<Self>) {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        #[cfg(target_os = "linux")]
+        self.live_workers().for_each(Worker::close);
+        let groups: Vec<_> = read(&self.groups).values().cloned().collect();
+        for group in groups {
+            for job in group.close() {
+                // A descriptor is closed all the same; everything else never began.
+                if job.kind() == Kind::Close {
+                    group.pool().push(job);
+                } else {
+                    let refused: io::Error = Error::Closed { operation: job.kind() }.into();
+                    job.end(Outcome::Refused(refused));
+                }
+            }
+        }
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let mut stats = Counters::snapshot(&self.counters);
+        for group in read(&self.groups).values() {
+            stats.lanes += group.lane_count();
+            stats.pool_threads += group.pool().threads();
+        }
+        stats.polls_stuck = POLLS_STUCK.load(Ordering::Relaxed);
+        stats
+    }
+}

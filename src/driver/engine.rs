@@ -1,0 +1,192 @@
+//! One ring and its slots: start, cancel, enter, reap. The same code serves lanes and workers, and the
+//! simulated ring of the tests.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+
+use super::cell::{Job, Outcome};
+use super::op::OnWorker;
+use super::ring::{Completion, Ring};
+use super::slot::{Slots, Tag, Token};
+use crate::sys::errno;
+use crate::sys::linux::sqe::Sqe;
+
+/// What became of an operation that was offered to a ring.
+pub(crate) enum Start {
+    /// It is queued or in the kernel.
+    Queued(Token),
+    /// There is no room; it comes back.
+    Full(Arc<dyn Job>),
+    /// There is no opcode for just this operation; it comes back.
+    NoEntry(Arc<dyn Job>),
+}
+
+/// What a turn of the ring yielded.
+#[derive(Default)]
+pub(crate) struct Reaped {
+    /// Operations that are over, with their results.
+    pub(crate) done: Vec<(Arc<dyn Job>, i32)>,
+    /// Whether the lane's event was signalled.
+    pub(crate) event: bool,
+    /// Completions that belonged to no live operation.
+    pub(crate) foreign: usize,
+}
+
+impl Reaped {
+    /// Ends the operations. Call it without a lock held (INV-8).
+    pub(crate) fn deliver(self) {
+        for (job, result) in self.done {
+            job.end(Outcome::Result(result));
+        }
+    }
+}
+
+/// A ring with operations in flight.
+pub(crate) struct Engine<R> {
+    ring: R,
+    slots: Slots,
+    /// Entries pushed and not yet taken by the kernel, oldest first; `None` for the driver's own.
+    queued: VecDeque<Option<Token>>,
+    /// Cancels that found the queue full; none is ever dropped (INV-11).
+    cancels: VecDeque<Token>,
+    completions: Vec<Completion>,
+}
+
+impl<R: Ring> Engine<R> {
+    pub(crate) fn new(ring: R) -> Engine<R> {
+        let slots = Slots::new(ring.capacity());
+        Engine { ring, slots, queued: VecDeque::new(), cancels: VecDeque::new(), completions: Vec::new() }
+    }
+
+    pub(crate) fn ring(&self) -> &R {
+        &self.ring
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.slots.in_flight()
+    }
+
+    pub(crate) fn has_room(&self) -> bool {
+        self.slots.has_room()
+    }
+
+    /// Whether entries or cancels wait for the kernel to take them.
+    pub(crate) fn has_queued(&self) -> bool {
+        !self.queued.is_empty() || !self.cancels.is_empty()
+    }
+
+    pub(crate) fn jobs(&self) -> impl Iterator<Item = &Arc<dyn Job>> {
+        self.slots.jobs()
+    }
+
+    /// Queues an operation. `on_worker` says how the polling thread may submit it; a lane passes `None`.
+    pub(crate) fn start(&mut self, job: Arc<dyn Job>, on_worker: Option<OnWorker>) -> Start {
+        // Asked before the entry is made, since making one may give up what it names (a close).
+        if !self.slots.has_room() || self.ring.queued() >= self.ring.capacity() {
+            return Start::Full(job);
+        }
+        let Some(mut sqe) = job.sqe() else { return Start::NoEntry(job) };
+        if on_worker == Some(OnWorker::Async) {
+            sqe = sqe.for_kernel_worker();
+        }
+        match self.slots.push(&mut self.ring, &sqe, job) {
+            Ok(token) => {
+                self.queued.push_back(Some(token));
+                Start::Queued(token)
+            }
+            Err(job) => Start::Full(job),
+        }
+    }
+
+    /// Asks the kernel to cancel an operation, now or as soon as the queue has room.
+    pub(crate) fn cancel(&mut self, user_data: u64) {
+        if let Some((Tag::Op, token)) = Token::decode(user_data) {
+            self.cancels.push_back(token);
+        }
+    }
+
+    /// Asks the kernel to cancel everything in flight.
+    pub(crate) fn cancel_all(&mut self) {
+        self.cancels.extend(self.slots.tokens());
+    }
+
+    /// Queues an entry of the driver's own, which points to nothing that could be freed; `false` if
+    /// the queue is full.
+    pub(crate) fn push_own(&mut self, sqe: &Sqe, tag: Tag) -> bool {
+        let pushed = self.slots.push_own(&mut self.ring, sqe, tag);
+        if pushed {
+            self.queued.push_back(None);
+        }
+        pushed
+    }
+
+    fn push_cancels(&mut self) {
+        while let Some(token) = self.cancels.pop_front() {
+            if self.slots.is_live(token) && !self.push_own(&Sqe::cancel(token.user_data()), Tag::Cancel) {
+                return self.cancels.push_front(token);
+            }
+        }
+    }
+
+    /// Submits what is queued and waits for `completions`. An error means that the ring is broken:
+    /// what is temporary is left queued for the next turn.
+    pub(crate) fn enter(&mut self, completions: u32) -> io::Result<()> {
+        self.push_cancels();
+        match self.ring.enter(completions) {
+            Ok(taken) => {
+                self.note_taken(taken);
+                Ok(())
+            }
+            Err(error) => match error.raw_os_error() {
+                // A signal, or no memory or room just now: entries stay queued, and reaping makes room.
+                Some(errno::EINTR | errno::EAGAIN | errno::EBUSY) => Ok(()),
+                _ => Err(error),
+            },
+        }
+    }
+
+    fn note_taken(&mut self, taken: usize) {
+        for token in self.queued.drain(..taken.min(self.queued.len())).flatten() {
+            self.slots.took(token);
+        }
+    }
+
+    /// Takes the completions that are there.
+    pub(crate) fn reap(&mut self) -> Reaped {
+        let mut reaped = Reaped::default();
+        let mut completions = std::mem::take(&mut self.completions);
+        self.ring.reap(&mut completions);
+        for completion in completions.drain(..) {
+            match Token::decode(completion.user_data) {
+                Some((Tag::Op, token)) => match self.slots.complete(token) {
+                    Some(job) => reaped.done.push((job, completion.result)),
+                    None => reaped.foreign += 1,
+                },
+                // A cancel's own result says nothing about its target, which has its own completion.
+                Some((Tag::Cancel, _)) => {}
+                Some((Tag::Event, _)) => reaped.event = true,
+                None => reaped.foreign += 1,
+            }
+        }
+        self.completions = completions;
+        reaped
+    }
+
+    /// Gives up a broken ring: what the kernel never took comes back to go another way; what it took
+    /// is lost, and its memory is kept for ever (INV-7).
+    pub(crate) fn break_up(&mut self, error: &io::Error) -> Vec<Arc<dyn Job>> {
+        self.queued.clear();
+        self.cancels.clear();
+        let mut unsent = Vec::new();
+        for (job, taken) in self.slots.drain() {
+            if !taken {
+                unsent.push(job);
+                continue;
+            }
+            let number = error.raw_os_error().unwrap_or(errno::EINVAL);
+            job.end(Outcome::Lost(io::Error::from_raw_os_error(number)));
+        }
+        unsent
+    }
+}

@@ -1,0 +1,249 @@
+//! The lanes and the pool of one mount: what hangs there holds nobody elsewhere.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use super::cell::Job;
+#[cfg(target_os = "linux")]
+use super::lane::Lane;
+use super::op::Load;
+use super::pool::Pool;
+use crate::limits;
+use crate::mounts::Mount;
+use crate::observe::Counters;
+use crate::sys::clock::coarse_ms;
+use crate::sys::lock::lock;
+
+/// Metadata and data have lanes of their own, so that neither waits for the other's kernel workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    Data,
+    Metadata,
+}
+
+impl Class {
+    pub(crate) fn of(load: Load) -> Class {
+        match load {
+            Load::Buffered | Load::Direct => Class::Data,
+            Load::Metadata => Class::Metadata,
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Class::Data => "data",
+            Class::Metadata => "meta",
+        }
+    }
+}
+
+/// The lanes of one class.
+#[cfg(target_os = "linux")]
+#[derive(Default)]
+struct Lanes {
+    current: Option<Arc<Lane>>,
+    wedged: Vec<Arc<Lane>>,
+}
+
+/// All that runs one mount's operations for one handle.
+pub(crate) struct Group {
+    mount: Arc<Mount>,
+    counters: Arc<Counters>,
+    pool: Arc<Pool>,
+    /// Whether lanes with a ring can be had.
+    #[cfg(target_os = "linux")]
+    ring_usable: AtomicBool,
+    #[cfg(target_os = "linux")]
+    data: Mutex<Lanes>,
+    #[cfg(target_os = "linux")]
+    metadata: Mutex<Lanes>,
+    closed: AtomicBool,
+    foreign: AtomicUsize,
+}
+
+impl Group {
+    pub(crate) fn new(mount: Arc<Mount>, counters: Arc<Counters>) -> Arc<Group> {
+        Arc::new(Group {
+            mount,
+            counters,
+            pool: Arc::default(),
+            #[cfg(target_os = "linux")]
+            ring_usable: AtomicBool::new(true),
+            #[cfg(target_os = "linux")]
+            data: Mutex::default(),
+            #[cfg(target_os = "linux")]
+            metadata: Mutex::default(),
+            closed: AtomicBool::new(false),
+            foreign: AtomicUsize::new(0),
+        })
+    }
+
+    pub(crate) fn mount(&self) -> &Arc<Mount> {
+        &self.mount
+    }
+
+    pub(crate) fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
+    pub(crate) fn count_foreign(&self, count: usize) {
+        self.foreign.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Operations in lanes and pool, waiting or running.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.pool.in_flight() + self.lanes_in_flight()
+    }
+
+    /// Takes no more on lanes, and asks them to cancel and end. Returns what never started.
+    pub(crate) fn close(&self) -> Vec<Arc<dyn Job>> {
+        self.closed.store(true, Ordering::Release);
+        let unstarted = self.close_lanes();
+        self.pool.close();
+        unstarted
+    }
+
+    /// Looks after lanes and pool; returns whether anything is in flight.
+    pub(crate) fn tick(self: &Arc<Self>) -> bool {
+        let now = coarse_ms();
+        let lanes_active = self.tick_lanes(now);
+        let pool_active = self.pool.tick();
+        let oldest = self.lanes_oldest_for_ms(now).max(self.pool.oldest_for_ms(now));
+        if oldest >= limits::MOUNT_STALLED_AFTER.as_millis() as u64 {
+            self.mount.mark_stalled();
+        }
+        lanes_active || pool_active
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Group {
+    fn lanes(&self, class: Class) -> &Mutex<Lanes> {
+        match class {
+            Class::Data => &self.data,
+            Class::Metadata => &self.metadata,
+        }
+    }
+
+    /// Sends an operation to the lane of its class; back to the caller if there can be none.
+    pub(crate) fn to_lane(self: &Arc<Self>, job: Arc<dyn Job>) -> Result<(), Arc<dyn Job>> {
+        let Some(lane) = self.lane(Class::of(job.load())) else { return Err(job) };
+        job.set_way(super::route::Way::Lane(lane.clone()));
+        lane.push(job)
+    }
+
+    fn lane(self: &Arc<Self>, class: Class) -> Option<Arc<Lane>> {
+        if !self.ring_usable.load(Ordering::Relaxed) || self.closed.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut lanes = lock(self.lanes(class));
+        if lanes.current.is_none() {
+            lanes.current = self.start_lane(class);
+        }
+        lanes.current.clone()
+    }
+
+    fn start_lane(self: &Arc<Self>, class: Class) -> Option<Arc<Lane>> {
+        match Lane::start(self, class) {
+            Ok(lane) => Some(lane),
+            Err(error) => {
+                self.ring_broke(&error);
+                None
+            }
+        }
+    }
+
+    /// No more rings for this mount: the pool does everything.
+    pub(crate) fn ring_broke(&self, error: &std::io::Error) {
+        if self.ring_usable.swap(false, Ordering::Relaxed) {
+            self.counters.fell_back("no ring for a lane");
+            tracing::warn!(target: "tidegate::driver", %error, "a lane has no ring; its mount's operations run on blocking threads");
+        }
+    }
+
+    fn tick_lanes(self: &Arc<Self>, now: u64) -> bool {
+        let mut active = false;
+        for class in [Class::Data, Class::Metadata] {
+            let mut lanes = lock(self.lanes(class));
+            // A thread that ended holds its lane no longer.
+            lanes.wedged.retain(|lane| Arc::strong_count(lane) > 1);
+            let Some(lane) = lanes.current.clone() else { continue };
+            active |= lane.in_flight() + lane.waiting() > 0 || !lanes.wedged.is_empty();
+            if lane.submitting_for_ms(now) >= limits::LANE_WEDGED_AFTER.as_millis() as u64 {
+                self.mount.mark_stalled();
+                if lanes.wedged.len() < limits::LANES_WEDGED_MAX {
+                    self.replace(&mut lanes, &lane);
+                }
+            }
+        }
+        active
+    }
+
+    fn replace(self: &Arc<Self>, lanes: &mut Lanes, wedged: &Arc<Lane>) {
+        let Some(fresh) = self.start_lane(wedged.class()) else { return };
+        let moved = wedged.close(false);
+        self.counters.lane_replaced();
+        tracing::warn!(
+            target: "tidegate::driver", class = wedged.class().name(), in_flight = wedged.in_flight(), moved = moved.len(),
+            "a lane sleeps in a submission; its waiting operations moved to a new one"
+        );
+        for job in moved {
+            job.set_way(super::route::Way::Lane(fresh.clone()));
+            if let Err(job) = fresh.push(job) {
+                self.pool.push(job);
+            }
+        }
+        lanes.wedged.push(wedged.clone());
+        lanes.current = Some(fresh);
+    }
+
+    fn all_lanes(&self) -> Vec<Arc<Lane>> {
+        let both = [Class::Data, Class::Metadata].map(|class| lock(self.lanes(class)));
+        both.iter().flat_map(|lanes| lanes.current.iter().chain(&lanes.wedged)).cloned().collect()
+    }
+
+    pub(crate) fn lane_count(&self) -> usize {
+        self.all_lanes().len()
+    }
+
+    fn lanes_in_flight(&self) -> usize {
+        self.all_lanes().iter().map(|lane| lane.in_flight() + lane.waiting()).sum()
+    }
+
+    fn lanes_oldest_for_ms(&self, now: u64) -> u64 {
+        self.all_lanes().iter().map(|lane| lane.oldest_for_ms(now)).max().unwrap_or(0)
+    }
+
+    fn close_lanes(&self) -> Vec<Arc<dyn Job>> {
+        self.all_lanes().iter().flat_map(|lane| lane.close(true)).collect()
+    }
+}
+
+/// Without a ring there are no lanes, only the pool.
+#[cfg(not(target_os = "linux"))]
+impl Group {
+    pub(crate) fn to_lane(&self, job: Arc<dyn Job>) -> Result<(), Arc<dyn Job>> {
+        Err(job)
+    }
+
+    pub(crate) fn lane_count(&self) -> usize {
+        0
+    }
+
+    fn lanes_in_flight(&self) -> usize {
+        0
+    }
+
+    fn lanes_oldest_for_ms(&self, _now: u64) -> u64 {
+        0
+    }
+
+    fn tick_lanes(&self, _now: u64) -> bool {
+        false
+    }
+
+    fn close_lanes(&self) -> Vec<Arc<dyn Job>> {
+        Vec::new()
+    }
+}

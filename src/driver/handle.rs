@@ -1,0 +1,233 @@
+//! Handles: one driver per runtime, made on first use, and one for everything outside of a runtime.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::time::Duration;
+
+use tokio::runtime;
+
+use super::core::Driver;
+use super::route::{Route, Submit};
+use crate::error::Error;
+use crate::observe::Stats;
+use crate::opcode::Kind;
+use crate::sys::lock::lock;
+
+/// What a driver belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Home {
+    Outside,
+    Runtime(runtime::Id),
+}
+
+impl Home {
+    pub(super) fn has_runtime(self) -> bool {
+        self != Home::Outside
+    }
+
+    /// Whether the calling thread polls for this runtime.
+    pub(super) fn is_here(self) -> bool {
+        runtime::Handle::try_current().is_ok_and(|here| self == Home::Runtime(here.id()))
+    }
+}
+
+thread_local! {
+    /// The driver that this thread used last.
+    static LAST: RefCell<Option<(runtime::Id, Arc<Driver>)>> = const { RefCell::new(None) };
+}
+
+fn runtimes() -> &'static Mutex<HashMap<runtime::Id, Weak<Driver>>> {
+    static RUNTIMES: OnceLock<Mutex<HashMap<runtime::Id, Weak<Driver>>>> = OnceLock::new();
+    RUNTIMES.get_or_init(Mutex::default)
+}
+
+/// The driver of everything outside of a runtime: only lanes and pools, whose threads wake futures on
+/// any executor. It lives as long as the process.
+pub(super) fn outside() -> Result<Arc<Driver>, Error> {
+    static OUTSIDE: Mutex<Option<Arc<Driver>>> = Mutex::new(None);
+    let mut outside = lock(&OUTSIDE);
+    if let Some(driver) = &*outside {
+        return Ok(driver.clone());
+    }
+    let driver = Driver::new(Home::Outside, Route::from_environment()?, Submit::Auto, 0)?;
+    *outside = Some(driver.clone());
+    Ok(driver)
+}
+
+/// The driver of the runtime that polls here.
+pub(crate) fn current() -> Result<Arc<Driver>, Error> {
+    let Ok(here) = runtime::Handle::try_current() else { return outside() };
+    let id = here.id();
+    let last = LAST.try_with(|last| match &*last.borrow() {
+        Some((last, driver)) if *last == id && !driver.is_closed() => Some(driver.clone()),
+        _ => None,
+    });
+    if let Ok(Some(driver)) = last {
+        return Ok(driver);
+    }
+    let driver = match existing(id) {
+        Some(driver) if driver.is_closed() => return outside(),
+        Some(driver) => driver,
+        None => install(&here, Route::from_environment()?, Submit::Auto)?,
+    };
+    let _ = LAST.try_with(|last| *last.borrow_mut() = Some((id, driver.clone())));
+    Ok(driver)
+}
+
+fn existing(id: runtime::Id) -> Option<Arc<Driver>> {
+    lock(runtimes()).get(&id)?.upgrade()
+}
+
+/// Makes the driver of a runtime, unless another thread was faster.
+fn install(here: &runtime::Handle, route: Route, submit: Submit) -> Result<Arc<Driver>, Error> {
+    let workers = match here.runtime_flavor() {
+        runtime::RuntimeFlavor::CurrentThread => 1,
+        _ => here.metrics().num_workers(),
+    };
+    let driver = Driver::new(Home::Runtime(here.id()), route, submit, workers)?;
+    let mut runtimes = lock(runtimes());
+    if let Some(other) = runtimes.get(&here.id()).and_then(Weak::upgrade) {
+        return Ok(other);
+    }
+    runtimes.retain(|_, driver| driver.strong_count() > 0);
+    runtimes.insert(here.id(), Arc::downgrade(&driver));
+    drop(runtimes);
+    let guard = EndsWithRuntime(driver.clone());
+    here.spawn(async move {
+        let _guard = guard;
+        std::future::pending::<()>().await;
+    });
+    Ok(driver)
+}
+
+/// Held by a task of the runtime, and so dropped with it.
+struct EndsWithRuntime(Arc<Driver>);
+
+impl Drop for EndsWithRuntime {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// The rings, lanes and threads of one runtime.
+///
+/// Each runtime has one, made when the first operation needs it and ended when the runtime is dropped.
+/// Outside of a runtime there is one for the process, so that the futures of this crate work on any
+/// executor.
+#[derive(Clone)]
+pub struct Handle {
+    driver: Arc<Driver>,
+}
+
+impl Handle {
+    /// The handle of the runtime that this is called in, or the process's own outside of one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BackendVariable`] if `TIDEGATE_BACKEND` means nothing, [`Error::RingUnavailable`] if it
+    /// asks for a ring that cannot be had.
+    pub fn current() -> Result<Handle, Error> {
+        current().map(|driver| Handle { driver })
+    }
+
+    /// Chooses how a handle works, before the first operation of its runtime.
+    pub fn builder() -> Builder {
+        Builder { route: None, submit: Submit::Auto }
+    }
+
+    /// Which backend is in use: [`Route::Pool`] also where a ring was not to be had.
+    pub fn route(&self) -> Route {
+        self.driver.route()
+    }
+
+    /// From which threads operations are submitted.
+    pub fn submit(&self) -> Submit {
+        self.driver.submit()
+    }
+
+    /// What was done so far, at this moment.
+    pub fn stats(&self) -> Stats {
+        self.driver.stats()
+    }
+
+    /// Takes no more operations, cancels those in flight, and waits for them, but no longer than `bound`.
+    ///
+    /// What the kernel still holds then stays allocated until the kernel lets go; nothing waits for it,
+    /// except that the kernel itself keeps a process from exiting while one of its calls is stuck.
+    /// Operations that begin later in this runtime run on the process's own handle.
+    ///
+    /// # Cancel safety
+    ///
+    /// The shutdown goes on if the future is dropped; only the report is lost.
+    pub async fn shutdown(&self, bound: Duration) -> ShutdownReport {
+        self.driver.close();
+        let counters = self.driver.counters.clone();
+        if counters.in_flight() > 0 {
+            if let Ok(outside) = outside() {
+                let waiting = super::chore::Chore::new(Kind::Close, move || counters.wait_drained(bound));
+                // An error only means that nobody could wait; the count below is true all the same.
+                let _ = outside.start(waiting, &crate::mounts::Mount::unknown()).await;
+            }
+        }
+        ShutdownReport { left_behind: self.driver.counters.in_flight() }
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("route", &self.route()).field("submit", &self.submit()).finish_non_exhaustive()
+    }
+}
+
+/// How a shutdown ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// Operations that the kernel, or a blocking thread, still had when the time was over.
+    pub left_behind: u64,
+}
+
+/// Chooses how a handle works.
+///
+/// ```
+/// # #[tokio::main] async fn main() -> Result<(), tidegate::Error> {
+/// let handle = tidegate::Handle::builder().route(tidegate::Route::Pool).install()?;
+/// assert_eq!(handle.route(), tidegate::Route::Pool);
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Builder {
+    route: Option<Route>,
+    submit: Submit,
+}
+
+impl Builder {
+    /// Which backend to use. Without it, `TIDEGATE_BACKEND` decides.
+    pub fn route(mut self, route: Route) -> Builder {
+        self.route = Some(route);
+        self
+    }
+
+    /// From which threads to submit.
+    pub fn submit(mut self, submit: Submit) -> Builder {
+        self.submit = submit;
+        self
+    }
+
+    /// Makes the handle, and makes it the one of the runtime that this is called in.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoRuntime`] outside of a runtime, [`Error::HandleExists`] if the runtime already has a
+    /// handle, and the errors of [`Handle::current`].
+    pub fn install(self) -> Result<Handle, Error> {
+        let here = runtime::Handle::try_current().map_err(|_| Error::NoRuntime)?;
+        if existing(here.id()).is_some() {
+            return Err(Error::HandleExists);
+        }
+        let route = self.route.map_or_else(Route::from_environment, Ok)?;
+        install(&here, route, self.submit).map(|driver| Handle { driver })
+    }
+}

@@ -1,0 +1,281 @@
+//! A lane: an expendable thread with a ring of its own, and so with kernel workers of its own.
+//!
+//! A lane may sleep in a submission; the runtime never does. What it has not taken from its inbox can
+//! move to another lane, so a batch is small. A lane that is inside one submission for too long is
+//! *wedged*: it is quarantined, never joined or torn down, and ends by itself once the kernel lets go.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+
+use super::cell::{Job, Outcome};
+use super::engine::{Engine, Start};
+use super::group::{Class, Group};
+use super::slot::Tag;
+use crate::limits;
+use crate::sys::clock::coarse_ms;
+use crate::sys::linux::eventfd::EventFd;
+use crate::sys::linux::sqe::Sqe;
+use crate::sys::linux::uring::{Issuer, Uring};
+use crate::sys::lock::lock;
+
+#[derive(Default)]
+struct Inbox {
+    jobs: VecDeque<Arc<dyn Job>>,
+    cancels: Vec<u64>,
+    /// No more jobs are taken in: the handle was closed, or the lane quarantined.
+    closed: bool,
+    /// At the end, cancel what is in flight.
+    cancel_all: bool,
+}
+
+/// What other threads see of a lane.
+pub(crate) struct Lane {
+    inbox: Mutex<Inbox>,
+    event: EventFd,
+    /// The lane waits for completions and must be signalled.
+    asleep: AtomicBool,
+    /// When the submission began that the thread is in, in coarse milliseconds; zero when in none.
+    submitting_since: AtomicU64,
+    in_flight: AtomicUsize,
+    /// When the oldest operation in flight was started, in coarse milliseconds; zero when none is.
+    oldest_ms: AtomicU64,
+    class: Class,
+}
+
+/// What a lane's thread took from the inbox.
+struct Taken {
+    jobs: Vec<Arc<dyn Job>>,
+    cancels: Vec<u64>,
+    closed: bool,
+    cancel_all: bool,
+}
+
+impl Lane {
+    /// Starts a lane for one class of a mount's operations.
+    pub(crate) fn start(group: &Arc<Group>, class: Class) -> io::Result<Arc<Lane>> {
+        let lane = Arc::new(Lane {
+            inbox: Mutex::default(),
+            event: EventFd::new()?,
+            asleep: AtomicBool::new(false),
+            submitting_since: AtomicU64::new(0),
+            in_flight: AtomicUsize::new(0),
+            oldest_ms: AtomicU64::new(0),
+            class,
+        });
+        let (ready, made) = std::sync::mpsc::sync_channel(1);
+        let (shared, group) = (lane.clone(), Arc::downgrade(group));
+        // The ring is made on its thread: it belongs to that thread alone.
+        let body = move || match Uring::new(Issuer::Lane) {
+            Ok(ring) => {
+                let _ = ready.send(Ok(()));
+                LaneThread { lane: shared, group, engine: Engine::new(ring), counter: Box::new(0), armed: false }.run();
+            }
+            Err(error) => drop(ready.send(Err(error))),
+        };
+        std::thread::Builder::new().name(format!("tidegate-{}", class.name())).stack_size(limits::THREAD_STACK_BYTES).spawn(body)?;
+        made.recv().unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))?;
+        Ok(lane)
+    }
+
+    /// Takes an operation in; back to the caller if the lane takes no more.
+    pub(crate) fn push(&self, job: Arc<dyn Job>) -> Result<(), Arc<dyn Job>> {
+        let mut inbox = lock(&self.inbox);
+        if inbox.closed {
+            return Err(job);
+        }
+        inbox.jobs.push_back(job);
+        drop(inbox);
+        self.call();
+        Ok(())
+    }
+
+    pub(crate) fn cancel(&self, user_data: u64) {
+        if user_data != 0 {
+            lock(&self.inbox).cancels.push(user_data);
+            self.call();
+        }
+    }
+
+    /// Ends the lane once nothing is in flight. Returns what was still in the inbox.
+    pub(crate) fn close(&self, cancel_all: bool) -> VecDeque<Arc<dyn Job>> {
+        let mut inbox = lock(&self.inbox);
+        inbox.closed = true;
+        inbox.cancel_all |= cancel_all;
+        let jobs = std::mem::take(&mut inbox.jobs);
+        drop(inbox);
+        self.call();
+        jobs
+    }
+
+    fn call(&self) {
+        if self.asleep.swap(false, Ordering::SeqCst) {
+            self.event.signal();
+        }
+    }
+
+    pub(crate) fn class(&self) -> Class {
+        self.class
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn waiting(&self) -> usize {
+        lock(&self.inbox).jobs.len()
+    }
+
+    /// How long the thread has been inside one submission, in milliseconds.
+    pub(crate) fn submitting_for_ms(&self, now: u64) -> u64 {
+        match self.submitting_since.load(Ordering::Relaxed) {
+            0 => 0,
+            since => now.saturating_sub(since),
+        }
+    }
+
+    /// How old the oldest operation in flight is, in milliseconds.
+    pub(crate) fn oldest_for_ms(&self, now: u64) -> u64 {
+        match self.oldest_ms.load(Ordering::Relaxed) {
+            0 => 0,
+            since => now.saturating_sub(since),
+        }
+    }
+}
+
+/// The thread's own side.
+struct LaneThread {
+    lane: Arc<Lane>,
+    group: Weak<Group>,
+    engine: Engine<Uring>,
+    /// Where the kernel writes the event's count; freed after the ring (INV-1).
+    counter: Box<u64>,
+    /// Whether the read of the event is in flight.
+    armed: bool,
+}
+
+impl LaneThread {
+    fn run(mut self) {
+        loop {
+            let taken = self.take();
+            let (closed, nothing_taken) = (taken.closed, taken.jobs.is_empty());
+            self.start(taken);
+            if self.engine.has_queued() {
+                if let Err(error) = self.submit() {
+                    return self.break_up(&error);
+                }
+            }
+            let delivered = self.reap();
+            if closed && self.engine.in_flight() == 0 {
+                return;
+            }
+            if nothing_taken && !delivered {
+                if let Err(error) = self.sleep() {
+                    return self.break_up(&error);
+                }
+            }
+        }
+    }
+
+    fn take(&mut self) -> Taken {
+        let room = if self.engine.has_room() { limits::LANE_BATCH } else { 0 };
+        let mut inbox = lock(&self.lane.inbox);
+        let count = room.min(inbox.jobs.len());
+        Taken {
+            jobs: inbox.jobs.drain(..count).collect(),
+            cancels: std::mem::take(&mut inbox.cancels),
+            closed: inbox.closed,
+            cancel_all: std::mem::take(&mut inbox.cancel_all),
+        }
+    }
+
+    fn start(&mut self, taken: Taken) {
+        let mut back = Vec::new();
+        for job in taken.jobs {
+            if job.is_abandoned() {
+                // Its future is gone and the kernel never had it: nothing happened.
+                job.end(Outcome::Result(-crate::sys::errno::ECANCELED));
+                continue;
+            }
+            match self.engine.start(job.clone(), None) {
+                Start::Queued(token) => job.set_user_data(token.user_data()),
+                Start::NoEntry(job) => self.elsewhere(job),
+                Start::Full(job) => back.push(job),
+            }
+        }
+        if !back.is_empty() {
+            let mut inbox = lock(&self.lane.inbox);
+            back.into_iter().rev().for_each(|job| inbox.jobs.push_front(job));
+        }
+        taken.cancels.into_iter().for_each(|user_data| self.engine.cancel(user_data));
+        if taken.cancel_all {
+            self.engine.cancel_all();
+        }
+        self.note_load();
+    }
+
+    fn elsewhere(&self, job: Arc<dyn Job>) {
+        match self.group.upgrade() {
+            Some(group) => group.pool().push(job),
+            None => job.run(),
+        }
+    }
+
+    /// The only place where a lane may sleep on storage.
+    fn submit(&mut self) -> io::Result<()> {
+        self.lane.submitting_since.store(coarse_ms(), Ordering::Relaxed);
+        let result = self.engine.enter(0);
+        self.lane.submitting_since.store(0, Ordering::Relaxed);
+        result
+    }
+
+    fn reap(&mut self) -> bool {
+        let reaped = self.engine.reap();
+        self.armed &= !reaped.event;
+        if let (Some(group), true) = (self.group.upgrade(), reaped.foreign > 0) {
+            group.count_foreign(reaped.foreign);
+        }
+        let delivered = !reaped.done.is_empty();
+        self.note_load();
+        reaped.deliver();
+        delivered
+    }
+
+    fn note_load(&self) {
+        let oldest = self.engine.jobs().map(|job| job.started()).min();
+        let oldest_ms = oldest.map_or(0, |started| coarse_ms().saturating_sub(started.elapsed().as_millis() as u64).max(1));
+        self.lane.oldest_ms.store(oldest_ms, Ordering::Relaxed);
+        self.lane.in_flight.store(self.engine.in_flight(), Ordering::Relaxed);
+    }
+
+    /// Waits for a completion or a call.
+    fn sleep(&mut self) -> io::Result<()> {
+        if !self.armed {
+            let event = Sqe::event(&self.lane.event, &raw mut *self.counter);
+            self.armed = self.engine.push_own(&event, Tag::Event);
+        }
+        self.lane.asleep.store(true, Ordering::SeqCst);
+        let idle = {
+            let inbox = lock(&self.lane.inbox);
+            let startable = !inbox.jobs.is_empty() && self.engine.has_room();
+            !startable && inbox.cancels.is_empty() && !(inbox.closed && self.engine.in_flight() == 0) && !inbox.cancel_all
+        };
+        let result = if idle { self.engine.enter(1) } else { Ok(()) };
+        self.lane.asleep.store(false, Ordering::SeqCst);
+        result
+    }
+
+    /// The ring broke: what the kernel never took goes to the pool, and so does everything from now on.
+    fn break_up(mut self, error: &io::Error) {
+        let unsent = self.engine.break_up(error);
+        let waiting = self.lane.close(false);
+        match self.group.upgrade() {
+            Some(group) => {
+                group.ring_broke(error);
+                unsent.into_iter().chain(waiting).for_each(|job| group.pool().push(job));
+            }
+            None => unsent.into_iter().chain(waiting).for_each(|job| job.run()),
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! Who runs an operation: worker rings, lanes, pools, and the watchdog over them.
+//!
+//! An operation comes in as an [`Op`](op::Op). The [`Driver`] of the runtime routes it: to the ring of
+//! the polling thread, to a lane of its mount, or to the mount's pool of blocking threads. On each
+//! way it travels as a [`Job`](cell::Job), which owns all that the kernel may touch.
+
+pub(crate) mod attempt;
+mod budget;
+mod cell;
+pub(crate) mod chore;
+mod core;
+#[cfg(target_os = "linux")]
+mod engine;
+mod group;
+mod handle;
+#[cfg(target_os = "linux")]
+mod lane;
+pub(crate) mod op;
+mod pool;
+#[cfg(target_os = "linux")]
+mod ring;
+mod route;
+#[cfg(target_os = "linux")]
+mod slot;
+mod watchdog;
+#[cfg(target_os = "linux")]
+mod worker;
+
+#[cfg(all(test, target_os = "linux"))]
+mod sim;
+
+pub(crate) use self::core::Driver;
+pub(crate) use budget::spend;
+pub(crate) use handle::current;
+pub use handle::{Builder, Handle, ShutdownReport};
+pub use route::{Route, Submit};

@@ -1,0 +1,60 @@
+//! What the driver asks of an operation.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use crate::opcode::Kind;
+use crate::sys::request::Request;
+
+/// Where on the polling thread's ring an operation may go, if anywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnWorker {
+    /// Left to a kernel worker (IOSQE_ASYNC): the submission cannot sleep.
+    Async,
+    /// As it is: its submission was not seen to sleep on a local filesystem (fsync, buffered write).
+    Plain,
+}
+
+/// How an operation loads what it runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Load {
+    /// Waits for the page cache.
+    Buffered,
+    /// Goes to the device itself.
+    Direct,
+    /// Names, attributes, directories.
+    Metadata,
+}
+
+/// An operation: a request to the kernel and what its result means.
+pub(crate) trait Op: Send + 'static {
+    /// What the caller gets.
+    type Output: Send + 'static;
+
+    /// The row of the op table.
+    fn kind(&self) -> Kind;
+
+    /// What to hand to the kernel.
+    fn request(&mut self) -> &mut dyn Request;
+
+    /// Whether and how the polling thread's own ring may take it.
+    fn on_worker(&self) -> OnWorker {
+        OnWorker::Async
+    }
+
+    /// What it waits for.
+    fn load(&self) -> Load {
+        Load::Metadata
+    }
+
+    /// The output, once the kernel or a blocking thread is done.
+    fn finish(self, result: io::Result<i32>) -> Self::Output;
+
+    /// The output when the kernel may still hold the operation's memory for ever.
+    fn lost(error: io::Error) -> Self::Output;
+
+    /// The descriptor that a success leaves behind when nobody takes the output (INV-3).
+    fn unclaimed(&self, _result: i32) -> Option<OwnedFd> {
+        None
+    }
+}

@@ -1,0 +1,62 @@
+//! The seam between the driver and the kernel: what a ring can be told.
+//!
+//! [`Uring`] is the kernel's; the tests drive the same code with a simulated one.
+
+use std::io;
+use std::time::Instant;
+
+use crate::sys::linux::sqe::Sqe;
+pub(crate) use crate::sys::linux::uring::Completion;
+use crate::sys::linux::uring::Uring;
+
+/// A submission and completion queue.
+#[allow(unsafe_code, reason = "pushing an entry promises that its memory stays")]
+pub(crate) trait Ring: Send {
+    /// The clock that the driver's decisions are made by.
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    /// The most operations that may be in flight, so that no completion is lost (INV-4).
+    fn capacity(&self) -> usize;
+
+    /// Queues an entry; `false` if the queue is full.
+    ///
+    /// # Safety
+    ///
+    /// What the entry points to must stay valid until its completion was reaped (INV-1).
+    unsafe fn push(&mut self, sqe: &Sqe, user_data: u64) -> bool;
+
+    /// Entries that the kernel has not taken yet.
+    fn queued(&mut self) -> usize;
+
+    /// Submits what is queued, waits for that many completions, and says how many entries were taken.
+    fn enter(&mut self, completions: u32) -> io::Result<usize>;
+
+    /// Takes the completions that are there.
+    fn reap(&mut self, into: &mut Vec<Completion>);
+}
+
+#[allow(unsafe_code, reason = "implements the seam")]
+impl Ring for Uring {
+    fn capacity(&self) -> usize {
+        self.entries()
+    }
+
+    unsafe fn push(&mut self, sqe: &Sqe, user_data: u64) -> bool {
+        // SAFETY: the promise is passed on.
+        unsafe { Uring::push(self, sqe, user_data) }
+    }
+
+    fn queued(&mut self) -> usize {
+        Uring::queued(self)
+    }
+
+    fn enter(&mut self, completions: u32) -> io::Result<usize> {
+        Uring::enter(self, completions)
+    }
+
+    fn reap(&mut self, into: &mut Vec<Completion>) {
+        Uring::reap(self, into);
+    }
+}

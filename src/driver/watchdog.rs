@@ -1,0 +1,133 @@
+//! One thread that looks at everything from outside: polls that are inside the kernel for too long,
+//! lanes that sleep in a submission, pools that need threads, mounts that stall.
+//!
+//! It ticks while something goes on, ever more slowly while nothing changes, and sleeps without any
+//! wake-up while the crate is idle.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, Weak};
+use std::time::Duration;
+
+use super::attempt::{Polling, polling_threads};
+use super::core::Driver;
+use crate::limits;
+use crate::sys::lock::{lock, wait_timeout};
+
+#[derive(Default)]
+struct Watchdog {
+    drivers: Mutex<Vec<Weak<Driver>>>,
+    /// Whether a call is waiting to be noticed.
+    called: Mutex<bool>,
+    bell: Condvar,
+}
+
+/// Whether the watchdog sleeps, or ticks slowly, and wants to be called when something begins.
+static WANTS_CALL: AtomicBool = AtomicBool::new(false);
+
+fn watchdog() -> &'static Watchdog {
+    static WATCHDOG: OnceLock<Watchdog> = OnceLock::new();
+    WATCHDOG.get_or_init(Watchdog::default)
+}
+
+/// Watches a driver for as long as it lives. Starts the thread the first time.
+pub(crate) fn watch(driver: &Arc<Driver>) {
+    let watchdog = watchdog();
+    lock(&watchdog.drivers).push(Arc::downgrade(driver));
+    static STARTED: AtomicBool = AtomicBool::new(false);
+    if STARTED.swap(true, Ordering::AcqRel) {
+        return;
+    }
+    let builder = std::thread::Builder::new().name("tidegate-watch".into()).stack_size(limits::THREAD_STACK_BYTES);
+    if let Err(error) = builder.spawn(|| watchdog.run()) {
+        STARTED.store(false, Ordering::Release);
+        tracing::warn!(target: "tidegate::driver", %error, "no watchdog: stalls will not be seen");
+    }
+}
+
+/// Says that something begins. Costs one load unless the watchdog sleeps.
+pub(crate) fn call() {
+    if WANTS_CALL.load(Ordering::Relaxed) && WANTS_CALL.swap(false, Ordering::AcqRel) {
+        let watchdog = watchdog();
+        *lock(&watchdog.called) = true;
+        watchdog.bell.notify_one();
+    }
+}
+
+impl Watchdog {
+    fn run(&self) {
+        let mut seen = HashMap::new();
+        let mut interval = limits::WATCHDOG_TICK;
+        let mut quiet = 0;
+        loop {
+            let sleeps = quiet >= limits::WATCHDOG_QUIET_TICKS;
+            WANTS_CALL.store(sleeps || interval > limits::WATCHDOG_TICK, Ordering::Release);
+            if self.wait((!sleeps).then_some(interval)) {
+                interval = limits::WATCHDOG_TICK;
+                quiet = 0;
+            }
+            let polled = look_at_polls(&mut seen);
+            let in_flight = self.look_at_drivers();
+            quiet = if polled || in_flight { 0 } else { quiet + 1 };
+            interval = if polled || !in_flight { limits::WATCHDOG_TICK } else { (interval * 2).min(limits::WATCHDOG_TICK_MAX) };
+        }
+    }
+
+    /// Waits for the interval, or without one until called. Returns whether it was called.
+    fn wait(&self, interval: Option<Duration>) -> bool {
+        let mut called = lock(&self.called);
+        match interval {
+            Some(interval) if !*called => called = wait_timeout(&self.bell, called, interval).0,
+            Some(_) => {}
+            None => {
+                while !*called {
+                    called = self.bell.wait(called).unwrap_or_else(std::sync::PoisonError::into_inner);
+                }
+            }
+        }
+        std::mem::take(&mut *called)
+    }
+
+    fn look_at_drivers(&self) -> bool {
+        let drivers: Vec<_> = {
+            let mut drivers = lock(&self.drivers);
+            drivers.retain(|driver| driver.strong_count() > 0);
+            drivers.iter().filter_map(Weak::upgrade).collect()
+        };
+        drivers.iter().fold(false, |active, driver| driver.tick() || active)
+    }
+}
+
+/// Looks at every polling thread; returns whether any of them made an attempt since the last look.
+fn look_at_polls(seen: &mut HashMap<*const Polling, (u64, u32)>) -> bool {
+    let ticks_allowed = (limits::POLL_STUCK_AFTER.as_millis() / limits::WATCHDOG_TICK.as_millis()) as u32;
+    let threads = polling_threads();
+    seen.retain(|known, _| threads.iter().any(|thread| Arc::as_ptr(thread) == *known));
+    let mut polled = false;
+    for thread in &threads {
+        let sequence = thread.sequence();
+        let (last, ticks) = seen.entry(Arc::as_ptr(thread)).or_insert((sequence, 0));
+        if *last != sequence {
+            (*last, *ticks) = (sequence, 0);
+            polled = true;
+        } else if sequence % 2 == 1 {
+            *ticks += 1;
+            polled = true;
+            if *ticks == ticks_allowed {
+                report_stuck_poll(thread);
+            }
+        }
+    }
+    polled
+}
+
+fn report_stuck_poll(thread: &Polling) {
+    if let Some(mount) = thread.mount() {
+        mount.mark_stalled();
+    }
+    super::core::count_stuck_poll();
+    tracing::warn!(
+        target: "tidegate::driver",
+        "a poll sleeps in a call that should not; its mount is left to lanes until it answers again"
+    );
+}

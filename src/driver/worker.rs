@@ -1,0 +1,160 @@
+//! The ring of a polling thread: only for submissions that cannot sleep, so that nobody who holds its
+//! lock ever does.
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use tokio::io::unix::AsyncFd;
+
+use super::cell::{Job, Outcome};
+use super::engine::{Engine, Reaped, Start};
+use super::op::OnWorker;
+use super::route::Way;
+use crate::limits;
+use crate::sys::linux::reactor;
+use crate::sys::linux::uring::{Issuer, Uring};
+use crate::sys::lock::lock;
+
+/// A ring that submits on whichever thread polls, and reaps when the runtime's reactor says so.
+pub(crate) struct Worker {
+    engine: Mutex<Engine<Uring>>,
+    in_flight: AtomicUsize,
+    /// Takes no more operations: closed, or its ring broke.
+    closed: AtomicBool,
+    number: RawFd,
+}
+
+impl Worker {
+    /// Makes a ring and registers it with the runtime of the calling thread. `None` without a ring,
+    /// or where the runtime has no I/O driver: lanes do everything then.
+    pub(crate) fn register() -> Option<Arc<Worker>> {
+        let ring = Uring::new(Issuer::Worker).ok()?;
+        // A descriptor of its own for the reactor, which outlives neither more nor less than its task.
+        let descriptor = ring.fd().try_clone_to_owned().ok()?;
+        let number = ring.fd().as_raw_fd();
+        let worker = Arc::new(Worker {
+            engine: Mutex::new(Engine::new(ring)),
+            in_flight: AtomicUsize::new(0),
+            closed: AtomicBool::new(false),
+            number,
+        });
+        let readable = reactor::register(descriptor)?;
+        tokio::spawn(drive(worker.clone(), readable));
+        Some(worker)
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Submits an operation; back to the caller if the ring has no room or no entry for it.
+    pub(crate) fn start(self: &Arc<Self>, job: Arc<dyn Job>, how: OnWorker) -> Result<(), Arc<dyn Job>> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(job);
+        }
+        job.set_way(Way::Worker(self.clone()));
+        let mut engine = lock(&self.engine);
+        match engine.start(job.clone(), Some(how)) {
+            Start::Queued(token) => job.set_user_data(token.user_data()),
+            Start::Full(job) | Start::NoEntry(job) => return Err(job),
+        }
+        drop(job);
+        self.turn(engine);
+        Ok(())
+    }
+
+    pub(crate) fn cancel(&self, user_data: u64) {
+        let mut engine = lock(&self.engine);
+        engine.cancel(user_data);
+        self.turn(engine);
+    }
+
+    /// Enters the ring once, reaps, and ends what is over without the lock.
+    fn turn(&self, mut engine: std::sync::MutexGuard<'_, Engine<Uring>>) {
+        let result = engine.enter(0);
+        let reaped = engine.reap();
+        let unsent = match &result {
+            Ok(()) => Vec::new(),
+            Err(error) => {
+                self.closed.store(true, Ordering::Release);
+                engine.break_up(error)
+            }
+        };
+        self.in_flight.store(engine.in_flight(), Ordering::Relaxed);
+        drop(engine);
+        reaped.deliver();
+        for job in unsent {
+            // The same as for an entry that the kernel cancelled: it goes to the pool.
+            job.end(Outcome::Result(-crate::sys::errno::ECANCELED));
+        }
+    }
+
+    fn reap(&self) -> Reaped {
+        let mut engine = lock(&self.engine);
+        let reaped = engine.reap();
+        self.in_flight.store(engine.in_flight(), Ordering::Relaxed);
+        reaped
+    }
+
+    /// Enters again if the kernel had no room for an entry; nobody else would. Returns whether
+    /// anything is in flight.
+    pub(crate) fn tick(&self) -> bool {
+        if let Ok(engine) = self.engine.try_lock() {
+            if engine.has_queued() {
+                self.turn(engine);
+            }
+        }
+        self.in_flight() > 0
+    }
+
+    /// Cancels everything and waits for the completions on a thread of its own: the ring and what the
+    /// kernel holds are freed only after the last of them (INV-7).
+    pub(crate) fn close(self: &Arc<Self>) {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let mut engine = lock(&self.engine);
+        if engine.in_flight() == 0 {
+            return;
+        }
+        engine.cancel_all();
+        self.turn(engine);
+        if self.in_flight() == 0 {
+            return;
+        }
+        let worker = self.clone();
+        let builder = std::thread::Builder::new().name("tidegate-drain".into()).stack_size(limits::THREAD_STACK_BYTES);
+        if builder.spawn(move || worker.drain()).is_err() {
+            // Without a thread to wait, the memory stays for ever.
+            std::mem::forget(self.clone());
+        }
+    }
+
+    fn drain(&self) {
+        let began = Instant::now();
+        let mut told = false;
+        while self.in_flight() > 0 {
+            if !told && began.elapsed() > limits::DRAIN_BOUND {
+                told = true;
+                tracing::warn!(target: "tidegate::driver", in_flight = self.in_flight(), "the kernel still holds operations of a closed handle");
+            }
+            crate::sys::linux::poll::readable(self.number, limits::DRAIN_BOUND);
+            self.turn(lock(&self.engine));
+        }
+    }
+}
+
+/// Reaps whenever the reactor sees a completion. Ends with the runtime.
+async fn drive(worker: Arc<Worker>, readable: AsyncFd<OwnedFd>) -> io::Result<()> {
+    loop {
+        let mut guard = readable.readable().await?;
+        // Cleared first: a completion that comes after the reap makes it readable again.
+        guard.clear_ready();
+        let reaped = worker.reap();
+        let _ = catch_unwind(AssertUnwindSafe(|| reaped.deliver()));
+    }
+}

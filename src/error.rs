@@ -1,0 +1,205 @@
+//! What can go wrong, typed.
+//!
+//! The functions of [`crate::fs`] return [`std::io::Error`], as `tokio::fs` does. Each of them
+//! carries an [`Error`] that keeps the kind and the errno, names the operation and the path, and
+//! says what can be done. [`Error::from_io`] gives it back.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::opcode::Kind;
+use crate::sys::errno;
+
+/// An error of this crate.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// `TIDEGATE_BACKEND` has a value that means nothing.
+    BackendVariable {
+        /// The value that was found.
+        value: String,
+    },
+    /// The handle was shut down before the operation began.
+    Closed {
+        /// The operation.
+        operation: Kind,
+    },
+    /// The process was forked after the handle was made; rings and threads stay with the parent.
+    ForkedChild {
+        /// The operation.
+        operation: Kind,
+    },
+    /// The runtime already has a handle.
+    HandleExists,
+    /// The operating system refused the operation.
+    Io {
+        /// The operation.
+        operation: Kind,
+        /// The path it was asked for, where there was one.
+        path: Option<PathBuf>,
+        /// The error itself.
+        source: io::Error,
+    },
+    /// No runtime: a handle can only be installed from within one.
+    NoRuntime,
+    /// The ring broke while the kernel had the operation: its outcome is unknown.
+    RingLost {
+        /// The operation.
+        operation: Kind,
+        /// What the kernel said about the ring.
+        source: io::Error,
+    },
+    /// The ring was asked for, and cannot be had.
+    RingUnavailable {
+        /// Why, and what to do about it.
+        reason: crate::probe::Reason,
+    },
+    /// A thread could not be started.
+    Thread {
+        /// The operation.
+        operation: Kind,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// The [`io::ErrorKind`] of this error: for [`Error::Io`] exactly that of the system's error.
+    pub fn kind(&self) -> io::ErrorKind {
+        match self {
+            Error::BackendVariable { .. } | Error::NoRuntime => io::ErrorKind::InvalidInput,
+            Error::HandleExists => io::ErrorKind::AlreadyExists,
+            Error::Closed { .. } | Error::RingLost { .. } => io::ErrorKind::BrokenPipe,
+            Error::ForkedChild { .. } | Error::RingUnavailable { .. } => io::ErrorKind::Unsupported,
+            Error::Io { source, .. } | Error::Thread { source, .. } => source.kind(),
+        }
+    }
+
+    /// The operating system's error number, where it gave one.
+    pub fn raw_os_error(&self) -> Option<i32> {
+        match self {
+            Error::Io { source, .. } | Error::RingLost { source, .. } | Error::Thread { source, .. } => {
+                source.raw_os_error()
+            }
+            Error::RingUnavailable { reason } => reason.errno(),
+            _ => None,
+        }
+    }
+
+    /// The operation that failed, where one had begun.
+    pub fn operation(&self) -> Option<Kind> {
+        match self {
+            Error::Closed { operation }
+            | Error::ForkedChild { operation }
+            | Error::Io { operation, .. }
+            | Error::RingLost { operation, .. }
+            | Error::Thread { operation, .. } => Some(*operation),
+            _ => None,
+        }
+    }
+
+    /// The path that the operation was asked for, where there was one.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Error::Io { path, .. } => path.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// The error of this crate inside an [`io::Error`] that came from it.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() {
+    /// let error = tidegate::fs::metadata("/no/such/file").await.unwrap_err();
+    /// let typed = tidegate::Error::from_io(&error).unwrap();
+    /// assert_eq!(typed.kind(), std::io::ErrorKind::NotFound);
+    /// assert_eq!(typed.operation().unwrap().name(), "metadata");
+    /// # }
+    /// ```
+    pub fn from_io(error: &io::Error) -> Option<&Error> {
+        error.get_ref()?.downcast_ref()
+    }
+
+    pub(crate) fn io(operation: Kind, path: Option<&Path>, source: io::Error) -> io::Error {
+        let source = match Error::from_io(&source) {
+            Some(_) => return source,
+            None => source,
+        };
+        Error::Io { operation, path: path.map(Path::to_path_buf), source }.into()
+    }
+}
+
+/// The errno of an [`io::Error`], whether it came straight from the system or carries an [`Error`].
+///
+/// ```
+/// let plain = std::io::Error::from_raw_os_error(2);
+/// assert_eq!(tidegate::raw_os_error(&plain), Some(2));
+/// ```
+pub fn raw_os_error(error: &io::Error) -> Option<i32> {
+    error.raw_os_error().or_else(|| Error::from_io(error)?.raw_os_error())
+}
+
+/// What the user can do about an error number, where it is not plain from the error's own text.
+fn remedy(number: i32) -> Option<&'static str> {
+    Some(match number {
+        errno::EMFILE => "close files or raise RLIMIT_NOFILE",
+        errno::ENFILE => "the whole system is out of descriptors: raise fs.file-max",
+        errno::ENOSPC => "free space on the filesystem",
+        errno::EDQUOT => "free space within the quota",
+        errno::EROFS => "the filesystem is mounted read-only",
+        errno::ENAMETOOLONG => "shorten the name",
+        errno::EXDEV => "source and destination are on different filesystems: copy instead",
+        errno::EINVAL => "check offset, length and, for direct I/O, the alignment",
+        _ => return None,
+    })
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::BackendVariable { value } => {
+                write!(f, "TIDEGATE_BACKEND is {value:?}: set it to auto, ring or pool, or unset it")
+            }
+            Error::Closed { operation } => write!(f, "{operation}: the handle was shut down; use a live one"),
+            Error::ForkedChild { operation } => {
+                write!(f, "{operation}: this process was forked; make a new runtime after exec")
+            }
+            Error::HandleExists => f.write_str("the runtime already has a handle: install yours before the first operation"),
+            Error::Io { operation, path, source } => {
+                write!(f, "{operation}")?;
+                if let Some(path) = path {
+                    write!(f, " {}", path.display())?;
+                }
+                write!(f, ": {source}")?;
+                match source.raw_os_error().and_then(remedy) {
+                    Some(text) => write!(f, "; {text}"),
+                    None => Ok(()),
+                }
+            }
+            Error::NoRuntime => f.write_str("a handle is installed on a tokio runtime: call this from within one"),
+            Error::RingLost { operation, source } => {
+                write!(f, "{operation}: the ring broke ({source}); whether it took effect is unknown")
+            }
+            Error::RingUnavailable { reason } => write!(f, "no io_uring: {reason}; {}", reason.remedy()),
+            Error::Thread { operation, source } => {
+                write!(f, "{operation}: no thread could be started ({source}); raise RLIMIT_NPROC or pids.max")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::Io { source, .. } | Error::RingLost { source, .. } | Error::Thread { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+impl From<Error> for io::Error {
+    fn from(error: Error) -> io::Error {
+        io::Error::new(error.kind(), error)
+    }
+}

@@ -1,0 +1,277 @@
+//! Directories.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use super::metadata::{FileType, Metadata};
+use crate::limits;
+use crate::op::blocking::{self, Entry, Listing};
+use crate::op::hop::hop;
+use crate::op::{meta, names};
+use crate::opcode::Kind;
+
+/// Makes a directory, with the permissions that the umask leaves of `rwxrwxrwx`.
+///
+/// # Cancel safety
+///
+/// May take effect.
+///
+/// # Errors
+///
+/// Those of `mkdir(2)`.
+///
+/// # Backend
+///
+/// MKDIRAT (Linux 5.15); else `mkdir(2)` on a blocking thread.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main] async fn main() -> std::io::Result<()> {
+/// # let dir = tempfile::tempdir()?;
+/// tidegate::fs::create_dir(dir.path().join("new")).await?;
+/// # Ok(()) }
+/// ```
+#[doc(alias = "mkdir")]
+pub async fn create_dir(path: impl AsRef<Path>) -> io::Result<()> {
+    let path = path.as_ref().to_path_buf();
+    names::create_dir(&path, 0o777).await
+}
+
+/// Makes a directory and all its parents that are missing. One that is there already is no error.
+///
+/// # Cancel safety
+///
+/// May take partial effect.
+///
+/// # Errors
+///
+/// Those of `mkdir(2)`.
+///
+/// # Backend
+///
+/// `mkdir(2)` on a blocking thread, all in one hop.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main] async fn main() -> std::io::Result<()> {
+/// # let dir = tempfile::tempdir()?;
+/// tidegate::fs::create_dir_all(dir.path().join("a/b/c")).await?;
+/// # Ok(()) }
+/// ```
+pub async fn create_dir_all(path: impl AsRef<Path>) -> io::Result<()> {
+    let path = path.as_ref().to_path_buf();
+    let owned = path.clone();
+    hop(Kind::CreateDirAll, &path, move |_| blocking::create_dir_all(&owned, 0o777)).await
+}
+
+/// Removes an empty directory.
+///
+/// # Cancel safety
+///
+/// May take effect.
+///
+/// # Errors
+///
+/// Those of `rmdir(2)`, among them `DirectoryNotEmpty`.
+///
+/// # Backend
+///
+/// UNLINKAT (Linux 5.11); else `rmdir(2)` on a blocking thread.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main] async fn main() -> std::io::Result<()> {
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("new");
+/// # tidegate::fs::create_dir(&path).await?;
+/// tidegate::fs::remove_dir(&path).await?;
+/// # Ok(()) }
+/// ```
+#[doc(alias = "rmdir")]
+pub async fn remove_dir(path: impl AsRef<Path>) -> io::Result<()> {
+    let path = path.as_ref().to_path_buf();
+    names::remove(&path, true).await
+}
+
+/// Removes a directory and all that is in it. Symbolic links are removed and not followed.
+///
+/// # Cancel safety
+///
+/// May take partial effect.
+///
+/// # Errors
+///
+/// Those of `unlinkat(2)`; what was removed before the error stays removed.
+///
+/// # Backend
+///
+/// `unlinkat(2)` on a blocking thread, all in one hop.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main] async fn main() -> std::io::Result<()> {
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("tree");
+/// # tidegate::fs::create_dir_all(path.join("a/b")).await?;
+/// tidegate::fs::remove_dir_all(&path).await?;
+/// # Ok(()) }
+/// ```
+pub async fn remove_dir_all(path: impl AsRef<Path>) -> io::Result<()> {
+    let path = path.as_ref().to_path_buf();
+    let owned = path.clone();
+    hop(Kind::RemoveDirAll, &path, move |_| blocking::remove_dir_all(&owned)).await
+}
+
+/// Lists a directory, in the order of the filesystem, without `.` and `..`.
+///
+/// # Cancel safety
+///
+/// No effect.
+///
+/// # Errors
+///
+/// Those of `opendir(3)`; [`ReadDir::next_entry`] gives those of reading it.
+///
+/// # Backend
+///
+/// `getdents64(2)` on a blocking thread, about a thousand entries in one hop; the kernel has no
+/// opcode for it.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main] async fn main() -> std::io::Result<()> {
+/// let mut entries = tidegate::fs::read_dir("/").await?;
+/// while let Some(entry) = entries.next_entry().await? {
+///     println!("{}", entry.path().display());
+/// }
+/// # Ok(()) }
+/// ```
+#[doc(alias = "getdents")]
+pub async fn read_dir(path: impl AsRef<Path>) -> io::Result<ReadDir> {
+    let path: Arc<Path> = path.as_ref().into();
+    let owned = path.clone();
+    let work = move |_: &_| Listing::open(&owned).map(next_batch);
+    let batch = hop(Kind::ReadDir, &path, work).await?;
+    Ok(ReadDir { path, state: State::Ready(batch) })
+}
+
+fn next_batch(mut listing: Listing) -> Batch {
+    let (entries, at_end) = listing.next_batch(limits::READ_DIR_BATCH_BYTES);
+    Batch { entries: entries.into(), rest: (!at_end).then_some(listing) }
+}
+
+#[derive(Debug)]
+struct Batch {
+    entries: VecDeque<io::Result<Entry>>,
+    /// The directory, unless it was read to its end.
+    rest: Option<Listing>,
+}
+
+enum State {
+    Ready(Batch),
+    Reading(Pin<Box<dyn Future<Output = io::Result<Batch>> + Send>>),
+}
+
+/// The entries of a directory: [`read_dir`] makes one.
+pub struct ReadDir {
+    path: Arc<Path>,
+    state: State,
+}
+
+impl std::fmt::Debug for ReadDir {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReadDir").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl ReadDir {
+    /// The next entry, or `None` at the end.
+    ///
+    /// # Cancel safety
+    ///
+    /// No entry is lost if the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Those of `getdents64(2)`, for single entries or for the rest of the directory.
+    pub async fn next_entry(&mut self) -> io::Result<Option<DirEntry>> {
+        std::future::poll_fn(|cx| self.poll_next_entry(cx)).await
+    }
+
+    /// The same, for a poll.
+    pub fn poll_next_entry(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<DirEntry>>> {
+        loop {
+            match &mut self.state {
+                State::Ready(batch) => {
+                    if let Some(entry) = batch.entries.pop_front() {
+                        return Poll::Ready(entry.map(|entry| Some(DirEntry { directory: self.path.clone(), entry })));
+                    }
+                    let Some(rest) = batch.rest.take() else { return Poll::Ready(Ok(None)) };
+                    let path = self.path.clone();
+                    self.state = State::Reading(Box::pin(async move { hop(Kind::ReadDir, &path, move |_| Ok(next_batch(rest))).await }));
+                }
+                State::Reading(reading) => {
+                    let batch = ready!(reading.as_mut().poll(cx));
+                    let empty = Batch { entries: VecDeque::new(), rest: None };
+                    self.state = State::Ready(empty);
+                    self.state = State::Ready(batch?);
+                }
+            }
+        }
+    }
+}
+
+/// One entry of a directory.
+#[derive(Debug)]
+pub struct DirEntry {
+    directory: Arc<Path>,
+    entry: Entry,
+}
+
+impl DirEntry {
+    /// The path: that of the directory as it was given, and the name.
+    pub fn path(&self) -> PathBuf {
+        self.directory.join(&self.entry.name)
+    }
+
+    /// The name, without the directory.
+    pub fn file_name(&self) -> OsString {
+        self.entry.name.clone()
+    }
+
+    /// The inode number.
+    pub fn ino(&self) -> u64 {
+        self.entry.ino
+    }
+
+    /// The attributes; of the link itself for a symbolic link.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`symlink_metadata`](super::symlink_metadata).
+    pub async fn metadata(&self) -> io::Result<Metadata> {
+        meta::of_path(self.path(), false).await.map(Metadata::from)
+    }
+
+    /// What kind of file it is; asks the file only where the directory does not say.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`symlink_metadata`](super::symlink_metadata).
+    pub async fn file_type(&self) -> io::Result<FileType> {
+        match self.entry.type_bits {
+            Some(bits) => Ok(FileType::from_bits(bits)),
+            None => Ok(self.metadata().await?.file_type()),
+        }
+    }
+}

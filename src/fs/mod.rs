@@ -1,0 +1,24 @@
+//! Files and directories: the names and signatures of `tokio::fs`, and more.
+//!
+//! Every function takes the way that is fastest for it: answered at the first poll where the kernel has
+//! the answer in memory, through the ring where there is an opcode, else on blocking threads of the
+//! path's mount. Errors keep kind and errno and name the operation, see [`crate::Error`].
+
+mod copy_file;
+mod cursor;
+mod dir;
+mod file;
+mod metadata;
+mod names;
+mod open_options;
+mod whole;
+mod xattr;
+
+pub use copy_file::{Copied, CopyFile, Preserve, Warning, copy, copy_metadata};
+pub use dir::{DirEntry, ReadDir, create_dir, create_dir_all, read_dir, remove_dir, remove_dir_all};
+pub use file::File;
+pub use metadata::{FileTimes, FileType, Follow, Metadata, metadata, set_owner, set_permissions, set_times, symlink_metadata, try_exists};
+pub use names::{canonicalize, hard_link, make_fifo, read_link, remove_file, rename, symlink};
+pub use open_options::OpenOptions;
+pub use whole::{read, read_to_string, write};
+pub use xattr::{get_xattr, list_xattrs, remove_xattr, set_xattr};

@@ -1,0 +1,206 @@
+//! How a file is opened.
+
+use std::io;
+use std::path::Path;
+
+use super::File;
+use crate::error::Error;
+use crate::op::open::{self, flag};
+use crate::opcode::Kind;
+
+/// How a file is opened: as in tokio, and for direct I/O and without access times.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main] async fn main() -> std::io::Result<()> {
+/// # let dir = tempfile::tempdir()?;
+/// use tidegate::fs::OpenOptions;
+/// let file = OpenOptions::new().read(true).write(true).create(true).open(dir.path().join("f")).await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct OpenOptions {
+    read: bool,
+    write: bool,
+    append: bool,
+    truncate: bool,
+    create: bool,
+    create_new: bool,
+    direct: bool,
+    no_atime: bool,
+    mode: u32,
+    custom_flags: i32,
+}
+
+impl Default for OpenOptions {
+    fn default() -> OpenOptions {
+        OpenOptions::new()
+    }
+}
+
+impl OpenOptions {
+    /// Everything off; at least one of `read`, `write` and `append` must be switched on.
+    pub fn new() -> OpenOptions {
+        OpenOptions {
+            read: false,
+            write: false,
+            append: false,
+            truncate: false,
+            create: false,
+            create_new: false,
+            direct: false,
+            no_atime: false,
+            mode: 0o666,
+            custom_flags: 0,
+        }
+    }
+
+    /// For reading.
+    pub fn read(&mut self, read: bool) -> &mut OpenOptions {
+        self.read = read;
+        self
+    }
+
+    /// For writing.
+    pub fn write(&mut self, write: bool) -> &mut OpenOptions {
+        self.write = write;
+        self
+    }
+
+    /// For writing at the end; the offset of a positional write is ignored then.
+    pub fn append(&mut self, append: bool) -> &mut OpenOptions {
+        self.append = append;
+        self
+    }
+
+    /// Empties a file that is there.
+    pub fn truncate(&mut self, truncate: bool) -> &mut OpenOptions {
+        self.truncate = truncate;
+        self
+    }
+
+    /// Makes the file if it is not there.
+    pub fn create(&mut self, create: bool) -> &mut OpenOptions {
+        self.create = create;
+        self
+    }
+
+    /// Makes the file, and fails if it is there; `create` and `truncate` are ignored then.
+    pub fn create_new(&mut self, create_new: bool) -> &mut OpenOptions {
+        self.create_new = create_new;
+        self
+    }
+
+    /// Bypasses the page cache (O_DIRECT, Linux). Address, offset and length must then be aligned as
+    /// the filesystem asks, see [`crate::probe::filesystem`]; `EINVAL` if they are not.
+    #[doc(alias = "O_DIRECT")]
+    pub fn direct(&mut self, direct: bool) -> &mut OpenOptions {
+        self.direct = direct;
+        self
+    }
+
+    /// Leaves the access time alone (O_NOATIME, Linux). Where the caller does not own the file, it is
+    /// opened without.
+    #[doc(alias = "O_NOATIME")]
+    pub fn no_atime(&mut self, no_atime: bool) -> &mut OpenOptions {
+        self.no_atime = no_atime;
+        self
+    }
+
+    /// The permission bits of a new file, less those of the umask; `0o666` by default.
+    pub fn mode(&mut self, mode: u32) -> &mut OpenOptions {
+        self.mode = mode;
+        self
+    }
+
+    /// Further flags of `open(2)`; those that say how the file is accessed are ignored.
+    pub fn custom_flags(&mut self, flags: i32) -> &mut OpenOptions {
+        self.custom_flags = flags;
+        self
+    }
+
+    /// Opens the file.
+    ///
+    /// # Cancel safety
+    ///
+    /// Resource reclaimed: a file that was opened after the future was dropped is closed. A file that
+    /// was to be made may have been made.
+    ///
+    /// # Errors
+    ///
+    /// Those of `open(2)`; `InvalidInput` if the options contradict each other.
+    ///
+    /// # Backend
+    ///
+    /// At the poll for reading where path and inode are in memory and the filesystem is a local one;
+    /// else OPENAT (Linux 5.6); else `openat(2)` on a blocking thread.
+    ///
+    /// # Examples
+    ///
+    /// See [`OpenOptions`].
+    #[doc(alias = "openat")]
+    pub async fn open(&self, path: impl AsRef<Path>) -> io::Result<File> {
+        let path = path.as_ref().to_path_buf();
+        let flags = self.flags().map_err(|error| Error::io(Kind::Open, Some(&path), error))?;
+        let optional = if self.no_atime { flag::O_NOATIME } else { 0 };
+        let file = match open::open(&path, flags | optional, self.mode).await {
+            Err(error) if optional != 0 && crate::raw_os_error(&error) == Some(open::NOT_OWNER) => open::open(&path, flags, self.mode).await?,
+            opened => opened?,
+        };
+        Ok(File::from_shared(file))
+    }
+
+    /// The flags for `open(2)`. Contradictions are those that std refuses.
+    fn flags(&self) -> io::Result<i32> {
+        let access = match (self.read, self.write, self.append) {
+            (true, false, false) => flag::O_RDONLY,
+            (false, true, false) => flag::O_WRONLY,
+            (true, true, false) => flag::O_RDWR,
+            (false, _, true) => flag::O_WRONLY | flag::O_APPEND,
+            (true, _, true) => flag::O_RDWR | flag::O_APPEND,
+            (false, false, false) => return Err(open::invalid()),
+        };
+        let contradiction = if self.append {
+            self.truncate && !self.create_new
+        } else {
+            !self.write && (self.truncate || self.create || self.create_new)
+        };
+        if contradiction {
+            return Err(open::invalid());
+        }
+        let creation = match (self.create, self.truncate, self.create_new) {
+            (_, _, true) => flag::O_CREAT | flag::O_EXCL,
+            (true, true, false) => flag::O_CREAT | flag::O_TRUNC,
+            (true, false, false) => flag::O_CREAT,
+            (false, true, false) => flag::O_TRUNC,
+            (false, false, false) => 0,
+        };
+        let direct = if self.direct { flag::O_DIRECT } else { 0 };
+        Ok(access | creation | direct | flag::O_CLOEXEC | self.custom_flags & !flag::O_ACCMODE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every combination of the six switches is accepted or refused as std does it.
+    #[test]
+    fn contradictions_are_those_of_std() {
+        let dir = tempfile::tempdir().unwrap();
+        for bits in 0..64u32 {
+            let on = |bit: u32| bits & 1 << bit != 0;
+            let path = dir.path().join(bits.to_string());
+            std::fs::write(&path, b"").unwrap();
+            let ours = OpenOptions { read: on(0), write: on(1), append: on(2), truncate: on(3), create: on(4), create_new: on(5), ..OpenOptions::new() };
+            let mut theirs = std::fs::OpenOptions::new();
+            theirs.read(on(0)).write(on(1)).append(on(2)).truncate(on(3)).create(on(4)).create_new(on(5));
+            let theirs = theirs.open(&path).map(drop).map_err(|error| error.kind());
+            match (ours.flags(), theirs) {
+                (Err(ours), theirs) => assert_eq!(Err(ours.kind()), theirs, "{ours:?} {bits:06b}"),
+                (Ok(_), theirs) => assert_ne!(theirs, Err(io::ErrorKind::InvalidInput), "{bits:06b}"),
+            }
+        }
+    }
+}

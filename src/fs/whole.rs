@@ -1,0 +1,101 @@
+//! Whole files, without buffers.
+
+use std::io;
+use std::path::Path;
+
+use super::open_options::OpenOptions;
+use crate::driver::{self, Route};
+use crate::op::blocking;
+use crate::op::hop::hop;
+use crate::op::whole;
+use crate::opcode::Kind;
+
+/// The content of a file.
+///
+/// Files that report no size, as in procfs, are read to their end.
+///
+/// # Cancel safety
+///
+/// No effect.
+///
+/// # Errors
+///
+/// Those of `open(2)` and `read(2)`; `OutOfMemory` if the content does not fit into memory.
+///
+/// # Backend
+///
+/// At the poll where a file of up to 256 KiB is in memory on a local filesystem; else open, read and
+/// close in one hop, or as OPENAT, STATX, READ and CLOSE (Linux 5.6) for a handle pinned to the ring.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main] async fn main() -> std::io::Result<()> {
+/// assert!(!tidegate::fs::read("/etc/passwd").await?.is_empty());
+/// # Ok(()) }
+/// ```
+pub async fn read(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
+    let path = path.as_ref().to_path_buf();
+    whole::read(&path).await
+}
+
+/// The content of a file as text.
+///
+/// # Cancel safety
+///
+/// No effect.
+///
+/// # Errors
+///
+/// As for [`read`]; `InvalidData` if the content is not UTF-8.
+///
+/// # Backend
+///
+/// As for [`read`].
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main] async fn main() -> std::io::Result<()> {
+/// assert!(tidegate::fs::read_to_string("/etc/passwd").await?.contains("root"));
+/// # Ok(()) }
+/// ```
+pub async fn read_to_string(path: impl AsRef<Path>) -> io::Result<String> {
+    let bytes = read(path).await?;
+    String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "stream did not contain valid UTF-8"))
+}
+
+/// Makes or replaces a file with this content. It is not synced: see [`File::sync_all`](super::File::sync_all).
+///
+/// # Cancel safety
+///
+/// May take partial effect.
+///
+/// # Errors
+///
+/// Those of `open(2)` and `write(2)`.
+///
+/// # Backend
+///
+/// Open, write and close in one hop, or as OPENAT, WRITE and CLOSE (Linux 5.6) for a handle pinned to
+/// the ring.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main] async fn main() -> std::io::Result<()> {
+/// # let dir = tempfile::tempdir()?;
+/// tidegate::fs::write(dir.path().join("greeting"), "hello").await?;
+/// # Ok(()) }
+/// ```
+pub async fn write(path: impl AsRef<Path>, contents: impl AsRef<[u8]>) -> io::Result<()> {
+    let path = path.as_ref().to_path_buf();
+    let contents = contents.as_ref().to_vec();
+    if driver::current()?.route() == Route::Ring {
+        let file = OpenOptions::new().write(true).create(true).truncate(true).open(&path).await?;
+        file.write_all_at(contents, 0).await?;
+        return file.close().await;
+    }
+    let owned = path.clone();
+    hop(Kind::WriteFile, &path, move |_| blocking::write_file(&owned, &contents)).await
+}

@@ -1,0 +1,202 @@
+//! What a handle has done: counters and their snapshot.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::opcode::{Kind, Row, TABLE};
+use crate::sys::lock::{lock, wait_timeout};
+
+/// Which way an operation took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[repr(usize)]
+pub enum Way {
+    /// Answered at the first poll, without sleeping.
+    AtPoll,
+    /// Through the ring of the polling thread.
+    WorkerRing,
+    /// Through the ring of a lane.
+    LaneRing,
+    /// On a blocking thread.
+    Pool,
+}
+
+const WAYS: usize = 4;
+const OPS: usize = TABLE_LEN;
+const TABLE_LEN: usize = Kind::WriteFile as usize + 1;
+
+/// Counters that several threads raise without sharing a cache line.
+const SHARDS: usize = 16;
+
+#[repr(align(128))]
+struct Shard([[AtomicU64; WAYS]; OPS]);
+
+impl Default for Shard {
+    fn default() -> Shard {
+        Shard([const { [const { AtomicU64::new(0) }; WAYS] }; OPS])
+    }
+}
+
+/// The counters of one handle.
+#[derive(Default)]
+pub(crate) struct Counters {
+    shards: Box<[Shard; SHARDS]>,
+    in_flight: AtomicU64,
+    lanes_replaced: AtomicU64,
+    fallbacks: Mutex<BTreeMap<&'static str, u64>>,
+    /// Set while somebody waits for the last operation to end.
+    draining: Mutex<bool>,
+    drained: Condvar,
+}
+
+/// A small number per thread, to pick a shard or a ring.
+pub(crate) fn thread_index() -> usize {
+    use std::cell::Cell;
+    use std::sync::atomic::AtomicUsize;
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local!(static INDEX: Cell<usize> = const { Cell::new(usize::MAX) });
+    INDEX.with(|index| {
+        if index.get() == usize::MAX {
+            index.set(NEXT.fetch_add(1, Ordering::Relaxed));
+        }
+        index.get()
+    })
+}
+
+impl Counters {
+    pub(crate) fn went(&self, kind: Kind, way: Way) {
+        let shard = &self.shards[thread_index() % SHARDS];
+        shard.0[kind as usize][way as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn fell_back(&self, reason: &'static str) {
+        *lock(&self.fallbacks).entry(reason).or_default() += 1;
+    }
+
+    pub(crate) fn started(&self) {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn ended(&self) {
+        if self.in_flight.fetch_sub(1, Ordering::AcqRel) == 1 && *lock(&self.draining) {
+            self.drained.notify_all();
+        }
+    }
+
+    pub(crate) fn lane_replaced(&self) {
+        self.lanes_replaced.fetch_add(1, Ordering::Relaxed);
+    }
+
+
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.in_flight.load(Ordering::Acquire)
+    }
+
+    /// Waits on this thread until nothing is in flight, or the time is over.
+    pub(crate) fn wait_drained(&self, bound: Duration) {
+        let end = Instant::now() + bound;
+        let mut draining = lock(&self.draining);
+        *draining = true;
+        while self.in_flight() > 0 {
+            let Some(left) = end.checked_duration_since(Instant::now()) else { break };
+            // A short wait besides the notification: the count may fall between the two looks.
+            draining = wait_timeout(&self.drained, draining, left.min(Duration::from_millis(20))).0;
+        }
+        *draining = false;
+    }
+
+    pub(crate) fn snapshot(&self) -> Stats {
+        let mut ops = vec![[0; WAYS]; OPS];
+        for shard in self.shards.iter() {
+            for (sum, counts) in ops.iter_mut().zip(&shard.0) {
+                sum.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count.load(Ordering::Relaxed));
+            }
+        }
+        Stats {
+            ops,
+            fallbacks: lock(&self.fallbacks).clone(),
+            in_flight: self.in_flight(),
+            lanes: 0,
+            lanes_replaced: self.lanes_replaced.load(Ordering::Relaxed),
+            polls_stuck: 0,
+            pool_threads: 0,
+        }
+    }
+}
+
+/// What a handle has done so far, at one moment.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Stats {
+    ops: Vec<[u64; WAYS]>,
+    fallbacks: BTreeMap<&'static str, u64>,
+    /// Operations that are not over.
+    pub in_flight: u64,
+    /// Lanes with a ring, wedged ones included.
+    pub lanes: usize,
+    /// Lanes that were wedged and replaced.
+    pub lanes_replaced: u64,
+    /// Polls that were seen inside the kernel for too long.
+    pub polls_stuck: u64,
+    /// Blocking threads.
+    pub pool_threads: usize,
+}
+
+/// How often one kind of operation took which way.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct OpStats {
+    /// The operation's row of the op table.
+    pub row: &'static Row,
+    /// Answered at the first poll.
+    pub at_poll: u64,
+    /// Through the ring of the polling thread.
+    pub worker_ring: u64,
+    /// Through the ring of a lane.
+    pub lane_ring: u64,
+    /// On a blocking thread.
+    pub pool: u64,
+}
+
+impl OpStats {
+    /// How often the operation was asked for, whichever way it took.
+    pub fn total(&self) -> u64 {
+        self.at_poll + self.worker_ring + self.lane_ring + self.pool
+    }
+}
+
+impl Stats {
+    /// One entry per operation that was asked for at least once, in the order of the op table.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> std::io::Result<()> {
+    /// tidegate::fs::metadata("/").await?;
+    /// let stats = tidegate::Handle::current()?.stats();
+    /// assert_eq!(stats.ops().next().unwrap().row.name, "metadata");
+    /// # Ok(()) }
+    /// ```
+    pub fn ops(&self) -> impl Iterator<Item = OpStats> {
+        self.ops.iter().zip(TABLE).filter(|(counts, _)| counts.iter().any(|&count| count > 0)).map(|(counts, row)| OpStats {
+            row,
+            at_poll: counts[Way::AtPoll as usize],
+            worker_ring: counts[Way::WorkerRing as usize],
+            lane_ring: counts[Way::LaneRing as usize],
+            pool: counts[Way::Pool as usize],
+        })
+    }
+
+    /// How often a kind of operation took a way.
+    pub fn count(&self, kind: Kind, way: Way) -> u64 {
+        self.ops.get(kind as usize).map_or(0, |counts| counts[way as usize])
+    }
+
+    /// Why operations took another way than meant, and how often.
+    pub fn fallbacks(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.fallbacks.iter().map(|(reason, count)| (*reason, *count))
+    }
+}
+
+/// Shared by everything that counts for one handle.
+pub(crate) type SharedCounters = Arc<Counters>;

@@ -1,0 +1,80 @@
+//! What has no opcode, and several steps on one file, in one hop to a blocking thread.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use super::file::SharedFile;
+use super::locate::locate;
+use crate::driver::op::Op;
+use crate::driver;
+use crate::error::Error;
+use crate::opcode::Kind;
+use crate::sys::path::c_path;
+use crate::sys::request::{self, Request};
+
+/// A closure as an operation.
+struct Hop<T, F> {
+    kind: Kind,
+    path: Option<PathBuf>,
+    request: request::Hop<T, F>,
+}
+
+impl<T, F> Op for Hop<T, F>
+where
+    T: Send + 'static,
+    F: FnOnce(&AtomicBool) -> io::Result<T> + Send + 'static,
+{
+    type Output = io::Result<T>;
+
+    fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    fn request(&mut self) -> &mut dyn Request {
+        &mut self.request
+    }
+
+    fn finish(self, result: io::Result<i32>) -> io::Result<T> {
+        let named = |error| Error::io(self.kind, self.path.as_deref(), error);
+        result.map_err(named)?;
+        self.request.into_output().ok_or_else(|| named(io::ErrorKind::BrokenPipe.into()))
+    }
+
+    fn lost(error: io::Error) -> io::Result<T> {
+        Err(error)
+    }
+}
+
+/// Runs a closure on a blocking thread of the path's mount. The closure gets a flag that is set when
+/// the future is dropped; between two steps it should look at it and stop.
+pub(crate) async fn hop<T, F>(kind: Kind, path: &Path, work: F) -> io::Result<T>
+where
+    T: Send + 'static,
+    F: FnOnce(&AtomicBool) -> io::Result<T> + Send + 'static,
+{
+    let started = start(kind, path, work);
+    started?.await
+}
+
+fn start<T, F>(kind: Kind, path: &Path, work: F) -> io::Result<impl Future<Output = io::Result<T>> + Send + 'static>
+where
+    T: Send + 'static,
+    F: FnOnce(&AtomicBool) -> io::Result<T> + Send + 'static,
+{
+    let driver = driver::current()?;
+    let c_path = c_path(path).map_err(|error| Error::io(kind, Some(path), error))?;
+    let mount = locate(&driver, &c_path, true);
+    Ok(driver.start(Hop { kind, path: Some(path.to_path_buf()), request: request::Hop::new(work) }, &mount))
+}
+
+/// The same for an open file.
+pub(crate) async fn hop_on_file<T, F>(file: &Arc<SharedFile>, kind: Kind, work: F) -> io::Result<T>
+where
+    T: Send + 'static,
+    F: FnOnce(&AtomicBool) -> io::Result<T> + Send + 'static,
+{
+    let hop = Hop { kind, path: None, request: request::Hop::new(work) };
+    file.driver().start(hop, &file.mount()).await
+}

@@ -1,0 +1,85 @@
+//! Which mount a path is on, without sleeping: the kernel's cached lookup says, also through symbolic
+//! links, and where the path itself is not cached its nearest cached parent is.
+
+use std::ffi::CStr;
+use std::sync::Arc;
+
+use crate::driver::Driver;
+use crate::mounts::Mount;
+
+/// The mount whose lanes should run an operation on the path.
+#[cfg(target_os = "linux")]
+pub(crate) fn locate(driver: &Arc<Driver>, path: &CStr, follow: bool) -> Arc<Mount> {
+    use std::ffi::CString;
+    if let Some(mount) = mount_of(driver, path, follow) {
+        return mount;
+    }
+    let mut bytes = path.to_bytes();
+    while let Some(parent) = parent(bytes) {
+        bytes = parent;
+        let Ok(parent) = CString::new(parent) else { break };
+        if let Some(mount) = mount_of(driver, &parent, true) {
+            return mount;
+        }
+    }
+    Mount::unknown()
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn locate(_driver: &Arc<Driver>, _path: &CStr, _follow: bool) -> Arc<Mount> {
+    Mount::unknown()
+}
+
+/// The directory part of a path; `None` above the root and above the current directory.
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only Linux looks up parents"))]
+fn parent(path: &[u8]) -> Option<&[u8]> {
+    let trimmed = path.len() - path.iter().rev().take_while(|&&byte| byte == b'/').count();
+    match path[..trimmed].iter().rposition(|&byte| byte == b'/') {
+        Some(0) => Some(b"/"),
+        Some(slash) => Some(&path[..slash]),
+        None if trimmed > 0 && path != b"." => Some(b"."),
+        None => None,
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn mount_of(driver: &Arc<Driver>, path: &CStr, follow: bool) -> Option<Arc<Mount>> {
+    use std::os::fd::AsFd;
+
+    use crate::driver::attempt::attempt;
+    use crate::mounts;
+    use crate::sys::linux::nowait::open_path_cached;
+
+    attempt(None, || {
+        let fd = open_path_cached(path, follow).ok()?;
+        let (stat, mount) = mounts::of_fd(fd.as_fd()).ok()?;
+        let mount = mount.unwrap_or_else(|| super::meta::learn_later(driver, stat.clone()));
+        super::meta::close_path(driver, fd, &stat, &mount);
+        Some(mount)
+    })?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parents_end_at_the_root_or_here() {
+        let chain = |path: &'static str| {
+            let mut found = Vec::new();
+            let mut at = path.as_bytes();
+            while let Some(up) = parent(at) {
+                found.push(std::str::from_utf8(up).unwrap());
+                at = up;
+                assert!(found.len() < 10, "{path} does not end");
+            }
+            found
+        };
+        assert_eq!(chain("/a/b/c"), ["/a/b", "/a", "/"]);
+        assert_eq!(chain("/a//b/"), ["/a/", "/"]);
+        assert_eq!(chain("a/b"), ["a", "."]);
+        assert_eq!(chain("a"), ["."]);
+        assert_eq!(chain("/"), Vec::<&str>::new());
+        assert_eq!(chain(""), Vec::<&str>::new());
+    }
+}

@@ -1,0 +1,157 @@
+//! Reads and writes at an offset.
+
+use std::io;
+use std::sync::Arc;
+
+use super::file::SharedFile;
+use crate::buf::{BufError, IoBuf, IoBufMut};
+use crate::driver;
+use crate::driver::op::{Load, OnWorker, Op};
+use crate::error::Error;
+use crate::opcode::Kind;
+use crate::sys::errno;
+use crate::sys::request::{self, Request};
+
+struct Read<B> {
+    request: request::Read<B>,
+    load: Load,
+}
+
+impl<B: IoBufMut> Op for Read<B> {
+    type Output = Result<(usize, B), BufError<B>>;
+
+    fn kind(&self) -> Kind {
+        Kind::Read
+    }
+
+    fn request(&mut self) -> &mut dyn Request {
+        &mut self.request
+    }
+
+    fn load(&self) -> Load {
+        self.load
+    }
+
+    fn finish(self, result: io::Result<i32>) -> Self::Output {
+        match result {
+            Ok(count) => Ok(self.request.into_parts(count)),
+            Err(error) => Err(BufError::new(Error::io(Kind::Read, None, error), self.request.buf)),
+        }
+    }
+
+    fn lost(error: io::Error) -> Self::Output {
+        Err(BufError::detached(error))
+    }
+}
+
+struct Write<B> {
+    request: request::Write<B>,
+    load: Load,
+}
+
+impl<B: IoBuf> Op for Write<B> {
+    type Output = Result<(usize, B), BufError<B>>;
+
+    fn kind(&self) -> Kind {
+        Kind::Write
+    }
+
+    fn request(&mut self) -> &mut dyn Request {
+        &mut self.request
+    }
+
+    /// A buffered write was not seen to sleep in its submission; a direct one was.
+    fn on_worker(&self) -> OnWorker {
+        match self.load {
+            Load::Direct => OnWorker::Async,
+            _ => OnWorker::Plain,
+        }
+    }
+
+    fn load(&self) -> Load {
+        self.load
+    }
+
+    fn finish(self, result: io::Result<i32>) -> Self::Output {
+        match result {
+            Ok(count) => Ok((count as usize, self.request.buf)),
+            Err(error) => Err(BufError::new(Error::io(Kind::Write, None, error), self.request.buf)),
+        }
+    }
+
+    fn lost(error: io::Error) -> Self::Output {
+        Err(BufError::detached(error))
+    }
+}
+
+fn load_of(file: &SharedFile) -> Load {
+    if file.is_direct() { Load::Direct } else { Load::Buffered }
+}
+
+/// Refuses what the kernel would take for 'no position', as `pread` refuses it.
+fn check_offset<B>(kind: Kind, offset: u64, buf: B) -> Result<B, BufError<B>> {
+    if i64::try_from(offset).is_ok() {
+        return Ok(buf);
+    }
+    let error = io::Error::from_raw_os_error(errno::EINVAL);
+    Err(BufError::new(Error::io(kind, None, error), buf))
+}
+
+/// Reads once, at an offset; fewer bytes than asked for are no error, none mean the end of the file.
+pub(crate) async fn read_at<B: IoBufMut>(file: Arc<SharedFile>, buf: B, offset: u64) -> Result<(usize, B), BufError<B>> {
+    let mut buf = check_offset(Kind::Read, offset, buf)?;
+    match file.read_at_poll(&mut buf, offset) {
+        Some(result) => {
+            file.driver_ref().answered(Kind::Read);
+            if let Ok(count) = result {
+                file.after_hit(offset, count as u64);
+            }
+            driver::spend().await;
+            match result {
+                Ok(count) => Ok((count, buf)),
+                Err(error) => Err(BufError::new(Error::io(Kind::Read, None, error), buf)),
+            }
+        }
+        None => {
+            file.after_miss(offset, buf.bytes_total() as u64);
+            read_through(file, buf, Some(offset)).await
+        }
+    }
+}
+
+/// Reads once by ring or pool, never at the poll; without an offset for files that have no positions.
+pub(crate) fn read_through<B: IoBufMut>(
+    file: Arc<SharedFile>,
+    buf: B,
+    offset: Option<u64>,
+) -> impl Future<Output = Result<(usize, B), BufError<B>>> + Send + 'static {
+    let (driver, mount, load) = (file.driver(), file.mount(), load_of(&file));
+    driver.start(Read { request: request::Read { fd: file, buf, offset }, load }, &mount)
+}
+
+/// Writes once; fewer bytes than asked for are no error. Without an offset for files that have none.
+pub(crate) fn write_once<B: IoBuf>(
+    file: Arc<SharedFile>,
+    buf: B,
+    offset: Option<u64>,
+) -> impl Future<Output = Result<(usize, B), BufError<B>>> + Send + 'static {
+    file.note_write();
+    let (driver, mount, load) = (file.driver(), file.mount(), load_of(&file));
+    driver.start(Write { request: request::Write { fd: file, buf, offset }, load }, &mount)
+}
+
+/// Writes once at an offset.
+pub(crate) async fn write_at<B: IoBuf>(file: Arc<SharedFile>, buf: B, offset: u64) -> Result<(usize, B), BufError<B>> {
+    let buf = check_offset(Kind::Write, offset, buf)?;
+    write_once(file, buf, Some(offset)).await
+}
+
+/// Reads into the caller's own memory what the page cache holds; `None` if it has to wait.
+pub(crate) fn read_into_at_poll(file: &Arc<SharedFile>, into: &mut tokio::io::ReadBuf<'_>, offset: u64) -> Option<io::Result<usize>> {
+    let result = file.read_into_at_poll(into, offset)?;
+    file.driver_ref().answered(Kind::Read);
+    if let Ok(count) = result {
+        file.after_hit(offset, count as u64);
+    }
+    Some(result.map_err(|error| Error::io(Kind::Read, None, error)))
+}

@@ -1,0 +1,103 @@
+//! Reading a whole file: at the poll if all of it is in memory, else in one hop.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::hop::hop;
+use super::open::{self, flag};
+use super::rw::read_through;
+use crate::buf::IoBuf;
+use crate::driver::{self, Driver, Route};
+use crate::error::Error;
+use crate::opcode::Kind;
+use crate::sys::blocking;
+use crate::sys::path::with_c_path;
+
+/// The content of a file.
+pub(crate) async fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let driver = driver::current()?;
+    let named = |error| Error::io(Kind::ReadFile, Some(path), error);
+    match with_c_path(path, |path| Ok(read_at_poll(&driver, path))).map_err(named)? {
+        Some(result) => {
+            driver.answered(Kind::ReadFile);
+            driver::spend().await;
+            result.map_err(named)
+        }
+        None if driver.route() == Route::Ring => read_by_ring(path).await,
+        None => {
+            let owned = path.to_path_buf();
+            hop(Kind::ReadFile, path, move |_| blocking::read_file(&owned)).await
+        }
+    }
+}
+
+/// The same step by step, for a handle that is pinned to the ring. The size is only a hint: a file
+/// that shrinks ends early, one that grows or is of size zero in procfs is read to its end.
+async fn read_by_ring(path: &Path) -> io::Result<Vec<u8>> {
+    let file = open::open(path, flag::O_RDONLY, 0).await?;
+    let size = usize::try_from(super::meta::of_file(&file).await?.size).unwrap_or(usize::MAX);
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(size.saturating_add(1))?;
+    loop {
+        let start = bytes.len();
+        if start == bytes.capacity() {
+            bytes.try_reserve(start.max(32 << 10))?;
+        }
+        let offset = file.is_seekable().then_some(start as u64);
+        let capacity = bytes.capacity();
+        let (count, slice) = read_through(file.clone(), bytes.slice(start..capacity), offset).await?;
+        bytes = slice.into_inner();
+        if count == 0 {
+            return Ok(bytes);
+        }
+    }
+}
+
+/// A regular file on a healthy local mount that is small and in memory, path, inode and content.
+#[cfg(target_os = "linux")]
+fn read_at_poll(driver: &Arc<Driver>, path: &std::ffi::CStr) -> Option<io::Result<Vec<u8>>> {
+    use super::meta::{Cached, cached};
+    use crate::driver::attempt::attempt;
+    use crate::limits;
+    use crate::sys::linux::nowait;
+    use std::os::fd::AsFd;
+
+    if !driver.attempts() {
+        return None;
+    }
+    let (stat, mount) = match cached(driver, path, true) {
+        Cached::Found(stat, mount) => (stat, mount),
+        Cached::Error(error) => return Some(Err(error)),
+        Cached::Unknown(_) => return None,
+    };
+    let small = stat.is_file() && (1..=limits::READ_AT_POLL_BYTES).contains(&stat.size);
+    if !small || !mount.reads_nowait() || !mount.atime_is_settled(&stat) {
+        return None;
+    }
+    attempt(Some(&mount), || {
+        let fd = nowait::open_read_cached(path, 0).ok()?;
+        let bytes = nowait::no_readahead(fd.as_fd()).is_ok().then(|| read_resident(fd.as_fd(), stat.size)).flatten();
+        // The attributes just read say that the file has a name, so this close frees no blocks.
+        super::meta::close_path(driver, fd, &stat, &mount);
+        bytes.map(Ok)
+    })?
+}
+
+/// All of a file of this size, if it still has it.
+#[cfg(target_os = "linux")]
+fn read_resident(fd: std::os::fd::BorrowedFd<'_>, size: u64) -> Option<Vec<u8>> {
+    use crate::sys::linux::nowait;
+    if nowait::pages_cached(fd, 0, size).ok()? < size.div_ceil(4096) {
+        return None;
+    }
+    // One byte more, so that the same call shows the end of the file.
+    let mut bytes = Vec::with_capacity(size as usize + 1);
+    let count = nowait::read_cached(fd, &mut bytes, size as usize + 1, 0).ok()?;
+    (count as u64 == size).then_some(bytes)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn read_at_poll(_driver: &Arc<Driver>, _path: &std::ffi::CStr) -> Option<io::Result<Vec<u8>>> {
+    None
+}

@@ -1,0 +1,209 @@
+//! The op table: every operation of the crate, once.
+//!
+//! The probe, the routing, `tidegate doctor`, the metric labels, the coverage audit and the test
+//! matrix are all derived from [`TABLE`]. Adding an operation starts with a row here.
+
+use std::fmt;
+
+/// What may have happened when an operation was cancelled, dropped or timed out after it had reached the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CancelLeaves {
+    /// Nothing: the operation only looks.
+    NoEffect,
+    /// The operation may have taken effect as a whole, or not at all.
+    MayTakeEffect,
+    /// The operation may have been done in part.
+    MayTakePartialEffect,
+    /// The operation made a resource (a descriptor), which the driver closes.
+    ResourceReclaimed,
+}
+
+impl fmt::Display for CancelLeaves {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            CancelLeaves::NoEffect => "no effect",
+            CancelLeaves::MayTakeEffect => "may take effect",
+            CancelLeaves::MayTakePartialEffect => "may take partial effect",
+            CancelLeaves::ResourceReclaimed => "resource reclaimed",
+        })
+    }
+}
+
+/// Which default deadline an operation falls under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DeadlineClass {
+    /// Reads and writes of file data.
+    Data,
+    /// Names, attributes, directories.
+    Metadata,
+    /// Waits for the device to have the data.
+    Sync,
+}
+
+/// The io_uring opcode of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opcode {
+    /// The kernel's name, without its prefix.
+    pub name: &'static str,
+    /// The number in the submission entry.
+    pub code: u8,
+    /// The first kernel release that has it.
+    pub first_kernel: (u16, u16),
+}
+
+/// One operation: all that is known about it before it runs.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Row {
+    /// Which operation this is.
+    pub kind: Kind,
+    /// The name used in errors, traces and metrics.
+    pub name: &'static str,
+    /// The io_uring opcode, or `None` where the kernel has none and a blocking thread does it.
+    pub opcode: Option<Opcode>,
+    /// The system call of the blocking equivalent.
+    pub blocking: &'static str,
+    /// What a cancel may leave behind.
+    pub cancel_leaves: CancelLeaves,
+    /// Whether success yields a new descriptor.
+    pub returns_fd: bool,
+    /// The default deadline class.
+    pub deadline_class: DeadlineClass,
+}
+
+macro_rules! opcode {
+    (none) => {
+        None
+    };
+    ($name:ident $code:literal since $major:literal . $minor:literal) => {
+        Some(Opcode { name: stringify!($name), code: $code, first_kernel: ($major, $minor) })
+    };
+}
+
+macro_rules! ops {
+    ($( $(#[$doc:meta])* $kind:ident, $name:literal, [$($opcode:tt)*], $blocking:literal, $leaves:ident, $fd:literal, $class:ident; )*) => {
+        /// Every operation the crate performs.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[non_exhaustive]
+        #[repr(u8)]
+        pub enum Kind { $( $(#[$doc])* $kind, )* }
+
+        /// The op table, in the order of [`Kind`].
+        pub static TABLE: &[Row] = &[ $( Row {
+            kind: Kind::$kind,
+            name: $name,
+            opcode: opcode!($($opcode)*),
+            blocking: $blocking,
+            cancel_leaves: CancelLeaves::$leaves,
+            returns_fd: $fd,
+            deadline_class: DeadlineClass::$class,
+        }, )* ];
+    };
+}
+
+ops! {
+    /// Announces an access pattern or prefetches.
+    Advise, "advise", [FADVISE 24 since 5 . 6], "posix_fadvise(2)", NoEffect, false, Data;
+    /// Reserves space.
+    Allocate, "allocate", [FALLOCATE 17 since 5 . 6], "fallocate(2)", MayTakePartialEffect, false, Data;
+    /// Resolves a path.
+    Canonicalize, "canonicalize", [none], "realpath(3)", NoEffect, false, Metadata;
+    /// Closes a descriptor.
+    Close, "close", [CLOSE 19 since 5 . 6], "close(2)", MayTakeEffect, false, Data;
+    /// Copies a file, all steps in one hop.
+    CopyFile, "copy", [none], "copy_file_range(2)", MayTakePartialEffect, false, Data;
+    /// Carries mode, owner, times and attributes over, in one hop.
+    CopyMetadata, "copy_metadata", [none], "lstat(2), chmod(2), utimensat(2)", MayTakePartialEffect, false, Metadata;
+    /// Makes a directory.
+    CreateDir, "create_dir", [MKDIRAT 37 since 5 . 15], "mkdir(2)", MayTakeEffect, false, Metadata;
+    /// Makes a directory and its missing parents, in one hop.
+    CreateDirAll, "create_dir_all", [none], "mkdir(2)", MayTakePartialEffect, false, Metadata;
+    /// Reads an extended attribute.
+    GetXattr, "get_xattr", [GETXATTR 44 since 5 . 19], "getxattr(2)", NoEffect, false, Metadata;
+    /// Makes a hard link.
+    HardLink, "hard_link", [LINKAT 39 since 5 . 15], "linkat(2)", MayTakeEffect, false, Metadata;
+    /// Lists extended attributes.
+    ListXattrs, "list_xattrs", [none], "listxattr(2)", NoEffect, false, Metadata;
+    /// Makes a FIFO.
+    MakeFifo, "make_fifo", [none], "mkfifo(3)", MayTakeEffect, false, Metadata;
+    /// Reads attributes.
+    Metadata, "metadata", [STATX 21 since 5 . 6], "statx(2)", NoEffect, false, Metadata;
+    /// Opens a file.
+    Open, "open", [OPENAT 18 since 5 . 6], "openat(2)", ResourceReclaimed, true, Metadata;
+    /// Reads at an offset.
+    Read, "read", [READ 22 since 5 . 6], "pread(2)", NoEffect, false, Data;
+    /// Lists a directory, many entries in one hop.
+    ReadDir, "read_dir", [none], "getdents64(2)", NoEffect, false, Metadata;
+    /// Reads a whole file in one hop.
+    ReadFile, "read_file", [none], "open(2), read(2), close(2)", NoEffect, false, Data;
+    /// Reads a symbolic link.
+    ReadLink, "read_link", [none], "readlink(2)", NoEffect, false, Metadata;
+    /// Removes an empty directory.
+    RemoveDir, "remove_dir", [UNLINKAT 36 since 5 . 11], "rmdir(2)", MayTakeEffect, false, Metadata;
+    /// Removes a tree, in one hop.
+    RemoveDirAll, "remove_dir_all", [none], "unlinkat(2)", MayTakePartialEffect, false, Metadata;
+    /// Removes a file.
+    RemoveFile, "remove_file", [UNLINKAT 36 since 5 . 11], "unlink(2)", MayTakeEffect, false, Metadata;
+    /// Removes an extended attribute.
+    RemoveXattr, "remove_xattr", [none], "removexattr(2)", MayTakeEffect, false, Metadata;
+    /// Renames.
+    Rename, "rename", [RENAMEAT 35 since 5 . 11], "rename(2)", MayTakeEffect, false, Metadata;
+    /// Sets the length of an open file.
+    SetLen, "set_len", [FTRUNCATE 55 since 6 . 9], "ftruncate(2)", MayTakeEffect, false, Data;
+    /// Changes owner and group.
+    SetOwner, "set_owner", [none], "fchownat(2)", MayTakeEffect, false, Metadata;
+    /// Changes the mode.
+    SetPermissions, "set_permissions", [none], "chmod(2)", MayTakeEffect, false, Metadata;
+    /// Changes the times.
+    SetTimes, "set_times", [none], "utimensat(2)", MayTakeEffect, false, Metadata;
+    /// Sets an extended attribute.
+    SetXattr, "set_xattr", [SETXATTR 42 since 5 . 19], "setxattr(2)", MayTakeEffect, false, Metadata;
+    /// Makes a symbolic link.
+    Symlink, "symlink", [SYMLINKAT 38 since 5 . 15], "symlink(2)", MayTakeEffect, false, Metadata;
+    /// Waits until data and metadata are on the device.
+    SyncAll, "sync_all", [FSYNC 3 since 5 . 1], "fsync(2)", MayTakeEffect, false, Sync;
+    /// Waits until the data is on the device.
+    SyncData, "sync_data", [FSYNC 3 since 5 . 1], "fdatasync(2)", MayTakeEffect, false, Sync;
+    /// Writes at an offset.
+    Write, "write", [WRITE 23 since 5 . 6], "pwrite(2)", MayTakePartialEffect, false, Data;
+    /// Writes a whole file in one hop.
+    WriteFile, "write_file", [none], "open(2), write(2), close(2)", MayTakePartialEffect, false, Data;
+}
+
+impl Kind {
+    /// The row of this operation.
+    pub fn row(self) -> &'static Row {
+        &TABLE[self as usize]
+    }
+
+    /// The name used in errors, traces and metrics.
+    pub fn name(self) -> &'static str {
+        self.row().name
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The table is indexed by kind, and its names are unique.
+    #[test]
+    fn rows_are_in_order_and_named_once() {
+        let mut names: Vec<_> = TABLE.iter().map(|row| row.name).collect();
+        for (index, row) in TABLE.iter().enumerate() {
+            assert_eq!(row.kind as usize, index, "{}", row.name);
+            assert_eq!(row.returns_fd, row.cancel_leaves == CancelLeaves::ResourceReclaimed, "{}", row.name);
+        }
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), TABLE.len());
+    }
+}

@@ -1,0 +1,302 @@
+//! What can be had on this machine: whether a ring, if not why, and which operations it does.
+//!
+//! The ring is tried, not guessed from the kernel's version: a no-op goes through it, and the kernel
+//! is asked for its opcodes, once per process.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use crate::opcode::Kind;
+use crate::sys::errno;
+use crate::sys::limit;
+
+/// Why there is no ring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The switch `io_uring_disabled` forbids it.
+    Disabled {
+        /// The value of the switch: 1 for unprivileged processes, 2 for all.
+        switch: u32,
+    },
+    /// No descriptor was left for it.
+    FdLimit,
+    /// The kernel is too old for io_uring, or was built without it.
+    KernelTooOld,
+    /// The limit on locked memory is too low for it.
+    Memlock,
+    /// The kernel gave another error.
+    Other {
+        /// The error number.
+        errno: i32,
+    },
+    /// This is not Linux.
+    Platform,
+    /// A system call filter forbids it, as containers do by default.
+    Seccomp,
+}
+
+impl Reason {
+    /// What to do about it.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Reason::Disabled { switch: 1 } => {
+                "run with CAP_SYS_ADMIN, join the group in kernel.io_uring_group, or set the sysctl kernel.io_uring_disabled to 0"
+            }
+            Reason::Disabled { .. } => "set the sysctl kernel.io_uring_disabled to 0",
+            Reason::FdLimit => "close files or raise RLIMIT_NOFILE",
+            Reason::KernelTooOld => "use Linux 5.6 or later, built with CONFIG_IO_URING",
+            Reason::Memlock => "raise RLIMIT_MEMLOCK (ulimit -l) to 8 MiB, or grant CAP_IPC_LOCK",
+            Reason::Other { .. } => "blocking threads are used instead; report this error number",
+            Reason::Platform => "nothing needs doing: blocking threads are used on this system",
+            Reason::Seccomp => {
+                "allow io_uring_setup, io_uring_enter and io_uring_register in the container's seccomp profile"
+            }
+        }
+    }
+
+    /// The error number that the kernel gave, where it gave one.
+    pub fn errno(&self) -> Option<i32> {
+        match self {
+            Reason::Disabled { .. } | Reason::Seccomp => Some(errno::EPERM),
+            Reason::FdLimit => Some(errno::EMFILE),
+            Reason::KernelTooOld => Some(errno::ENOSYS),
+            Reason::Memlock => Some(errno::ENOMEM),
+            Reason::Other { errno } => Some(*errno),
+            Reason::Platform => None,
+        }
+    }
+
+    /// Tells the causes of a failed attempt apart.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only Linux has a ring to fail"))]
+    fn of(error: &io::Error, switch: Option<u32>, filtered: bool) -> Reason {
+        match error.raw_os_error() {
+            Some(errno::ENOSYS) if filtered => Reason::Seccomp,
+            Some(errno::ENOSYS) => Reason::KernelTooOld,
+            Some(errno::EPERM | errno::EACCES) => match switch {
+                Some(switch @ 1..) => Reason::Disabled { switch },
+                _ => Reason::Seccomp,
+            },
+            Some(errno::ENOMEM) => Reason::Memlock,
+            Some(errno::EMFILE | errno::ENFILE) => Reason::FdLimit,
+            number => Reason::Other { errno: number.unwrap_or_default() },
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::Disabled { switch } => write!(f, "the sysctl kernel.io_uring_disabled is {switch}"),
+            Reason::FdLimit => f.write_str("no file descriptor was left for it"),
+            Reason::KernelTooOld => f.write_str("the kernel does not have it"),
+            Reason::Memlock => f.write_str("the limit on locked memory is too low"),
+            Reason::Other { errno } => write!(f, "{}", io::Error::from_raw_os_error(*errno)),
+            Reason::Platform => f.write_str("this system does not have it"),
+            Reason::Seccomp => f.write_str("a system call filter (seccomp) forbids it"),
+        }
+    }
+}
+
+/// How an operation is done on this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Support {
+    /// On a blocking thread, and why not through the ring.
+    Pool {
+        /// Why.
+        reason: &'static str,
+    },
+    /// Through the ring.
+    Ring,
+    /// Not at all, and why.
+    Unsupported {
+        /// Why.
+        reason: &'static str,
+    },
+}
+
+/// The limits that matter here; `None` means that there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Locked memory, in bytes (RLIMIT_MEMLOCK).
+    pub locked_memory_bytes: Option<u64>,
+    /// Open files (RLIMIT_NOFILE).
+    pub open_files: Option<u64>,
+    /// Threads of this user (RLIMIT_NPROC).
+    pub processes: Option<u64>,
+}
+
+/// What was found out.
+#[derive(Clone, Debug)]
+pub struct Report {
+    kernel: String,
+    reason: Option<Reason>,
+    opcodes: Vec<bool>,
+}
+
+impl Report {
+    /// The kernel's release.
+    pub fn kernel(&self) -> &str {
+        &self.kernel
+    }
+
+    /// Why there is no ring, or `None` if there is one.
+    pub fn ring_reason(&self) -> Option<&Reason> {
+        self.reason.as_ref()
+    }
+
+    /// How many opcodes the kernel has.
+    pub fn opcode_count(&self) -> usize {
+        self.opcodes.iter().filter(|&&present| present).count()
+    }
+
+    /// How an operation is done here.
+    pub fn support(&self, kind: Kind) -> Support {
+        if cfg!(not(any(target_os = "linux", target_os = "macos")))
+            && matches!(kind, Kind::GetXattr | Kind::ListXattrs | Kind::RemoveXattr | Kind::SetXattr)
+        {
+            return Support::Unsupported { reason: "extended attributes are not implemented for this system" };
+        }
+        match kind.row().opcode {
+            None => Support::Pool { reason: "the kernel has no opcode for it" },
+            Some(_) if self.reason.is_some() => Support::Pool { reason: "there is no ring" },
+            Some(_) if self.has_opcode(kind) => Support::Ring,
+            Some(_) => Support::Pool { reason: "this kernel lacks the opcode" },
+        }
+    }
+
+    pub(crate) fn has_opcode(&self, kind: Kind) -> bool {
+        kind.row().opcode.is_some_and(|opcode| self.opcodes.get(usize::from(opcode.code)) == Some(&true))
+    }
+
+    /// The limits of this process, as they are now.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            locked_memory_bytes: limit::locked_memory(),
+            open_files: limit::open_files(),
+            processes: limit::processes(),
+        }
+    }
+}
+
+/// What this machine allows; found out on the first call, which takes about a millisecond.
+///
+/// ```
+/// match tidegate::probe::report().ring_reason() {
+///     None => println!("io_uring is there"),
+///     Some(reason) => println!("no io_uring: {reason}; {}", reason.remedy()),
+/// }
+/// ```
+pub fn report() -> &'static Report {
+    static REPORT: OnceLock<Report> = OnceLock::new();
+    REPORT.get_or_init(find_out)
+}
+
+#[cfg(target_os = "linux")]
+fn find_out() -> Report {
+    use crate::sys::linux::probe;
+    let kernel = probe::release();
+    match probe::try_ring() {
+        Ok(opcodes) => Report { kernel, reason: None, opcodes },
+        Err(error) => {
+            let reason = Reason::of(&error, probe::disabled_switch(), probe::is_filtered());
+            tracing::info!(target: "tidegate::probe", %reason, remedy = reason.remedy(), "no io_uring: blocking threads are used");
+            Report { kernel, reason: Some(reason), opcodes: Vec::new() }
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn find_out() -> Report {
+    Report { kernel: std::env::consts::OS.into(), reason: Some(Reason::Platform), opcodes: Vec::new() }
+}
+
+/// The alignment that direct I/O needs, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DirectAlign {
+    /// Of the buffer's address.
+    pub memory_bytes: u32,
+    /// Of offset and length.
+    pub offset_bytes: u32,
+}
+
+/// What is known of the filesystem under a path.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Filesystem {
+    /// The type, such as `ext4`; `unknown` where the kernel (before Linux 6.8) does not tell.
+    pub fs_type: String,
+    /// Where it is mounted, where the kernel tells.
+    pub mount_point: Option<PathBuf>,
+    /// Whether polls may answer from memory here, because it is known which calls cannot sleep.
+    pub answers_at_poll: bool,
+    /// The alignment for direct I/O on the path, where the filesystem tells.
+    pub direct_io: Option<DirectAlign>,
+}
+
+/// Describes the filesystem under a path. Blocking: call it off the runtime.
+///
+/// # Errors
+///
+/// Those of opening the path.
+#[cfg(target_os = "linux")]
+pub fn filesystem(path: &Path) -> io::Result<Filesystem> {
+    use crate::sys::linux::{mount, statx};
+    let named = |error| crate::error::Error::io(Kind::Metadata, Some(path), error);
+    let c_path = crate::sys::path::c_path(path).map_err(named)?;
+    let file = crate::sys::blocking::open_path(path).map_err(named)?;
+    let (stat, _) = crate::mounts::of_fd(std::os::fd::AsFd::as_fd(&file)).map_err(named)?;
+    let mount = crate::mounts::learn(&stat);
+    let description = mount::describe(stat.mount_id).ok();
+    Ok(Filesystem {
+        fs_type: description.as_ref().map_or_else(|| "unknown".into(), |description| description.fs_type.clone()),
+        mount_point: description.map(|description| description.mount_point),
+        answers_at_poll: mount.is_local(),
+        direct_io: statx::direct_align(&c_path)
+            .map_err(named)?
+            .map(|align| DirectAlign { memory_bytes: align.memory, offset_bytes: align.offset }),
+    })
+}
+
+/// Describes the filesystem under a path. Blocking: call it off the runtime.
+///
+/// # Errors
+///
+/// Those of reading the path's attributes.
+#[cfg(not(target_os = "linux"))]
+pub fn filesystem(path: &Path) -> io::Result<Filesystem> {
+    let named = |error| crate::error::Error::io(Kind::Metadata, Some(path), error);
+    crate::sys::blocking::open_path(path).map_err(named)?;
+    Ok(Filesystem { fs_type: "unknown".into(), mount_point: None, answers_at_poll: false, direct_io: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// R2: the causes of a missing ring are told apart, and keep the kernel's error number.
+    #[test]
+    fn causes_are_told_apart() {
+        let cases = [
+            (errno::ENOSYS, None, false, Reason::KernelTooOld),
+            (errno::ENOSYS, None, true, Reason::Seccomp),
+            (errno::EPERM, Some(2), false, Reason::Disabled { switch: 2 }),
+            (errno::EPERM, Some(1), false, Reason::Disabled { switch: 1 }),
+            (errno::EPERM, Some(0), true, Reason::Seccomp),
+            (errno::EPERM, None, true, Reason::Seccomp),
+            (errno::ENOMEM, Some(0), false, Reason::Memlock),
+            (errno::EMFILE, Some(0), false, Reason::FdLimit),
+            (errno::EINVAL, Some(0), false, Reason::Other { errno: errno::EINVAL }),
+        ];
+        for (number, switch, filtered, expected) in cases {
+            let reason = Reason::of(&io::Error::from_raw_os_error(number), switch, filtered);
+            assert_eq!(reason, expected);
+            assert!(!reason.to_string().is_empty() && !reason.remedy().is_empty());
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Blocking calls for lanes without a ring: what the kernel has no opcode for, and several steps in one hop.
+#![allow(clippy::disallowed_methods, reason = "this is where blocking calls live")]
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::os::fd::BorrowedFd;
+use std::os::unix::fs::{DirEntryExt, PermissionsExt};
+use std::path::Path;
+use std::time::SystemTime;
+
+use nix::sys::stat::{Mode, UtimensatFlags};
+use nix::sys::time::TimeSpec;
+
+use super::path::as_path;
+use super::stat::Stat;
+
+/// One entry of a directory.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) name: OsString,
+    pub(crate) ino: u64,
+    /// Type bits of the mode, where the filesystem gives them with the name.
+    pub(crate) type_bits: Option<u32>,
+}
+
+/// A directory being listed.
+#[derive(Debug)]
+pub(crate) struct Listing(fs::ReadDir);
+
+impl Listing {
+    pub(crate) fn open(path: &Path) -> io::Result<Listing> {
+        fs::read_dir(path).map(Listing)
+    }
+
+    /// Entries worth about `bytes` of names; `true` at the end of the directory.
+    pub(crate) fn next_batch(&mut self, bytes: usize) -> (Vec<io::Result<Entry>>, bool) {
+        let mut batch = Vec::new();
+        let mut used = 0;
+        while used < bytes {
+            let Some(entry) = self.0.next() else { return (batch, true) };
+            let entry = entry.map(|entry| Entry {
+                name: entry.file_name(),
+                ino: entry.ino(),
+                type_bits: type_bits(&entry),
+            });
+            used += 24 + entry.as_ref().map_or(0, |entry| entry.name.len());
+            batch.push(entry);
+        }
+        (batch, false)
+    }
+}
+
+/// The type from the directory itself. std asks the file instead where the directory does not say.
+fn type_bits(entry: &fs::DirEntry) -> Option<u32> {
+    use super::stat::kind;
+    use std::os::unix::fs::FileTypeExt;
+    let file_type = entry.file_type().ok()?;
+    Some(match () {
+        () if file_type.is_file() => kind::FILE,
+        () if file_type.is_dir() => kind::DIRECTORY,
+        () if file_type.is_symlink() => kind::SYMLINK,
+        () if file_type.is_fifo() => kind::FIFO,
+        () if file_type.is_socket() => kind::SOCKET,
+        () if file_type.is_block_device() => kind::BLOCK,
+        () if file_type.is_char_device() => kind::CHARACTER,
+        () => return None,
+    })
+}
+
+pub(crate) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = fs::File::open(path)?;
+    let expected = file.metadata().map_or(0, |metadata| metadata.len());
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(usize::try_from(expected).unwrap_or(usize::MAX))?;
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+pub(crate) fn write_file(path: &Path, contents: &[u8]) -> io::Result<()> {
+    fs::File::create(path)?.write_all(contents)
+}
+
+pub(crate) fn read_link(path: &Path) -> io::Result<std::path::PathBuf> {
+    fs::read_link(path)
+}
+
+pub(crate) fn canonicalize(path: &Path) -> io::Result<std::path::PathBuf> {
+    fs::canonicalize(path)
+}
+
+pub(crate) fn create_dir_all(path: &Path, mode: u32) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new().recursive(true).mode(mode).create(path)
+}
+
+pub(crate) fn remove_dir_all(path: &Path) -> io::Result<()> {
+    fs::remove_dir_all(path)
+}
+
+pub(crate) fn set_permissions(path: &Path, mode: u32) -> io::Result<()> {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+}
+
+pub(crate) fn set_mode_of(fd: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
+    super::errno::retry(|| Ok(nix::sys::stat::fchmod(fd, Mode::from_bits_truncate(mode as libc::mode_t))?))
+}
+
+pub(crate) fn set_owner(path: &Path, uid: Option<u32>, gid: Option<u32>, follow: bool) -> io::Result<()> {
+    if follow { std::os::unix::fs::chown(path, uid, gid) } else { std::os::unix::fs::lchown(path, uid, gid) }
+}
+
+pub(crate) fn make_fifo(path: &Path, mode: u32) -> io::Result<()> {
+    Ok(nix::unistd::mkfifo(path, Mode::from_bits_truncate(mode as libc::mode_t))?)
+}
+
+/// A time for `utimensat`; `None` leaves it as it is.
+fn time_spec(time: Option<SystemTime>) -> TimeSpec {
+    let Some(time) = time else { return TimeSpec::UTIME_OMIT };
+    match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(after) => TimeSpec::from_duration(after),
+        Err(before) => {
+            let before = before.duration();
+            let borrow = i64::from(before.subsec_nanos() != 0);
+            let nanos = (1_000_000_000 - before.subsec_nanos()) % 1_000_000_000;
+            TimeSpec::new(-(before.as_secs() as i64) as libc::time_t - borrow as libc::time_t, nanos as _)
+        }
+    }
+}
+
+pub(crate) fn set_times(path: &Path, accessed: Option<SystemTime>, modified: Option<SystemTime>, follow: bool) -> io::Result<()> {
+    let flag = if follow { UtimensatFlags::FollowSymlink } else { UtimensatFlags::NoFollowSymlink };
+    let (accessed, modified) = (time_spec(accessed), time_spec(modified));
+    Ok(nix::sys::stat::utimensat(nix::fcntl::AT_FDCWD, path, &accessed, &modified, flag)?)
+}
+
+pub(crate) fn stat_path(path: &std::ffi::CStr, follow: bool) -> io::Result<Stat> {
+    let path = as_path(path);
+    let metadata = if follow { fs::metadata(path)? } else { fs::symlink_metadata(path)? };
+    Ok(metadata.into())
+}
+
+pub(crate) fn stat_fd(fd: BorrowedFd<'_>) -> io::Result<Stat> {
+    super::fd::with_file(fd, |file| Ok(file.metadata()?.into()))
+}
+
+/// Opens a path only to look at it: without reading, and without following what an open would start.
+pub(crate) fn open_path(path: &Path) -> io::Result<fs::File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    #[cfg(target_os = "linux")]
+    let flags = libc::O_PATH;
+    #[cfg(not(target_os = "linux"))]
+    let flags = libc::O_NONBLOCK;
+    fs::OpenOptions::new().read(true).custom_flags(flags).open(path)
+}

@@ -1,0 +1,25 @@
+//! Error numbers by name.
+
+use std::io;
+
+pub(crate) use libc::{EACCES, EAGAIN, EBADF, ECANCELED, EDQUOT, EINTR, EINVAL, EISDIR, ELOOP, EMFILE, ENAMETOOLONG, ENFILE, ENODATA, ENOENT, ENOMEM, ENOSPC, ENOSYS, ENOTDIR, EPERM, EROFS, EXDEV};
+
+#[cfg(target_os = "linux")]
+pub(crate) use libc::EBUSY;
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+pub(crate) use libc::EOPNOTSUPP;
+
+/// The result of a completion: zero or more is a value, less than zero an error number.
+pub(crate) fn from_completion(result: i32) -> io::Result<i32> {
+    if result < 0 { Err(io::Error::from_raw_os_error(-result)) } else { Ok(result) }
+}
+
+/// Calls again while a signal interrupts, as std does for the calls that it documents so.
+pub(crate) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! Borrowing a descriptor for a std call.
+#![allow(unsafe_code, reason = "makes a std file of a borrowed descriptor")]
+
+use std::fs::File;
+use std::io;
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// Calls `f` with a file that shares the descriptor. It is not duplicated, because closing a
+/// duplicate would release the process's record locks on the file.
+pub(crate) fn with_file<T>(fd: BorrowedFd<'_>, f: impl FnOnce(&File) -> io::Result<T>) -> io::Result<T> {
+    // SAFETY: the descriptor is open for as long as it is borrowed, and is not closed here.
+    let file = ManuallyDrop::new(unsafe { File::from_raw_fd(fd.as_raw_fd()) });
+    f(&file)
+}
+
+/// Takes the descriptor that a completion has just yielded.
+pub(crate) fn from_completion(number: i32) -> OwnedFd {
+    debug_assert!(number >= 0);
+    // SAFETY: the kernel made this descriptor for this completion, which is handled once (INV-3, INV-5).
+    unsafe { OwnedFd::from_raw_fd(number) }
+}

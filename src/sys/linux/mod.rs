@@ -1,0 +1,11 @@
+//! Linux: the ring, and the calls that cannot sleep on storage.
+
+pub(crate) mod eventfd;
+pub(crate) mod mount;
+pub(crate) mod nowait;
+pub(crate) mod poll;
+pub(crate) mod probe;
+pub(crate) mod reactor;
+pub(crate) mod sqe;
+pub(crate) mod statx;
+pub(crate) mod uring;

@@ -1,0 +1,106 @@
+//! Calls that cannot sleep on storage, under the conditions in `docs/design/polls.md`.
+#![allow(unsafe_code, reason = "makes the system calls that libc has no functions for")]
+
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use tokio::io::ReadBuf;
+
+use crate::buf::IoBufMut;
+
+/// `struct open_how` of the kernel.
+#[repr(C)]
+struct OpenHow {
+    flags: u64,
+    mode: u64,
+    resolve: u64,
+}
+
+const RESOLVE_CACHED: u64 = 0x20;
+const SYS_CACHESTAT: libc::c_long = 451;
+
+/// Opens a path if all that it takes is in memory; `EAGAIN` if not.
+pub(crate) fn open_cached(path: &CStr, flags: i32) -> io::Result<OwnedFd> {
+    let how = OpenHow { flags: (flags | libc::O_CLOEXEC) as u64, mode: 0, resolve: RESOLVE_CACHED };
+    // SAFETY: the path is terminated, and `how` is the structure of the size given.
+    let number = unsafe { libc::syscall(libc::SYS_openat2, libc::AT_FDCWD, path.as_ptr(), &raw const how, size_of::<OpenHow>()) };
+    if number < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor was just made, and nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number as i32) })
+}
+
+/// Opens a path without access to its content, if it is in memory.
+pub(crate) fn open_path_cached(path: &CStr, follow: bool) -> io::Result<OwnedFd> {
+    open_cached(path, libc::O_PATH | if follow { 0 } else { libc::O_NOFOLLOW })
+}
+
+/// Opens a file for reading if it is in memory. `flags` are added to read-only.
+pub(crate) fn open_read_cached(path: &CStr, flags: i32) -> io::Result<OwnedFd> {
+    open_cached(path, libc::O_RDONLY | libc::O_NONBLOCK | flags)
+}
+
+/// Takes back the O_NONBLOCK that [`open_read_cached`] adds against lease breaks.
+pub(crate) fn clear_nonblock(fd: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: takes no memory.
+    let flags = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) };
+    // SAFETY: takes no memory.
+    if flags < 0 || unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags & !libc::O_NONBLOCK) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Pages of a file range that are in the page cache. Also those that are still being read.
+pub(crate) fn pages_cached(fd: BorrowedFd<'_>, offset: u64, length: u64) -> io::Result<u64> {
+    let range = [offset, length];
+    let mut counts = [0u64; 5];
+    // SAFETY: the range is two 64-bit numbers, the result five.
+    let result = unsafe { libc::syscall(SYS_CACHESTAT, fd.as_raw_fd(), range.as_ptr(), counts.as_mut_ptr(), 0) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(counts[0]) }
+}
+
+/// Reads what is in the page cache into the start of a buffer, at most `length` bytes. Only after
+/// [`pages_cached`] has said that all of it is.
+pub(crate) fn read_cached(fd: BorrowedFd<'_>, buf: &mut impl IoBufMut, length: usize, offset: u64) -> io::Result<usize> {
+    let length = length.min(buf.bytes_total());
+    // SAFETY: `IoBufMut` promises that many writable bytes of anonymous memory.
+    let read = unsafe { pread_cached(fd, buf.stable_mut_ptr(), length, offset) }?;
+    // SAFETY: the kernel initialised `read` bytes.
+    unsafe { buf.set_init(read) };
+    Ok(read)
+}
+
+/// The same into a caller's memory, filled as far as it goes, for a caller that waits right here.
+pub(crate) fn read_cached_into(fd: BorrowedFd<'_>, into: &mut ReadBuf<'_>, offset: u64) -> io::Result<usize> {
+    // SAFETY: nothing is read from the slice, and what the kernel writes is initialised.
+    let space = unsafe { into.unfilled_mut() };
+    // SAFETY: the slice is writable for its length.
+    let read = unsafe { pread_cached(fd, space.as_mut_ptr().cast(), space.len(), offset) }?;
+    // SAFETY: the kernel initialised `read` bytes of the unfilled part.
+    unsafe { into.assume_init(read) };
+    into.advance(read);
+    Ok(read)
+}
+
+/// # Safety
+///
+/// `buf` must be writable for `length` bytes.
+unsafe fn pread_cached(fd: BorrowedFd<'_>, buf: *mut u8, length: usize, offset: u64) -> io::Result<usize> {
+    let part = libc::iovec { iov_base: buf.cast(), iov_len: length };
+    let offset = offset as libc::off64_t;
+    // SAFETY: the caller vouches for the memory.
+    let result = unsafe { libc::syscall(libc::SYS_preadv2, fd.as_raw_fd(), &raw const part, 1, offset, 0, libc::RWF_NOWAIT) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as usize) }
+}
+
+/// Keeps this descriptor's reads from starting readahead, which can sleep.
+pub(crate) fn no_readahead(fd: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: takes no memory.
+    match unsafe { libc::posix_fadvise(fd.as_raw_fd(), 0, 0, libc::POSIX_FADV_RANDOM) } {
+        0 => Ok(()),
+        number => Err(io::Error::from_raw_os_error(number)),
+    }
+}

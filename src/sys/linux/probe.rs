@@ -1,0 +1,41 @@
+//! What this kernel and this process allow.
+#![allow(unsafe_code, reason = "reads limits and the kernel's release")]
+#![allow(clippy::disallowed_methods, reason = "reads procfs, which is memory")]
+
+use std::io;
+
+use super::sqe::Sqe;
+use super::uring::{Completion, Issuer, Uring};
+
+/// Makes a ring, sends a no-op through it, and asks which opcodes there are.
+pub(crate) fn try_ring() -> io::Result<Vec<bool>> {
+    let mut ring = Uring::new(Issuer::Worker)?;
+    if !ring.has_no_drop() {
+        return Err(io::Error::from_raw_os_error(libc::ENOSYS));
+    }
+    // SAFETY: a no-op points to nothing.
+    unsafe { ring.push(&Sqe::nop(), 7) };
+    ring.enter(1)?;
+    let mut completions = Vec::new();
+    ring.reap(&mut completions);
+    if completions != [Completion { user_data: 7, result: 0 }] {
+        return Err(io::Error::from_raw_os_error(libc::ENOSYS));
+    }
+    ring.opcodes()
+}
+
+/// The kernel's release, such as `6.18.44`.
+pub(crate) fn release() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/osrelease").map_or_else(|_| "unknown".into(), |text| text.trim().into())
+}
+
+/// The switch that forbids io_uring, where the kernel (6.6) has it.
+pub(crate) fn disabled_switch() -> Option<u32> {
+    std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled").ok()?.trim().parse().ok()
+}
+
+/// Whether a system call filter is in force for this process.
+pub(crate) fn is_filtered() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status.lines().any(|line| line.strip_prefix("Seccomp:").is_some_and(|mode| mode.trim() == "2"))
+}

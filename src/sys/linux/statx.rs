@@ -1,0 +1,139 @@
+//! The kernel's `struct statx`, whole; libc's lacks it on some targets.
+#![allow(unsafe_code, reason = "calls statx and reads what the kernel wrote")]
+
+use std::cell::UnsafeCell;
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use crate::sys::stat::{Stamp, Stat};
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct RawStamp {
+    seconds: i64,
+    nanos: u32,
+    reserved: i32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct RawStatx {
+    mask: u32,
+    blksize: u32,
+    attributes: u64,
+    nlink: u32,
+    uid: u32,
+    gid: u32,
+    mode: u16,
+    spare0: u16,
+    ino: u64,
+    size: u64,
+    blocks: u64,
+    attributes_mask: u64,
+    accessed: RawStamp,
+    created: RawStamp,
+    changed: RawStamp,
+    modified: RawStamp,
+    rdev_major: u32,
+    rdev_minor: u32,
+    dev_major: u32,
+    dev_minor: u32,
+    mount_id: u64,
+    dio_mem_align: u32,
+    dio_offset_align: u32,
+    spare: [u64; 12],
+}
+
+const _: () = assert!(size_of::<RawStatx>() == 256);
+
+const BASIC: u32 = 0x7ff;
+const BTIME: u32 = 0x800;
+const DIOALIGN: u32 = 0x2000;
+const MNT_ID_UNIQUE: u32 = 0x4000;
+
+/// What is asked for: the basic attributes, the time of creation and the unique mount id.
+pub(crate) const MASK: u32 = BASIC | BTIME | MNT_ID_UNIQUE;
+
+/// The alignment that direct I/O on a file needs, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DirectAlign {
+    pub(crate) memory: u32,
+    pub(crate) offset: u32,
+}
+
+/// Memory for the kernel to write a `statx` result into, at an address of its own.
+pub(crate) struct StatxBuf(Box<UnsafeCell<RawStatx>>);
+
+impl StatxBuf {
+    pub(crate) fn new() -> StatxBuf {
+        // SAFETY: every field is an integer, for which zero is a value.
+        StatxBuf(Box::new(UnsafeCell::new(unsafe { std::mem::zeroed() })))
+    }
+
+    pub(crate) fn as_ptr(&self) -> *mut u8 {
+        self.0.get().cast()
+    }
+
+    /// The attributes; only after the kernel is done with the memory.
+    pub(crate) fn stat(self) -> Stat {
+        (*self.0).into_inner().into()
+    }
+}
+
+fn device(major: u32, minor: u32) -> u64 {
+    libc::makedev(major, minor) as u64
+}
+
+impl From<RawStamp> for Stamp {
+    fn from(raw: RawStamp) -> Stamp {
+        Stamp { seconds: raw.seconds, nanos: raw.nanos }
+    }
+}
+
+impl From<RawStatx> for Stat {
+    fn from(raw: RawStatx) -> Stat {
+        Stat {
+            mode: u32::from(raw.mode),
+            nlink: u64::from(raw.nlink),
+            uid: raw.uid,
+            gid: raw.gid,
+            ino: raw.ino,
+            size: raw.size,
+            blocks: raw.blocks,
+            blksize: u64::from(raw.blksize),
+            dev: device(raw.dev_major, raw.dev_minor),
+            rdev: device(raw.rdev_major, raw.rdev_minor),
+            accessed: raw.accessed.into(),
+            modified: raw.modified.into(),
+            changed: raw.changed.into(),
+            created: (raw.mask & BTIME != 0).then(|| raw.created.into()),
+            mount_id: if raw.mask & MNT_ID_UNIQUE != 0 { raw.mount_id } else { 0 },
+        }
+    }
+}
+
+fn call(dirfd: i32, path: &CStr, flags: i32, mask: u32) -> io::Result<RawStatx> {
+    let mut raw = std::mem::MaybeUninit::<RawStatx>::zeroed();
+    // SAFETY: the path is terminated, and the result has the 256 bytes of the kernel's structure.
+    let result = unsafe { libc::syscall(libc::SYS_statx, dirfd, path.as_ptr(), flags, mask, raw.as_mut_ptr()) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: zeroed at first, and every field is an integer.
+    Ok(unsafe { raw.assume_init() })
+}
+
+/// The attributes of an open file as the filesystem has them in memory: it never asks a server, so on
+/// FUSE and network filesystems they may be old. On local filesystems they are exact.
+pub(crate) fn of_fd_in_memory(fd: BorrowedFd<'_>) -> io::Result<Stat> {
+    let flags = libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC;
+    call(fd.as_raw_fd(), c"", flags, MASK).map(Stat::from)
+}
+
+/// The alignment for direct I/O on a path, where the filesystem says; blocking.
+pub(crate) fn direct_align(path: &CStr) -> io::Result<Option<DirectAlign>> {
+    let raw = call(libc::AT_FDCWD, path, 0, DIOALIGN)?;
+    let align = DirectAlign { memory: raw.dio_mem_align, offset: raw.dio_offset_align };
+    Ok((raw.mask & DIOALIGN != 0 && align.offset != 0).then_some(align))
+}

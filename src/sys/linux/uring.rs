@@ -1,0 +1,113 @@
+//! The ring of the kernel.
+#![allow(unsafe_code, reason = "pushes entries and enters the ring")]
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use io_uring::{EnterFlags, IoUring};
+
+use super::sqe::Sqe;
+use crate::limits;
+
+/// Who submits to a ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Issuer {
+    /// One thread of ours, which also reaps.
+    Lane,
+    /// Whichever thread polls.
+    Worker,
+}
+
+/// A completion: whose, and with what result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Completion {
+    pub(crate) user_data: u64,
+    pub(crate) result: i32,
+}
+
+/// A ring, with the optional features that this kernel has.
+pub(crate) struct Uring {
+    ring: IoUring,
+}
+
+impl Uring {
+    /// Makes a ring, dropping optional features that the kernel refuses.
+    pub(crate) fn new(issuer: Issuer) -> io::Result<Uring> {
+        let mut result = Err(io::Error::from_raw_os_error(libc::EINVAL));
+        for level in 0..3 {
+            let mut builder = IoUring::builder();
+            builder.setup_clamp().dontfork();
+            if level < 2 {
+                builder.setup_submit_all();
+            }
+            // A worker computes between its polls, so its completions must not wait for it.
+            if level < 2 && issuer == Issuer::Lane {
+                builder.setup_coop_taskrun();
+            }
+            if level < 1 && issuer == Issuer::Lane {
+                builder.setup_single_issuer().setup_defer_taskrun();
+            }
+            if level < 1 {
+                builder.setup_no_sqarray();
+            }
+            result = builder.build(limits::RING_ENTRIES);
+            match &result {
+                Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
+                _ => break,
+            }
+        }
+        let ring = Uring { ring: result? };
+        // Refused before 5.15, where the default then stays.
+        let _ = ring.ring.submitter().register_iowq_max_workers(&mut [limits::KERNEL_WORKERS_MAX, 0]);
+        Ok(ring)
+    }
+
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the ring keeps its descriptor open while it is borrowed.
+        unsafe { BorrowedFd::borrow_raw(self.ring.as_raw_fd()) }
+    }
+
+    pub(crate) fn has_no_drop(&self) -> bool {
+        self.ring.params().is_feature_nodrop()
+    }
+
+    pub(crate) fn entries(&self) -> usize {
+        self.ring.params().sq_entries() as usize
+    }
+
+    /// Queues an entry; `false` if the submission queue is full.
+    ///
+    /// # Safety
+    ///
+    /// What the entry points to must stay valid until its completion was reaped (INV-1).
+    pub(crate) unsafe fn push(&mut self, sqe: &Sqe, user_data: u64) -> bool {
+        let entry = sqe.0.clone().user_data(user_data);
+        // SAFETY: the caller keeps the memory valid.
+        unsafe { self.ring.submission().push(&entry) }.is_ok()
+    }
+
+    /// Entries that the kernel has not taken yet.
+    pub(crate) fn queued(&mut self) -> usize {
+        self.ring.submission().len()
+    }
+
+    /// Submits what is queued and waits for `completions`. Returns how many entries the kernel took.
+    pub(crate) fn enter(&mut self, completions: u32) -> io::Result<usize> {
+        let queued = self.queued() as u32;
+        let flags = EnterFlags::GETEVENTS.bits();
+        // SAFETY: no argument is passed, and the entries were vouched for when they were pushed.
+        unsafe { self.ring.submitter().enter::<libc::sigset_t>(queued, completions, flags, None) }
+    }
+
+    /// Takes the completions that are there.
+    pub(crate) fn reap(&mut self, into: &mut Vec<Completion>) {
+        into.extend(self.ring.completion().map(|cqe| Completion { user_data: cqe.user_data(), result: cqe.result() }));
+    }
+
+    /// Which opcodes this kernel has, by number.
+    pub(crate) fn opcodes(&self) -> io::Result<Vec<bool>> {
+        let mut probe = io_uring::Probe::new();
+        self.ring.submitter().register_probe(&mut probe)?;
+        Ok((0..=u8::MAX).map(|code| probe.is_supported(code)).collect())
+    }
+}

@@ -1,0 +1,23 @@
+//! The kernel: the only place that names the system interfaces.
+//!
+//! `request` holds what an operation hands to the kernel, with its submission entry and its blocking
+//! equivalent side by side; `linux` the ring and the calls that cannot sleep; the rest are blocking
+//! calls that std lacks.
+
+pub(crate) mod blocking;
+pub(crate) mod clock;
+pub(crate) mod copy;
+mod copy_data;
+mod copy_meta;
+pub(crate) mod errno;
+pub(crate) mod fd;
+pub(crate) mod fork;
+#[cfg(target_os = "linux")]
+pub(crate) mod linux;
+pub(crate) mod limit;
+pub(crate) mod lock;
+pub(crate) mod path;
+pub(crate) mod request;
+pub(crate) mod stat;
+pub(crate) mod xattr;
+mod xattr_open;

@@ -1,0 +1,49 @@
+//! Several steps, or one without an opcode, in one hop to a blocking thread.
+#![allow(unsafe_code, reason = "the request promises what its submission entry points to: it has none")]
+
+use std::io;
+use std::sync::atomic::AtomicBool;
+
+use super::Request;
+#[cfg(target_os = "linux")]
+use crate::sys::linux::sqe::Sqe;
+
+/// Runs a closure on a blocking thread and keeps what it returned.
+pub(crate) struct Hop<T, F> {
+    work: Option<F>,
+    output: Option<T>,
+}
+
+impl<T, F> Hop<T, F>
+where
+    T: Send + 'static,
+    F: FnOnce(&AtomicBool) -> io::Result<T> + Send + 'static,
+{
+    pub(crate) fn new(work: F) -> Hop<T, F> {
+        Hop { work: Some(work), output: None }
+    }
+
+    /// What the closure returned, after success.
+    pub(crate) fn into_output(self) -> Option<T> {
+        self.output
+    }
+}
+
+// SAFETY: there is no entry, so nothing points anywhere.
+unsafe impl<T, F> Request for Hop<T, F>
+where
+    T: Send + 'static,
+    F: FnOnce(&AtomicBool) -> io::Result<T> + Send + 'static,
+{
+    #[cfg(target_os = "linux")]
+    fn sqe(&mut self) -> Option<Sqe> {
+        None
+    }
+
+    fn block(&mut self, cancelled: &AtomicBool) -> io::Result<i32> {
+        if let Some(work) = self.work.take() {
+            self.output = Some(work(cancelled)?);
+        }
+        Ok(0)
+    }
+}

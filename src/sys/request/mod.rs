@@ -1,0 +1,46 @@
+//! What an operation hands to the kernel: the memory, the submission entry and the blocking
+//! equivalent, side by side.
+
+mod file;
+mod hop;
+mod meta;
+mod names;
+mod open;
+mod rw;
+mod xattr;
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+pub(crate) use file::{Advise, Advice, Allocate, Close, SetLen, Sync};
+pub(crate) use hop::Hop;
+pub(crate) use meta::{Statx, Target};
+pub(crate) use names::{CreateDir, HardLink, Remove, Rename, Symlink};
+pub(crate) use open::Open;
+pub(crate) use rw::{Read, Write};
+pub(crate) use xattr::{GetXattr, SetXattr};
+
+#[cfg(target_os = "linux")]
+use super::linux::sqe::Sqe;
+
+/// A descriptor that stays open for as long as a request names it.
+pub(crate) type FdRef = Arc<dyn AsFd + Send + std::marker::Sync>;
+
+/// Something the kernel can be asked for.
+///
+/// # Safety
+///
+/// Everything that the entry from [`sqe`](Request::sqe) points to must be owned by the request, at an
+/// address that does not change while the request lives, and must not be touched by the request until
+/// the kernel is done (INV-1).
+#[allow(unsafe_code, reason = "the promise that makes a submission sound is made by each request")]
+pub(crate) unsafe trait Request: Send + 'static {
+    /// The submission entry, or `None` where there is no opcode for just this request.
+    #[cfg(target_os = "linux")]
+    fn sqe(&mut self) -> Option<Sqe>;
+
+    /// Does it on this thread. A request of several steps stops between them once `cancelled` is set.
+    fn block(&mut self, cancelled: &AtomicBool) -> io::Result<i32>;
+}

@@ -1,0 +1,100 @@
+//! Reads and writes at an offset.
+#![allow(unsafe_code, reason = "hands buffer memory to the kernel")]
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::atomic::AtomicBool;
+
+use super::{FdRef, Request};
+use crate::buf::{IoBuf, IoBufMut};
+use crate::limits::RW_BYTES_MAX;
+#[cfg(target_os = "linux")]
+use crate::sys::linux::sqe::Sqe;
+
+fn check(result: isize) -> io::Result<i32> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as i32) }
+}
+
+/// What the kernel takes for 'no position'. A position can never have this value: offsets over
+/// `i64::MAX` are refused before they come here.
+#[cfg(target_os = "linux")]
+const NO_POSITION: u64 = u64::MAX;
+
+/// Reads into an owned buffer.
+pub(crate) struct Read<B> {
+    pub(crate) fd: FdRef,
+    pub(crate) buf: B,
+    /// `None` for files without positions.
+    pub(crate) offset: Option<u64>,
+}
+
+impl<B: IoBufMut> Read<B> {
+    fn length(&self) -> usize {
+        self.buf.bytes_total().min(RW_BYTES_MAX)
+    }
+
+    /// How many bytes were read, and the buffer, which knows of them.
+    pub(crate) fn into_parts(mut self, result: i32) -> (usize, B) {
+        let read = (result as usize).min(self.length());
+        // SAFETY: the kernel initialised that many bytes from the start.
+        unsafe { self.buf.set_init(read) };
+        (read, self.buf)
+    }
+}
+
+// SAFETY: the entry points to the buffer, whose address `IoBufMut` keeps stable and which only the
+// finished operation gives back; the descriptor is held open by `fd` (INV-1).
+unsafe impl<B: IoBufMut> Request for Read<B> {
+    #[cfg(target_os = "linux")]
+    fn sqe(&mut self) -> Option<Sqe> {
+        let length = self.length() as u32;
+        Some(Sqe::read(self.fd.as_fd(), self.buf.stable_mut_ptr(), length, self.offset.unwrap_or(NO_POSITION)))
+    }
+
+    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+        let length = self.length();
+        let fd = self.fd.as_fd().as_raw_fd();
+        let start = self.buf.stable_mut_ptr().cast();
+        // SAFETY: the buffer has room for `length` bytes, and this request owns it.
+        check(unsafe {
+            match self.offset {
+                Some(offset) => libc::pread(fd, start, length, offset as libc::off_t),
+                None => libc::read(fd, start, length),
+            }
+        })
+    }
+}
+
+/// Writes from an owned buffer.
+pub(crate) struct Write<B> {
+    pub(crate) fd: FdRef,
+    pub(crate) buf: B,
+    /// `None` for files without positions.
+    pub(crate) offset: Option<u64>,
+}
+
+impl<B: IoBuf> Write<B> {
+    fn length(&self) -> usize {
+        self.buf.bytes_init().min(RW_BYTES_MAX)
+    }
+}
+
+// SAFETY: as for `Read`.
+unsafe impl<B: IoBuf> Request for Write<B> {
+    #[cfg(target_os = "linux")]
+    fn sqe(&mut self) -> Option<Sqe> {
+        Some(Sqe::write(self.fd.as_fd(), self.buf.stable_ptr(), self.length() as u32, self.offset.unwrap_or(NO_POSITION)))
+    }
+
+    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+        let fd = self.fd.as_fd().as_raw_fd();
+        let (start, length) = (self.buf.stable_ptr().cast(), self.length());
+        // SAFETY: the first `length` bytes of the buffer are initialised, and this request owns it.
+        check(unsafe {
+            match self.offset {
+                Some(offset) => libc::pwrite(fd, start, length, offset as libc::off_t),
+                None => libc::write(fd, start, length),
+            }
+        })
+    }
+}

@@ -1,0 +1,71 @@
+//! Requests on extended attributes that have an opcode.
+#![allow(unsafe_code, reason = "hands names and values to the kernel")]
+
+use std::ffi::CString;
+use std::io;
+use std::sync::atomic::AtomicBool;
+
+use super::Request;
+#[cfg(target_os = "linux")]
+use crate::sys::linux::sqe::Sqe;
+use crate::sys::xattr;
+
+/// Reads the value of an attribute.
+pub(crate) struct GetXattr {
+    pub(crate) path: CString,
+    pub(crate) name: CString,
+    pub(crate) follow: bool,
+    pub(crate) value: Vec<u8>,
+}
+
+impl GetXattr {
+    /// The value, after a success whose completion was `length`.
+    pub(crate) fn into_value(mut self, length: i32) -> Vec<u8> {
+        if self.value.is_empty() {
+            // SAFETY: the kernel initialised `length` bytes, at most the capacity it was given.
+            unsafe { self.value.set_len(length as usize) };
+            self.value.shrink_to_fit();
+        }
+        self.value
+    }
+}
+
+// SAFETY: the entry points to the heap blocks of path, name and value, which are not touched before
+// the operation is finished (INV-1).
+unsafe impl Request for GetXattr {
+    /// The kernel's opcode always follows symbolic links.
+    #[cfg(target_os = "linux")]
+    fn sqe(&mut self) -> Option<Sqe> {
+        if !self.follow {
+            return None;
+        }
+        self.value = Vec::with_capacity(xattr::BYTES_MAX);
+        Some(Sqe::getxattr(&self.path, &self.name, self.value.as_mut_ptr(), self.value.capacity() as u32))
+    }
+
+    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+        self.value = xattr::get(&self.path, &self.name, self.follow)?;
+        Ok(self.value.len() as i32)
+    }
+}
+
+/// Sets an attribute, new or not.
+pub(crate) struct SetXattr {
+    pub(crate) path: CString,
+    pub(crate) name: CString,
+    pub(crate) value: Vec<u8>,
+    pub(crate) follow: bool,
+}
+
+// SAFETY: as for `GetXattr`.
+unsafe impl Request for SetXattr {
+    #[cfg(target_os = "linux")]
+    fn sqe(&mut self) -> Option<Sqe> {
+        let length = u32::try_from(self.value.len()).ok()?;
+        self.follow.then(|| Sqe::setxattr(&self.path, &self.name, self.value.as_ptr(), length))
+    }
+
+    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+        xattr::set(&self.path, &self.name, &self.value, self.follow).map(|()| 0)
+    }
+}

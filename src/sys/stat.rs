@@ -1,0 +1,89 @@
+//! File attributes, the same on every platform.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+/// A moment as the kernel gives it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Stamp {
+    pub(crate) seconds: i64,
+    pub(crate) nanos: u32,
+}
+
+/// The attributes of a file.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stat {
+    pub(crate) mode: u32,
+    pub(crate) nlink: u64,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) ino: u64,
+    pub(crate) size: u64,
+    pub(crate) blocks: u64,
+    pub(crate) blksize: u64,
+    pub(crate) dev: u64,
+    pub(crate) rdev: u64,
+    pub(crate) accessed: Stamp,
+    pub(crate) modified: Stamp,
+    pub(crate) changed: Stamp,
+    pub(crate) created: Option<Stamp>,
+    /// The unique id of the mount, zero where the kernel (before 6.8) does not say.
+    pub(crate) mount_id: u64,
+}
+
+/// The bits of the mode that say what kind of file it is.
+pub(crate) const TYPE_MASK: u32 = libc::S_IFMT as u32;
+
+/// The type bits of each kind of file.
+pub(crate) mod kind {
+    pub(crate) const BLOCK: u32 = libc::S_IFBLK as u32;
+    pub(crate) const CHARACTER: u32 = libc::S_IFCHR as u32;
+    pub(crate) const DIRECTORY: u32 = libc::S_IFDIR as u32;
+    pub(crate) const FIFO: u32 = libc::S_IFIFO as u32;
+    pub(crate) const FILE: u32 = libc::S_IFREG as u32;
+    pub(crate) const SOCKET: u32 = libc::S_IFSOCK as u32;
+    pub(crate) const SYMLINK: u32 = libc::S_IFLNK as u32;
+}
+
+impl Stat {
+    pub(crate) fn type_bits(&self) -> u32 {
+        self.mode & TYPE_MASK
+    }
+
+    pub(crate) fn is_file(&self) -> bool {
+        self.type_bits() == kind::FILE
+    }
+
+    pub(crate) fn is_dir(&self) -> bool {
+        self.type_bits() == kind::DIRECTORY
+    }
+}
+
+impl From<fs::Metadata> for Stat {
+    fn from(metadata: fs::Metadata) -> Stat {
+        Stat {
+            mode: metadata.mode(),
+            nlink: metadata.nlink(),
+            uid: metadata.uid(),
+            gid: metadata.gid(),
+            ino: metadata.ino(),
+            size: metadata.size(),
+            blocks: metadata.blocks(),
+            blksize: metadata.blksize(),
+            dev: metadata.dev(),
+            rdev: metadata.rdev(),
+            accessed: Stamp { seconds: metadata.atime(), nanos: metadata.atime_nsec() as u32 },
+            modified: Stamp { seconds: metadata.mtime(), nanos: metadata.mtime_nsec() as u32 },
+            changed: Stamp { seconds: metadata.ctime(), nanos: metadata.ctime_nsec() as u32 },
+            created: metadata.created().ok().map(|time| match time.duration_since(std::time::UNIX_EPOCH) {
+                Ok(after) => Stamp { seconds: after.as_secs() as i64, nanos: after.subsec_nanos() },
+                Err(before) => {
+                    let before = before.duration();
+                    let borrow = i64::from(before.subsec_nanos() != 0);
+                    Stamp { seconds: -(before.as_secs() as i64) - borrow, nanos: (1_000_000_000 - before.subsec_nanos()) % 1_000_000_000 }
+                }
+            }),
+            mount_id: 0,
+        }
+    }
+}
