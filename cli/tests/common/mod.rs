@@ -10,20 +10,20 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant, SystemTime};
 
 /// The ways that each test is run.
-pub const BACKENDS: [&str; 2] = ["ring", "pool"];
+pub(crate) const BACKENDS: [&str; 2] = ["ring", "pool"];
 
 /// How long anything may take before a test gives up on it.
-pub const BOUND: Duration = Duration::from_secs(60);
+pub(crate) const BOUND: Duration = Duration::from_secs(60);
 
 /// The binary, with an environment that forces nothing.
-pub fn tidegate() -> Command {
+pub(crate) fn tidegate() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
     command.env_remove("TIDEGATE_BACKEND");
     command
 }
 
 /// Whether there is a ring; says that the test is skipped where there is none.
-pub fn can_run(test: &str, backend: &str) -> bool {
+pub(crate) fn can_run(test: &str, backend: &str) -> bool {
     if backend == "ring" && tidegate::probe::report().ring_reason().is_some() {
         println!("skip: {test}: no io_uring on this machine");
         return false;
@@ -32,25 +32,25 @@ pub fn can_run(test: &str, backend: &str) -> bool {
 }
 
 /// Copies and returns what came of it.
-pub fn copy(backend: &str, source: &Path, destination: &Path, more: &[&str]) -> Output {
+pub(crate) fn copy(backend: &str, source: &Path, destination: &Path, more: &[&str]) -> Output {
     tidegate().arg("copy").args(["--backend", backend]).args(more).arg(source).arg(destination).output().unwrap()
 }
 
 /// The exit code, with stderr in the message where it is another.
 #[track_caller]
-pub fn assert_exit(output: &Output, code: i32) {
+pub(crate) fn assert_exit(output: &Output, code: i32) {
     assert_eq!(output.status.code(), Some(code), "stderr: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// The summary that `--json` prints.
 #[track_caller]
-pub fn json(output: &Output) -> serde_json::Value {
+pub(crate) fn json(output: &Output) -> serde_json::Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
 /// Waits for a condition, and fails where it does not come.
 #[track_caller]
-pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !condition() {
         assert!(begun.elapsed() < BOUND, "{what} did not happen within {BOUND:?}");
@@ -59,7 +59,7 @@ pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// All paths below `root`, relative to it and sorted.
-pub fn paths(root: &Path) -> Vec<PathBuf> {
+pub(crate) fn paths(root: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut left = vec![root.to_path_buf()];
     while let Some(directory) = left.pop() {
@@ -76,12 +76,12 @@ pub fn paths(root: &Path) -> Vec<PathBuf> {
 }
 
 /// Names of temporary files that a copy has left below `root`.
-pub fn leftovers(root: &Path) -> Vec<PathBuf> {
+pub(crate) fn leftovers(root: &Path) -> Vec<PathBuf> {
     paths(root).into_iter().filter(|path| path.to_string_lossy().contains(".tidegate-")).collect()
 }
 
 /// A tree with something of everything. Returns whether the filesystem took user attributes.
-pub fn make_tree(root: &Path) -> bool {
+pub(crate) fn make_tree(root: &Path) -> bool {
     fs::create_dir_all(root.join("deep/er/and/deeper")).unwrap();
     fs::create_dir(root.join("empty directory")).unwrap();
     fs::write(root.join("empty"), b"").unwrap();
@@ -117,7 +117,7 @@ pub fn make_tree(root: &Path) -> bool {
 
 /// Fails where two trees differ in anything that a copy carries over.
 #[track_caller]
-pub fn assert_same(source: &Path, copied: &Path) {
+pub(crate) fn assert_same(source: &Path, copied: &Path) {
     assert_eq!(paths(source), paths(copied));
     let mut inodes = std::collections::HashMap::new();
     for path in paths(source) {
