@@ -106,12 +106,10 @@ where
 }
 
 fn is_fifo(found: &fs::Metadata) -> bool {
-    use std::os::unix::fs::FileTypeExt;
     found.file_type().is_fifo()
 }
 
 fn unsupported(found: &fs::Metadata) -> &'static str {
-    use std::os::unix::fs::FileTypeExt;
     let kind = found.file_type();
     if kind.is_socket() {
         "a socket, which belongs to the program that listens on it,"

@@ -120,10 +120,7 @@ async fn run(arguments: Arguments) -> Exit {
             tokio::select! {
                 drained = tokio::time::timeout(DRAIN_BOUND, work) => match drained {
                     Ok(verified) => verified,
-                    Err(_) => {
-                        job.say("tidegate: the disk does not answer; what it still has may leave a file named .tidegate-*.tmp");
-                        Ok(None)
-                    }
+                    Err(_) => Ok(None),
                 },
                 // A second signal means now.
                 () = signals.next() => return Exit::Interrupted,
@@ -135,7 +132,10 @@ async fn run(arguments: Arguments) -> Exit {
         return fatal("an internal error ended the copy; please report it with the message above");
     };
     let exit = finish(&arguments, &handle, &job, begun.elapsed(), verified);
-    handle.shutdown(DRAIN_BOUND).await;
+    let left_behind = handle.shutdown(DRAIN_BOUND).await.left_behind;
+    if left_behind > 0 {
+        eprintln!("tidegate: the disk still has {left_behind} operations; look for a file named .tidegate-*.tmp");
+    }
     exit
 }
 

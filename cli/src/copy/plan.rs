@@ -58,7 +58,7 @@ pub(super) async fn resolve(source: &Path, destination: &Path) -> Result<Plan, S
     match fs::symlink_metadata(&destination).await {
         Ok(there) if (there.dev(), there.ino()) == source_id => Err(same(source, &destination)),
         Ok(there) if there.is_dir() => {
-            Err(format!("{} is a directory; remove it or choose another DST", line(destination)))
+            Err(format!("{} is a directory; remove it or choose another DST", line(&destination)))
         }
         _ => Ok(Plan { source: source.to_path_buf(), destination, source_id }),
     }
