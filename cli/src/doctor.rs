@@ -28,7 +28,10 @@ pub(crate) fn main(arguments: &Arguments) -> Exit {
     let diagnosis = Diagnosis::make(arguments);
     if arguments.json {
         // Strings, numbers and lists: there is nothing that cannot be written.
-        println!("{}", serde_json::to_string_pretty(&diagnosis).unwrap_or_default());
+        println!(
+            "{}",
+            serde_json::to_string_pretty(&diagnosis).unwrap_or_default()
+        );
     } else {
         print!("{}", diagnosis.text());
     }
@@ -56,8 +59,15 @@ struct Diagnosis {
 #[derive(Debug, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 enum Ring {
-    Available { opcodes: usize },
-    Unavailable { cause: String, reason: String, remedy: &'static str, errno: Option<i32> },
+    Available {
+        opcodes: usize,
+    },
+    Unavailable {
+        cause: String,
+        reason: String,
+        remedy: &'static str,
+        errno: Option<i32>,
+    },
 }
 
 /// How one operation is done.
@@ -103,12 +113,18 @@ impl Diagnosis {
         let filesystem = match probe::filesystem(&arguments.path) {
             Ok(found) => Some(Filesystem::of(arguments, found)),
             Err(error) => {
-                broken.push(format!("cannot look at {}: {}; choose another PATH", arguments.path.display(), cause(&error)));
+                broken.push(format!(
+                    "cannot look at {}: {}; choose another PATH",
+                    arguments.path.display(),
+                    cause(&error)
+                ));
                 None
             }
         };
         let ring = match report.ring_reason() {
-            None => Ring::Available { opcodes: report.opcode_count() },
+            None => Ring::Available {
+                opcodes: report.opcode_count(),
+            },
             Some(reason) => Ring::Unavailable {
                 cause: word(reason),
                 reason: reason.to_string(),
@@ -118,9 +134,13 @@ impl Diagnosis {
         };
         Diagnosis {
             kernel: report.kernel().to_string(),
-            requested_backend: std::env::var_os("TIDEGATE_BACKEND").map(|value| value.to_string_lossy().into_owned()),
+            requested_backend: std::env::var_os("TIDEGATE_BACKEND")
+                .map(|value| value.to_string_lossy().into_owned()),
             ring,
-            operations: TABLE.iter().map(|row| Operation::of(row, report.support(row.kind))).collect(),
+            operations: TABLE
+                .iter()
+                .map(|row| Operation::of(row, report.support(row.kind)))
+                .collect(),
             limits: Limits {
                 locked_memory_bytes: limits.locked_memory_bytes,
                 open_files: limits.open_files,
@@ -146,9 +166,14 @@ impl Diagnosis {
         let mut text = format!("kernel      {}\n", self.kernel);
         // Writing to a string does not fail.
         let _ = match &self.ring {
-            Ring::Available { opcodes } => writeln!(text, "io_uring    available, {opcodes} opcodes"),
+            Ring::Available { opcodes } => {
+                writeln!(text, "io_uring    available, {opcodes} opcodes")
+            }
             Ring::Unavailable { reason, remedy, .. } => {
-                writeln!(text, "io_uring    unavailable: {reason}\n            remedy: {remedy}")
+                writeln!(
+                    text,
+                    "io_uring    unavailable: {reason}\n            remedy: {remedy}"
+                )
             }
         };
         if let Some(backend) = &self.requested_backend {
@@ -156,40 +181,77 @@ impl Diagnosis {
         }
         self.filesystem_text(&mut text);
         self.limits_text(&mut text);
-        let _ = writeln!(text, "\n{:<16}{:<13}{:<18}{:<30}reason", "operation", "way", "opcode", "blocking equivalent");
+        let _ = writeln!(
+            text,
+            "\n{:<16}{:<13}{:<18}{:<30}reason",
+            "operation", "way", "opcode", "blocking equivalent"
+        );
         for operation in &self.operations {
             let opcode = match (operation.opcode, &operation.first_kernel) {
                 (Some(opcode), Some(first)) => format!("{opcode} {first}"),
                 _ => "-".into(),
             };
-            let Operation { name, way, blocking, reason, .. } = operation;
-            let line = format!("{name:<16}{way:<13}{opcode:<18}{blocking:<30}{}", reason.unwrap_or_default());
+            let Operation {
+                name,
+                way,
+                blocking,
+                reason,
+                ..
+            } = operation;
+            let line = format!(
+                "{name:<16}{way:<13}{opcode:<18}{blocking:<30}{}",
+                reason.unwrap_or_default()
+            );
             let _ = writeln!(text, "{}", line.trim_end());
         }
         text
     }
 
     fn filesystem_text(&self, text: &mut String) {
-        let Some(filesystem) = &self.filesystem else { return };
-        let Filesystem { path, fs_type, mount_point, answers_at_poll, direct_io } = filesystem;
+        let Some(filesystem) = &self.filesystem else {
+            return;
+        };
+        let Filesystem {
+            path,
+            fs_type,
+            mount_point,
+            answers_at_poll,
+            direct_io,
+        } = filesystem;
         let _ = write!(text, "filesystem  {path}: {fs_type}");
         if let Some(mount_point) = mount_point {
             let _ = write!(text, " mounted on {mount_point}");
         }
-        let polls = if *answers_at_poll { "cached answers at the first poll" } else { "never touched by a poll" };
+        let polls = if *answers_at_poll {
+            "cached answers at the first poll"
+        } else {
+            "never touched by a poll"
+        };
         let _ = writeln!(text, ", {polls}");
         let _ = match direct_io {
-            Some(DirectIo { memory_align_bytes, offset_align_bytes }) => writeln!(
+            Some(DirectIo {
+                memory_align_bytes,
+                offset_align_bytes,
+            }) => writeln!(
                 text,
                 "direct I/O  memory aligned to {memory_align_bytes} bytes, offset and length to {offset_align_bytes}"
             ),
-            None => writeln!(text, "direct I/O  the filesystem does not tell its alignment, or has none"),
+            None => writeln!(
+                text,
+                "direct I/O  the filesystem does not tell its alignment, or has none"
+            ),
         };
     }
 
     fn limits_text(&self, text: &mut String) {
-        let shown = |limit: Option<u64>| limit.map_or_else(|| "unlimited".into(), |limit| limit.to_string());
-        let Limits { locked_memory_bytes, open_files, processes } = self.limits;
+        let shown = |limit: Option<u64>| {
+            limit.map_or_else(|| "unlimited".into(), |limit| limit.to_string())
+        };
+        let Limits {
+            locked_memory_bytes,
+            open_files,
+            processes,
+        } = self.limits;
         let _ = writeln!(
             text,
             "limits      locked memory {} bytes, open files {}, threads {}",
@@ -212,7 +274,9 @@ impl Operation {
             name: row.name,
             way,
             opcode: row.opcode.map(|opcode| opcode.name),
-            first_kernel: row.opcode.map(|opcode| format!("{}.{}", opcode.first_kernel.0, opcode.first_kernel.1)),
+            first_kernel: row
+                .opcode
+                .map(|opcode| format!("{}.{}", opcode.first_kernel.0, opcode.first_kernel.1)),
             blocking: row.blocking,
             reason,
         }
@@ -224,7 +288,9 @@ impl Filesystem {
         Filesystem {
             path: arguments.path.to_string_lossy().into_owned(),
             fs_type: found.fs_type,
-            mount_point: found.mount_point.map(|path| path.to_string_lossy().into_owned()),
+            mount_point: found
+                .mount_point
+                .map(|path| path.to_string_lossy().into_owned()),
             answers_at_poll: found.answers_at_poll,
             direct_io: found.direct_io.map(|align| DirectIo {
                 memory_align_bytes: align.memory_bytes,
@@ -250,13 +316,23 @@ fn word(reason: &probe::Reason) -> String {
 
 /// Makes a handle and runs one operation through it; returns what went wrong.
 fn trial() -> Option<String> {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
-        Err(error) => return Some(format!("no runtime could be started: {error}; raise RLIMIT_NOFILE")),
+        Err(error) => {
+            return Some(format!(
+                "no runtime could be started: {error}; raise RLIMIT_NOFILE"
+            ));
+        }
     };
     let tried = runtime.block_on(async {
         let handle = Handle::current().map_err(|error| error.to_string())?;
-        let tried = tidegate::fs::metadata("/").await.map(drop).map_err(|error| error.to_string());
+        let tried = tidegate::fs::metadata("/")
+            .await
+            .map(drop)
+            .map_err(|error| error.to_string());
         handle.shutdown(std::time::Duration::from_secs(1)).await;
         tried
     });

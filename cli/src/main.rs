@@ -37,7 +37,11 @@ fn run() -> Exit {
         Err(error) => {
             // Printing can only fail when nobody listens.
             let _ = error.print();
-            return if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            return if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Done
+            };
         }
     };
     match arguments.command {

@@ -17,7 +17,11 @@ fn make_many(root: &Path) {
     for number in 0..FILES {
         let directory = root.join((number / 1000).to_string());
         fs::create_dir_all(&directory).unwrap();
-        fs::write(directory.join(number.to_string()), format!("{number}\n").repeat(400)).unwrap();
+        fs::write(
+            directory.join(number.to_string()),
+            format!("{number}\n").repeat(400),
+        )
+        .unwrap();
     }
 }
 
@@ -33,8 +37,16 @@ fn a_signal_leaves_whole_files_only() {
         }
         let destination = dir.path().join(backend);
         let mut command = tidegate();
-        command.arg("copy").args(["--json", "--verify", "--backend", backend]).arg(&source).arg(&destination);
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        command
+            .arg("copy")
+            .args(["--json", "--verify", "--backend", backend])
+            .arg(&source)
+            .arg(&destination);
+        let child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         wait_for("the first copied file", || has_file(&destination));
         kill(Pid::from_raw(child.id() as i32), signal).unwrap();
         let output = child.wait_with_output().unwrap();
@@ -44,7 +56,11 @@ fn a_signal_leaves_whole_files_only() {
         for path in common::paths(&destination) {
             if destination.join(&path).is_file() {
                 copied += 1;
-                assert!(fs::read(source.join(&path)).unwrap() == fs::read(destination.join(&path)).unwrap(), "{path:?}");
+                assert!(
+                    fs::read(source.join(&path)).unwrap()
+                        == fs::read(destination.join(&path)).unwrap(),
+                    "{path:?}"
+                );
             }
         }
         assert!(copied < FILES, "the copy was done before the signal came");
@@ -56,10 +72,16 @@ fn a_signal_leaves_whole_files_only() {
 }
 
 fn has_file(root: &Path) -> bool {
-    let Ok(directories) = fs::read_dir(root) else { return false };
+    let Ok(directories) = fs::read_dir(root) else {
+        return false;
+    };
     directories.flatten().any(|directory| {
-        let Ok(mut entries) = fs::read_dir(directory.path()) else { return false };
-        entries.any(|entry| entry.is_ok_and(|entry| !entry.file_name().to_string_lossy().starts_with('.')))
+        let Ok(mut entries) = fs::read_dir(directory.path()) else {
+            return false;
+        };
+        entries.any(|entry| {
+            entry.is_ok_and(|entry| !entry.file_name().to_string_lossy().starts_with('.'))
+        })
     })
 }
 
@@ -80,11 +102,25 @@ fn a_signal_in_a_large_file_leaves_nothing() {
         }
         drop(file);
         let mut command = tidegate();
-        command.arg("copy").args(["--backend", backend]).arg(&source).arg(&destination);
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        wait_for("the temporary file", || destination.exists() && !leftovers(&destination).is_empty());
+        command
+            .arg("copy")
+            .args(["--backend", backend])
+            .arg(&source)
+            .arg(&destination);
+        let child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        wait_for("the temporary file", || {
+            destination.exists() && !leftovers(&destination).is_empty()
+        });
         kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
         common::assert_exit(&child.wait_with_output().unwrap(), 130);
-        assert!(common::paths(&destination).is_empty(), "{:?}", common::paths(&destination));
+        assert!(
+            common::paths(&destination).is_empty(),
+            "{:?}",
+            common::paths(&destination)
+        );
     }
 }

@@ -16,7 +16,10 @@ const NOBODY: u32 = 65534;
 #[test]
 fn an_unreadable_file_is_named_and_the_rest_is_copied() {
     for backend in BACKENDS {
-        if !can_run("an_unreadable_file_is_named_and_the_rest_is_copied", backend) {
+        if !can_run(
+            "an_unreadable_file_is_named_and_the_rest_is_copied",
+            backend,
+        ) {
             continue;
         }
         let dir = tempfile::tempdir().unwrap();
@@ -26,7 +29,12 @@ fn an_unreadable_file_is_named_and_the_rest_is_copied() {
         fs::write(source.join("secret"), b"secret").unwrap();
         let open = dir.path().join("open");
         fs::create_dir(&open).unwrap();
-        for (path, mode) in [("source", 0o755), ("open", 0o777), ("source/secret", 0), ("source/closed", 0)] {
+        for (path, mode) in [
+            ("source", 0o755),
+            ("open", 0o777),
+            ("source/secret", 0),
+            ("source/closed", 0),
+        ] {
             fs::set_permissions(dir.path().join(path), fs::Permissions::from_mode(mode)).unwrap();
         }
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -34,7 +42,12 @@ fn an_unreadable_file_is_named_and_the_rest_is_copied() {
         let binary = dir.path().join("tidegate");
         fs::copy(env!("CARGO_BIN_EXE_tidegate"), &binary).unwrap();
         let mut command = std::process::Command::new(&binary);
-        command.env_remove("TIDEGATE_BACKEND").arg("copy").args(["--json", "--verify", "--backend", backend]);
+        command.env_remove("TIDEGATE_BACKEND").arg("copy").args([
+            "--json",
+            "--verify",
+            "--backend",
+            backend,
+        ]);
         command.arg(&source).arg(open.join("copied"));
         if nix::unistd::geteuid().is_root() {
             command.uid(NOBODY).gid(NOBODY);
@@ -43,7 +56,10 @@ fn an_unreadable_file_is_named_and_the_rest_is_copied() {
         assert_exit(&output, 2);
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         for name in ["source/secret", "source/closed"] {
-            let line = stderr.lines().find(|line| line.contains(name)).unwrap_or_else(|| panic!("{name}: {stderr}"));
+            let line = stderr
+                .lines()
+                .find(|line| line.contains(name))
+                .unwrap_or_else(|| panic!("{name}: {stderr}"));
             assert!(line.contains("Permission denied"), "{line}");
         }
         assert_eq!(fs::read(open.join("copied/readable")).unwrap(), b"content");
@@ -51,7 +67,10 @@ fn an_unreadable_file_is_named_and_the_rest_is_copied() {
         assert!(leftovers(&open.join("copied")).is_empty());
         let errors = json(&output)["errors"].as_array().unwrap().clone();
         assert_eq!(errors.len(), 2, "{errors:?}");
-        assert!(errors.iter().all(|error| error["errno"] == libc::EACCES), "{errors:?}");
+        assert!(
+            errors.iter().all(|error| error["errno"] == libc::EACCES),
+            "{errors:?}"
+        );
         // So that the temporary directory can be removed by a user who is not root.
         for closed in [source.join("closed"), open.join("copied/closed")] {
             fs::set_permissions(closed, fs::Permissions::from_mode(0o755)).unwrap();
@@ -74,7 +93,10 @@ fn a_socket_is_named_and_the_rest_is_copied() {
         let output = copy(backend, &source, &dir.path().join("copied"), &["--verify"]);
         assert_exit(&output, 2);
         assert!(String::from_utf8_lossy(&output.stderr).contains("source/socket"));
-        assert_eq!(fs::read(dir.path().join("copied/file")).unwrap(), b"content");
+        assert_eq!(
+            fs::read(dir.path().join("copied/file")).unwrap(),
+            b"content"
+        );
     }
 }
 
@@ -140,7 +162,13 @@ fn impossible_roots_are_refused() {
 /// A command line that makes no sense has an exit code of its own, which is not that of a partial copy.
 #[test]
 fn a_wrong_command_line_has_its_own_code() {
-    for arguments in [&["copy", "only one"][..], &["copy", "--jobs", "0", "a", "b"], &["copy", "--backend", "x", "a", "b"], &["nonsense"], &[]] {
+    for arguments in [
+        &["copy", "only one"][..],
+        &["copy", "--jobs", "0", "a", "b"],
+        &["copy", "--backend", "x", "a", "b"],
+        &["nonsense"],
+        &[],
+    ] {
         assert_exit(&tidegate().args(arguments).output().unwrap(), 64);
     }
     assert_exit(&tidegate().args(["copy", "--help"]).output().unwrap(), 0);
@@ -152,7 +180,11 @@ fn a_junk_backend_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("file"), b"content").unwrap();
     let mut command = tidegate();
-    command.env("TIDEGATE_BACKEND", "junk").arg("copy").arg(dir.path().join("file")).arg(dir.path().join("copied"));
+    command
+        .env("TIDEGATE_BACKEND", "junk")
+        .arg("copy")
+        .arg(dir.path().join("file"))
+        .arg(dir.path().join("copied"));
     let output = command.output().unwrap();
     assert_exit(&output, 1);
     assert!(String::from_utf8_lossy(&output.stderr).contains("TIDEGATE_BACKEND"));

@@ -6,7 +6,9 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use common::{BACKENDS, assert_exit, assert_same, can_run, copy, json, leftovers, make_tree, paths};
+use common::{
+    BACKENDS, assert_exit, assert_same, can_run, copy, json, leftovers, make_tree, paths,
+};
 
 /// R-copy: everything in a tree arrives: bytes, modes, times, attributes, links, FIFOs, holes, names of any bytes.
 #[test]
@@ -19,7 +21,9 @@ fn everything_arrives() {
         let (source, destination) = (dir.path().join("source"), dir.path().join("destination"));
         fs::create_dir(&source).unwrap();
         if !make_tree(&source) {
-            println!("skip: everything_arrives: the filesystem has no user attributes; the rest was tested");
+            println!(
+                "skip: everything_arrives: the filesystem has no user attributes; the rest was tested"
+            );
         }
         let output = copy(backend, &source, &destination, &["--verify", "--json"]);
         assert_exit(&output, 0);
@@ -58,7 +62,10 @@ fn copying_again_replaces_and_keeps() {
         assert_eq!(fs::read(destination.join("large")).unwrap(), b"only here");
         fs::remove_file(destination.join("large")).unwrap();
         let times = fs::metadata(&source).unwrap().modified().unwrap();
-        fs::File::open(&destination).unwrap().set_modified(times).unwrap();
+        fs::File::open(&destination)
+            .unwrap()
+            .set_modified(times)
+            .unwrap();
         assert_same(&source, &destination);
     }
 }
@@ -74,15 +81,27 @@ fn a_single_file_is_copied() {
         let file = dir.path().join("file");
         fs::write(&file, b"content").unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o751)).unwrap();
-        assert_exit(&copy(backend, &file, &dir.path().join("copied"), &["--verify"]), 0);
+        assert_exit(
+            &copy(backend, &file, &dir.path().join("copied"), &["--verify"]),
+            0,
+        );
         assert_eq!(fs::read(dir.path().join("copied")).unwrap(), b"content");
-        assert_eq!(fs::metadata(dir.path().join("copied")).unwrap().mode() & 0o7777, 0o751);
+        assert_eq!(
+            fs::metadata(dir.path().join("copied")).unwrap().mode() & 0o7777,
+            0o751
+        );
         fs::create_dir(dir.path().join("directory")).unwrap();
         assert_exit(&copy(backend, &file, &dir.path().join("directory"), &[]), 0);
-        assert_eq!(fs::read(dir.path().join("directory/file")).unwrap(), b"content");
+        assert_eq!(
+            fs::read(dir.path().join("directory/file")).unwrap(),
+            b"content"
+        );
         let fifo = dir.path().join("fifo");
         nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::from_bits_truncate(0o620)).unwrap();
-        assert_exit(&copy(backend, &fifo, &dir.path().join("fifo too"), &["--verify"]), 0);
+        assert_exit(
+            &copy(backend, &fifo, &dir.path().join("fifo too"), &["--verify"]),
+            0,
+        );
         let mode = |name| fs::symlink_metadata(dir.path().join(name)).unwrap().mode();
         assert_eq!(mode("fifo too"), mode("fifo"));
     }
@@ -102,7 +121,10 @@ fn a_deep_tree_is_copied() {
         fs::write(source.join(&deepest).join("file"), b"deep").unwrap();
         assert_exit(&copy(backend, &source, &destination, &["--verify"]), 0);
         assert_eq!(paths(&source).len(), paths(&destination).len());
-        assert_eq!(fs::read(destination.join(&deepest).join("file")).unwrap(), b"deep");
+        assert_eq!(
+            fs::read(destination.join(&deepest).join("file")).unwrap(),
+            b"deep"
+        );
     }
 }
 
@@ -115,11 +137,17 @@ fn access_control_lists_arrive() {
     fs::write(source.join("listed"), b"").unwrap();
     fs::write(source.join("plain"), b"").unwrap();
     let set = |arguments: &[&str], path: &Path| {
-        std::process::Command::new("setfacl").args(arguments).arg(path).status().is_ok_and(|status| status.success())
+        std::process::Command::new("setfacl")
+            .args(arguments)
+            .arg(path)
+            .status()
+            .is_ok_and(|status| status.success())
     };
     let parent = dir.path().join("parent");
     fs::create_dir(&parent).unwrap();
-    if !set(&["-m", "u:12345:r"], &source.join("listed")) || !set(&["-d", "-m", "u:12345:rwx"], &parent) {
+    if !set(&["-m", "u:12345:r"], &source.join("listed"))
+        || !set(&["-d", "-m", "u:12345:rwx"], &parent)
+    {
         println!("skip: access_control_lists_arrive: setfacl or the filesystem cannot");
         return;
     }
@@ -143,7 +171,13 @@ fn a_file_of_procfs_is_copied() {
         }
         let dir = tempfile::tempdir().unwrap();
         let copied = dir.path().join("filesystems");
-        assert_exit(&copy(backend, Path::new("/proc/filesystems"), &copied, &[]), 0);
-        assert_eq!(fs::read(&copied).unwrap(), fs::read("/proc/filesystems").unwrap());
+        assert_exit(
+            &copy(backend, Path::new("/proc/filesystems"), &copied, &[]),
+            0,
+        );
+        assert_eq!(
+            fs::read(&copied).unwrap(),
+            fs::read("/proc/filesystems").unwrap()
+        );
     }
 }

@@ -6,7 +6,11 @@ use common::{assert_exit, json, tidegate};
 
 /// The code with nothing forced: 0 where there is a ring, 3 where there is none.
 fn natural() -> i32 {
-    if tidegate::probe::report().ring_reason().is_none() { 0 } else { 3 }
+    if tidegate::probe::report().ring_reason().is_none() {
+        0
+    } else {
+        3
+    }
 }
 
 /// The text names the kernel, each operation, the limits and the filesystem.
@@ -16,9 +20,20 @@ fn the_text_names_everything() {
     assert_exit(&output, natural());
     let text = String::from_utf8(output.stdout).unwrap();
     for row in tidegate::opcode::TABLE {
-        assert!(text.lines().any(|line| line.starts_with(row.name)), "{}: {text}", row.name);
+        assert!(
+            text.lines().any(|line| line.starts_with(row.name)),
+            "{}: {text}",
+            row.name
+        );
     }
-    for word in ["kernel", "io_uring", "limits", "filesystem", "direct I/O", tidegate::probe::report().kernel()] {
+    for word in [
+        "kernel",
+        "io_uring",
+        "limits",
+        "filesystem",
+        "direct I/O",
+        tidegate::probe::report().kernel(),
+    ] {
         assert!(text.contains(word), "{word}: {text}");
     }
 }
@@ -32,7 +47,10 @@ fn the_json_has_a_row_per_operation() {
     let operations = diagnosis["operations"].as_array().unwrap();
     assert_eq!(operations.len(), tidegate::opcode::TABLE.len());
     for operation in operations {
-        assert!(operation["way"] == "ring" || operation["reason"].is_string(), "{operation}");
+        assert!(
+            operation["way"] == "ring" || operation["reason"].is_string(),
+            "{operation}"
+        );
     }
     assert_eq!(diagnosis["filesystem"]["path"], "/");
     assert!(diagnosis["broken"].as_array().unwrap().is_empty());
@@ -43,15 +61,28 @@ fn the_json_has_a_row_per_operation() {
 #[test]
 fn exit_codes_tell_the_state() {
     let code = |backend: &str| {
-        tidegate().arg("doctor").env("TIDEGATE_BACKEND", backend).output().unwrap().status.code()
+        tidegate()
+            .arg("doctor")
+            .env("TIDEGATE_BACKEND", backend)
+            .output()
+            .unwrap()
+            .status
+            .code()
     };
     assert_eq!(code("auto"), Some(natural()));
     assert_eq!(code("pool"), Some(3));
     assert_eq!(code("ring"), Some(if natural() == 0 { 0 } else { 1 }));
-    let junk = tidegate().arg("doctor").env("TIDEGATE_BACKEND", "junk").output().unwrap();
+    let junk = tidegate()
+        .arg("doctor")
+        .env("TIDEGATE_BACKEND", "junk")
+        .output()
+        .unwrap();
     assert_exit(&junk, 1);
     assert!(String::from_utf8_lossy(&junk.stderr).contains("TIDEGATE_BACKEND"));
-    let missing = tidegate().args(["doctor", "/no/such/path"]).output().unwrap();
+    let missing = tidegate()
+        .args(["doctor", "/no/such/path"])
+        .output()
+        .unwrap();
     assert_exit(&missing, 1);
     assert!(String::from_utf8_lossy(&missing.stderr).contains("/no/such/path"));
 }

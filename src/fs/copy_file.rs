@@ -73,7 +73,11 @@ pub async fn copy(from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<u6
 /// assert_eq!(fs::metadata(&from).await?.modified()?, fs::metadata(&to).await?.modified()?);
 /// # Ok(()) }
 /// ```
-pub async fn copy_metadata(from: impl AsRef<Path>, to: impl AsRef<Path>, preserve: Preserve) -> io::Result<Vec<Warning>> {
+pub async fn copy_metadata(
+    from: impl AsRef<Path>,
+    to: impl AsRef<Path>,
+    preserve: Preserve,
+) -> io::Result<Vec<Warning>> {
     let (from, to): (PathBuf, PathBuf) = (from.as_ref().into(), to.as_ref().into());
     copy::copy_metadata(&from, &to, preserve).await
 }
@@ -119,7 +123,11 @@ impl CopyFile {
             rename_into_place: false,
             sync: false,
         };
-        CopyFile { request, stop: None, progress: None }
+        CopyFile {
+            request,
+            stop: None,
+            progress: None,
+        }
     }
 
     /// Fails with `AlreadyExists` where the destination exists.

@@ -21,7 +21,11 @@ pub(crate) async fn copy(
 ) -> io::Result<Copied> {
     let from = request.from.clone();
     let work = move |dropped: &AtomicBool| {
-        let flow = Flow { dropped, stop: stop.as_deref(), progress: progress.as_deref() };
+        let flow = Flow {
+            dropped,
+            stop: stop.as_deref(),
+            progress: progress.as_deref(),
+        };
         copy::copy_file(&request, &flow)
             .map_err(|failed| Error::io(Kind::CopyFile, Some(&failed.path), failed.error))
     };
@@ -29,7 +33,14 @@ pub(crate) async fn copy(
 }
 
 /// Carries all metadata of one path over to another.
-pub(crate) async fn copy_metadata(from: &Path, to: &Path, preserve: Preserve) -> io::Result<Vec<Warning>> {
+pub(crate) async fn copy_metadata(
+    from: &Path,
+    to: &Path,
+    preserve: Preserve,
+) -> io::Result<Vec<Warning>> {
     let (source, destination) = (from.to_path_buf(), to.to_path_buf());
-    hop(Kind::CopyMetadata, from, move |_| copy::copy_metadata(&source, &destination, preserve)).await
+    hop(Kind::CopyMetadata, from, move |_| {
+        copy::copy_metadata(&source, &destination, preserve)
+    })
+    .await
 }

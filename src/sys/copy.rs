@@ -1,5 +1,8 @@
 //! Copying one file whole, in blocking calls: what one hop of `fs::CopyFile` runs.
-#![allow(clippy::disallowed_methods, reason = "this is where blocking calls live")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "this is where blocking calls live"
+)]
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -57,7 +60,10 @@ pub(crate) struct CopyError {
 
 impl CopyError {
     fn at(path: &Path) -> impl FnOnce(io::Error) -> CopyError + '_ {
-        move |error| CopyError { path: path.to_path_buf(), error }
+        move |error| CopyError {
+            path: path.to_path_buf(),
+            error,
+        }
     }
 }
 
@@ -69,7 +75,8 @@ pub(crate) fn copy_file(request: &CopyRequest, flow: &Flow<'_>) -> Result<Copied
         let (temp, file) = Temp::create(&request.to).map_err(CopyError::at(&request.to))?;
         let copied = fill(request, &source, &before, &file, flow)?;
         drop(file);
-        temp.publish(&request.to, request.create_new, request.sync).map_err(CopyError::at(&request.to))?;
+        temp.publish(&request.to, request.create_new, request.sync)
+            .map_err(CopyError::at(&request.to))?;
         return Ok(copied);
     }
     let file = open_destination(request, &before).map_err(CopyError::at(&request.to))?;
@@ -80,7 +87,10 @@ pub(crate) fn copy_file(request: &CopyRequest, flow: &Flow<'_>) -> Result<Copied
 fn open_source(request: &CopyRequest) -> io::Result<(File, Metadata)> {
     let nofollow = if request.follow { 0 } else { libc::O_NOFOLLOW };
     let open = |extra: i32| {
-        File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY | nofollow | extra).open(&request.from)
+        File::options()
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY | nofollow | extra)
+            .open(&request.from)
     };
     let source = match open(NO_ATIME) {
         Err(error) if NO_ATIME != 0 && error.raw_os_error() == Some(libc::EPERM) => open(0)?,
@@ -88,7 +98,10 @@ fn open_source(request: &CopyRequest) -> io::Result<(File, Metadata)> {
     };
     let before = source.metadata()?;
     if !before.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the source is not a regular file"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "the source is not a regular file",
+        ));
     }
     Ok((source, before))
 }
@@ -103,11 +116,18 @@ fn open_destination(request: &CopyRequest, before: &Metadata) -> io::Result<File
     let mode = request.mode.unwrap_or(before.mode()) & 0o777;
     let mut options = File::options();
     options.write(true).mode(mode);
-    if request.create_new { options.create_new(true) } else { options.create(true) };
+    if request.create_new {
+        options.create_new(true)
+    } else {
+        options.create(true)
+    };
     let file = options.open(&request.to)?;
     let found = file.metadata()?;
     if (found.dev(), found.ino()) == (before.dev(), before.ino()) {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "source and destination are the same file"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "source and destination are the same file",
+        ));
     }
     if found.is_file() && found.len() > 0 {
         file.set_len(0)?;
@@ -123,8 +143,12 @@ fn fill(
     file: &File,
     flow: &Flow<'_>,
 ) -> Result<Copied, CopyError> {
-    let moved = copy_data::copy(source, before, file, request.keep_holes, flow)
-        .map_err(|(side, error)| CopyError { path: side.pick(&request.from, &request.to), error })?;
+    let moved = copy_data::copy(source, before, file, request.keep_holes, flow).map_err(
+        |(side, error)| CopyError {
+            path: side.pick(&request.from, &request.to),
+            error,
+        },
+    )?;
     if request.check_whole {
         let after = source.metadata().map_err(CopyError::at(&request.from))?;
         check_whole(source, before, &after, moved.bytes).map_err(CopyError::at(&request.from))?;
@@ -132,12 +156,18 @@ fn fill(
     let warnings = copy_meta::onto_file(source, before, file, request.preserve);
     set_mode(request, before, file).map_err(CopyError::at(&request.to))?;
     if request.preserve.times {
-        copy_meta::times_of(before).and_then(|times| file.set_times(times)).map_err(CopyError::at(&request.to))?;
+        copy_meta::times_of(before)
+            .and_then(|times| file.set_times(times))
+            .map_err(CopyError::at(&request.to))?;
     }
     if request.sync {
         file.sync_all().map_err(CopyError::at(&request.to))?;
     }
-    Ok(Copied { bytes: moved.bytes, data_bytes: moved.data_bytes, warnings })
+    Ok(Copied {
+        bytes: moved.bytes,
+        data_bytes: moved.data_bytes,
+        warnings,
+    })
 }
 
 fn set_mode(request: &CopyRequest, before: &Metadata, file: &File) -> io::Result<()> {
@@ -148,7 +178,8 @@ fn set_mode(request: &CopyRequest, before: &Metadata, file: &File) -> io::Result
     }
     let mode = request.mode.unwrap_or(before.mode()) & 0o7777;
     // A set-user-id bit goes only with its owner.
-    let kept = (target.uid(), target.gid()) == (before.uid(), before.gid()) || request.mode.is_some();
+    let kept =
+        (target.uid(), target.gid()) == (before.uid(), before.gid()) || request.mode.is_some();
     let mode = if kept { mode } else { mode & 0o1777 };
     if target.mode() & 0o7777 == mode {
         return Ok(());
@@ -162,7 +193,10 @@ fn check_whole(source: &File, before: &Metadata, after: &Metadata, bytes: u64) -
     if after.len() < before.len() || (bytes < before.len() && !copy_data::is_pseudo(source)) {
         return Err(io::Error::new(
             io::ErrorKind::UnexpectedEof,
-            format!("the source shrank from {} bytes while it was copied; copy it again", before.len()),
+            format!(
+                "the source shrank from {} bytes while it was copied; copy it again",
+                before.len()
+            ),
         ));
     }
     // A file of procfs says that it is empty, and its times are those of the moment.
@@ -194,9 +228,24 @@ impl Temp {
         let mut tries = 0;
         loop {
             let path = to.with_file_name(temp_name());
-            match File::options().write(true).create_new(true).mode(0o600).open(&path) {
-                Ok(file) => return Ok((Temp { path, published: false }, file)),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && tries < TRIES_MAX => tries += 1,
+            match File::options()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&path)
+            {
+                Ok(file) => {
+                    return Ok((
+                        Temp {
+                            path,
+                            published: false,
+                        },
+                        file,
+                    ));
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && tries < TRIES_MAX => {
+                    tries += 1
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -211,7 +260,10 @@ impl Temp {
             self.published = true;
         }
         if sync {
-            let parent = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let parent = to
+                .parent()
+                .filter(|parent| !parent.as_os_str().is_empty())
+                .unwrap_or(Path::new("."));
             File::open(parent)?.sync_all()?;
         }
         Ok(())
@@ -233,7 +285,10 @@ fn temp_name() -> String {
     static SEED: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let seed = SEED.get_or_init(|| RandomState::new().hash_one(std::process::id()));
-    format!(".tidegate-{seed:016x}-{:x}.tmp", NEXT.fetch_add(1, Ordering::Relaxed))
+    format!(
+        ".tidegate-{seed:016x}-{:x}.tmp",
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    )
 }
 
 #[cfg(test)]

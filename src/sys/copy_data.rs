@@ -1,5 +1,8 @@
 //! Moving the bytes of one file into another: in the kernel where it can, through a buffer where it cannot.
-#![allow(clippy::disallowed_methods, reason = "this is where blocking calls live")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "this is where blocking calls live"
+)]
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -26,7 +29,10 @@ impl Flow<'_> {
     pub(crate) fn check(&self) -> io::Result<()> {
         let is_set = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
         if is_set(self.dropped) || self.stop.is_some_and(is_set) {
-            return Err(io::Error::new(io::ErrorKind::Interrupted, "the copy was stopped"));
+            return Err(io::Error::new(
+                io::ErrorKind::Interrupted,
+                "the copy was stopped",
+            ));
         }
         Ok(())
     }
@@ -71,11 +77,23 @@ pub(crate) struct Moved {
 }
 
 /// Copies all of `source` into the empty file `to`. Fewer bytes than `before.len()` mean that the source ended early.
-pub(crate) fn copy(source: &File, before: &Metadata, to: &File, keep_holes: bool, flow: &Flow<'_>) -> Sided<Moved> {
+pub(crate) fn copy(
+    source: &File,
+    before: &Metadata,
+    to: &File,
+    keep_holes: bool,
+    flow: &Flow<'_>,
+) -> Sided<Moved> {
     let len = before.len();
-    if !(keep_holes && before.blocks().saturating_mul(512) < len && to.metadata().is_ok_and(|to| to.is_file())) {
+    if !(keep_holes
+        && before.blocks().saturating_mul(512) < len
+        && to.metadata().is_ok_and(|to| to.is_file()))
+    {
         let bytes = copy_range(source, to, 0..len, true, flow)?;
-        return Ok(Moved { bytes, data_bytes: bytes });
+        return Ok(Moved {
+            bytes,
+            data_bytes: bytes,
+        });
     }
     let mut data_bytes = 0;
     let mut at = 0;
@@ -85,7 +103,10 @@ pub(crate) fn copy(source: &File, before: &Metadata, to: &File, keep_holes: bool
         data_bytes += bytes;
         at = data.start + bytes;
         if at < data.end {
-            return Ok(Moved { bytes: at, data_bytes });
+            return Ok(Moved {
+                bytes: at,
+                data_bytes,
+            });
         }
         if last {
             break;
@@ -95,7 +116,10 @@ pub(crate) fn copy(source: &File, before: &Metadata, to: &File, keep_holes: bool
     if at < len {
         to.set_len(len).map_err(destination_error)?;
     }
-    Ok(Moved { bytes: len, data_bytes })
+    Ok(Moved {
+        bytes: len,
+        data_bytes,
+    })
 }
 
 /// The next range with data at or after `at`; the whole rest where the filesystem cannot say.
@@ -109,7 +133,9 @@ fn next_data(source: &File, at: u64, len: u64) -> io::Result<Option<Range<u64>>>
     let start = match seek(at, Whence::SeekData) {
         Ok(start) => start,
         Err(nix::Error::ENXIO) => return Ok(None),
-        Err(nix::Error::EINVAL | nix::Error::EOPNOTSUPP | nix::Error::ENOTTY) => return Ok(Some(at..len)),
+        Err(nix::Error::EINVAL | nix::Error::EOPNOTSUPP | nix::Error::ENOTTY) => {
+            return Ok(Some(at..len));
+        }
         Err(error) => return Err(error.into()),
     };
     let end = match seek(start, Whence::SeekHole) {
@@ -121,7 +147,13 @@ fn next_data(source: &File, at: u64, len: u64) -> io::Result<Option<Range<u64>>>
 }
 
 /// Copies one range, and what lies beyond it if `to_end`; returns the bytes moved, fewer where the source ended.
-fn copy_range(source: &File, to: &File, range: Range<u64>, to_end: bool, flow: &Flow<'_>) -> Sided<u64> {
+fn copy_range(
+    source: &File,
+    to: &File,
+    range: Range<u64>,
+    to_end: bool,
+    flow: &Flow<'_>,
+) -> Sided<u64> {
     let mut at = range.start;
     if range.end - range.start > COPY_SMALL_BYTES {
         at = kernel_copy(source, to, range.clone(), flow)?;
@@ -135,15 +167,27 @@ fn copy_range(source: &File, to: &File, range: Range<u64>, to_end: bool, flow: &
 }
 
 /// Reads and writes until the end of the range, or until a read yields nothing; returns where it stopped.
-fn buffered_copy(source: &File, to: &File, range: Range<u64>, to_end: bool, flow: &Flow<'_>) -> Sided<u64> {
+fn buffered_copy(
+    source: &File,
+    to: &File,
+    range: Range<u64>,
+    to_end: bool,
+    flow: &Flow<'_>,
+) -> Sided<u64> {
     // One byte more than expected, so that a single short read shows the end of a small file.
-    let expect = (range.end - range.start).saturating_add(1).min(COPY_BUFFER_BYTES as u64);
+    let expect = (range.end - range.start)
+        .saturating_add(1)
+        .min(COPY_BUFFER_BYTES as u64);
     let mut buffer = vec![0; expect as usize];
     let seekable = to.metadata().map_err(destination_error)?.is_file();
     let mut at = range.start;
     loop {
         flow.check().map_err(source_error)?;
-        let want = if to_end { buffer.len() } else { (range.end - at).min(buffer.len() as u64) as usize };
+        let want = if to_end {
+            buffer.len()
+        } else {
+            (range.end - at).min(buffer.len() as u64) as usize
+        };
         if want == 0 {
             return Ok(at);
         }
@@ -154,7 +198,8 @@ fn buffered_copy(source: &File, to: &File, range: Range<u64>, to_end: bool, flow
             Err(error) => return Err(source_error(error)),
         };
         if seekable {
-            to.write_all_at(&buffer[..read], at).map_err(destination_error)?;
+            to.write_all_at(&buffer[..read], at)
+                .map_err(destination_error)?;
         } else {
             io::Write::write_all(&mut &*to, &buffer[..read]).map_err(destination_error)?;
         }
@@ -187,8 +232,17 @@ fn kernel_copy(source: &File, to: &File, range: Range<u64>, flow: &Flow<'_>) -> 
             }
             Err(Error::EINTR) => {}
             // Other filesystems, seccomp, immutable or special files: reading and writing says what is wrong, if anything.
-            Err(Error::EXDEV | Error::ENOSYS | Error::EOPNOTSUPP | Error::EINVAL | Error::EPERM | Error::EBADF) => break,
-            Err(error @ (Error::ENOSPC | Error::EDQUOT | Error::EFBIG)) => return Err(destination_error(error.into())),
+            Err(
+                Error::EXDEV
+                | Error::ENOSYS
+                | Error::EOPNOTSUPP
+                | Error::EINVAL
+                | Error::EPERM
+                | Error::EBADF,
+            ) => break,
+            Err(error @ (Error::ENOSPC | Error::EDQUOT | Error::EFBIG)) => {
+                return Err(destination_error(error.into()));
+            }
             Err(error) => return Err(source_error(error.into())),
         }
     }
@@ -204,9 +258,17 @@ fn kernel_copy(_: &File, _: &File, range: Range<u64>, _: &Flow<'_>) -> Sided<u64
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn is_pseudo(file: &File) -> bool {
     // procfs, sysfs, cgroup, cgroup2, debugfs, tracefs, securityfs; not every libc has names for them.
-    const MAGICS: [u32; 7] =
-        [0x9fa0, 0x6265_6572, 0x0027_e0eb, 0x6367_7270, 0x6462_6720, 0x7472_6163, 0x7363_6673];
-    nix::sys::statfs::fstatfs(file).is_ok_and(|stats| MAGICS.contains(&(stats.filesystem_type().0 as u32)))
+    const MAGICS: [u32; 7] = [
+        0x9fa0,
+        0x6265_6572,
+        0x0027_e0eb,
+        0x6367_7270,
+        0x6462_6720,
+        0x7472_6163,
+        0x7363_6673,
+    ];
+    nix::sys::statfs::fstatfs(file)
+        .is_ok_and(|stats| MAGICS.contains(&(stats.filesystem_type().0 as u32)))
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]

@@ -1,5 +1,8 @@
 //! Carrying owner, extended attributes, mode and times from one file to another, in blocking calls.
-#![allow(clippy::disallowed_methods, reason = "this is where blocking calls live")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "this is where blocking calls live"
+)]
 
 use std::ffi::{CStr, CString, OsString};
 use std::fs::{File, FileTimes, Metadata, Permissions};
@@ -40,10 +43,19 @@ const ACL_ACCESS: &CStr = c"system.posix_acl_access";
 const ACL_DEFAULT: &CStr = c"system.posix_acl_default";
 
 /// Owner and attributes of an open file. Before the mode: a change of owner clears its set-user-id bit.
-pub(crate) fn onto_file(source: &File, before: &Metadata, to: &File, preserve: Preserve) -> Vec<Warning> {
+pub(crate) fn onto_file(
+    source: &File,
+    before: &Metadata,
+    to: &File,
+    preserve: Preserve,
+) -> Vec<Warning> {
     let mut warnings = Vec::new();
     if preserve.owner {
-        note(&mut warnings, SET_OWNER, std::os::unix::fs::fchown(to, Some(before.uid()), Some(before.gid())));
+        note(
+            &mut warnings,
+            SET_OWNER,
+            std::os::unix::fs::fchown(to, Some(before.uid()), Some(before.gid())),
+        );
     }
     if preserve.xattrs {
         let lists = Xattrs {
@@ -63,7 +75,11 @@ pub(crate) fn onto_path(from: &Path, to: &Path, preserve: Preserve) -> io::Resul
     let link = before.is_symlink();
     let mut warnings = Vec::new();
     if preserve.owner {
-        note(&mut warnings, SET_OWNER, std::os::unix::fs::lchown(to, Some(before.uid()), Some(before.gid())));
+        note(
+            &mut warnings,
+            SET_OWNER,
+            std::os::unix::fs::lchown(to, Some(before.uid()), Some(before.gid())),
+        );
     }
     if preserve.xattrs {
         let (from, to) = (c_path(from)?, c_path(to)?);
@@ -77,12 +93,22 @@ pub(crate) fn onto_path(from: &Path, to: &Path, preserve: Preserve) -> io::Resul
     }
     if !link {
         let mode = Permissions::from_mode(before.mode() & 0o7777);
-        note(&mut warnings, SET_PERMISSIONS, std::fs::set_permissions(to, mode));
+        note(
+            &mut warnings,
+            SET_PERMISSIONS,
+            std::fs::set_permissions(to, mode),
+        );
     }
     if preserve.times {
         let accessed = TimeSpec::new(before.atime() as _, before.atime_nsec() as _);
         let modified = TimeSpec::new(before.mtime() as _, before.mtime_nsec() as _);
-        let set = utimensat(AT_FDCWD, to, &accessed, &modified, UtimensatFlags::NoFollowSymlink);
+        let set = utimensat(
+            AT_FDCWD,
+            to,
+            &accessed,
+            &modified,
+            UtimensatFlags::NoFollowSymlink,
+        );
         note(&mut warnings, SET_TIMES, set.map_err(io::Error::from));
     }
     Ok(warnings)
@@ -90,7 +116,9 @@ pub(crate) fn onto_path(from: &Path, to: &Path, preserve: Preserve) -> io::Resul
 
 /// The times to set, as std wants them.
 pub(crate) fn times_of(before: &Metadata) -> io::Result<FileTimes> {
-    Ok(FileTimes::new().set_accessed(before.accessed()?).set_modified(before.modified()?))
+    Ok(FileTimes::new()
+        .set_accessed(before.accessed()?)
+        .set_modified(before.modified()?))
 }
 
 fn note(warnings: &mut Vec<Warning>, operation: &'static str, result: io::Result<()>) {
@@ -115,7 +143,10 @@ impl Xattrs<'_> {
             Err(error) => return warnings.push((LIST_XATTRS, error)),
         };
         // A list inherited from the destination's parent would change what the mode means.
-        for acl in [ACL_ACCESS, ACL_DEFAULT].iter().take(if directory { 2 } else { 1 }) {
+        for acl in [ACL_ACCESS, ACL_DEFAULT]
+            .iter()
+            .take(if directory { 2 } else { 1 })
+        {
             let has = |name: &OsString| name.as_bytes() == acl.to_bytes();
             if cfg!(target_os = "linux") && !names.iter().any(has) {
                 // There is none, as a rule, and that is the error.
@@ -123,7 +154,9 @@ impl Xattrs<'_> {
             }
         }
         for name in names {
-            let Ok(name) = CString::new(name.into_vec()) else { continue };
+            let Ok(name) = CString::new(name.into_vec()) else {
+                continue;
+            };
             match (self.get)(&name) {
                 Ok(value) => {
                     let set = (self.set)(&name, &value);

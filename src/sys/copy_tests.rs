@@ -15,7 +15,11 @@ fn request(from: &Path, to: &Path) -> CopyRequest {
         follow: true,
         keep_holes: true,
         mode: None,
-        preserve: Preserve { owner: false, times: true, xattrs: true },
+        preserve: Preserve {
+            owner: false,
+            times: true,
+            xattrs: true,
+        },
         rename_into_place: true,
         sync: false,
     }
@@ -23,7 +27,11 @@ fn request(from: &Path, to: &Path) -> CopyRequest {
 
 fn flow<'a>(stop: &'a AtomicBool, progress: Option<&'a AtomicU64>) -> Flow<'a> {
     static DROPPED: AtomicBool = AtomicBool::new(false);
-    Flow { dropped: &DROPPED, stop: Some(stop), progress }
+    Flow {
+        dropped: &DROPPED,
+        stop: Some(stop),
+        progress,
+    }
 }
 
 fn run(request: &CopyRequest) -> io::Result<Copied> {
@@ -31,8 +39,10 @@ fn run(request: &CopyRequest) -> io::Result<Copied> {
 }
 
 fn names(dir: &Path) -> Vec<String> {
-    let mut names: Vec<_> =
-        fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<_> = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.sort();
     names
 }
@@ -44,19 +54,41 @@ fn sizes_around_the_limits_are_copied_whole() {
     let (from, to) = (dir.path().join("from"), dir.path().join("to"));
     let small = crate::limits::COPY_SMALL_BYTES as usize;
     let buffer = crate::limits::COPY_BUFFER_BYTES;
-    for size in [0, 1, 4095, 4096, small - 1, small, small + 1, buffer - 1, buffer, buffer + 1, 3 * buffer + 7] {
+    for size in [
+        0,
+        1,
+        4095,
+        4096,
+        small - 1,
+        small,
+        small + 1,
+        buffer - 1,
+        buffer,
+        buffer + 1,
+        3 * buffer + 7,
+    ] {
         let bytes: Vec<u8> = (0..size).map(|at| (at * 31 % 251) as u8).collect();
         fs::write(&from, &bytes).unwrap();
         fs::set_permissions(&from, fs::Permissions::from_mode(0o640)).unwrap();
         let progress = AtomicU64::new(0);
-        let copied = copy_file(&request(&from, &to), &flow(&AtomicBool::new(false), Some(&progress))).unwrap();
-        assert_eq!((copied.bytes, copied.data_bytes), (size as u64, size as u64));
+        let copied = copy_file(
+            &request(&from, &to),
+            &flow(&AtomicBool::new(false), Some(&progress)),
+        )
+        .unwrap();
+        assert_eq!(
+            (copied.bytes, copied.data_bytes),
+            (size as u64, size as u64)
+        );
         assert_eq!(progress.load(Ordering::Relaxed), size as u64);
         assert!(copied.warnings.is_empty(), "{:?}", copied.warnings);
         assert!(fs::read(&to).unwrap() == bytes, "{size}");
         let (source, made) = (fs::metadata(&from).unwrap(), fs::metadata(&to).unwrap());
         assert_eq!(made.mode(), source.mode());
-        assert_eq!((made.mtime(), made.mtime_nsec()), (source.mtime(), source.mtime_nsec()));
+        assert_eq!(
+            (made.mtime(), made.mtime_nsec()),
+            (source.mtime(), source.mtime_nsec())
+        );
     }
     assert_eq!(names(dir.path()), ["from", "to"]);
 }
@@ -93,7 +125,10 @@ fn a_file_of_procfs_is_read_to_its_end() {
     request.mode = Some(0o600);
     let copied = run(&request).unwrap();
     assert!(copied.bytes > 100);
-    assert_eq!(fs::read(&to).unwrap(), fs::read("/proc/self/limits").unwrap());
+    assert_eq!(
+        fs::read(&to).unwrap(),
+        fs::read("/proc/self/limits").unwrap()
+    );
 }
 
 /// A cancelled copy leaves neither the destination nor a temporary file.
@@ -119,17 +154,30 @@ fn bad_input_is_refused_and_leaves_nothing() {
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
     assert_eq!(kind(&request(&fifo, &to)), io::ErrorKind::InvalidInput);
     fs::write(&from, b"new").unwrap();
-    assert_eq!(kind(&request(&from, &dir.path().join("no/such"))), io::ErrorKind::NotFound);
+    assert_eq!(
+        kind(&request(&from, &dir.path().join("no/such"))),
+        io::ErrorKind::NotFound
+    );
     fs::write(&to, b"old").unwrap();
     for rename_into_place in [false, true] {
-        let request = CopyRequest { create_new: true, rename_into_place, ..request(&from, &to) };
+        let request = CopyRequest {
+            create_new: true,
+            rename_into_place,
+            ..request(&from, &to)
+        };
         assert_eq!(kind(&request), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read(&to).unwrap(), b"old");
     }
     let link = dir.path().join("link");
     symlink(&from, &link).unwrap();
-    let unfollowed = CopyRequest { follow: false, ..request(&link, &to) };
-    assert_eq!(run(&unfollowed).unwrap_err().raw_os_error(), Some(libc::ELOOP));
+    let unfollowed = CopyRequest {
+        follow: false,
+        ..request(&link, &to)
+    };
+    assert_eq!(
+        run(&unfollowed).unwrap_err().raw_os_error(),
+        Some(libc::ELOOP)
+    );
     assert_eq!(names(dir.path()), ["fifo", "from", "link", "to"]);
 }
 
@@ -140,8 +188,14 @@ fn a_file_copied_onto_itself_is_kept() {
     let (from, link) = (dir.path().join("from"), dir.path().join("link"));
     fs::write(&from, b"content").unwrap();
     symlink(&from, &link).unwrap();
-    let request = CopyRequest { rename_into_place: false, ..request(&from, &link) };
-    assert_eq!(run(&request).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    let request = CopyRequest {
+        rename_into_place: false,
+        ..request(&from, &link)
+    };
+    assert_eq!(
+        run(&request).unwrap_err().kind(),
+        io::ErrorKind::InvalidInput
+    );
     assert_eq!(fs::read(&from).unwrap(), b"content");
 }
 
@@ -164,7 +218,10 @@ fn a_source_that_changes_is_an_error() {
     fs::write(&from, vec![1; 100]).unwrap();
     let source = File::open(&from).unwrap();
     let before = source.metadata().unwrap();
-    let check = |bytes| check_whole(&source, &before, &source.metadata().unwrap(), bytes).map_err(|error| error.kind());
+    let check = |bytes| {
+        check_whole(&source, &before, &source.metadata().unwrap(), bytes)
+            .map_err(|error| error.kind())
+    };
     assert_eq!(check(100), Ok(()));
     assert_eq!(check(99), Err(io::ErrorKind::UnexpectedEof));
     fs::write(&from, vec![1; 50]).unwrap();

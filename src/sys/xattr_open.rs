@@ -14,7 +14,11 @@ mod calls {
     use crate::sys::xattr::BYTES_MAX;
 
     fn check(result: isize) -> io::Result<usize> {
-        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as usize) }
+        if result < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(result as usize)
+        }
     }
 
     pub(crate) fn get(file: &File, name: &CStr) -> io::Result<Vec<u8>> {
@@ -32,7 +36,12 @@ mod calls {
     }
 
     pub(crate) fn set(file: &File, name: &CStr, value: &[u8]) -> io::Result<()> {
-        let (fd, name, start, length) = (file.as_raw_fd(), name.as_ptr(), value.as_ptr().cast(), value.len());
+        let (fd, name, start, length) = (
+            file.as_raw_fd(),
+            name.as_ptr(),
+            value.as_ptr().cast(),
+            value.len(),
+        );
         // SAFETY: the name is terminated, and the value is borrowed for the call.
         #[cfg(target_os = "linux")]
         let result = unsafe { libc::fsetxattr(fd, name, start, length, 0) };
@@ -63,8 +72,12 @@ mod calls {
         let length = check(unsafe { libc::flistxattr(fd, start, BYTES_MAX, 0) })?;
         // SAFETY: the call initialised `length` bytes.
         unsafe { names.set_len(length) };
-        let names = names.split(|&byte| byte == 0).filter(|name| !name.is_empty());
-        Ok(names.map(|name| OsString::from_vec(name.to_vec())).collect())
+        let names = names
+            .split(|&byte| byte == 0)
+            .filter(|name| !name.is_empty());
+        Ok(names
+            .map(|name| OsString::from_vec(name.to_vec()))
+            .collect())
     }
 }
 

@@ -3,7 +3,6 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use tidegate::fs;
 
@@ -37,8 +36,7 @@ impl Pass for Count {
 
     async fn visit(&self, _: &Task, found: &fs::Metadata) -> Visit {
         if found.is_file() {
-            self.job.progress.files_in_all.fetch_add(1, Ordering::Relaxed);
-            self.job.progress.bytes_in_all.fetch_add(found.len(), Ordering::Relaxed);
+            self.job.progress.found(found.len());
         }
         Visit::Done(Vec::new())
     }

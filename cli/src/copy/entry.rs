@@ -24,7 +24,11 @@ pub(super) async fn copy(job: &Job, preserve: Preserve, task: &Task, found: &fs:
         counted = |tally| &tally.fifos;
         ("make_fifo", fifo(preserve, task).await)
     } else {
-        job.fail_with(&task.source, "copy", format!("skipped: {} cannot be copied", unsupported(found)));
+        job.fail_with(
+            &task.source,
+            "copy",
+            format!("skipped: {} cannot be copied", unsupported(found)),
+        );
         return false;
     };
     match made {
@@ -63,7 +67,9 @@ async fn file(job: &Job, preserve: Preserve, task: &Task) -> io::Result<Warnings
         .run()
         .await?;
     job.tally.bytes.fetch_add(copied.bytes, Ordering::Relaxed);
-    job.tally.data_bytes.fetch_add(copied.data_bytes, Ordering::Relaxed);
+    job.tally
+        .data_bytes
+        .fetch_add(copied.data_bytes, Ordering::Relaxed);
     job.progress.file_done();
     Ok(copied.warnings)
 }
@@ -79,7 +85,10 @@ async fn symlink(preserve: Preserve, task: &Task) -> io::Result<Warnings> {
 }
 
 async fn fifo(preserve: Preserve, task: &Task) -> io::Result<Warnings> {
-    replace(&task.destination, |name| async move { fs::make_fifo(name, 0o600).await }).await?;
+    replace(&task.destination, |name| async move {
+        fs::make_fifo(name, 0o600).await
+    })
+    .await?;
     fs::copy_metadata(&task.source, &task.destination, preserve).await
 }
 

@@ -98,16 +98,31 @@ impl Job {
             Some(advice) => format!("{}; {advice}", cause(error)),
             None => cause(error),
         };
-        self.record(Failure { path: path.to_path_buf(), operation, error: text, errno: tidegate::raw_os_error(error) });
+        self.record(Failure {
+            path: path.to_path_buf(),
+            operation,
+            error: text,
+            errno: tidegate::raw_os_error(error),
+        });
     }
 
     /// Shows and keeps a failure that no operation reported.
     pub(super) fn fail_with(&self, path: &Path, operation: &'static str, error: impl Into<String>) {
-        self.record(Failure { path: path.to_path_buf(), operation, error: error.into(), errno: None });
+        self.record(Failure {
+            path: path.to_path_buf(),
+            operation,
+            error: error.into(),
+            errno: None,
+        });
     }
 
     fn record(&self, failure: Failure) {
-        self.say(&format!("tidegate: {} {}: {}", failure.operation, line(&failure.path), failure.error));
+        self.say(&format!(
+            "tidegate: {} {}: {}",
+            failure.operation,
+            line(&failure.path),
+            failure.error
+        ));
         let mut errors = self.errors();
         errors.total += 1;
         if errors.kept.len() < ERRORS_KEPT_MAX {

@@ -43,7 +43,15 @@ impl Links {
     pub(super) fn claim(&self, id: Id, names: u64, task: &Task) -> Claim {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(file) = files.get_mut(&id) else {
-            files.insert(id, File { state: State::Copying { waiting: Vec::new() }, left: names - 1 });
+            files.insert(
+                id,
+                File {
+                    state: State::Copying {
+                        waiting: Vec::new(),
+                    },
+                    left: names - 1,
+                },
+            );
             return Claim::First;
         };
         match &mut file.state {
@@ -65,14 +73,22 @@ impl Links {
     /// The first was copied to `path`, or could not be; returns the names that waited for it.
     pub(super) fn made(&self, id: Id, path: Option<PathBuf>) -> Vec<Task> {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(mut file) = files.remove(&id) else { return Vec::new() };
+        let Some(mut file) = files.remove(&id) else {
+            return Vec::new();
+        };
         let waiting = match &mut file.state {
             State::Copying { waiting } => std::mem::take(waiting),
             State::Made(_) => Vec::new(),
         };
         // Where the first failed, the next one to come tries anew.
         if let Some(path) = path {
-            files.insert(id, File { state: State::Made(path), left: file.left });
+            files.insert(
+                id,
+                File {
+                    state: State::Made(path),
+                    left: file.left,
+                },
+            );
         }
         waiting
     }
@@ -83,7 +99,11 @@ mod tests {
     use super::*;
 
     fn task(name: &str) -> Task {
-        Task { parent: None, source: name.into(), destination: name.into() }
+        Task {
+            parent: None,
+            source: name.into(),
+            destination: name.into(),
+        }
     }
 
     /// Names that come while the first is copied wait for it, and nothing is kept after the last.
@@ -93,7 +113,9 @@ mod tests {
         assert!(matches!(links.claim((1, 1), 3, &task("a")), Claim::First));
         assert!(matches!(links.claim((1, 1), 3, &task("b")), Claim::Waits));
         assert_eq!(links.made((1, 1), Some("a".into())).len(), 1);
-        assert!(matches!(links.claim((1, 1), 3, &task("b")), Claim::Link(path) if path.as_os_str() == "a"));
+        assert!(
+            matches!(links.claim((1, 1), 3, &task("b")), Claim::Link(path) if path.as_os_str() == "a")
+        );
         assert!(matches!(links.claim((1, 1), 3, &task("c")), Claim::Link(_)));
         assert!(links.files.lock().unwrap().is_empty());
     }

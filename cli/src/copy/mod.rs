@@ -45,9 +45,9 @@ pub(crate) struct Arguments {
     /// Prints a summary as JSON on stdout.
     #[arg(long)]
     json: bool,
-    /// The way that operations take.
-    #[arg(long, value_enum, default_value_t = Backend::Auto)]
-    backend: Backend,
+    /// The way that operations take; without it TIDEGATE_BACKEND decides.
+    #[arg(long, value_enum)]
+    backend: Option<Backend>,
     /// Files in work at a time.
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
     jobs: u16,
@@ -80,9 +80,16 @@ impl From<Backend> for Route {
 }
 
 pub(crate) fn main(arguments: Arguments) -> Exit {
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
-        Err(error) => return fatal(&format!("no runtime could be started: {error}; raise RLIMIT_NPROC and RLIMIT_NOFILE")),
+        Err(error) => {
+            return fatal(&format!(
+                "no runtime could be started: {error}; raise RLIMIT_NPROC and RLIMIT_NOFILE"
+            ));
+        }
     };
     let exit = runtime.block_on(run(arguments));
     runtime.shutdown_background();
@@ -97,7 +104,11 @@ fn fatal(message: &str) -> Exit {
 async fn run(arguments: Arguments) -> Exit {
     // What is made is the user's alone until it gets the mode of its source.
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
-    let handle = match Handle::builder().route(arguments.backend.into()).install() {
+    let builder = match arguments.backend {
+        Some(backend) => Handle::builder().route(backend.into()),
+        None => Handle::builder(),
+    };
+    let handle = match builder.install() {
         Ok(handle) => handle,
         Err(error) => return fatal(&error.to_string()),
     };
@@ -112,7 +123,12 @@ async fn run(arguments: Arguments) -> Exit {
     let bar = !(arguments.no_progress || arguments.quiet);
     let job = Arc::new(Job::new(bar));
     let begun = Instant::now();
-    let mut work = tokio::spawn(passes(Arc::clone(&job), plan, arguments.jobs, arguments.verify));
+    let mut work = tokio::spawn(passes(
+        Arc::clone(&job),
+        plan,
+        arguments.jobs,
+        arguments.verify,
+    ));
     let verified = tokio::select! {
         verified = &mut work => verified,
         () = signals.next() => {
@@ -134,21 +150,34 @@ async fn run(arguments: Arguments) -> Exit {
     let exit = finish(&arguments, &handle, &job, begun.elapsed(), verified);
     let left_behind = handle.shutdown(DRAIN_BOUND).await.left_behind;
     if left_behind > 0 {
-        eprintln!("tidegate: the disk still has {left_behind} operations; look for a file named .tidegate-*.tmp");
+        eprintln!(
+            "tidegate: the disk still has {left_behind} operations; look for a file named .tidegate-*.tmp"
+        );
     }
     exit
 }
 
 /// Copies, then verifies if asked. Both are walks over the source.
-async fn passes(job: Arc<Job>, plan: plan::Plan, jobs: u16, verify: bool) -> Option<verify::Verified> {
-    let root = Task { parent: None, source: plan.source, destination: plan.destination };
+async fn passes(
+    job: Arc<Job>,
+    plan: plan::Plan,
+    jobs: u16,
+    verify: bool,
+) -> Option<verify::Verified> {
+    let root = Task {
+        parent: None,
+        source: plan.source,
+        destination: plan.destination,
+    };
     if job.progress.visible() {
         let counting = Walk::new(Arc::clone(&job), count::Count::new(Arc::clone(&job)));
         let root = root.clone();
         tokio::spawn(async move { counting.run(root, count::JOBS).await });
     }
     let tree = tree::Copy::new(Arc::clone(&job), plan.source_id);
-    Walk::new(Arc::clone(&job), tree).run(root.clone(), jobs).await;
+    Walk::new(Arc::clone(&job), tree)
+        .run(root.clone(), jobs)
+        .await;
     if !verify || job.stopped() {
         return None;
     }
@@ -159,7 +188,13 @@ async fn passes(job: Arc<Job>, plan: plan::Plan, jobs: u16, verify: bool) -> Opt
     Some(walk.pass().verified(begun.elapsed()))
 }
 
-fn finish(arguments: &Arguments, handle: &Handle, job: &Job, took: Duration, verified: Option<verify::Verified>) -> Exit {
+fn finish(
+    arguments: &Arguments,
+    handle: &Handle,
+    job: &Job,
+    took: Duration,
+    verified: Option<verify::Verified>,
+) -> Exit {
     let exit = if job.stopped() {
         Exit::Interrupted
     } else if job.errors().total > 0 {
@@ -167,7 +202,7 @@ fn finish(arguments: &Arguments, handle: &Handle, job: &Job, took: Duration, ver
     } else {
         Exit::Done
     };
-    let report = report::Report::new(arguments, job, &handle.stats(), took, verified);
+    let report = report::Report::new(arguments, job, handle, took, verified);
     if arguments.json {
         println!("{}", report.json());
     } else if !arguments.quiet {
@@ -185,7 +220,10 @@ struct Signals {
 impl Signals {
     fn listen() -> std::io::Result<Signals> {
         use tokio::signal::unix::{SignalKind, signal};
-        Ok(Signals { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
     }
 
     async fn next(&mut self) {

@@ -38,8 +38,12 @@ pub(super) async fn resolve(source: &Path, destination: &Path) -> Result<Plan, S
             ));
         }
         let destination = place(destination, into).await?;
-        let root = fs::canonicalize(source).await.map_err(|error| unusable(source, &error))?;
-        if existing.is_some_and(|existing| (existing.dev(), existing.ino()) == source_id) || destination == root {
+        let root = fs::canonicalize(source)
+            .await
+            .map_err(|error| unusable(source, &error))?;
+        if existing.is_some_and(|existing| (existing.dev(), existing.ino()) == source_id)
+            || destination == root
+        {
             return Err(same(source, &destination));
         }
         if destination.starts_with(&root) {
@@ -49,7 +53,11 @@ pub(super) async fn resolve(source: &Path, destination: &Path) -> Result<Plan, S
                 line(source)
             ));
         }
-        return Ok(Plan { source: source.to_path_buf(), destination, source_id });
+        return Ok(Plan {
+            source: source.to_path_buf(),
+            destination,
+            source_id,
+        });
     }
     let destination = match source.file_name() {
         Some(name) if into => place(destination, true).await?.join(name),
@@ -57,10 +65,15 @@ pub(super) async fn resolve(source: &Path, destination: &Path) -> Result<Plan, S
     };
     match fs::symlink_metadata(&destination).await {
         Ok(there) if (there.dev(), there.ino()) == source_id => Err(same(source, &destination)),
-        Ok(there) if there.is_dir() => {
-            Err(format!("{} is a directory; remove it or choose another DST", line(&destination)))
-        }
-        _ => Ok(Plan { source: source.to_path_buf(), destination, source_id }),
+        Ok(there) if there.is_dir() => Err(format!(
+            "{} is a directory; remove it or choose another DST",
+            line(&destination)
+        )),
+        _ => Ok(Plan {
+            source: source.to_path_buf(),
+            destination,
+            source_id,
+        }),
     }
 }
 
@@ -68,22 +81,38 @@ pub(super) async fn resolve(source: &Path, destination: &Path) -> Result<Plan, S
 async fn place(destination: &Path, exists: bool) -> Result<PathBuf, String> {
     let name = match destination.file_name() {
         Some(name) if !exists => name,
-        _ => return fs::canonicalize(destination).await.map_err(|error| unusable(destination, &error)),
+        _ => {
+            return fs::canonicalize(destination)
+                .await
+                .map_err(|error| unusable(destination, &error));
+        }
     };
-    let parent = destination.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent = destination
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     match fs::canonicalize(parent).await {
         Ok(parent) => Ok(parent.join(name)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            Err(format!("{} does not exist; make it first (mkdir -p), or choose another DST", line(parent)))
-        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(format!(
+            "{} does not exist; make it first (mkdir -p), or choose another DST",
+            line(parent)
+        )),
         Err(error) => Err(unusable(parent, &error)),
     }
 }
 
 fn same(source: &Path, destination: &Path) -> String {
-    format!("{} and {} are the same; choose another DST", line(source), line(destination))
+    format!(
+        "{} and {} are the same; choose another DST",
+        line(source),
+        line(destination)
+    )
 }
 
 fn unusable(path: &Path, error: &io::Error) -> String {
-    format!("cannot use {}: {}; choose another path", line(path), cause(error))
+    format!(
+        "cannot use {}: {}; choose another path",
+        line(path),
+        cause(error)
+    )
 }

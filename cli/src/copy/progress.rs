@@ -18,8 +18,7 @@ const DRAWS_PER_SECOND: u8 = 10;
 pub(super) struct Progress {
     /// Bytes moved so far, by finished and unfinished files.
     pub(super) bytes: Arc<AtomicU64>,
-    pub(super) bytes_in_all: AtomicU64,
-    pub(super) files_in_all: AtomicU64,
+    bytes_in_all: AtomicU64,
     state: Arc<State>,
     bar: ProgressBar,
     drawer: Mutex<Option<Drawer>>,
@@ -28,6 +27,7 @@ pub(super) struct Progress {
 #[derive(Debug, Default)]
 struct State {
     files: AtomicU64,
+    files_in_all: AtomicU64,
     counted: AtomicBool,
     phase: Mutex<&'static str>,
     path: Mutex<PathBuf>,
@@ -51,7 +51,6 @@ impl Progress {
         let progress = Progress {
             bytes: Arc::default(),
             bytes_in_all: AtomicU64::new(0),
-            files_in_all: AtomicU64::new(0),
             state: Arc::default(),
             bar,
             drawer: Mutex::default(),
@@ -69,7 +68,11 @@ impl Progress {
 
     /// A new phase: the counts start over.
     pub(super) fn begin(&self, phase: &'static str) {
-        *self.state.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
+        *self
+            .state
+            .phase
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = phase;
         self.bytes.store(0, Ordering::Relaxed);
         self.state.files.store(0, Ordering::Relaxed);
     }
@@ -77,7 +80,11 @@ impl Progress {
     /// The path that work has begun on.
     pub(super) fn enter(&self, path: &Path) {
         if self.visible() {
-            *self.state.path.lock().unwrap_or_else(PoisonError::into_inner) = path.to_path_buf();
+            *self
+                .state
+                .path
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = path.to_path_buf();
         }
     }
 
@@ -85,20 +92,35 @@ impl Progress {
         self.state.files.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// One more file that there is to do.
+    pub(super) fn found(&self, bytes: u64) {
+        self.state.files_in_all.fetch_add(1, Ordering::Relaxed);
+        self.bytes_in_all.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     /// How much there is in all is known now.
     pub(super) fn counted(&self) {
-        self.bar.set_length(self.bytes_in_all.load(Ordering::Relaxed));
+        self.bar
+            .set_length(self.bytes_in_all.load(Ordering::Relaxed));
         self.state.counted.store(true, Ordering::Release);
     }
 
     /// Runs `print` with the bar out of the way.
     pub(super) fn suspend(&self, print: impl FnOnce()) {
-        if self.visible() { self.bar.suspend(print) } else { print() }
+        if self.visible() {
+            self.bar.suspend(print)
+        } else {
+            print()
+        }
     }
 
     /// Removes the bar.
     pub(super) fn finish(&self) {
-        let drawer = self.drawer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let drawer = self
+            .drawer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some(drawer) = drawer {
             drop(drawer.end);
             // A drawer that panicked has nothing more to draw.
@@ -109,7 +131,11 @@ impl Progress {
 
     fn start(&self) {
         let (end, ended) = mpsc::channel::<()>();
-        let (bar, state, bytes) = (self.bar.clone(), Arc::clone(&self.state), Arc::clone(&self.bytes));
+        let (bar, state, bytes) = (
+            self.bar.clone(),
+            Arc::clone(&self.state),
+            Arc::clone(&self.bytes),
+        );
         let draw = move || {
             let every = Duration::from_millis(1000 / u64::from(DRAWS_PER_SECOND));
             while ended.recv_timeout(every) == Err(mpsc::RecvTimeoutError::Timeout) {
@@ -117,15 +143,20 @@ impl Progress {
             }
         };
         // Without a thread there is no bar; the copy does not need one.
-        if let Ok(thread) = std::thread::Builder::new().name("tidegate-bar".into()).spawn(draw) {
-            *self.drawer.lock().unwrap_or_else(PoisonError::into_inner) = Some(Drawer { thread, end });
+        if let Ok(thread) = std::thread::Builder::new()
+            .name("tidegate-bar".into())
+            .spawn(draw)
+        {
+            *self.drawer.lock().unwrap_or_else(PoisonError::into_inner) =
+                Some(Drawer { thread, end });
         }
     }
 }
 
 impl State {
     fn draw(&self, bar: &ProgressBar, bytes: u64) {
-        let template = if self.counted.load(Ordering::Acquire) {
+        let counted = self.counted.load(Ordering::Acquire);
+        let template = if counted {
             "{prefix} [{bar:24}] {bytes}/{total_bytes} {bytes_per_sec}, {eta} left  {wide_msg}"
         } else {
             "{prefix} {bytes} {bytes_per_sec}, counting  {wide_msg}"
@@ -134,8 +165,18 @@ impl State {
             bar.set_style(style.progress_chars("=> "));
         }
         let phase = *self.phase.lock().unwrap_or_else(PoisonError::into_inner);
-        bar.set_prefix(format!("{phase} {} files", self.files.load(Ordering::Relaxed)));
-        bar.set_message(line(&self.path.lock().unwrap_or_else(PoisonError::into_inner)));
+        let files = self.files.load(Ordering::Relaxed);
+        bar.set_prefix(if counted {
+            format!(
+                "{phase} {files}/{} files",
+                self.files_in_all.load(Ordering::Relaxed)
+            )
+        } else {
+            format!("{phase} {files} files")
+        });
+        bar.set_message(line(
+            &self.path.lock().unwrap_or_else(PoisonError::into_inner),
+        ));
         bar.set_position(bytes);
     }
 }

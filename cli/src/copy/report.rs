@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
-use tidegate::Stats;
+use tidegate::Handle;
 
+use super::Arguments;
 use super::job::{Failure, Job};
 use super::verify::Verified;
-use super::Arguments;
 
 /// All that is said about a copy that ended.
 #[derive(Debug, Serialize)]
@@ -59,6 +59,8 @@ struct ErrorReport {
 /// Which way the operations went.
 #[derive(Debug, Default, Serialize)]
 struct BackendReport {
+    /// What was asked for: `auto`, `ring` or `pool`.
+    route: String,
     at_poll: u64,
     worker_ring: u64,
     lane_ring: u64,
@@ -79,13 +81,14 @@ impl Report {
     pub(super) fn new(
         arguments: &Arguments,
         job: &Job,
-        stats: &Stats,
+        handle: &Handle,
         took: Duration,
         verified: Option<Verified>,
     ) -> Report {
         let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (tally, errors) = (&job.tally, job.errors());
-        let copying = took.saturating_sub(verified.map_or(Duration::ZERO, |verified| verified.took));
+        let copying =
+            took.saturating_sub(verified.map_or(Duration::ZERO, |verified| verified.took));
         let bytes = of(&tally.bytes);
         Report {
             source: lossy(&arguments.source),
@@ -107,7 +110,7 @@ impl Report {
             }),
             error_count: errors.total,
             errors: errors.kept.iter().map(ErrorReport::new).collect(),
-            backend: BackendReport::new(stats),
+            backend: BackendReport::new(handle),
         }
     }
 
@@ -158,8 +161,12 @@ impl ErrorReport {
 }
 
 impl BackendReport {
-    fn new(stats: &Stats) -> BackendReport {
-        let mut report = BackendReport::default();
+    fn new(handle: &Handle) -> BackendReport {
+        let stats = handle.stats();
+        let mut report = BackendReport {
+            route: format!("{:?}", handle.route()).to_lowercase(),
+            ..Default::default()
+        };
         for op in stats.ops() {
             if op.at_poll + op.worker_ring + op.lane_ring + op.pool == 0 {
                 continue;
@@ -176,7 +183,10 @@ impl BackendReport {
             };
             report.operations.insert(op.row.name, operation);
         }
-        report.fallbacks = stats.fallbacks().map(|(reason, count)| (reason.to_string(), count)).collect();
+        report.fallbacks = stats
+            .fallbacks()
+            .map(|(reason, count)| (reason.to_string(), count))
+            .collect();
         report
     }
 }

@@ -23,8 +23,17 @@ pub(super) struct Copy {
 
 impl Copy {
     pub(super) fn new(job: Arc<Job>, source_id: (u64, u64)) -> Copy {
-        let preserve = Preserve { owner: job.root, times: true, xattrs: true };
-        Copy { job, links: Links::default(), preserve, source_id }
+        let preserve = Preserve {
+            owner: job.root,
+            times: true,
+            xattrs: true,
+        };
+        Copy {
+            job,
+            links: Links::default(),
+            preserve,
+            source_id,
+        }
     }
 
     /// Makes a directory that its user may write to; it gets the source's mode when it is full.
@@ -39,7 +48,10 @@ impl Copy {
             return Err(error);
         }
         if (there.dev(), there.ino()) == self.source_id {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the destination is SRC itself; choose another DST"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the destination is SRC itself; choose another DST",
+            ));
         }
         if !self.job.root && there.mode() & 0o700 != 0o700 {
             let mode = there.mode() & 0o7777 | 0o700;
@@ -75,7 +87,10 @@ impl Pass for Copy {
         if found.nlink() < 2 {
             return self.first(task, found).await;
         }
-        match self.links.claim((found.dev(), found.ino()), found.nlink(), task) {
+        match self
+            .links
+            .claim((found.dev(), found.ino()), found.nlink(), task)
+        {
             Claim::First => self.first(task, found).await,
             Claim::Waits => Visit::Deferred,
             Claim::Link(made) => {

@@ -39,7 +39,12 @@ pub(super) struct Verify {
 
 impl Verify {
     pub(super) fn new(job: Arc<Job>) -> Verify {
-        Verify { job, entries: AtomicU64::new(0), bytes: AtomicU64::new(0), twins: Mutex::default() }
+        Verify {
+            job,
+            entries: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            twins: Mutex::default(),
+        }
     }
 
     pub(super) fn verified(&self, took: Duration) -> Verified {
@@ -68,21 +73,34 @@ impl Verify {
     async fn compare(&self, task: &Task, found: &fs::Metadata) -> io::Result<Option<String>> {
         let made = fs::symlink_metadata(&task.destination).await?;
         if let Some(difference) = differing_attributes(found, &made, self.job.root) {
-            return Ok(Some(format!("{} differs from its copy: {difference}", found_kind(found))));
+            return Ok(Some(format!(
+                "{} differs from its copy: {difference}",
+                found_kind(found)
+            )));
         }
         if found.nlink() > 1 && !found.is_dir() && !self.is_twin(found, &made) {
-            return Ok(Some("two names of one file are two files in the copy".into()));
+            return Ok(Some(
+                "two names of one file are two files in the copy".into(),
+            ));
         }
         if found.is_symlink() {
             if fs::read_link(&task.source).await? != fs::read_link(&task.destination).await? {
                 return Ok(Some("the link points elsewhere in the copy".into()));
             }
         } else if found.is_file() {
-            if self.hash(&task.source, found.len()).await? != self.hash(&task.destination, made.len()).await? {
-                return Ok(Some("the content differs from its copy; do not trust it, and check memory and disk".into()));
+            if self.hash(&task.source, found.len()).await?
+                != self.hash(&task.destination, made.len()).await?
+            {
+                return Ok(Some(
+                    "the content differs from its copy; do not trust it, and check memory and disk"
+                        .into(),
+                ));
             }
             self.bytes.fetch_add(found.len(), Ordering::Relaxed);
-            self.job.progress.bytes.fetch_add(found.len(), Ordering::Relaxed);
+            self.job
+                .progress
+                .bytes
+                .fetch_add(found.len(), Ordering::Relaxed);
             self.job.progress.file_done();
         }
         if xattrs(&task.source).await? != xattrs(&task.destination).await? {
@@ -155,13 +173,23 @@ fn differing_attributes(found: &fs::Metadata, made: &fs::Metadata, root: bool) -
         return Some(format!("{} bytes, {} in the copy", found.len(), made.len()));
     }
     if !found.is_symlink() && found.mode() != made.mode() {
-        return Some(format!("mode {:o}, {:o} in the copy", found.mode() & 0o7777, made.mode() & 0o7777));
+        return Some(format!(
+            "mode {:o}, {:o} in the copy",
+            found.mode() & 0o7777,
+            made.mode() & 0o7777
+        ));
     }
     if (found.mtime(), found.mtime_nsec()) != (made.mtime(), made.mtime_nsec()) {
         return Some("the modification time".into());
     }
     if root && (found.uid(), found.gid()) != (made.uid(), made.gid()) {
-        return Some(format!("owner {}:{}, {}:{} in the copy", found.uid(), found.gid(), made.uid(), made.gid()));
+        return Some(format!(
+            "owner {}:{}, {}:{} in the copy",
+            found.uid(),
+            found.gid(),
+            made.uid(),
+            made.gid()
+        ));
     }
     None
 }

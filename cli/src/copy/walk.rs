@@ -61,7 +61,11 @@ pub(super) trait Pass: Send + Sync + 'static {
     /// Handles anything else.
     fn visit(&self, task: &Task, found: &fs::Metadata) -> impl Future<Output = Visit> + Send;
     /// Ends a directory all of whose entries are done.
-    fn leave(&self, source: &std::path::Path, destination: &std::path::Path) -> impl Future<Output = ()> + Send;
+    fn leave(
+        &self,
+        source: &std::path::Path,
+        destination: &std::path::Path,
+    ) -> impl Future<Output = ()> + Send;
     /// An entry that could not be looked at, or a directory that could not be listed.
     fn failed(&self, task: &Task, operation: &'static str, error: &io::Error);
 }
@@ -116,7 +120,11 @@ impl<P: Pass> Walk<P> {
                 self.ready.close();
                 return;
             }
-            let task = self.stack.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let task = self
+                .stack
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .pop();
             if let Some(task) = task {
                 self.step(task).await;
             }
@@ -125,12 +133,19 @@ impl<P: Pass> Walk<P> {
 
     fn push(&self, mut tasks: Vec<Task>) {
         let count = tasks.len();
-        self.stack.lock().unwrap_or_else(PoisonError::into_inner).append(&mut tasks);
+        self.stack
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .append(&mut tasks);
         self.ready.add_permits(count);
     }
 
     fn is_full(&self) -> bool {
-        self.stack.lock().unwrap_or_else(PoisonError::into_inner).len() >= QUEUE_MAX
+        self.stack
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
+            >= QUEUE_MAX
     }
 
     async fn step(&self, task: Task) {
@@ -212,7 +227,9 @@ impl<P: Pass> Walk<P> {
             if directory.pending.fetch_sub(1, Ordering::AcqRel) != 1 || self.job.stopped() {
                 return;
             }
-            self.pass.leave(&directory.source, &directory.destination).await;
+            self.pass
+                .leave(&directory.source, &directory.destination)
+                .await;
             next = directory.parent.clone();
         }
     }
