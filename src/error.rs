@@ -79,9 +79,9 @@ impl Error {
     /// The operating system's error number, where it gave one.
     pub fn raw_os_error(&self) -> Option<i32> {
         match self {
-            Error::Io { source, .. } | Error::RingLost { source, .. } | Error::Thread { source, .. } => {
-                source.raw_os_error()
-            }
+            Error::Io { source, .. }
+            | Error::RingLost { source, .. }
+            | Error::Thread { source, .. } => source.raw_os_error(),
             Error::RingUnavailable { reason } => reason.errno(),
             _ => None,
         }
@@ -126,7 +126,12 @@ impl Error {
             Some(_) => return source,
             None => source,
         };
-        Error::Io { operation, path: path.map(Path::to_path_buf), source }.into()
+        Error::Io {
+            operation,
+            path: path.map(Path::to_path_buf),
+            source,
+        }
+        .into()
     }
 }
 
@@ -137,7 +142,9 @@ impl Error {
 /// assert_eq!(tidegate::raw_os_error(&plain), Some(2));
 /// ```
 pub fn raw_os_error(error: &io::Error) -> Option<i32> {
-    error.raw_os_error().or_else(|| Error::from_io(error)?.raw_os_error())
+    error
+        .raw_os_error()
+        .or_else(|| Error::from_io(error)?.raw_os_error())
 }
 
 /// What the user can do about an error number, where it is not plain from the error's own text.
@@ -159,14 +166,28 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::BackendVariable { value } => {
-                write!(f, "TIDEGATE_BACKEND is {value:?}: set it to auto, ring or pool, or unset it")
+                write!(
+                    f,
+                    "TIDEGATE_BACKEND is {value:?}: set it to auto, ring or pool, or unset it"
+                )
             }
-            Error::Closed { operation } => write!(f, "{operation}: the handle was shut down; use a live one"),
+            Error::Closed { operation } => {
+                write!(f, "{operation}: the handle was shut down; use a live one")
+            }
             Error::ForkedChild { operation } => {
-                write!(f, "{operation}: this process was forked; make a new runtime after exec")
+                write!(
+                    f,
+                    "{operation}: this process was forked; make a new runtime after exec"
+                )
             }
-            Error::HandleExists => f.write_str("the runtime already has a handle: install yours before the first operation"),
-            Error::Io { operation, path, source } => {
+            Error::HandleExists => f.write_str(
+                "the runtime already has a handle: install yours before the first operation",
+            ),
+            Error::Io {
+                operation,
+                path,
+                source,
+            } => {
                 write!(f, "{operation}")?;
                 if let Some(path) = path {
                     write!(f, " {}", path.display())?;
@@ -177,13 +198,23 @@ impl fmt::Display for Error {
                     None => Ok(()),
                 }
             }
-            Error::NoRuntime => f.write_str("a handle is installed on a tokio runtime: call this from within one"),
-            Error::RingLost { operation, source } => {
-                write!(f, "{operation}: the ring broke ({source}); whether it took effect is unknown")
+            Error::NoRuntime => {
+                f.write_str("a handle is installed on a tokio runtime: call this from within one")
             }
-            Error::RingUnavailable { reason } => write!(f, "no io_uring: {reason}; {}", reason.remedy()),
+            Error::RingLost { operation, source } => {
+                write!(
+                    f,
+                    "{operation}: the ring broke ({source}); whether it took effect is unknown"
+                )
+            }
+            Error::RingUnavailable { reason } => {
+                write!(f, "no io_uring: {reason}; {}", reason.remedy())
+            }
             Error::Thread { operation, source } => {
-                write!(f, "{operation}: no thread could be started ({source}); raise RLIMIT_NPROC or pids.max")
+                write!(
+                    f,
+                    "{operation}: no thread could be started ({source}); raise RLIMIT_NPROC or pids.max"
+                )
             }
         }
     }
@@ -192,7 +223,9 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Error::Io { source, .. } | Error::RingLost { source, .. } | Error::Thread { source, .. } => Some(source),
+            Error::Io { source, .. }
+            | Error::RingLost { source, .. }
+            | Error::Thread { source, .. } => Some(source),
             _ => None,
         }
     }

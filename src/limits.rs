@@ -73,12 +73,6 @@ pub(crate) const MOUNT_STALLED_HOLD_OFF: Duration = Duration::from_secs(1);
 /// is written or after 24 hours.
 pub(crate) const ATIME_CHECK_REUSE: Duration = Duration::from_millis(500);
 
-/// Bytes of one residency question: an answer for this aligned window serves the reads inside it.
-pub(crate) const RESIDENCY_WINDOW_BYTES: u64 = 1 << 20;
-
-/// How long an answer about residency is reused.
-pub(crate) const RESIDENCY_REUSE: Duration = Duration::from_millis(20);
-
 /// The most that one read or write moves, as in the kernel (`MAX_RW_COUNT`); longer ones are short.
 pub(crate) const RW_BYTES_MAX: usize = 0x7fff_f000;
 

@@ -40,7 +40,14 @@ pub(crate) struct Mount {
 
 impl Mount {
     fn new(id: u64, device: u64) -> Mount {
-        Mount { id, device, kind: FsKind::Other, no_atime: false, strict_atime: false, stalled_ms: AtomicU64::new(0) }
+        Mount {
+            id,
+            device,
+            kind: FsKind::Other,
+            no_atime: false,
+            strict_atime: false,
+            stalled_ms: AtomicU64::new(0),
+        }
     }
 
     /// The mount of everything whose mount is not known (yet).
@@ -69,7 +76,12 @@ impl Mount {
         match self.stalled_ms.load(Ordering::Relaxed) {
             0 => true,
             since if coarse_ms() > since + limits::MOUNT_STALLED_HOLD_OFF.as_millis() as u64 => {
-                let _ = self.stalled_ms.compare_exchange(since, 0, Ordering::Relaxed, Ordering::Relaxed);
+                let _ = self.stalled_ms.compare_exchange(
+                    since,
+                    0,
+                    Ordering::Relaxed,
+                    Ordering::Relaxed,
+                );
                 true
             }
             _ => false,
@@ -88,8 +100,13 @@ impl Mount {
         if self.no_atime {
             return true;
         }
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |now| now.as_secs() as i64);
-        !self.strict_atime && stat.accessed > stat.modified && stat.accessed > stat.changed && now - stat.accessed.seconds < DAY_S - 60
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(0, |now| now.as_secs() as i64);
+        !self.strict_atime
+            && stat.accessed > stat.modified
+            && stat.accessed > stat.changed
+            && now - stat.accessed.seconds < DAY_S - 60
     }
 }
 
@@ -102,7 +119,10 @@ fn known() -> &'static RwLock<Vec<Arc<Mount>>> {
 
 /// The mount of a file with these attributes, if it was described before. Cannot sleep.
 pub(crate) fn find(stat: &Stat) -> Option<Arc<Mount>> {
-    read(known()).iter().find(|mount| mount.key() == (stat.mount_id, stat.dev)).cloned()
+    read(known())
+        .iter()
+        .find(|mount| mount.key() == (stat.mount_id, stat.dev))
+        .cloned()
 }
 
 /// The mount of a file with these attributes, asking the kernel if need be. Not for a poll.
@@ -127,7 +147,9 @@ fn describe(stat: &Stat) -> Mount {
     use crate::sys::linux::mount::{describe, magic};
     let mut mount = Mount::new(stat.mount_id, stat.dev);
     // Before 6.8 there is no unique id, and an ordinary one may come to mean another filesystem.
-    let Ok(description) = describe(stat.mount_id) else { return mount };
+    let Ok(description) = describe(stat.mount_id) else {
+        return mount;
+    };
     mount.kind = match description.magic {
         magic::BTRFS | magic::EXT4 | magic::XFS => FsKind::Disk,
         magic::TMPFS => FsKind::Memory,

@@ -89,7 +89,6 @@ impl Counters {
         self.lanes_replaced.fetch_add(1, Ordering::Relaxed);
     }
 
-
     pub(crate) fn in_flight(&self) -> u64 {
         self.in_flight.load(Ordering::Acquire)
     }
@@ -100,7 +99,9 @@ impl Counters {
         let mut draining = lock(&self.draining);
         *draining = true;
         while self.in_flight() > 0 {
-            let Some(left) = end.checked_duration_since(Instant::now()) else { break };
+            let Some(left) = end.checked_duration_since(Instant::now()) else {
+                break;
+            };
             // A short wait besides the notification: the count may fall between the two looks.
             draining = wait_timeout(&self.drained, draining, left.min(Duration::from_millis(20))).0;
         }
@@ -111,7 +112,9 @@ impl Counters {
         let mut ops = vec![[0; WAYS]; OPS];
         for shard in self.shards.iter() {
             for (sum, counts) in ops.iter_mut().zip(&shard.0) {
-                sum.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count.load(Ordering::Relaxed));
+                sum.iter_mut()
+                    .zip(counts)
+                    .for_each(|(sum, count)| *sum += count.load(Ordering::Relaxed));
             }
         }
         Stats {
@@ -174,27 +177,35 @@ impl Stats {
     /// # #[tokio::main] async fn main() -> std::io::Result<()> {
     /// tidegate::fs::metadata("/").await?;
     /// let stats = tidegate::Handle::current()?.stats();
-    /// assert_eq!(stats.ops().next().unwrap().row.name, "metadata");
+    /// assert!(stats.ops().any(|op| op.row.name == "metadata" && op.total() > 0));
     /// # Ok(()) }
     /// ```
     pub fn ops(&self) -> impl Iterator<Item = OpStats> {
-        self.ops.iter().zip(TABLE).filter(|(counts, _)| counts.iter().any(|&count| count > 0)).map(|(counts, row)| OpStats {
-            row,
-            at_poll: counts[Way::AtPoll as usize],
-            worker_ring: counts[Way::WorkerRing as usize],
-            lane_ring: counts[Way::LaneRing as usize],
-            pool: counts[Way::Pool as usize],
-        })
+        self.ops
+            .iter()
+            .zip(TABLE)
+            .filter(|(counts, _)| counts.iter().any(|&count| count > 0))
+            .map(|(counts, row)| OpStats {
+                row,
+                at_poll: counts[Way::AtPoll as usize],
+                worker_ring: counts[Way::WorkerRing as usize],
+                lane_ring: counts[Way::LaneRing as usize],
+                pool: counts[Way::Pool as usize],
+            })
     }
 
     /// How often a kind of operation took a way.
     pub fn count(&self, kind: Kind, way: Way) -> u64 {
-        self.ops.get(kind as usize).map_or(0, |counts| counts[way as usize])
+        self.ops
+            .get(kind as usize)
+            .map_or(0, |counts| counts[way as usize])
     }
 
     /// Why operations took another way than meant, and how often.
     pub fn fallbacks(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        self.fallbacks.iter().map(|(reason, count)| (*reason, *count))
+        self.fallbacks
+            .iter()
+            .map(|(reason, count)| (*reason, *count))
     }
 }
 

@@ -78,7 +78,11 @@ macro_rules! opcode {
         None
     };
     ($name:ident $code:literal since $major:literal . $minor:literal) => {
-        Some(Opcode { name: stringify!($name), code: $code, first_kernel: ($major, $minor) })
+        Some(Opcode {
+            name: stringify!($name),
+            code: $code,
+            first_kernel: ($major, $minor),
+        })
     };
 }
 
@@ -178,6 +182,24 @@ impl Kind {
         &TABLE[self as usize]
     }
 
+    /// Whether a healthy disk does it in a few milliseconds: one step, and no wait for a whole file's
+    /// writeback. Only such operations tell by their age that a mount stalls.
+    pub(crate) fn is_quick(self) -> bool {
+        let several_steps = matches!(
+            self,
+            Kind::CopyFile
+                | Kind::CreateDirAll
+                | Kind::ReadFile
+                | Kind::RemoveDirAll
+                | Kind::WriteFile
+        );
+        let frees_or_flushes = matches!(
+            self,
+            Kind::Allocate | Kind::Close | Kind::RemoveFile | Kind::SetLen
+        );
+        !several_steps && !frees_or_flushes && self.row().deadline_class != DeadlineClass::Sync
+    }
+
     /// The name used in errors, traces and metrics.
     pub fn name(self) -> &'static str {
         self.row().name
@@ -200,7 +222,12 @@ mod tests {
         let mut names: Vec<_> = TABLE.iter().map(|row| row.name).collect();
         for (index, row) in TABLE.iter().enumerate() {
             assert_eq!(row.kind as usize, index, "{}", row.name);
-            assert_eq!(row.returns_fd, row.cancel_leaves == CancelLeaves::ResourceReclaimed, "{}", row.name);
+            assert_eq!(
+                row.returns_fd,
+                row.cancel_leaves == CancelLeaves::ResourceReclaimed,
+                "{}",
+                row.name
+            );
         }
         names.sort_unstable();
         names.dedup();

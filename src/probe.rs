@@ -70,7 +70,10 @@ impl Reason {
     }
 
     /// Tells the causes of a failed attempt apart.
-    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only Linux has a ring to fail"))]
+    #[cfg_attr(
+        not(target_os = "linux"),
+        allow(dead_code, reason = "only Linux has a ring to fail")
+    )]
     fn of(error: &io::Error, switch: Option<u32>, filtered: bool) -> Reason {
         match error.raw_os_error() {
             Some(errno::ENOSYS) if filtered => Reason::Seccomp,
@@ -81,7 +84,9 @@ impl Reason {
             },
             Some(errno::ENOMEM) => Reason::Memlock,
             Some(errno::EMFILE | errno::ENFILE) => Reason::FdLimit,
-            number => Reason::Other { errno: number.unwrap_or_default() },
+            number => Reason::Other {
+                errno: number.unwrap_or_default(),
+            },
         }
     }
 }
@@ -89,7 +94,9 @@ impl Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Reason::Disabled { switch } => write!(f, "the sysctl kernel.io_uring_disabled is {switch}"),
+            Reason::Disabled { switch } => {
+                write!(f, "the sysctl kernel.io_uring_disabled is {switch}")
+            }
             Reason::FdLimit => f.write_str("no file descriptor was left for it"),
             Reason::KernelTooOld => f.write_str("the kernel does not have it"),
             Reason::Memlock => f.write_str("the limit on locked memory is too low"),
@@ -157,20 +164,33 @@ impl Report {
     /// How an operation is done here.
     pub fn support(&self, kind: Kind) -> Support {
         if cfg!(not(any(target_os = "linux", target_os = "macos")))
-            && matches!(kind, Kind::GetXattr | Kind::ListXattrs | Kind::RemoveXattr | Kind::SetXattr)
+            && matches!(
+                kind,
+                Kind::GetXattr | Kind::ListXattrs | Kind::RemoveXattr | Kind::SetXattr
+            )
         {
-            return Support::Unsupported { reason: "extended attributes are not implemented for this system" };
+            return Support::Unsupported {
+                reason: "extended attributes are not implemented for this system",
+            };
         }
         match kind.row().opcode {
-            None => Support::Pool { reason: "the kernel has no opcode for it" },
-            Some(_) if self.reason.is_some() => Support::Pool { reason: "there is no ring" },
+            None => Support::Pool {
+                reason: "the kernel has no opcode for it",
+            },
+            Some(_) if self.reason.is_some() => Support::Pool {
+                reason: "there is no ring",
+            },
             Some(_) if self.has_opcode(kind) => Support::Ring,
-            Some(_) => Support::Pool { reason: "this kernel lacks the opcode" },
+            Some(_) => Support::Pool {
+                reason: "this kernel lacks the opcode",
+            },
         }
     }
 
     pub(crate) fn has_opcode(&self, kind: Kind) -> bool {
-        kind.row().opcode.is_some_and(|opcode| self.opcodes.get(usize::from(opcode.code)) == Some(&true))
+        kind.row()
+            .opcode
+            .is_some_and(|opcode| self.opcodes.get(usize::from(opcode.code)) == Some(&true))
     }
 
     /// The limits of this process, as they are now.
@@ -201,18 +221,30 @@ fn find_out() -> Report {
     use crate::sys::linux::probe;
     let kernel = probe::release();
     match probe::try_ring() {
-        Ok(opcodes) => Report { kernel, reason: None, opcodes },
+        Ok(opcodes) => Report {
+            kernel,
+            reason: None,
+            opcodes,
+        },
         Err(error) => {
             let reason = Reason::of(&error, probe::disabled_switch(), probe::is_filtered());
             tracing::info!(target: "tidegate::probe", %reason, remedy = reason.remedy(), "no io_uring: blocking threads are used");
-            Report { kernel, reason: Some(reason), opcodes: Vec::new() }
+            Report {
+                kernel,
+                reason: Some(reason),
+                opcodes: Vec::new(),
+            }
         }
     }
 }
 
 #[cfg(not(target_os = "linux"))]
 fn find_out() -> Report {
-    Report { kernel: std::env::consts::OS.into(), reason: Some(Reason::Platform), opcodes: Vec::new() }
+    Report {
+        kernel: std::env::consts::OS.into(),
+        reason: Some(Reason::Platform),
+        opcodes: Vec::new(),
+    }
 }
 
 /// The alignment that direct I/O needs, in bytes.
@@ -254,12 +286,18 @@ pub fn filesystem(path: &Path) -> io::Result<Filesystem> {
     let mount = crate::mounts::learn(&stat);
     let description = mount::describe(stat.mount_id).ok();
     Ok(Filesystem {
-        fs_type: description.as_ref().map_or_else(|| "unknown".into(), |description| description.fs_type.clone()),
+        fs_type: description.as_ref().map_or_else(
+            || "unknown".into(),
+            |description| description.fs_type.clone(),
+        ),
         mount_point: description.map(|description| description.mount_point),
         answers_at_poll: mount.is_local(),
         direct_io: statx::direct_align(&c_path)
             .map_err(named)?
-            .map(|align| DirectAlign { memory_bytes: align.memory, offset_bytes: align.offset }),
+            .map(|align| DirectAlign {
+                memory_bytes: align.memory,
+                offset_bytes: align.offset,
+            }),
     })
 }
 
@@ -272,7 +310,12 @@ pub fn filesystem(path: &Path) -> io::Result<Filesystem> {
 pub fn filesystem(path: &Path) -> io::Result<Filesystem> {
     let named = |error| crate::error::Error::io(Kind::Metadata, Some(path), error);
     crate::sys::blocking::open_path(path).map_err(named)?;
-    Ok(Filesystem { fs_type: "unknown".into(), mount_point: None, answers_at_poll: false, direct_io: None })
+    Ok(Filesystem {
+        fs_type: "unknown".into(),
+        mount_point: None,
+        answers_at_poll: false,
+        direct_io: None,
+    })
 }
 
 #[cfg(test)]
@@ -291,7 +334,14 @@ mod tests {
             (errno::EPERM, None, true, Reason::Seccomp),
             (errno::ENOMEM, Some(0), false, Reason::Memlock),
             (errno::EMFILE, Some(0), false, Reason::FdLimit),
-            (errno::EINVAL, Some(0), false, Reason::Other { errno: errno::EINVAL }),
+            (
+                errno::EINVAL,
+                Some(0),
+                false,
+                Reason::Other {
+                    errno: errno::EINVAL,
+                },
+            ),
         ];
         for (number, switch, filtered, expected) in cases {
             let reason = Reason::of(&io::Error::from_raw_os_error(number), switch, filtered);

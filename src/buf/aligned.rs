@@ -1,5 +1,8 @@
 //! Buffers at an aligned address, for direct I/O.
-#![allow(unsafe_code, reason = "allocates with an alignment that Vec cannot give")]
+#![allow(
+    unsafe_code,
+    reason = "allocates with an alignment that Vec cannot give"
+)]
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::fmt;
@@ -47,11 +50,16 @@ impl AlignedBuf {
     ///
     /// As for [`zeroed`](AlignedBuf::zeroed).
     pub fn with_capacity(capacity: usize, align: usize) -> AlignedBuf {
-        let layout = Layout::from_size_align(capacity.max(1), align).expect("alignment must be a power of two, length within isize");
+        let layout = Layout::from_size_align(capacity.max(1), align)
+            .expect("alignment must be a power of two, length within isize");
         // SAFETY: the layout has a size of at least one byte.
         let ptr = unsafe { alloc_zeroed(layout) };
         let ptr = NonNull::new(ptr).unwrap_or_else(|| handle_alloc_error(layout));
-        AlignedBuf { ptr, len: 0, layout }
+        AlignedBuf {
+            ptr,
+            len: 0,
+            layout,
+        }
     }
 
     /// How many bytes fit.
@@ -65,7 +73,11 @@ impl AlignedBuf {
     ///
     /// If `len` is over the capacity.
     pub fn set_len(&mut self, len: usize) {
-        assert!(len <= self.capacity(), "length {len} is over the capacity {}", self.capacity());
+        assert!(
+            len <= self.capacity(),
+            "length {len} is over the capacity {}",
+            self.capacity()
+        );
         self.len = len;
     }
 }
@@ -95,7 +107,10 @@ impl DerefMut for AlignedBuf {
 
 impl fmt::Debug for AlignedBuf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AlignedBuf").field("len", &self.len).field("layout", &self.layout).finish()
+        f.debug_struct("AlignedBuf")
+            .field("len", &self.len)
+            .field("layout", &self.layout)
+            .finish()
     }
 }
 

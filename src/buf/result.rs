@@ -15,7 +15,10 @@ pub struct BufError<B> {
 
 impl<B> BufError<B> {
     pub(crate) fn new(error: io::Error, buf: B) -> BufError<B> {
-        BufError { error, buf: Some(buf) }
+        BufError {
+            error,
+            buf: Some(buf),
+        }
     }
 
     pub(crate) fn detached(error: io::Error) -> BufError<B> {
@@ -33,7 +36,10 @@ impl<B> BufError<B> {
     }
 
     pub(crate) fn map<C>(self, f: impl FnOnce(B) -> C) -> BufError<C> {
-        BufError { error: self.error, buf: self.buf.map(f) }
+        BufError {
+            error: self.error,
+            buf: self.buf.map(f),
+        }
     }
 }
 

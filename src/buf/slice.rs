@@ -1,5 +1,8 @@
 //! A part of an owned buffer.
-#![allow(unsafe_code, reason = "passes on the address promises of the buffer inside")]
+#![allow(
+    unsafe_code,
+    reason = "passes on the address promises of the buffer inside"
+)]
 
 use std::ops::Deref;
 
@@ -16,8 +19,16 @@ pub struct Slice<B> {
 impl<B: IoBuf> Slice<B> {
     pub(super) fn new(buf: B, begin: usize, end: usize) -> Slice<B> {
         assert!(begin <= end, "slice starts at {begin} but ends at {end}");
-        assert!(end <= buf.bytes_total(), "slice ends at {end} of {} bytes", buf.bytes_total());
-        assert!(begin <= buf.bytes_init(), "slice starts at {begin}, beyond the {} initialised bytes", buf.bytes_init());
+        assert!(
+            end <= buf.bytes_total(),
+            "slice ends at {end} of {} bytes",
+            buf.bytes_total()
+        );
+        assert!(
+            begin <= buf.bytes_init(),
+            "slice starts at {begin}, beyond the {} initialised bytes",
+            buf.bytes_init()
+        );
         Slice { buf, begin, end }
     }
 

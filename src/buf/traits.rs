@@ -1,5 +1,8 @@
 //! The traits of a buffer that the kernel may use.
-#![allow(unsafe_code, reason = "the traits promise stable addresses, which only their implementations can")]
+#![allow(
+    unsafe_code,
+    reason = "the traits promise stable addresses, which only their implementations can"
+)]
 
 use std::ops::{Bound, RangeBounds};
 

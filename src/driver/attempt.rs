@@ -57,7 +57,9 @@ pub(crate) fn attempt<T>(mount: Option<&Arc<Mount>>, f: impl FnOnce() -> T) -> O
         return None;
     }
     watchdog::call();
-    let shared = LOCAL.try_with(|local| mark(&mut local.borrow_mut(), mount)).ok()?;
+    let shared = LOCAL
+        .try_with(|local| mark(&mut local.borrow_mut(), mount))
+        .ok()?;
     // The pointer stays valid: the thread's own reference is dropped when the thread ends.
     shared.sequence.fetch_add(1, Ordering::Relaxed);
     let output = f();
@@ -69,7 +71,10 @@ fn mark(local: &mut Option<Local>, mount: Option<&Arc<Mount>>) -> Arc<Polling> {
     let local = local.get_or_insert_with(|| {
         let shared = Arc::<Polling>::default();
         lock(threads()).push(Arc::downgrade(&shared));
-        Local { shared, mount: None }
+        Local {
+            shared,
+            mount: None,
+        }
     });
     if let Some(mount) = mount {
         if local.mount != Some(mount.key()) {

@@ -10,7 +10,6 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
 
 use super::core::Driver;
 use super::group::Group;
@@ -18,6 +17,7 @@ use super::op::{Load, OnWorker, Op};
 use super::route::Way;
 use crate::error::Error;
 use crate::opcode::Kind;
+use crate::sys::clock::coarse_ms;
 use crate::sys::errno;
 #[cfg(target_os = "linux")]
 use crate::sys::linux::sqe::Sqe;
@@ -54,7 +54,7 @@ pub(crate) struct Cell<O: Op> {
     on_worker: OnWorker,
     driver: Arc<Driver>,
     group: Arc<Group>,
-    started: Instant,
+    started_ms: u64,
     /// Set when the future was dropped: blocking work of several steps stops between them.
     abandoned: AtomicBool,
     /// Whether the operation was sent a second way already.
@@ -72,7 +72,8 @@ pub(crate) trait Job: Send + Sync {
     fn load(&self) -> Load;
     #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only rings ask"))]
     fn on_worker(&self) -> OnWorker;
-    fn started(&self) -> Instant;
+    /// When it was started, in coarse milliseconds.
+    fn started_ms(&self) -> u64;
     fn is_abandoned(&self) -> bool;
     #[cfg(target_os = "linux")]
     fn sqe(&self) -> Option<Sqe>;
@@ -94,18 +95,23 @@ impl<O: Op> Cell<O> {
             on_worker: op.on_worker(),
             driver,
             group,
-            started: Instant::now(),
+            started_ms: coarse_ms(),
             abandoned: AtomicBool::new(false),
             rerouted: AtomicBool::new(false),
             user_data: AtomicU64::new(0),
             way: Mutex::new(None),
-            state: Mutex::new(State::Running { op: Some(op), waker: None }),
+            state: Mutex::new(State::Running {
+                op: Some(op),
+                waker: None,
+            }),
         })
     }
 
     /// Whether this outcome means that the ring could not do it, so that a blocking thread should.
     fn wants_another_way(&self, outcome: &Outcome) -> Option<&'static str> {
-        let Outcome::Result(number) = outcome else { return None };
+        let Outcome::Result(number) = outcome else {
+            return None;
+        };
         if self.abandoned.load(Ordering::Acquire) || *number >= 0 {
             return None;
         }
@@ -113,7 +119,9 @@ impl<O: Op> Cell<O> {
             // Nobody cancelled it: no kernel worker could be made, or the submitting thread ended.
             errno::ECANCELED => "cancelled by the kernel",
             // std calls these again; the blocking equivalent does the same.
-            errno::EINTR if !matches!(self.kind, Kind::Read | Kind::Write | Kind::Close) => "interrupted",
+            errno::EINTR if !matches!(self.kind, Kind::Read | Kind::Write | Kind::Close) => {
+                "interrupted"
+            }
             _ => return None,
         };
         (!self.rerouted.swap(true, Ordering::AcqRel)).then_some(reason)
@@ -122,7 +130,9 @@ impl<O: Op> Cell<O> {
     /// Stores the outcome; returns the waker, or for an abandoned operation disposes of what it made.
     fn settle(&self, outcome: Outcome) -> Option<Waker> {
         let mut state = lock(&self.state);
-        let State::Running { op, waker } = &mut *state else { return None };
+        let State::Running { op, waker } = &mut *state else {
+            return None;
+        };
         let waker = waker.take();
         let next = match (op.take(), outcome) {
             // The kernel may still write to the operation's memory: never freed (INV-7).
@@ -131,7 +141,10 @@ impl<O: Op> Cell<O> {
                 State::Gone(error)
             }
             (Some(op), outcome) => State::Done(op, outcome),
-            (None, _) => State::Gone(io::Error::new(io::ErrorKind::BrokenPipe, "the operation panicked")),
+            (None, _) => State::Gone(io::Error::new(
+                io::ErrorKind::BrokenPipe,
+                "the operation panicked",
+            )),
         };
         *state = next;
         if self.abandoned.load(Ordering::Acquire) {
@@ -166,8 +179,8 @@ impl<O: Op> Job for Cell<O> {
         self.on_worker
     }
 
-    fn started(&self) -> Instant {
-        self.started
+    fn started_ms(&self) -> u64 {
+        self.started_ms
     }
 
     fn is_abandoned(&self) -> bool {
@@ -199,7 +212,12 @@ impl<O: Op> Job for Cell<O> {
         let Some(mut op) = taken else { return };
         // The lock is not held meanwhile (INV-8), so the future can be polled and dropped.
         let result = catch_unwind(AssertUnwindSafe(|| op.request().block(&self.abandoned)));
-        let result = result.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::BrokenPipe, "the operation panicked")));
+        let result = result.unwrap_or_else(|_| {
+            Err(io::Error::new(
+                io::ErrorKind::BrokenPipe,
+                "the operation panicked",
+            ))
+        });
         if let State::Running { op: place, .. } = &mut *lock(&self.state) {
             *place = Some(op);
         }
@@ -253,9 +271,19 @@ impl<O: Op> Future for InFlight<O> {
         Poll::Ready(match last {
             State::Done(op, Outcome::Result(number)) => op.finish(errno::from_completion(number)),
             State::Done(op, Outcome::Returned(result)) => op.finish(result),
-            State::Done(op, Outcome::Refused(error) | Outcome::Lost(error)) => op.finish(Err(error)),
-            State::Gone(source) => O::lost(Error::RingLost { operation: self.cell.kind, source }.into()),
-            State::Running { .. } | State::Taken => panic!("an operation's future was polled after it was ready"),
+            State::Done(op, Outcome::Refused(error) | Outcome::Lost(error)) => {
+                op.finish(Err(error))
+            }
+            State::Gone(source) => O::lost(
+                Error::RingLost {
+                    operation: self.cell.kind,
+                    source,
+                }
+                .into(),
+            ),
+            State::Running { .. } | State::Taken => {
+                panic!("an operation's future was polled after it was ready")
+            }
         })
     }
 }

@@ -51,7 +51,10 @@ impl Chore {
             work();
             Ok(())
         });
-        Chore { kind, hop: request::Hop::new(work) }
+        Chore {
+            kind,
+            hop: request::Hop::new(work),
+        }
     }
 }
 

@@ -3,17 +3,17 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, RwLock};
 #[cfg(target_os = "linux")]
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, RwLock};
 
 use super::cell::{Cell, InFlight, Job, Outcome};
 use super::group::Group;
 use super::handle::Home;
+use super::op::Op;
 #[cfg(target_os = "linux")]
 use super::op::{Load, OnWorker};
-use super::op::Op;
 use super::route::{Route, Submit};
 use super::watchdog;
 #[cfg(target_os = "linux")]
@@ -47,13 +47,24 @@ pub(crate) struct Driver {
 
 impl Driver {
     /// Makes a driver. `workers` is how many threads poll.
-    pub(super) fn new(home: Home, route: Route, submit: Submit, workers: usize) -> Result<Arc<Driver>, Error> {
+    pub(super) fn new(
+        home: Home,
+        route: Route,
+        submit: Submit,
+        workers: usize,
+    ) -> Result<Arc<Driver>, Error> {
         fork::watch();
         let usable = route != Route::Pool && crate::probe::report().ring_reason().is_none();
         if let (Route::Ring, Some(reason)) = (route, crate::probe::report().ring_reason()) {
-            return Err(Error::RingUnavailable { reason: reason.clone() });
+            return Err(Error::RingUnavailable {
+                reason: reason.clone(),
+            });
         }
-        let rings = if usable && submit != Submit::Isolated && home.has_runtime() { workers.clamp(1, limits::WORKER_RINGS_MAX) } else { 0 };
+        let rings = if usable && submit != Submit::Isolated && home.has_runtime() {
+            workers.clamp(1, limits::WORKER_RINGS_MAX)
+        } else {
+            0
+        };
         let driver = Arc::new(Driver {
             home,
             route: if usable { route } else { Route::Pool },
@@ -99,8 +110,15 @@ impl Driver {
         }
         let mut groups = write(&self.groups);
         // Past the limit, further mounts share one group.
-        let mount = if groups.len() < limits::MOUNT_GROUPS_MAX { mount.clone() } else { Mount::unknown() };
-        groups.entry(mount.key()).or_insert_with(|| Group::new(mount, self.counters.clone())).clone()
+        let mount = if groups.len() < limits::MOUNT_GROUPS_MAX {
+            mount.clone()
+        } else {
+            Mount::unknown()
+        };
+        groups
+            .entry(mount.key())
+            .or_insert_with(|| Group::new(mount, self.counters.clone()))
+            .clone()
     }
 
     /// Starts an operation on the best way for it.
@@ -118,7 +136,9 @@ impl Driver {
         let cell = Cell::new(op, self.clone(), group.clone());
         let job: Arc<dyn Job> = cell.clone();
         if fork::is_child() {
-            let refused = Error::ForkedChild { operation: job.kind() };
+            let refused = Error::ForkedChild {
+                operation: job.kind(),
+            };
             job.end(Outcome::Refused(refused.into()));
             return cell;
         }
@@ -136,7 +156,9 @@ impl Driver {
     }
 
     fn to_ring(&self, group: &Arc<Group>, job: Arc<dyn Job>) -> Result<(), Arc<dyn Job>> {
-        let Some(_) = job.kind().row().opcode else { return Err(job) };
+        let Some(_) = job.kind().row().opcode else {
+            return Err(job);
+        };
         if self.route == Route::Pool || self.is_closed() {
             return Err(job);
         }
@@ -149,7 +171,9 @@ impl Driver {
             Ok(()) => return Ok(()),
             Err(job) => job,
         };
-        group.to_lane(job).inspect(|()| self.counters.went(kind, Way::LaneRing))
+        group
+            .to_lane(job)
+            .inspect(|()| self.counters.went(kind, Way::LaneRing))
     }
 
     /// The polling thread's own ring, where a submission cannot sleep and few are in flight.
@@ -160,7 +184,9 @@ impl Driver {
         if !inline && !(mount.is_local() && mount.is_healthy()) {
             return Err(job);
         }
-        let Some(worker) = self.worker() else { return Err(job) };
+        let Some(worker) = self.worker() else {
+            return Err(job);
+        };
         let depth = match job.load() {
             _ if inline => usize::MAX,
             Load::Direct => limits::WORKER_DEPTH_DIRECT,
@@ -169,8 +195,17 @@ impl Driver {
         if worker.in_flight() >= depth {
             return Err(job);
         }
-        let (kind, how) = (job.kind(), if inline { OnWorker::Plain } else { job.on_worker() });
-        worker.start(job, how).inspect(|()| self.counters.went(kind, Way::WorkerRing))
+        let (kind, how) = (
+            job.kind(),
+            if inline {
+                OnWorker::Plain
+            } else {
+                job.on_worker()
+            },
+        );
+        worker
+            .start(job, how)
+            .inspect(|()| self.counters.went(kind, Way::WorkerRing))
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -190,33 +225,44 @@ impl Driver {
 
     /// Closes a descriptor where that may sleep.
     pub(crate) fn close_later(self: &Arc<Self>, fd: OwnedFd, group: &Arc<Group>) {
-        self.live().start_detached(super::chore::Close::new(fd), group.mount());
+        self.live()
+            .start_detached(super::chore::Close::new(fd), group.mount());
     }
 
     /// Runs something on a blocking thread that nobody waits for.
     pub(crate) fn chore(self: &Arc<Self>, kind: Kind, work: impl FnOnce() + Send + 'static) {
-        self.live().start_detached(super::chore::Chore::new(kind, work), &Mount::unknown());
+        self.live()
+            .start_detached(super::chore::Chore::new(kind, work), &Mount::unknown());
     }
 
     /// This driver, or the one for everything outside of a runtime once this one is closed.
     pub(crate) fn live(self: &Arc<Self>) -> Arc<Driver> {
-        if self.is_closed() { super::handle::outside().unwrap_or_else(|_| self.clone()) } else { self.clone() }
+        if self.is_closed() {
+            super::handle::outside().unwrap_or_else(|_| self.clone())
+        } else {
+            self.clone()
+        }
     }
 
     pub(super) fn tick(&self) -> bool {
         let groups: Vec<_> = read(&self.groups).values().cloned().collect();
-        let active = groups.iter().fold(false, |active, group| group.tick() || active);
+        let active = groups
+            .iter()
+            .fold(false, |active, group| group.tick() || active);
         self.tick_workers() || active
     }
 
     #[cfg(target_os = "linux")]
     fn live_workers(&self) -> impl Iterator<Item = &Arc<Worker>> {
-        self.workers.iter().filter_map(|worker| worker.get()?.as_ref())
+        self.workers
+            .iter()
+            .filter_map(|worker| worker.get()?.as_ref())
     }
 
     #[cfg(target_os = "linux")]
     fn tick_workers(&self) -> bool {
-        self.live_workers().fold(false, |active, worker| worker.tick() || active)
+        self.live_workers()
+            .fold(false, |active, worker| worker.tick() || active)
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -239,7 +285,10 @@ impl Driver {
                 if job.kind() == Kind::Close {
                     group.pool().push(job);
                 } else {
-                    let refused: io::Error = Error::Closed { operation: job.kind() }.into();
+                    let refused: io::Error = Error::Closed {
+                        operation: job.kind(),
+                    }
+                    .into();
                     job.end(Outcome::Refused(refused));
                 }
             }

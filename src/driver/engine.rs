@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use super::cell::{Job, Outcome};
 use super::op::OnWorker;
-use super::ring::{Completion, Ring};
 use super::slot::{Slots, Tag, Token};
+use crate::limits;
 use crate::sys::errno;
+use crate::sys::linux::ring::Ring;
 use crate::sys::linux::sqe::Sqe;
+use crate::sys::linux::uring::Completion;
 
 /// What became of an operation that was offered to a ring.
 pub(crate) enum Start {
@@ -54,13 +56,17 @@ pub(crate) struct Engine<R> {
 }
 
 impl<R: Ring> Engine<R> {
-    pub(crate) fn new(ring: R) -> Engine<R> {
+    pub(crate) fn new(mut ring: R) -> Engine<R> {
+        // Refused before 5.15, where the kernel's default stays.
+        let _ = ring.limit_kernel_workers(limits::KERNEL_WORKERS_MAX);
         let slots = Slots::new(ring.capacity());
-        Engine { ring, slots, queued: VecDeque::new(), cancels: VecDeque::new(), completions: Vec::new() }
-    }
-
-    pub(crate) fn ring(&self) -> &R {
-        &self.ring
+        Engine {
+            ring,
+            slots,
+            queued: VecDeque::new(),
+            cancels: VecDeque::new(),
+            completions: Vec::new(),
+        }
     }
 
     pub(crate) fn in_flight(&self) -> usize {
@@ -76,8 +82,14 @@ impl<R: Ring> Engine<R> {
         !self.queued.is_empty() || !self.cancels.is_empty()
     }
 
-    pub(crate) fn jobs(&self) -> impl Iterator<Item = &Arc<dyn Job>> {
-        self.slots.jobs()
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.ring.now_ms()
+    }
+
+    /// When the oldest operation in flight that should be quick was started; zero if there is none.
+    pub(crate) fn oldest_ms(&self) -> u64 {
+        let quick = self.slots.jobs().filter(|job| job.kind().is_quick());
+        quick.map(|job| job.started_ms()).min().unwrap_or(0)
     }
 
     /// Queues an operation. `on_worker` says how the polling thread may submit it; a lane passes `None`.
@@ -86,7 +98,9 @@ impl<R: Ring> Engine<R> {
         if !self.slots.has_room() || self.ring.queued() >= self.ring.capacity() {
             return Start::Full(job);
         }
-        let Some(mut sqe) = job.sqe() else { return Start::NoEntry(job) };
+        let Some(mut sqe) = job.sqe() else {
+            return Start::NoEntry(job);
+        };
         if on_worker == Some(OnWorker::Async) {
             sqe = sqe.for_kernel_worker();
         }
@@ -123,7 +137,9 @@ impl<R: Ring> Engine<R> {
 
     fn push_cancels(&mut self) {
         while let Some(token) = self.cancels.pop_front() {
-            if self.slots.is_live(token) && !self.push_own(&Sqe::cancel(token.user_data()), Tag::Cancel) {
+            if self.slots.is_live(token)
+                && !self.push_own(&Sqe::cancel(token.user_data()), Tag::Cancel)
+            {
                 return self.cancels.push_front(token);
             }
         }

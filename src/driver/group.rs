@@ -91,11 +91,6 @@ impl Group {
         self.foreign.fetch_add(count, Ordering::Relaxed);
     }
 
-    /// Operations in lanes and pool, waiting or running.
-    pub(crate) fn in_flight(&self) -> usize {
-        self.pool.in_flight() + self.lanes_in_flight()
-    }
-
     /// Takes no more on lanes, and asks them to cancel and end. Returns what never started.
     pub(crate) fn close(&self) -> Vec<Arc<dyn Job>> {
         self.closed.store(true, Ordering::Release);
@@ -109,7 +104,9 @@ impl Group {
         let now = coarse_ms();
         let lanes_active = self.tick_lanes(now);
         let pool_active = self.pool.tick();
-        let oldest = self.lanes_oldest_for_ms(now).max(self.pool.oldest_for_ms(now));
+        let oldest = self
+            .lanes_oldest_for_ms(now)
+            .max(self.pool.oldest_for_ms(now));
         if oldest >= limits::MOUNT_STALLED_AFTER.as_millis() as u64 {
             self.mount.mark_stalled();
         }
@@ -128,7 +125,9 @@ impl Group {
 
     /// Sends an operation to the lane of its class; back to the caller if there can be none.
     pub(crate) fn to_lane(self: &Arc<Self>, job: Arc<dyn Job>) -> Result<(), Arc<dyn Job>> {
-        let Some(lane) = self.lane(Class::of(job.load())) else { return Err(job) };
+        let Some(lane) = self.lane(Class::of(job.load())) else {
+            return Err(job);
+        };
         job.set_way(super::route::Way::Lane(lane.clone()));
         lane.push(job)
     }
@@ -168,7 +167,9 @@ impl Group {
             let mut lanes = lock(self.lanes(class));
             // A thread that ended holds its lane no longer.
             lanes.wedged.retain(|lane| Arc::strong_count(lane) > 1);
-            let Some(lane) = lanes.current.clone() else { continue };
+            let Some(lane) = lanes.current.clone() else {
+                continue;
+            };
             active |= lane.in_flight() + lane.waiting() > 0 || !lanes.wedged.is_empty();
             if lane.submitting_for_ms(now) >= limits::LANE_WEDGED_AFTER.as_millis() as u64 {
                 self.mount.mark_stalled();
@@ -181,7 +182,9 @@ impl Group {
     }
 
     fn replace(self: &Arc<Self>, lanes: &mut Lanes, wedged: &Arc<Lane>) {
-        let Some(fresh) = self.start_lane(wedged.class()) else { return };
+        let Some(fresh) = self.start_lane(wedged.class()) else {
+            return;
+        };
         let moved = wedged.close(false);
         self.counters.lane_replaced();
         tracing::warn!(
@@ -200,23 +203,29 @@ impl Group {
 
     fn all_lanes(&self) -> Vec<Arc<Lane>> {
         let both = [Class::Data, Class::Metadata].map(|class| lock(self.lanes(class)));
-        both.iter().flat_map(|lanes| lanes.current.iter().chain(&lanes.wedged)).cloned().collect()
+        both.iter()
+            .flat_map(|lanes| lanes.current.iter().chain(&lanes.wedged))
+            .cloned()
+            .collect()
     }
 
     pub(crate) fn lane_count(&self) -> usize {
         self.all_lanes().len()
     }
 
-    fn lanes_in_flight(&self) -> usize {
-        self.all_lanes().iter().map(|lane| lane.in_flight() + lane.waiting()).sum()
-    }
-
     fn lanes_oldest_for_ms(&self, now: u64) -> u64 {
-        self.all_lanes().iter().map(|lane| lane.oldest_for_ms(now)).max().unwrap_or(0)
+        self.all_lanes()
+            .iter()
+            .map(|lane| lane.oldest_for_ms(now))
+            .max()
+            .unwrap_or(0)
     }
 
     fn close_lanes(&self) -> Vec<Arc<dyn Job>> {
-        self.all_lanes().iter().flat_map(|lane| lane.close(true)).collect()
+        self.all_lanes()
+            .iter()
+            .flat_map(|lane| lane.close(true))
+            .collect()
     }
 }
 
@@ -228,10 +237,6 @@ impl Group {
     }
 
     pub(crate) fn lane_count(&self) -> usize {
-        0
-    }
-
-    fn lanes_in_flight(&self) -> usize {
         0
     }
 

@@ -58,7 +58,9 @@ pub(super) fn outside() -> Result<Arc<Driver>, Error> {
 
 /// The driver of the runtime that polls here.
 pub(crate) fn current() -> Result<Arc<Driver>, Error> {
-    let Ok(here) = runtime::Handle::try_current() else { return outside() };
+    let Ok(here) = runtime::Handle::try_current() else {
+        return outside();
+    };
     let id = here.id();
     let last = LAST.try_with(|last| match &*last.borrow() {
         Some((last, driver)) if *last == id && !driver.is_closed() => Some(driver.clone()),
@@ -134,7 +136,10 @@ impl Handle {
 
     /// Chooses how a handle works, before the first operation of its runtime.
     pub fn builder() -> Builder {
-        Builder { route: None, submit: Submit::Auto }
+        Builder {
+            route: None,
+            submit: Submit::Auto,
+        }
     }
 
     /// Which backend is in use: [`Route::Pool`] also where a ring was not to be had.
@@ -166,18 +171,26 @@ impl Handle {
         let counters = self.driver.counters.clone();
         if counters.in_flight() > 0 {
             if let Ok(outside) = outside() {
-                let waiting = super::chore::Chore::new(Kind::Close, move || counters.wait_drained(bound));
+                let waiting =
+                    super::chore::Chore::new(Kind::Close, move || counters.wait_drained(bound));
                 // An error only means that nobody could wait; the count below is true all the same.
-                let _ = outside.start(waiting, &crate::mounts::Mount::unknown()).await;
+                let _ = outside
+                    .start(waiting, &crate::mounts::Mount::unknown())
+                    .await;
             }
         }
-        ShutdownReport { left_behind: self.driver.counters.in_flight() }
+        ShutdownReport {
+            left_behind: self.driver.counters.in_flight(),
+        }
     }
 }
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle").field("route", &self.route()).field("submit", &self.submit()).finish_non_exhaustive()
+        f.debug_struct("Handle")
+            .field("route", &self.route())
+            .field("submit", &self.submit())
+            .finish_non_exhaustive()
     }
 }
 

@@ -14,7 +14,6 @@ use super::engine::{Engine, Start};
 use super::group::{Class, Group};
 use super::slot::Tag;
 use crate::limits;
-use crate::sys::clock::coarse_ms;
 use crate::sys::linux::eventfd::EventFd;
 use crate::sys::linux::sqe::Sqe;
 use crate::sys::linux::uring::{Issuer, Uring};
@@ -70,12 +69,23 @@ impl Lane {
         let body = move || match Uring::new(Issuer::Lane) {
             Ok(ring) => {
                 let _ = ready.send(Ok(()));
-                LaneThread { lane: shared, group, engine: Engine::new(ring), counter: Box::new(0), armed: false }.run();
+                LaneThread {
+                    lane: shared,
+                    group,
+                    engine: Engine::new(ring),
+                    counter: Box::new(0),
+                    armed: false,
+                }
+                .run();
             }
             Err(error) => drop(ready.send(Err(error))),
         };
-        std::thread::Builder::new().name(format!("tidegate-{}", class.name())).stack_size(limits::THREAD_STACK_BYTES).spawn(body)?;
-        made.recv().unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))?;
+        std::thread::Builder::new()
+            .name(format!("tidegate-{}", class.name()))
+            .stack_size(limits::THREAD_STACK_BYTES)
+            .spawn(body)?;
+        made.recv()
+            .unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))?;
         Ok(lane)
     }
 
@@ -179,7 +189,11 @@ impl LaneThread {
     }
 
     fn take(&mut self) -> Taken {
-        let room = if self.engine.has_room() { limits::LANE_BATCH } else { 0 };
+        let room = if self.engine.has_room() {
+            limits::LANE_BATCH
+        } else {
+            0
+        };
         let mut inbox = lock(&self.lane.inbox);
         let count = room.min(inbox.jobs.len());
         Taken {
@@ -206,9 +220,14 @@ impl LaneThread {
         }
         if !back.is_empty() {
             let mut inbox = lock(&self.lane.inbox);
-            back.into_iter().rev().for_each(|job| inbox.jobs.push_front(job));
+            back.into_iter()
+                .rev()
+                .for_each(|job| inbox.jobs.push_front(job));
         }
-        taken.cancels.into_iter().for_each(|user_data| self.engine.cancel(user_data));
+        taken
+            .cancels
+            .into_iter()
+            .for_each(|user_data| self.engine.cancel(user_data));
         if taken.cancel_all {
             self.engine.cancel_all();
         }
@@ -224,7 +243,9 @@ impl LaneThread {
 
     /// The only place where a lane may sleep on storage.
     fn submit(&mut self) -> io::Result<()> {
-        self.lane.submitting_since.store(coarse_ms(), Ordering::Relaxed);
+        self.lane
+            .submitting_since
+            .store(self.engine.now_ms(), Ordering::Relaxed);
         let result = self.engine.enter(0);
         self.lane.submitting_since.store(0, Ordering::Relaxed);
         result
@@ -243,10 +264,12 @@ impl LaneThread {
     }
 
     fn note_load(&self) {
-        let oldest = self.engine.jobs().map(|job| job.started()).min();
-        let oldest_ms = oldest.map_or(0, |started| coarse_ms().saturating_sub(started.elapsed().as_millis() as u64).max(1));
-        self.lane.oldest_ms.store(oldest_ms, Ordering::Relaxed);
-        self.lane.in_flight.store(self.engine.in_flight(), Ordering::Relaxed);
+        self.lane
+            .oldest_ms
+            .store(self.engine.oldest_ms(), Ordering::Relaxed);
+        self.lane
+            .in_flight
+            .store(self.engine.in_flight(), Ordering::Relaxed);
     }
 
     /// Waits for a completion or a call.
@@ -259,7 +282,10 @@ impl LaneThread {
         let idle = {
             let inbox = lock(&self.lane.inbox);
             let startable = !inbox.jobs.is_empty() && self.engine.has_room();
-            !startable && inbox.cancels.is_empty() && !(inbox.closed && self.engine.in_flight() == 0) && !inbox.cancel_all
+            !startable
+                && inbox.cancels.is_empty()
+                && !(inbox.closed && self.engine.in_flight() == 0)
+                && !inbox.cancel_all
         };
         let result = if idle { self.engine.enter(1) } else { Ok(()) };
         self.lane.asleep.store(false, Ordering::SeqCst);
@@ -273,7 +299,10 @@ impl LaneThread {
         match self.group.upgrade() {
             Some(group) => {
                 group.ring_broke(error);
-                unsent.into_iter().chain(waiting).for_each(|job| group.pool().push(job));
+                unsent
+                    .into_iter()
+                    .chain(waiting)
+                    .for_each(|job| group.pool().push(job));
             }
             None => unsent.into_iter().chain(waiting).for_each(|job| job.run()),
         }

@@ -17,17 +17,12 @@ mod handle;
 mod lane;
 pub(crate) mod op;
 mod pool;
-#[cfg(target_os = "linux")]
-mod ring;
 mod route;
 #[cfg(target_os = "linux")]
 mod slot;
 mod watchdog;
 #[cfg(target_os = "linux")]
 mod worker;
-
-#[cfg(all(test, target_os = "linux"))]
-mod sim;
 
 pub(crate) use self::core::Driver;
 pub(crate) use budget::spend;

@@ -55,7 +55,9 @@ impl Pool {
     fn spawn(self: &Arc<Self>, count: usize) {
         for _ in 0..count {
             let pool = self.clone();
-            let builder = std::thread::Builder::new().name("tidegate-pool".into()).stack_size(limits::THREAD_STACK_BYTES);
+            let builder = std::thread::Builder::new()
+                .name("tidegate-pool".into())
+                .stack_size(limits::THREAD_STACK_BYTES);
             if let Err(error) = builder.spawn(move || pool.work()) {
                 self.cannot_spawn(&error);
             }
@@ -66,11 +68,20 @@ impl Pool {
     fn cannot_spawn(&self, error: &std::io::Error) {
         let mut queue = lock(&self.queue);
         queue.threads -= 1;
-        let stranded = if queue.threads == 0 { std::mem::take(&mut queue.jobs) } else { VecDeque::new() };
+        let stranded = if queue.threads == 0 {
+            std::mem::take(&mut queue.jobs)
+        } else {
+            VecDeque::new()
+        };
         drop(queue);
         for job in stranded {
-            let source = error.raw_os_error().map_or_else(|| error.kind().into(), std::io::Error::from_raw_os_error);
-            let refused = crate::Error::Thread { operation: job.kind(), source };
+            let source = error
+                .raw_os_error()
+                .map_or_else(|| error.kind().into(), std::io::Error::from_raw_os_error);
+            let refused = crate::error::Error::Thread {
+                operation: job.kind(),
+                source,
+            };
             job.end(Outcome::Refused(refused.into()));
         }
     }
@@ -123,18 +134,18 @@ impl Pool {
         active
     }
 
-    /// How long the oldest job has been running, in milliseconds.
+    /// How long the oldest job that should be quick has been running, in milliseconds.
     pub(crate) fn oldest_for_ms(&self, now: u64) -> u64 {
-        lock(&self.queue).busy.iter().map(|(since, _)| now.saturating_sub(*since)).max().unwrap_or(0)
+        lock(&self.queue)
+            .busy
+            .iter()
+            .filter(|(_, job)| job.kind().is_quick())
+            .map(|(since, _)| now.saturating_sub(*since))
+            .max()
+            .unwrap_or(0)
     }
 
     pub(crate) fn threads(&self) -> usize {
         lock(&self.queue).threads
-    }
-
-    /// Jobs queued or running.
-    pub(crate) fn in_flight(&self) -> usize {
-        let queue = lock(&self.queue);
-        queue.jobs.len() + queue.busy.len()
     }
 }

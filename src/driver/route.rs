@@ -38,13 +38,17 @@ pub enum Submit {
 impl Route {
     /// What `TIDEGATE_BACKEND` says: `auto`, `ring` or `pool`, in any case; unset means `auto`.
     pub(crate) fn from_environment() -> Result<Route, Error> {
-        let Some(value) = std::env::var_os("TIDEGATE_BACKEND") else { return Ok(Route::Auto) };
+        let Some(value) = std::env::var_os("TIDEGATE_BACKEND") else {
+            return Ok(Route::Auto);
+        };
         let text = value.to_string_lossy();
         match text.trim().to_ascii_lowercase().as_str() {
             "" | "auto" => Ok(Route::Auto),
             "ring" => Ok(Route::Ring),
             "pool" => Ok(Route::Pool),
-            _ => Err(Error::BackendVariable { value: text.into_owned() }),
+            _ => Err(Error::BackendVariable {
+                value: text.into_owned(),
+            }),
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::cell::Job;
-use super::ring::Ring;
+use crate::sys::linux::ring::Ring;
 use crate::sys::linux::sqe::Sqe;
 
 /// Identifies one use of one slot; the `user_data` of its entry.
@@ -80,7 +80,11 @@ pub(crate) struct Slots {
 
 impl Slots {
     pub(crate) fn new(capacity: usize) -> Slots {
-        Slots { slots: Vec::new(), free: Vec::new(), capacity }
+        Slots {
+            slots: Vec::new(),
+            free: Vec::new(),
+            capacity,
+        }
     }
 
     pub(crate) fn in_flight(&self) -> usize {
@@ -93,7 +97,11 @@ impl Slots {
 
     fn insert(&mut self, job: Arc<dyn Job>) -> Token {
         let index = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot { generation: 0, job: None, taken: false });
+            self.slots.push(Slot {
+                generation: 0,
+                job: None,
+                taken: false,
+            });
             self.slots.len() - 1
         });
         let slot = &mut self.slots[index];
@@ -104,8 +112,16 @@ impl Slots {
     }
 
     /// Gives the operation a slot and queues its entry; back to the caller if there is no room.
-    #[allow(unsafe_code, reason = "this is where an entry's memory is bound to its slot")]
-    pub(crate) fn push(&mut self, ring: &mut impl Ring, sqe: &Sqe, job: Arc<dyn Job>) -> Result<Token, Arc<dyn Job>> {
+    #[allow(
+        unsafe_code,
+        reason = "this is where an entry's memory is bound to its slot"
+    )]
+    pub(crate) fn push(
+        &mut self,
+        ring: &mut impl Ring,
+        sqe: &Sqe,
+        job: Arc<dyn Job>,
+    ) -> Result<Token, Arc<dyn Job>> {
         if !self.has_room() {
             return Err(job);
         }
@@ -159,15 +175,22 @@ impl Slots {
 
     /// Everything in flight, with whether the kernel has taken it. For a ring that broke.
     pub(crate) fn drain(&mut self) -> Vec<(Arc<dyn Job>, bool)> {
-        self.tokens().into_iter().map(|token| {
-            let taken = self.slots[token.index()].taken;
-            (self.release(token), taken)
-        }).collect()
+        self.tokens()
+            .into_iter()
+            .map(|token| {
+                let taken = self.slots[token.index()].taken;
+                (self.release(token), taken)
+            })
+            .collect()
     }
 
     /// The tokens of everything in flight.
     pub(crate) fn tokens(&self) -> Vec<Token> {
-        let live = |(index, slot): (usize, &Slot)| slot.job.as_ref().map(|_| Token::new(index, slot.generation));
+        let live = |(index, slot): (usize, &Slot)| {
+            slot.job
+                .as_ref()
+                .map(|_| Token::new(index, slot.generation))
+        };
         self.slots.iter().enumerate().filter_map(live).collect()
     }
 

@@ -38,7 +38,9 @@ pub(crate) fn watch(driver: &Arc<Driver>) {
     if STARTED.swap(true, Ordering::AcqRel) {
         return;
     }
-    let builder = std::thread::Builder::new().name("tidegate-watch".into()).stack_size(limits::THREAD_STACK_BYTES);
+    let builder = std::thread::Builder::new()
+        .name("tidegate-watch".into())
+        .stack_size(limits::THREAD_STACK_BYTES);
     if let Err(error) = builder.spawn(|| watchdog.run()) {
         STARTED.store(false, Ordering::Release);
         tracing::warn!(target: "tidegate::driver", %error, "no watchdog: stalls will not be seen");
@@ -61,7 +63,10 @@ impl Watchdog {
         let mut quiet = 0;
         loop {
             let sleeps = quiet >= limits::WATCHDOG_QUIET_TICKS;
-            WANTS_CALL.store(sleeps || interval > limits::WATCHDOG_TICK, Ordering::Release);
+            WANTS_CALL.store(
+                sleeps || interval > limits::WATCHDOG_TICK,
+                Ordering::Release,
+            );
             if self.wait((!sleeps).then_some(interval)) {
                 interval = limits::WATCHDOG_TICK;
                 quiet = 0;
@@ -69,7 +74,11 @@ impl Watchdog {
             let polled = look_at_polls(&mut seen);
             let in_flight = self.look_at_drivers();
             quiet = if polled || in_flight { 0 } else { quiet + 1 };
-            interval = if polled || !in_flight { limits::WATCHDOG_TICK } else { (interval * 2).min(limits::WATCHDOG_TICK_MAX) };
+            interval = if polled || !in_flight {
+                limits::WATCHDOG_TICK
+            } else {
+                (interval * 2).min(limits::WATCHDOG_TICK_MAX)
+            };
         }
     }
 
@@ -81,7 +90,10 @@ impl Watchdog {
             Some(_) => {}
             None => {
                 while !*called {
-                    called = self.bell.wait(called).unwrap_or_else(std::sync::PoisonError::into_inner);
+                    called = self
+                        .bell
+                        .wait(called)
+                        .unwrap_or_else(std::sync::PoisonError::into_inner);
                 }
             }
         }
@@ -94,13 +106,16 @@ impl Watchdog {
             drivers.retain(|driver| driver.strong_count() > 0);
             drivers.iter().filter_map(Weak::upgrade).collect()
         };
-        drivers.iter().fold(false, |active, driver| driver.tick() || active)
+        drivers
+            .iter()
+            .fold(false, |active, driver| driver.tick() || active)
     }
 }
 
 /// Looks at every polling thread; returns whether any of them made an attempt since the last look.
 fn look_at_polls(seen: &mut HashMap<*const Polling, (u64, u32)>) -> bool {
-    let ticks_allowed = (limits::POLL_STUCK_AFTER.as_millis() / limits::WATCHDOG_TICK.as_millis()) as u32;
+    let ticks_allowed =
+        (limits::POLL_STUCK_AFTER.as_millis() / limits::WATCHDOG_TICK.as_millis()) as u32;
     let threads = polling_threads();
     seen.retain(|known, _| threads.iter().any(|thread| Arc::as_ptr(thread) == *known));
     let mut polled = false;

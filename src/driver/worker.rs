@@ -52,7 +52,11 @@ impl Worker {
     }
 
     /// Submits an operation; back to the caller if the ring has no room or no entry for it.
-    pub(crate) fn start(self: &Arc<Self>, job: Arc<dyn Job>, how: OnWorker) -> Result<(), Arc<dyn Job>> {
+    pub(crate) fn start(
+        self: &Arc<Self>,
+        job: Arc<dyn Job>,
+        how: OnWorker,
+    ) -> Result<(), Arc<dyn Job>> {
         if self.closed.load(Ordering::Acquire) {
             return Err(job);
         }
@@ -127,7 +131,9 @@ impl Worker {
             return;
         }
         let worker = self.clone();
-        let builder = std::thread::Builder::new().name("tidegate-drain".into()).stack_size(limits::THREAD_STACK_BYTES);
+        let builder = std::thread::Builder::new()
+            .name("tidegate-drain".into())
+            .stack_size(limits::THREAD_STACK_BYTES);
         if builder.spawn(move || worker.drain()).is_err() {
             // Without a thread to wait, the memory stays for ever.
             std::mem::forget(self.clone());

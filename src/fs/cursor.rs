@@ -44,7 +44,15 @@ pub(super) struct Cursor {
 
 impl Default for Cursor {
     fn default() -> Cursor {
-        Cursor { position: 0, state: State::Idle, buf: Vec::new(), taken: 0, at_end: false, failed: None, max_buf_bytes: limits::FILE_BUFFER_BYTES }
+        Cursor {
+            position: 0,
+            state: State::Idle,
+            buf: Vec::new(),
+            taken: 0,
+            at_end: false,
+            failed: None,
+            max_buf_bytes: limits::FILE_BUFFER_BYTES,
+        }
     }
 }
 
@@ -119,22 +127,41 @@ async fn write_all(shared: Arc<SharedFile>, buf: Vec<u8>, position: u64) -> io::
         done += count;
     }
     // What is appended goes to the end, wherever that was.
-    if shared.is_append() { Ok(meta::of_file(&shared).await?.size) } else { Ok(position + total as u64) }
+    if shared.is_append() {
+        Ok(meta::of_file(&shared).await?.size)
+    } else {
+        Ok(position + total as u64)
+    }
 }
 
 /// Where a seek leads.
 async fn seek(shared: Arc<SharedFile>, position: u64, to: SeekFrom) -> io::Result<u64> {
     let (base, offset) = match to {
-        SeekFrom::Start(offset) => return i64::try_from(offset).map(|_| offset).map_err(|_| io::ErrorKind::InvalidInput.into()),
+        SeekFrom::Start(offset) => {
+            return i64::try_from(offset)
+                .map(|_| offset)
+                .map_err(|_| io::ErrorKind::InvalidInput.into());
+        }
         SeekFrom::Current(offset) => (position, offset),
         SeekFrom::End(offset) => (meta::of_file(&shared).await?.size, offset),
     };
-    let target = base.checked_add_signed(offset).filter(|&target| i64::try_from(target).is_ok());
-    target.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "invalid seek to a negative or overflowing position"))
+    let target = base
+        .checked_add_signed(offset)
+        .filter(|&target| i64::try_from(target).is_ok());
+    target.ok_or_else(|| {
+        io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "invalid seek to a negative or overflowing position",
+        )
+    })
 }
 
 impl AsyncRead for File {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let File { shared, cursor } = &mut *self;
         ready!(cursor.poll_written(cx))?;
         if into.remaining() == 0 {
@@ -159,18 +186,29 @@ impl AsyncRead for File {
 }
 
 /// Reads straight into the caller's memory what the page cache holds.
-fn read_at_poll(shared: &Arc<SharedFile>, cursor: &mut Cursor, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Option<Poll<io::Result<()>>> {
+fn read_at_poll(
+    shared: &Arc<SharedFile>,
+    cursor: &mut Cursor,
+    cx: &mut Context<'_>,
+    into: &mut ReadBuf<'_>,
+) -> Option<Poll<io::Result<()>>> {
     let budget = match tokio::task::coop::poll_proceed(cx) {
         Poll::Ready(budget) => budget,
         Poll::Pending => return Some(Poll::Pending),
     };
     let count = rw::read_into_at_poll(shared, into, cursor.position)?;
     budget.made_progress();
-    Some(Poll::Ready(count.map(|count| cursor.position += count as u64)))
+    Some(Poll::Ready(
+        count.map(|count| cursor.position += count as u64),
+    ))
 }
 
 impl AsyncWrite for File {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        from: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let File { shared, cursor } = &mut *self;
         ready!(cursor.poll_written(cx))?;
         // A read on its way is of the old position, and what it brings is not asked for any more.
@@ -200,7 +238,12 @@ impl AsyncSeek for File {
         let File { shared, cursor } = &mut *self;
         match cursor.state {
             State::Idle => {}
-            _ => return Err(io::Error::new(io::ErrorKind::WouldBlock, "other file operation is pending, call poll_complete before start_seek")),
+            _ => {
+                return Err(io::Error::new(
+                    io::ErrorKind::WouldBlock,
+                    "other file operation is pending, call poll_complete before start_seek",
+                ));
+            }
         }
         cursor.forget_buffer();
         cursor.state = State::Seeking(Box::pin(seek(shared.clone(), cursor.position, to)));

@@ -68,7 +68,10 @@ pub async fn create_dir(path: impl AsRef<Path>) -> io::Result<()> {
 pub async fn create_dir_all(path: impl AsRef<Path>) -> io::Result<()> {
     let path = path.as_ref().to_path_buf();
     let owned = path.clone();
-    hop(Kind::CreateDirAll, &path, move |_| blocking::create_dir_all(&owned, 0o777)).await
+    hop(Kind::CreateDirAll, &path, move |_| {
+        blocking::create_dir_all(&owned, 0o777)
+    })
+    .await
 }
 
 /// Removes an empty directory.
@@ -128,7 +131,10 @@ pub async fn remove_dir(path: impl AsRef<Path>) -> io::Result<()> {
 pub async fn remove_dir_all(path: impl AsRef<Path>) -> io::Result<()> {
     let path = path.as_ref().to_path_buf();
     let owned = path.clone();
-    hop(Kind::RemoveDirAll, &path, move |_| blocking::remove_dir_all(&owned)).await
+    hop(Kind::RemoveDirAll, &path, move |_| {
+        blocking::remove_dir_all(&owned)
+    })
+    .await
 }
 
 /// Lists a directory, in the order of the filesystem, without `.` and `..`.
@@ -162,12 +168,18 @@ pub async fn read_dir(path: impl AsRef<Path>) -> io::Result<ReadDir> {
     let owned = path.clone();
     let work = move |_: &_| Listing::open(&owned).map(next_batch);
     let batch = hop(Kind::ReadDir, &path, work).await?;
-    Ok(ReadDir { path, state: State::Ready(batch) })
+    Ok(ReadDir {
+        path,
+        state: State::Ready(batch),
+    })
 }
 
 fn next_batch(mut listing: Listing) -> Batch {
     let (entries, at_end) = listing.next_batch(limits::READ_DIR_BATCH_BYTES);
-    Batch { entries: entries.into(), rest: (!at_end).then_some(listing) }
+    Batch {
+        entries: entries.into(),
+        rest: (!at_end).then_some(listing),
+    }
 }
 
 #[derive(Debug)]
@@ -190,7 +202,9 @@ pub struct ReadDir {
 
 impl std::fmt::Debug for ReadDir {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ReadDir").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("ReadDir")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
     }
 }
 
@@ -214,15 +228,27 @@ impl ReadDir {
             match &mut self.state {
                 State::Ready(batch) => {
                     if let Some(entry) = batch.entries.pop_front() {
-                        return Poll::Ready(entry.map(|entry| Some(DirEntry { directory: self.path.clone(), entry })));
+                        return Poll::Ready(entry.map(|entry| {
+                            Some(DirEntry {
+                                directory: self.path.clone(),
+                                entry,
+                            })
+                        }));
                     }
-                    let Some(rest) = batch.rest.take() else { return Poll::Ready(Ok(None)) };
+                    let Some(rest) = batch.rest.take() else {
+                        return Poll::Ready(Ok(None));
+                    };
                     let path = self.path.clone();
-                    self.state = State::Reading(Box::pin(async move { hop(Kind::ReadDir, &path, move |_| Ok(next_batch(rest))).await }));
+                    self.state = State::Reading(Box::pin(async move {
+                        hop(Kind::ReadDir, &path, move |_| Ok(next_batch(rest))).await
+                    }));
                 }
                 State::Reading(reading) => {
                     let batch = ready!(reading.as_mut().poll(cx));
-                    let empty = Batch { entries: VecDeque::new(), rest: None };
+                    let empty = Batch {
+                        entries: VecDeque::new(),
+                        rest: None,
+                    };
                     self.state = State::Ready(empty);
                     self.state = State::Ready(batch?);
                 }

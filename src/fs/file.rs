@@ -45,7 +45,9 @@ pub struct File {
 
 impl fmt::Debug for File {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("File").field("fd", &self.as_raw_fd()).finish_non_exhaustive()
+        f.debug_struct("File")
+            .field("fd", &self.as_raw_fd())
+            .finish_non_exhaustive()
     }
 }
 
@@ -63,7 +65,10 @@ impl AsRawFd for File {
 
 impl File {
     pub(super) fn from_shared(shared: Arc<SharedFile>) -> File {
-        File { shared, cursor: Cursor::default() }
+        File {
+            shared,
+            cursor: Cursor::default(),
+        }
     }
 
     /// Opens a file for reading.
@@ -81,7 +86,12 @@ impl File {
     ///
     /// Resource reclaimed, see [`OpenOptions::open`], also for errors and backend.
     pub async fn create(path: impl AsRef<Path>) -> io::Result<File> {
-        OpenOptions::new().write(true).create(true).truncate(true).open(path).await
+        OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(path)
+            .await
     }
 
     /// Makes a file for reading and writing, and fails if it is there.
@@ -90,7 +100,12 @@ impl File {
     ///
     /// Resource reclaimed, see [`OpenOptions::open`], also for errors and backend.
     pub async fn create_new(path: impl AsRef<Path>) -> io::Result<File> {
-        OpenOptions::new().read(true).write(true).create_new(true).open(path).await
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(path)
+            .await
     }
 
     /// Options, all off.
@@ -136,7 +151,11 @@ impl File {
     ///
     /// See [`File`].
     #[doc(alias = "pread")]
-    pub fn read_at<B: IoBufMut>(&self, buf: B, offset: u64) -> impl Future<Output = Result<(usize, B), BufError<B>>> + Send + use<B> {
+    pub fn read_at<B: IoBufMut>(
+        &self,
+        buf: B,
+        offset: u64,
+    ) -> impl Future<Output = Result<(usize, B), BufError<B>>> + Send + use<B> {
         rw::read_at(self.shared.clone(), buf, offset)
     }
 
@@ -164,23 +183,36 @@ impl File {
     /// # assert_eq!(buf.len(), 4);
     /// # Ok(()) }
     /// ```
-    pub fn read_exact_at<B: IoBufMut>(&self, buf: B, offset: u64) -> impl Future<Output = Result<B, BufError<B>>> + Send + use<B> {
+    pub fn read_exact_at<B: IoBufMut>(
+        &self,
+        buf: B,
+        offset: u64,
+    ) -> impl Future<Output = Result<B, BufError<B>>> + Send + use<B> {
         let file = self.shared.clone();
         async move {
             let total = buf.bytes_total();
             let (mut buf, mut done) = (buf, 0);
             while done < total {
                 let at = offset.saturating_add(done as u64);
-                let (count, part) = match rw::read_at(file.clone(), buf.slice(done..total), at).await {
-                    Ok(read) => read,
-                    Err(error) if error.error.kind() == io::ErrorKind::Interrupted && !error.is_detached() => {
-                        (usize::MAX, error.into_parts().1.expect("not detached"))
-                    }
-                    Err(error) => return Err(error.map(Slice::into_inner)),
-                };
+                let (count, part) =
+                    match rw::read_at(file.clone(), buf.slice(done..total), at).await {
+                        Ok(read) => read,
+                        Err(error)
+                            if error.error.kind() == io::ErrorKind::Interrupted
+                                && !error.is_detached() =>
+                        {
+                            (usize::MAX, error.into_parts().1.expect("not detached"))
+                        }
+                        Err(error) => return Err(error.map(Slice::into_inner)),
+                    };
                 buf = part.into_inner();
                 match count {
-                    0 => return Err(BufError::new(Error::io(Kind::Read, None, io::ErrorKind::UnexpectedEof.into()), buf)),
+                    0 => {
+                        return Err(BufError::new(
+                            Error::io(Kind::Read, None, io::ErrorKind::UnexpectedEof.into()),
+                            buf,
+                        ));
+                    }
                     usize::MAX => {}
                     count => done += count,
                 }
@@ -215,7 +247,11 @@ impl File {
     /// # Ok(()) }
     /// ```
     #[doc(alias = "pwrite")]
-    pub fn write_at<B: IoBuf>(&self, buf: B, offset: u64) -> impl Future<Output = Result<(usize, B), BufError<B>>> + Send + use<B> {
+    pub fn write_at<B: IoBuf>(
+        &self,
+        buf: B,
+        offset: u64,
+    ) -> impl Future<Output = Result<(usize, B), BufError<B>>> + Send + use<B> {
         rw::write_at(self.shared.clone(), buf, offset)
     }
 
@@ -243,23 +279,36 @@ impl File {
     /// # assert_eq!(buf.len(), 1 << 20);
     /// # Ok(()) }
     /// ```
-    pub fn write_all_at<B: IoBuf>(&self, buf: B, offset: u64) -> impl Future<Output = Result<B, BufError<B>>> + Send + use<B> {
+    pub fn write_all_at<B: IoBuf>(
+        &self,
+        buf: B,
+        offset: u64,
+    ) -> impl Future<Output = Result<B, BufError<B>>> + Send + use<B> {
         let file = self.shared.clone();
         async move {
             let total = buf.bytes_init();
             let (mut buf, mut done) = (buf, 0);
             while done < total {
                 let at = offset.saturating_add(done as u64);
-                let (count, part) = match rw::write_at(file.clone(), buf.slice(done..total), at).await {
-                    Ok(written) => written,
-                    Err(error) if error.error.kind() == io::ErrorKind::Interrupted && !error.is_detached() => {
-                        (usize::MAX, error.into_parts().1.expect("not detached"))
-                    }
-                    Err(error) => return Err(error.map(Slice::into_inner)),
-                };
+                let (count, part) =
+                    match rw::write_at(file.clone(), buf.slice(done..total), at).await {
+                        Ok(written) => written,
+                        Err(error)
+                            if error.error.kind() == io::ErrorKind::Interrupted
+                                && !error.is_detached() =>
+                        {
+                            (usize::MAX, error.into_parts().1.expect("not detached"))
+                        }
+                        Err(error) => return Err(error.map(Slice::into_inner)),
+                    };
                 buf = part.into_inner();
                 match count {
-                    0 => return Err(BufError::new(Error::io(Kind::Write, None, io::ErrorKind::WriteZero.into()), buf)),
+                    0 => {
+                        return Err(BufError::new(
+                            Error::io(Kind::Write, None, io::ErrorKind::WriteZero.into()),
+                            buf,
+                        ));
+                    }
                     usize::MAX => {}
                     count => done += count,
                 }
@@ -348,7 +397,11 @@ impl File {
     #[doc(alias = "ftruncate")]
     pub async fn set_len(&self, len: u64) -> io::Result<()> {
         if i64::try_from(len).is_err() {
-            return Err(Error::io(Kind::SetLen, None, io::ErrorKind::InvalidInput.into()));
+            return Err(Error::io(
+                Kind::SetLen,
+                None,
+                io::ErrorKind::InvalidInput.into(),
+            ));
         }
         self.shared.clone().set_len(len).await
     }

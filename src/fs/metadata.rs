@@ -42,14 +42,22 @@ impl From<std::fs::Metadata> for Metadata {
 fn time(stamp: Stamp) -> io::Result<SystemTime> {
     let nanos = Duration::from_nanos(u64::from(stamp.nanos));
     let seconds = Duration::from_secs(stamp.seconds.unsigned_abs());
-    let whole = if stamp.seconds >= 0 { SystemTime::UNIX_EPOCH.checked_add(seconds) } else { SystemTime::UNIX_EPOCH.checked_sub(seconds) };
-    whole.and_then(|whole| whole.checked_add(nanos)).ok_or_else(|| io::ErrorKind::InvalidData.into())
+    let whole = if stamp.seconds >= 0 {
+        SystemTime::UNIX_EPOCH.checked_add(seconds)
+    } else {
+        SystemTime::UNIX_EPOCH.checked_sub(seconds)
+    };
+    whole
+        .and_then(|whole| whole.checked_add(nanos))
+        .ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 impl Metadata {
     /// What kind of file it is.
     pub fn file_type(&self) -> FileType {
-        FileType { bits: self.0.type_bits() }
+        FileType {
+            bits: self.0.type_bits(),
+        }
     }
 
     /// Whether it is a directory.
@@ -104,7 +112,10 @@ impl Metadata {
     pub fn created(&self) -> io::Result<SystemTime> {
         match self.0.created {
             Some(stamp) => time(stamp),
-            None => Err(io::Error::new(io::ErrorKind::Unsupported, "creation time is not available on this filesystem")),
+            None => Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "creation time is not available on this filesystem",
+            )),
         }
     }
 }
@@ -334,7 +345,10 @@ pub async fn try_exists(path: impl AsRef<Path>) -> io::Result<bool> {
 pub async fn set_permissions(path: impl AsRef<Path>, permissions: Permissions) -> io::Result<()> {
     let path = path.as_ref().to_path_buf();
     let owned = path.clone();
-    hop(Kind::SetPermissions, &path, move |_| blocking::set_permissions(&owned, permissions.mode())).await
+    hop(Kind::SetPermissions, &path, move |_| {
+        blocking::set_permissions(&owned, permissions.mode())
+    })
+    .await
 }
 
 /// Times to set on a file; `None` leaves one as it is.
@@ -377,7 +391,14 @@ pub struct FileTimes {
 pub async fn set_times(path: impl AsRef<Path>, times: FileTimes, follow: Follow) -> io::Result<()> {
     let path = path.as_ref().to_path_buf();
     let owned = path.clone();
-    let work = move |_: &_| blocking::set_times(&owned, times.accessed, times.modified, follow == Follow::Links);
+    let work = move |_: &_| {
+        blocking::set_times(
+            &owned,
+            times.accessed,
+            times.modified,
+            follow == Follow::Links,
+        )
+    };
     hop(Kind::SetTimes, &path, work).await
 }
 
@@ -407,8 +428,16 @@ pub async fn set_times(path: impl AsRef<Path>, times: FileTimes, follow: Follow)
 /// # Ok(()) }
 /// ```
 #[doc(alias = "chown")]
-pub async fn set_owner(path: impl AsRef<Path>, uid: Option<u32>, gid: Option<u32>, follow: Follow) -> io::Result<()> {
+pub async fn set_owner(
+    path: impl AsRef<Path>,
+    uid: Option<u32>,
+    gid: Option<u32>,
+    follow: Follow,
+) -> io::Result<()> {
     let path = path.as_ref().to_path_buf();
     let owned = path.clone();
-    hop(Kind::SetOwner, &path, move |_| blocking::set_owner(&owned, uid, gid, follow == Follow::Links)).await
+    hop(Kind::SetOwner, &path, move |_| {
+        blocking::set_owner(&owned, uid, gid, follow == Follow::Links)
+    })
+    .await
 }

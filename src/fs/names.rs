@@ -144,7 +144,10 @@ pub async fn read_link(path: impl AsRef<Path>) -> io::Result<PathBuf> {
 pub async fn canonicalize(path: impl AsRef<Path>) -> io::Result<PathBuf> {
     let path = path.as_ref().to_path_buf();
     let owned = path.clone();
-    hop(Kind::Canonicalize, &path, move |_| blocking::canonicalize(&owned)).await
+    hop(Kind::Canonicalize, &path, move |_| {
+        blocking::canonicalize(&owned)
+    })
+    .await
 }
 
 /// Removes a file's name, and with the last one the file.
@@ -206,5 +209,8 @@ pub async fn remove_file(path: impl AsRef<Path>) -> io::Result<()> {
 pub async fn make_fifo(path: impl AsRef<Path>, mode: u32) -> io::Result<()> {
     let path = path.as_ref().to_path_buf();
     let owned = path.clone();
-    hop(Kind::MakeFifo, &path, move |_| blocking::make_fifo(&owned, mode)).await
+    hop(Kind::MakeFifo, &path, move |_| {
+        blocking::make_fifo(&owned, mode)
+    })
+    .await
 }

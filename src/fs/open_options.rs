@@ -142,10 +142,14 @@ impl OpenOptions {
     #[doc(alias = "openat")]
     pub async fn open(&self, path: impl AsRef<Path>) -> io::Result<File> {
         let path = path.as_ref().to_path_buf();
-        let flags = self.flags().map_err(|error| Error::io(Kind::Open, Some(&path), error))?;
+        let flags = self
+            .flags()
+            .map_err(|error| Error::io(Kind::Open, Some(&path), error))?;
         let optional = if self.no_atime { flag::O_NOATIME } else { 0 };
         let file = match open::open(&path, flags | optional, self.mode).await {
-            Err(error) if optional != 0 && crate::raw_os_error(&error) == Some(open::NOT_OWNER) => open::open(&path, flags, self.mode).await?,
+            Err(error) if optional != 0 && crate::raw_os_error(&error) == Some(open::NOT_OWNER) => {
+                open::open(&path, flags, self.mode).await?
+            }
             opened => opened?,
         };
         Ok(File::from_shared(file))
@@ -193,13 +197,29 @@ mod tests {
             let on = |bit: u32| bits & 1 << bit != 0;
             let path = dir.path().join(bits.to_string());
             std::fs::write(&path, b"").unwrap();
-            let ours = OpenOptions { read: on(0), write: on(1), append: on(2), truncate: on(3), create: on(4), create_new: on(5), ..OpenOptions::new() };
+            let ours = OpenOptions {
+                read: on(0),
+                write: on(1),
+                append: on(2),
+                truncate: on(3),
+                create: on(4),
+                create_new: on(5),
+                ..OpenOptions::new()
+            };
             let mut theirs = std::fs::OpenOptions::new();
-            theirs.read(on(0)).write(on(1)).append(on(2)).truncate(on(3)).create(on(4)).create_new(on(5));
+            theirs
+                .read(on(0))
+                .write(on(1))
+                .append(on(2))
+                .truncate(on(3))
+                .create(on(4))
+                .create_new(on(5));
             let theirs = theirs.open(&path).map(drop).map_err(|error| error.kind());
             match (ours.flags(), theirs) {
                 (Err(ours), theirs) => assert_eq!(Err(ours.kind()), theirs, "{ours:?} {bits:06b}"),
-                (Ok(_), theirs) => assert_ne!(theirs, Err(io::ErrorKind::InvalidInput), "{bits:06b}"),
+                (Ok(_), theirs) => {
+                    assert_ne!(theirs, Err(io::ErrorKind::InvalidInput), "{bits:06b}")
+                }
             }
         }
     }

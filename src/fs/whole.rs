@@ -62,7 +62,12 @@ pub async fn read(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
 /// ```
 pub async fn read_to_string(path: impl AsRef<Path>) -> io::Result<String> {
     let bytes = read(path).await?;
-    String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "stream did not contain valid UTF-8"))
+    String::from_utf8(bytes).map_err(|_| {
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            "stream did not contain valid UTF-8",
+        )
+    })
 }
 
 /// Makes or replaces a file with this content. It is not synced: see [`File::sync_all`](super::File::sync_all).
@@ -92,10 +97,18 @@ pub async fn write(path: impl AsRef<Path>, contents: impl AsRef<[u8]>) -> io::Re
     let path = path.as_ref().to_path_buf();
     let contents = contents.as_ref().to_vec();
     if driver::current()?.route() == Route::Ring {
-        let file = OpenOptions::new().write(true).create(true).truncate(true).open(&path).await?;
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&path)
+            .await?;
         file.write_all_at(contents, 0).await?;
         return file.close().await;
     }
     let owned = path.clone();
-    hop(Kind::WriteFile, &path, move |_| blocking::write_file(&owned, &contents)).await
+    hop(Kind::WriteFile, &path, move |_| {
+        blocking::write_file(&owned, &contents)
+    })
+    .await
 }

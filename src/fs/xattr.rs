@@ -39,7 +39,11 @@ use crate::opcode::Kind;
 /// # Ok(()) }
 /// ```
 #[doc(alias = "getxattr")]
-pub async fn get_xattr(path: impl AsRef<Path>, name: impl AsRef<OsStr>, follow: Follow) -> io::Result<Option<Vec<u8>>> {
+pub async fn get_xattr(
+    path: impl AsRef<Path>,
+    name: impl AsRef<OsStr>,
+    follow: Follow,
+) -> io::Result<Option<Vec<u8>>> {
     let (path, name) = (path.as_ref().to_path_buf(), name.as_ref().to_os_string());
     xattr::get(&path, &name, follow == Follow::Links).await
 }
@@ -67,7 +71,12 @@ pub async fn get_xattr(path: impl AsRef<Path>, name: impl AsRef<OsStr>, follow: 
 /// # Ok(()) }
 /// ```
 #[doc(alias = "setxattr")]
-pub async fn set_xattr(path: impl AsRef<Path>, name: impl AsRef<OsStr>, value: impl AsRef<[u8]>, follow: Follow) -> io::Result<()> {
+pub async fn set_xattr(
+    path: impl AsRef<Path>,
+    name: impl AsRef<OsStr>,
+    value: impl AsRef<[u8]>,
+    follow: Follow,
+) -> io::Result<()> {
     let (path, name) = (path.as_ref().to_path_buf(), name.as_ref().to_os_string());
     let value = value.as_ref().to_vec();
     names::set_xattr(&path, Path::new(&name), value, follow == Follow::Links).await
@@ -96,11 +105,21 @@ pub async fn set_xattr(path: impl AsRef<Path>, name: impl AsRef<OsStr>, value: i
 /// # Ok(()) }
 /// ```
 #[doc(alias = "removexattr")]
-pub async fn remove_xattr(path: impl AsRef<Path>, name: impl AsRef<OsStr>, follow: Follow) -> io::Result<()> {
+pub async fn remove_xattr(
+    path: impl AsRef<Path>,
+    name: impl AsRef<OsStr>,
+    follow: Follow,
+) -> io::Result<()> {
     let path = path.as_ref().to_path_buf();
     let named = |error| Error::io(Kind::RemoveXattr, Some(&path), error);
-    let (c_file, c_name) = (c_path(&path).map_err(named)?, c_path(Path::new(name.as_ref())).map_err(named)?);
-    hop(Kind::RemoveXattr, &path, move |_| xattr::remove(&c_file, &c_name, follow == Follow::Links)).await
+    let (c_file, c_name) = (
+        c_path(&path).map_err(named)?,
+        c_path(Path::new(name.as_ref())).map_err(named)?,
+    );
+    hop(Kind::RemoveXattr, &path, move |_| {
+        xattr::remove(&c_file, &c_name, follow == Follow::Links)
+    })
+    .await
 }
 
 /// The names of all extended attributes that the caller may see.
@@ -129,5 +148,8 @@ pub async fn remove_xattr(path: impl AsRef<Path>, name: impl AsRef<OsStr>, follo
 pub async fn list_xattrs(path: impl AsRef<Path>, follow: Follow) -> io::Result<Vec<OsString>> {
     let path = path.as_ref().to_path_buf();
     let c_file = c_path(&path).map_err(|error| Error::io(Kind::ListXattrs, Some(&path), error))?;
-    hop(Kind::ListXattrs, &path, move |_| xattr::list(&c_file, follow == Follow::Links)).await
+    hop(Kind::ListXattrs, &path, move |_| {
+        xattr::list(&c_file, follow == Follow::Links)
+    })
+    .await
 }

@@ -15,7 +15,7 @@ use crate::driver::{self, Driver};
 use crate::mounts::{self, Mount};
 use crate::opcode::Kind;
 use crate::sys::request;
-use crate::sys::stat::{Stat, kind};
+use crate::sys::stat::Stat;
 
 /// An open file. Dropping the last reference closes it, on a lane wherever that may sleep.
 pub(crate) struct SharedFile {
@@ -34,6 +34,8 @@ impl SharedFile {
         let (opened, mount) = mounts::of_fd(fd.as_fd()).unwrap_or_default();
         let place = OnceLock::new();
         match mount {
+            // A pipe waits for its other end, which says nothing of the disk it has its name on.
+            _ if opened.is_special() => drop(place.set(Mount::unknown())),
             Some(mount) => drop(place.set(mount)),
             None => drop(learn_later(driver, opened.clone())),
         }
@@ -50,7 +52,11 @@ impl SharedFile {
 
     /// The driver for the next operation: the one of the opening runtime while it lives.
     pub(crate) fn driver(&self) -> Arc<Driver> {
-        if self.driver.is_closed() { driver::current().unwrap_or_else(|_| self.driver.live()) } else { self.driver.clone() }
+        if self.driver.is_closed() {
+            driver::current().unwrap_or_else(|_| self.driver.live())
+        } else {
+            self.driver.clone()
+        }
     }
 
     pub(super) fn driver_ref(&self) -> &Arc<Driver> {
@@ -95,34 +101,74 @@ impl SharedFile {
     /// Whether reads and writes have positions: not so for pipes, sockets and terminals. On systems
     /// where the type is not known at the open, it is taken for one that has.
     pub(crate) fn is_seekable(&self) -> bool {
-        !matches!(self.opened.type_bits(), kind::FIFO | kind::SOCKET | kind::CHARACTER)
+        !self.opened.is_special()
     }
 
     /// The attributes, if they are exact and cannot sleep.
     pub(crate) fn stat_at_poll(&self) -> Option<Stat> {
         let mount = self.known_mount()?;
-        if !self.driver.attempts() { None } else { of_fd_at_poll(self, mount) }
+        if !self.driver.attempts() {
+            None
+        } else {
+            of_fd_at_poll(self, mount)
+        }
     }
 
     /// Takes the descriptor out of the last reference; the file back if there are others.
     pub(crate) fn into_fd(self: Arc<Self>) -> Result<OwnedFd, Arc<SharedFile>> {
-        Arc::try_unwrap(self).map(|mut file| file.fd.take().expect("the descriptor is there until the file is dropped"))
+        Arc::try_unwrap(self).map(|mut file| {
+            file.fd
+                .take()
+                .expect("the descriptor is there until the file is dropped")
+        })
     }
 
     pub(crate) async fn sync(self: Arc<Self>, data_only: bool) -> io::Result<()> {
-        let kind = if data_only { Kind::SyncData } else { Kind::SyncAll };
-        let request = request::Sync { fd: self.clone(), data_only };
-        self.driver().start(Unit::on_file(kind, request, OnWorker::Plain), &self.mount()).await
+        let kind = if data_only {
+            Kind::SyncData
+        } else {
+            Kind::SyncAll
+        };
+        let request = request::Sync {
+            fd: self.clone(),
+            data_only,
+        };
+        self.driver()
+            .start(Unit::on_file(kind, request, OnWorker::Plain), &self.mount())
+            .await
     }
 
     pub(crate) async fn set_len(self: Arc<Self>, len: u64) -> io::Result<()> {
-        let request = request::SetLen { fd: self.clone(), len };
-        self.driver().start(Unit::on_file(Kind::SetLen, request, OnWorker::Async), &self.mount()).await
+        let request = request::SetLen {
+            fd: self.clone(),
+            len,
+        };
+        self.driver()
+            .start(
+                Unit::on_file(Kind::SetLen, request, OnWorker::Async),
+                &self.mount(),
+            )
+            .await
     }
 
-    pub(crate) async fn allocate(self: Arc<Self>, offset: u64, len: u64, keep_size: bool) -> io::Result<()> {
-        let request = request::Allocate { fd: self.clone(), offset, len, keep_size };
-        self.driver().start(Unit::on_file(Kind::Allocate, request, OnWorker::Async), &self.mount()).await
+    pub(crate) async fn allocate(
+        self: Arc<Self>,
+        offset: u64,
+        len: u64,
+        keep_size: bool,
+    ) -> io::Result<()> {
+        let request = request::Allocate {
+            fd: self.clone(),
+            offset,
+            len,
+            keep_size,
+        };
+        self.driver()
+            .start(
+                Unit::on_file(Kind::Allocate, request, OnWorker::Async),
+                &self.mount(),
+            )
+            .await
     }
 
     /// Closes the descriptor if this is the last reference, and says what the filesystem answered.
@@ -138,7 +184,10 @@ impl SharedFile {
 
 impl AsFd for SharedFile {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_ref().expect("the descriptor is there until the file is dropped").as_fd()
+        self.fd
+            .as_ref()
+            .expect("the descriptor is there until the file is dropped")
+            .as_fd()
     }
 }
 
@@ -151,7 +200,10 @@ impl Drop for SharedFile {
         let mount = self.mount();
         if self.is_read_only() && self.driver.attempts() {
             attempt(Some(&mount), || {
-                let named = fd.as_ref().and_then(|fd| mounts::of_fd(fd.as_fd()).ok()).is_some_and(|(stat, _)| stat.nlink > 0);
+                let named = fd
+                    .as_ref()
+                    .and_then(|fd| mounts::of_fd(fd.as_fd()).ok())
+                    .is_some_and(|(stat, _)| stat.nlink > 0);
                 drop(fd.take_if(|_| named));
             });
         }

@@ -7,8 +7,8 @@ use std::sync::atomic::AtomicBool;
 
 use super::file::SharedFile;
 use super::locate::locate;
-use crate::driver::op::Op;
 use crate::driver;
+use crate::driver::op::Op;
 use crate::error::Error;
 use crate::opcode::Kind;
 use crate::sys::path::c_path;
@@ -39,7 +39,9 @@ where
     fn finish(self, result: io::Result<i32>) -> io::Result<T> {
         let named = |error| Error::io(self.kind, self.path.as_deref(), error);
         result.map_err(named)?;
-        self.request.into_output().ok_or_else(|| named(io::ErrorKind::BrokenPipe.into()))
+        self.request
+            .into_output()
+            .ok_or_else(|| named(io::ErrorKind::BrokenPipe.into()))
     }
 
     fn lost(error: io::Error) -> io::Result<T> {
@@ -58,7 +60,11 @@ where
     started?.await
 }
 
-fn start<T, F>(kind: Kind, path: &Path, work: F) -> io::Result<impl Future<Output = io::Result<T>> + Send + 'static>
+fn start<T, F>(
+    kind: Kind,
+    path: &Path,
+    work: F,
+) -> io::Result<impl Future<Output = io::Result<T>> + Send + 'static>
 where
     T: Send + 'static,
     F: FnOnce(&AtomicBool) -> io::Result<T> + Send + 'static,
@@ -66,7 +72,14 @@ where
     let driver = driver::current()?;
     let c_path = c_path(path).map_err(|error| Error::io(kind, Some(path), error))?;
     let mount = locate(&driver, &c_path, true);
-    Ok(driver.start(Hop { kind, path: Some(path.to_path_buf()), request: request::Hop::new(work) }, &mount))
+    Ok(driver.start(
+        Hop {
+            kind,
+            path: Some(path.to_path_buf()),
+            request: request::Hop::new(work),
+        },
+        &mount,
+    ))
 }
 
 /// The same for an open file.
@@ -75,6 +88,10 @@ where
     T: Send + 'static,
     F: FnOnce(&AtomicBool) -> io::Result<T> + Send + 'static,
 {
-    let hop = Hop { kind, path: None, request: request::Hop::new(work) };
+    let hop = Hop {
+        kind,
+        path: None,
+        request: request::Hop::new(work),
+    };
     file.driver().start(hop, &file.mount()).await
 }

@@ -17,7 +17,9 @@ pub(crate) fn locate(driver: &Arc<Driver>, path: &CStr, follow: bool) -> Arc<Mou
     let mut bytes = path.to_bytes();
     while let Some(parent) = parent(bytes) {
         bytes = parent;
-        let Ok(parent) = CString::new(parent) else { break };
+        let Ok(parent) = CString::new(parent) else {
+            break;
+        };
         if let Some(mount) = mount_of(driver, &parent, true) {
             return mount;
         }
@@ -31,7 +33,10 @@ pub(crate) fn locate(_driver: &Arc<Driver>, _path: &CStr, _follow: bool) -> Arc<
 }
 
 /// The directory part of a path; `None` above the root and above the current directory.
-#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only Linux looks up parents"))]
+#[cfg_attr(
+    not(target_os = "linux"),
+    allow(dead_code, reason = "only Linux looks up parents")
+)]
 fn parent(path: &[u8]) -> Option<&[u8]> {
     let trimmed = path.len() - path.iter().rev().take_while(|&&byte| byte == b'/').count();
     match path[..trimmed].iter().rposition(|&byte| byte == b'/') {
@@ -55,7 +60,12 @@ fn mount_of(driver: &Arc<Driver>, path: &CStr, follow: bool) -> Option<Arc<Mount
         let (stat, mount) = mounts::of_fd(fd.as_fd()).ok()?;
         let mount = mount.unwrap_or_else(|| super::meta::learn_later(driver, stat.clone()));
         super::meta::close_path(driver, fd, &stat, &mount);
-        Some(mount)
+        // A pipe makes its opener wait as long as it likes, which says nothing of the disk.
+        Some(if stat.is_special() {
+            Mount::unknown()
+        } else {
+            mount
+        })
     })?
 }
 

@@ -59,7 +59,11 @@ pub(crate) async fn of_path(path: impl AsRef<Path>, follow: bool) -> io::Result<
     let pending = {
         let path = path.as_ref();
         let driver = driver::current()?;
-        let cached = if driver.attempts() { with_c_path(path, |path| Ok(cached(&driver, path, follow))) } else { Ok(Cached::Unknown(None)) };
+        let cached = if driver.attempts() {
+            with_c_path(path, |path| Ok(cached(&driver, path, follow)))
+        } else {
+            Ok(Cached::Unknown(None))
+        };
         let named = |error| Error::io(Kind::Metadata, Some(path), error);
         let answer = match cached.map_err(named)? {
             Cached::Found(stat, _) => Ok(Ok(stat)),
@@ -74,8 +78,17 @@ pub(crate) async fn of_path(path: impl AsRef<Path>, follow: bool) -> io::Result<
             Err(mount) => {
                 let c_path = c_path(path).map_err(named)?;
                 let mount = mount.unwrap_or_else(|| locate(&driver, &c_path, follow));
-                let request = Statx::new(Target::Path { path: c_path, follow });
-                Err(driver.start(Metadata { request, path: Some(path.to_path_buf()) }, &mount))
+                let request = Statx::new(Target::Path {
+                    path: c_path,
+                    follow,
+                });
+                Err(driver.start(
+                    Metadata {
+                        request,
+                        path: Some(path.to_path_buf()),
+                    },
+                    &mount,
+                ))
             }
         }
     };
@@ -96,7 +109,15 @@ pub(crate) async fn of_file(file: &Arc<SharedFile>) -> io::Result<Stat> {
         return Ok(stat);
     }
     let request = Statx::new(Target::Fd(file.clone()));
-    file.driver().start(Metadata { request, path: None }, &file.mount()).await
+    file.driver()
+        .start(
+            Metadata {
+                request,
+                path: None,
+            },
+            &file.mount(),
+        )
+        .await
 }
 
 /// Looks a path up in the kernel's memory.
@@ -107,14 +128,22 @@ pub(super) fn cached(driver: &Arc<Driver>, path: &std::ffi::CStr, follow: bool) 
 
     attempt(None, || match open_path_cached(path, follow) {
         Ok(fd) => {
-            let Ok((stat, mount)) = mounts::of_fd(fd.as_fd()) else { return Cached::Unknown(None) };
+            let Ok((stat, mount)) = mounts::of_fd(fd.as_fd()) else {
+                return Cached::Unknown(None);
+            };
             let mount = mount.unwrap_or_else(|| learn_later(driver, stat.clone()));
             close_path(driver, fd, &stat, &mount);
             // Elsewhere the attributes in memory may be old, and a stalled mount is left alone.
-            if mount.is_local() && mount.is_healthy() { Cached::Found(stat, mount) } else { Cached::Unknown(Some(mount)) }
+            if mount.is_local() && mount.is_healthy() {
+                Cached::Found(stat, mount)
+            } else {
+                Cached::Unknown(Some(mount))
+            }
         }
         Err(error) => match error.raw_os_error() {
-            Some(errno::ENOENT | errno::ENOTDIR | errno::ELOOP | errno::ENAMETOOLONG | errno::EACCES) => Cached::Error(error),
+            Some(
+                errno::ENOENT | errno::ENOTDIR | errno::ELOOP | errno::ENAMETOOLONG | errno::EACCES,
+            ) => Cached::Error(error),
             _ => Cached::Unknown(None),
         },
     })

@@ -26,32 +26,65 @@ fn start<R: Request>(
 }
 
 pub(crate) async fn create_dir(path: &Path, mode: u32) -> io::Result<()> {
-    let started = start(Kind::CreateDir, path, |path| Ok(request::CreateDir { path, mode }));
+    let started = start(Kind::CreateDir, path, |path| {
+        Ok(request::CreateDir { path, mode })
+    });
     started?.await
 }
 
 pub(crate) async fn remove(path: &Path, directory: bool) -> io::Result<()> {
-    let kind = if directory { Kind::RemoveDir } else { Kind::RemoveFile };
+    let kind = if directory {
+        Kind::RemoveDir
+    } else {
+        Kind::RemoveFile
+    };
     let started = start(kind, path, |path| Ok(request::Remove { path, directory }));
     started?.await
 }
 
 pub(crate) async fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    let started = start(Kind::Rename, from, |from| Ok(request::Rename { from, to: c_path(to)? }));
+    let started = start(Kind::Rename, from, |from| {
+        Ok(request::Rename {
+            from,
+            to: c_path(to)?,
+        })
+    });
     started?.await
 }
 
 pub(crate) async fn hard_link(original: &Path, link: &Path) -> io::Result<()> {
-    let started = start(Kind::HardLink, link, |link| Ok(request::HardLink { original: c_path(original)?, link }));
+    let started = start(Kind::HardLink, link, |link| {
+        Ok(request::HardLink {
+            original: c_path(original)?,
+            link,
+        })
+    });
     started?.await
 }
 
 pub(crate) async fn symlink(original: &Path, link: &Path) -> io::Result<()> {
-    let started = start(Kind::Symlink, link, |link| Ok(request::Symlink { original: c_path(original)?, link }));
+    let started = start(Kind::Symlink, link, |link| {
+        Ok(request::Symlink {
+            original: c_path(original)?,
+            link,
+        })
+    });
     started?.await
 }
 
-pub(crate) async fn set_xattr(path: &Path, name: &Path, value: Vec<u8>, follow: bool) -> io::Result<()> {
-    let started = start(Kind::SetXattr, path, |path| Ok(request::SetXattr { path, name: c_path(name)?, value, follow }));
+pub(crate) async fn set_xattr(
+    path: &Path,
+    name: &Path,
+    value: Vec<u8>,
+    follow: bool,
+) -> io::Result<()> {
+    let started = start(Kind::SetXattr, path, |path| {
+        Ok(request::SetXattr {
+            path,
+            name: c_path(name)?,
+            value,
+            follow,
+        })
+    });
     started?.await
 }

@@ -13,22 +13,9 @@ use crate::error::Error;
 use crate::opcode::Kind;
 use crate::sys::errno;
 use crate::sys::fd::from_completion;
+pub(crate) use crate::sys::flag;
 use crate::sys::path::{c_path, with_c_path};
 use crate::sys::request::{self, Request};
-
-/// The flags of an open that the facade decides on; the numbers are the system's.
-pub(crate) mod flag {
-    pub(crate) use libc::{O_APPEND, O_CLOEXEC, O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY};
-    #[cfg(target_os = "linux")]
-    pub(crate) use libc::{O_DIRECT, O_NOATIME};
-    /// Not known here: without effect.
-    #[cfg(not(target_os = "linux"))]
-    pub(crate) const O_DIRECT: i32 = 0;
-    /// Not known here: without effect.
-    #[cfg(not(target_os = "linux"))]
-    pub(crate) const O_NOATIME: i32 = 0;
-    pub(crate) use libc::O_ACCMODE;
-}
 
 /// What the kernel says to O_NOATIME on somebody else's file.
 pub(crate) const NOT_OWNER: i32 = errno::EPERM;
@@ -56,7 +43,9 @@ impl Op for Open {
     }
 
     fn finish(self, result: io::Result<i32>) -> io::Result<OwnedFd> {
-        result.map(from_completion).map_err(|error| Error::io(Kind::Open, Some(&self.path), error))
+        result
+            .map(from_completion)
+            .map_err(|error| Error::io(Kind::Open, Some(&self.path), error))
     }
 
     fn lost(error: io::Error) -> io::Result<OwnedFd> {
@@ -73,7 +62,8 @@ pub(crate) async fn open(path: &Path, flags: i32, mode: u32) -> io::Result<Arc<S
     let pending = {
         let driver = driver::current()?;
         let named = |error| Error::io(Kind::Open, Some(path), error);
-        let at_poll = with_c_path(path, |path| Ok(open_at_poll(&driver, path, flags))).map_err(named)?;
+        let at_poll =
+            with_c_path(path, |path| Ok(open_at_poll(&driver, path, flags))).map_err(named)?;
         match at_poll {
             Some(result) => {
                 driver.answered(Kind::Open);
@@ -82,8 +72,21 @@ pub(crate) async fn open(path: &Path, flags: i32, mode: u32) -> io::Result<Arc<S
             None => {
                 let c_path = c_path(path).map_err(named)?;
                 let mount = locate(&driver, &c_path, true);
-                let request = request::Open { path: c_path, flags: flags | flag::O_CLOEXEC, mode };
-                Err((driver.start(Open { request, path: path.to_path_buf() }, &mount), driver))
+                let request = request::Open {
+                    path: c_path,
+                    flags: flags | flag::O_CLOEXEC,
+                    mode,
+                };
+                Err((
+                    driver.start(
+                        Open {
+                            request,
+                            path: path.to_path_buf(),
+                        },
+                        &mount,
+                    ),
+                    driver,
+                ))
             }
         }
     };
@@ -98,14 +101,20 @@ pub(crate) async fn open(path: &Path, flags: i32, mode: u32) -> io::Result<Arc<S
 
 /// Opens a file that is in the kernel's memory, for reading, on a local mount.
 #[cfg(target_os = "linux")]
-fn open_at_poll(driver: &Arc<Driver>, path: &std::ffi::CStr, flags: i32) -> Option<io::Result<Arc<SharedFile>>> {
+fn open_at_poll(
+    driver: &Arc<Driver>,
+    path: &std::ffi::CStr,
+    flags: i32,
+) -> Option<io::Result<Arc<SharedFile>>> {
     use std::os::fd::AsFd;
 
     use super::meta::{Cached, cached};
     use crate::driver::attempt::attempt;
     use crate::sys::linux::nowait::{clear_nonblock, open_read_cached};
 
-    if !driver.attempts() || flags & !(flag::O_CLOEXEC | flag::O_NOATIME | flag::O_DIRECT) != flag::O_RDONLY {
+    if !driver.attempts()
+        || flags & !(flag::O_CLOEXEC | flag::O_NOATIME | flag::O_DIRECT) != flag::O_RDONLY
+    {
         return None;
     }
     let (stat, mount) = match cached(driver, path, true) {
@@ -127,6 +136,10 @@ fn open_at_poll(driver: &Arc<Driver>, path: &std::ffi::CStr, flags: i32) -> Opti
 }
 
 #[cfg(not(target_os = "linux"))]
-fn open_at_poll(_driver: &Arc<Driver>, _path: &std::ffi::CStr, _flags: i32) -> Option<io::Result<Arc<SharedFile>>> {
+fn open_at_poll(
+    _driver: &Arc<Driver>,
+    _path: &std::ffi::CStr,
+    _flags: i32,
+) -> Option<io::Result<Arc<SharedFile>>> {
     None
 }

@@ -48,7 +48,10 @@ impl SharedFile {
             state.window.store(0, Ordering::Relaxed);
             return;
         }
-        let (until, window) = (state.until.load(Ordering::Relaxed), state.window.load(Ordering::Relaxed));
+        let (until, window) = (
+            state.until.load(Ordering::Relaxed),
+            state.window.load(Ordering::Relaxed),
+        );
         if end + window / 2 <= until {
             return;
         }
@@ -56,7 +59,15 @@ impl SharedFile {
         let start = until.max(end);
         state.window.store(window, Ordering::Relaxed);
         state.until.store(start + window, Ordering::Relaxed);
-        let request = Advise { fd: self.clone(), offset: start, len: window, advice: Advice::WillNeed };
-        self.driver().start_detached(Unit::on_file(Kind::Advise, request, OnWorker::Async), &self.mount());
+        let request = Advise {
+            fd: self.clone(),
+            offset: start,
+            len: window,
+            advice: Advice::WillNeed,
+        };
+        self.driver().start_detached(
+            Unit::on_file(Kind::Advise, request, OnWorker::Async),
+            &self.mount(),
+        );
     }
 }

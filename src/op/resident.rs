@@ -8,7 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 
 /// What is known of an open file's reads.
 #[derive(Default)]
-#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only Linux reads at the poll"))]
+#[cfg_attr(
+    not(target_os = "linux"),
+    allow(dead_code, reason = "only Linux reads at the poll")
+)]
 pub(super) struct Resident {
     /// Whether this descriptor was told to start no readahead.
     quiet: AtomicBool,
@@ -38,14 +41,26 @@ mod linux {
 
     impl SharedFile {
         /// Reads into an owned buffer, if that cannot sleep.
-        pub(crate) fn read_at_poll(&self, buf: &mut impl IoBufMut, offset: u64) -> Option<io::Result<usize>> {
+        pub(crate) fn read_at_poll(
+            &self,
+            buf: &mut impl IoBufMut,
+            offset: u64,
+        ) -> Option<io::Result<usize>> {
             let length = buf.bytes_total().min(limits::RW_BYTES_MAX);
-            self.read_resident(length, offset, |length| nowait::read_cached(self.as_fd(), buf, length, offset))
+            self.read_resident(length, offset, |length| {
+                nowait::read_cached(self.as_fd(), buf, length, offset)
+            })
         }
 
         /// Reads into borrowed memory, if that cannot sleep.
-        pub(crate) fn read_into_at_poll(&self, into: &mut ReadBuf<'_>, offset: u64) -> Option<io::Result<usize>> {
-            self.read_resident(into.remaining(), offset, |_| nowait::read_cached_into(self.as_fd(), into, offset))
+        pub(crate) fn read_into_at_poll(
+            &self,
+            into: &mut ReadBuf<'_>,
+            offset: u64,
+        ) -> Option<io::Result<usize>> {
+            self.read_resident(into.remaining(), offset, |_| {
+                nowait::read_cached_into(self.as_fd(), into, offset)
+            })
         }
 
         fn read_resident(
@@ -55,16 +70,27 @@ mod linux {
             read: impl FnOnce(usize) -> io::Result<usize>,
         ) -> Option<io::Result<usize>> {
             let mount = self.known_mount()?;
-            if !mount.reads_nowait() || !self.driver_ref().attempts() || !self.is_regular() || self.is_direct() || length == 0 {
+            if !mount.reads_nowait()
+                || !self.driver_ref().attempts()
+                || !self.is_regular()
+                || self.is_direct()
+                || length == 0
+            {
                 return None;
             }
             let result = attempt(Some(mount), || {
-                let ready = self.is_quiet() && self.is_settled(mount) && self.is_resident(offset, length as u64);
+                let ready = self.is_quiet()
+                    && self.is_settled(mount)
+                    && self.is_resident(offset, length as u64);
                 ready.then(|| read(length))
             })??;
             match result {
                 // Gone from the cache meanwhile, or something this filesystem does not do without waiting.
-                Err(error) if !matches!(error.raw_os_error(), Some(errno::EBADF | errno::EISDIR)) => None,
+                Err(error)
+                    if !matches!(error.raw_os_error(), Some(errno::EBADF | errno::EISDIR)) =>
+                {
+                    None
+                }
                 result => Some(result),
             }
         }
@@ -89,10 +115,13 @@ mod linux {
             if now < self.resident.settled_until_ms.load(Ordering::Relaxed) {
                 return true;
             }
-            let settled = mounts::of_fd(self.as_fd()).is_ok_and(|(stat, _)| mount.atime_is_settled(&stat));
+            let settled =
+                mounts::of_fd(self.as_fd()).is_ok_and(|(stat, _)| mount.atime_is_settled(&stat));
             if settled {
                 let until = now + limits::ATIME_CHECK_REUSE.as_millis() as u64;
-                self.resident.settled_until_ms.store(until, Ordering::Relaxed);
+                self.resident
+                    .settled_until_ms
+                    .store(until, Ordering::Relaxed);
             }
             settled
         }
@@ -105,17 +134,20 @@ mod linux {
         /// Whether every page of the range, as far as the file goes, is in the page cache.
         fn is_resident(&self, offset: u64, length: u64) -> bool {
             let pages = |length: u64| (offset + length).div_ceil(PAGE_BYTES) - offset / PAGE_BYTES;
-            let Ok(cached) = nowait::pages_cached(self.as_fd(), offset, length) else { return false };
+            let Ok(cached) = nowait::pages_cached(self.as_fd(), offset, length) else {
+                return false;
+            };
             if cached >= pages(length) {
                 return true;
             }
             // Fewer may be all there are, at the end of the file.
-            let Ok((stat, _)) = mounts::of_fd(self.as_fd()) else { return false };
+            let Ok((stat, _)) = mounts::of_fd(self.as_fd()) else {
+                return false;
+            };
             let left = stat.size.saturating_sub(offset);
             left < length && (left == 0 || cached >= pages(left))
         }
     }
-
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -128,11 +160,19 @@ mod elsewhere {
     use crate::op::file::SharedFile;
 
     impl SharedFile {
-        pub(crate) fn read_at_poll(&self, _buf: &mut impl IoBufMut, _offset: u64) -> Option<io::Result<usize>> {
+        pub(crate) fn read_at_poll(
+            &self,
+            _buf: &mut impl IoBufMut,
+            _offset: u64,
+        ) -> Option<io::Result<usize>> {
             None
         }
 
-        pub(crate) fn read_into_at_poll(&self, _into: &mut ReadBuf<'_>, _offset: u64) -> Option<io::Result<usize>> {
+        pub(crate) fn read_into_at_poll(
+            &self,
+            _into: &mut ReadBuf<'_>,
+            _offset: u64,
+        ) -> Option<io::Result<usize>> {
             None
         }
 

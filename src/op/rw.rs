@@ -35,7 +35,10 @@ impl<B: IoBufMut> Op for Read<B> {
     fn finish(self, result: io::Result<i32>) -> Self::Output {
         match result {
             Ok(count) => Ok(self.request.into_parts(count)),
-            Err(error) => Err(BufError::new(Error::io(Kind::Read, None, error), self.request.buf)),
+            Err(error) => Err(BufError::new(
+                Error::io(Kind::Read, None, error),
+                self.request.buf,
+            )),
         }
     }
 
@@ -75,7 +78,10 @@ impl<B: IoBuf> Op for Write<B> {
     fn finish(self, result: io::Result<i32>) -> Self::Output {
         match result {
             Ok(count) => Ok((count as usize, self.request.buf)),
-            Err(error) => Err(BufError::new(Error::io(Kind::Write, None, error), self.request.buf)),
+            Err(error) => Err(BufError::new(
+                Error::io(Kind::Write, None, error),
+                self.request.buf,
+            )),
         }
     }
 
@@ -85,7 +91,11 @@ impl<B: IoBuf> Op for Write<B> {
 }
 
 fn load_of(file: &SharedFile) -> Load {
-    if file.is_direct() { Load::Direct } else { Load::Buffered }
+    if file.is_direct() {
+        Load::Direct
+    } else {
+        Load::Buffered
+    }
 }
 
 /// Refuses what the kernel would take for 'no position', as `pread` refuses it.
@@ -98,7 +108,11 @@ fn check_offset<B>(kind: Kind, offset: u64, buf: B) -> Result<B, BufError<B>> {
 }
 
 /// Reads once, at an offset; fewer bytes than asked for are no error, none mean the end of the file.
-pub(crate) async fn read_at<B: IoBufMut>(file: Arc<SharedFile>, buf: B, offset: u64) -> Result<(usize, B), BufError<B>> {
+pub(crate) async fn read_at<B: IoBufMut>(
+    file: Arc<SharedFile>,
+    buf: B,
+    offset: u64,
+) -> Result<(usize, B), BufError<B>> {
     let mut buf = check_offset(Kind::Read, offset, buf)?;
     match file.read_at_poll(&mut buf, offset) {
         Some(result) => {
@@ -126,7 +140,17 @@ pub(crate) fn read_through<B: IoBufMut>(
     offset: Option<u64>,
 ) -> impl Future<Output = Result<(usize, B), BufError<B>>> + Send + 'static {
     let (driver, mount, load) = (file.driver(), file.mount(), load_of(&file));
-    driver.start(Read { request: request::Read { fd: file, buf, offset }, load }, &mount)
+    driver.start(
+        Read {
+            request: request::Read {
+                fd: file,
+                buf,
+                offset,
+            },
+            load,
+        },
+        &mount,
+    )
 }
 
 /// Writes once; fewer bytes than asked for are no error. Without an offset for files that have none.
@@ -137,17 +161,35 @@ pub(crate) fn write_once<B: IoBuf>(
 ) -> impl Future<Output = Result<(usize, B), BufError<B>>> + Send + 'static {
     file.note_write();
     let (driver, mount, load) = (file.driver(), file.mount(), load_of(&file));
-    driver.start(Write { request: request::Write { fd: file, buf, offset }, load }, &mount)
+    driver.start(
+        Write {
+            request: request::Write {
+                fd: file,
+                buf,
+                offset,
+            },
+            load,
+        },
+        &mount,
+    )
 }
 
 /// Writes once at an offset.
-pub(crate) async fn write_at<B: IoBuf>(file: Arc<SharedFile>, buf: B, offset: u64) -> Result<(usize, B), BufError<B>> {
+pub(crate) async fn write_at<B: IoBuf>(
+    file: Arc<SharedFile>,
+    buf: B,
+    offset: u64,
+) -> Result<(usize, B), BufError<B>> {
     let buf = check_offset(Kind::Write, offset, buf)?;
     write_once(file, buf, Some(offset)).await
 }
 
 /// Reads into the caller's own memory what the page cache holds; `None` if it has to wait.
-pub(crate) fn read_into_at_poll(file: &Arc<SharedFile>, into: &mut tokio::io::ReadBuf<'_>, offset: u64) -> Option<io::Result<usize>> {
+pub(crate) fn read_into_at_poll(
+    file: &Arc<SharedFile>,
+    into: &mut tokio::io::ReadBuf<'_>,
+    offset: u64,
+) -> Option<io::Result<usize>> {
     let result = file.read_into_at_poll(into, offset)?;
     file.driver_ref().answered(Kind::Read);
     if let Ok(count) = result {

@@ -20,12 +20,24 @@ pub(crate) struct Unit<R> {
 impl<R: Request> Unit<R> {
     /// An operation on a path, which the error will name.
     pub(crate) fn on_path(kind: Kind, request: R, path: PathBuf) -> Unit<R> {
-        Unit { kind, request, path: Some(path), load: Load::Metadata, on_worker: OnWorker::Async }
+        Unit {
+            kind,
+            request,
+            path: Some(path),
+            load: Load::Metadata,
+            on_worker: OnWorker::Async,
+        }
     }
 
     /// An operation on an open file.
     pub(crate) fn on_file(kind: Kind, request: R, on_worker: OnWorker) -> Unit<R> {
-        Unit { kind, request, path: None, load: Load::Buffered, on_worker }
+        Unit {
+            kind,
+            request,
+            path: None,
+            load: Load::Buffered,
+            on_worker,
+        }
     }
 }
 
@@ -49,7 +61,9 @@ impl<R: Request> Op for Unit<R> {
     }
 
     fn finish(self, result: io::Result<i32>) -> io::Result<()> {
-        result.map(drop).map_err(|error| Error::io(self.kind, self.path.as_deref(), error))
+        result
+            .map(drop)
+            .map_err(|error| Error::io(self.kind, self.path.as_deref(), error))
     }
 
     fn lost(error: io::Error) -> io::Result<()> {

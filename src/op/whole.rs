@@ -46,7 +46,8 @@ async fn read_by_ring(path: &Path) -> io::Result<Vec<u8>> {
         }
         let offset = file.is_seekable().then_some(start as u64);
         let capacity = bytes.capacity();
-        let (count, slice) = read_through(file.clone(), bytes.slice(start..capacity), offset).await?;
+        let (count, slice) =
+            read_through(file.clone(), bytes.slice(start..capacity), offset).await?;
         bytes = slice.into_inner();
         if count == 0 {
             return Ok(bytes);
@@ -77,7 +78,10 @@ fn read_at_poll(driver: &Arc<Driver>, path: &std::ffi::CStr) -> Option<io::Resul
     }
     attempt(Some(&mount), || {
         let fd = nowait::open_read_cached(path, 0).ok()?;
-        let bytes = nowait::no_readahead(fd.as_fd()).is_ok().then(|| read_resident(fd.as_fd(), stat.size)).flatten();
+        let bytes = nowait::no_readahead(fd.as_fd())
+            .is_ok()
+            .then(|| read_resident(fd.as_fd(), stat.size))
+            .flatten();
         // The attributes just read say that the file has a name, so this close frees no blocks.
         super::meta::close_path(driver, fd, &stat, &mount);
         bytes.map(Ok)

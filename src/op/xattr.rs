@@ -11,8 +11,8 @@ use crate::error::Error;
 use crate::opcode::Kind;
 use crate::sys::path::c_path;
 use crate::sys::request::{self, Request};
-pub(crate) use crate::sys::xattr::{list, remove};
 use crate::sys::xattr::is_absent;
+pub(crate) use crate::sys::xattr::{list, remove};
 
 struct GetXattr {
     request: request::GetXattr,
@@ -51,8 +51,19 @@ pub(crate) async fn get(path: &Path, name: &OsStr, follow: bool) -> io::Result<O
         let c_path = c_path(path).map_err(named)?;
         let name = self::c_path(Path::new(name)).map_err(named)?;
         let mount = locate(&driver, &c_path, follow);
-        let request = request::GetXattr { path: c_path, name, follow, value: Vec::new() };
-        driver.start(GetXattr { request, path: path.to_path_buf() }, &mount)
+        let request = request::GetXattr {
+            path: c_path,
+            name,
+            follow,
+            value: Vec::new(),
+        };
+        driver.start(
+            GetXattr {
+                request,
+                path: path.to_path_buf(),
+            },
+            &mount,
+        )
     };
     pending.await
 }

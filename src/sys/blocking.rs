@@ -1,5 +1,8 @@
 //! Blocking calls for lanes without a ring: what the kernel has no opcode for, and several steps in one hop.
-#![allow(clippy::disallowed_methods, reason = "this is where blocking calls live")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "this is where blocking calls live"
+)]
 
 use std::ffi::OsString;
 use std::fs;
@@ -38,7 +41,9 @@ impl Listing {
         let mut batch = Vec::new();
         let mut used = 0;
         while used < bytes {
-            let Some(entry) = self.0.next() else { return (batch, true) };
+            let Some(entry) = self.0.next() else {
+                return (batch, true);
+            };
             let entry = entry.map(|entry| Entry {
                 name: entry.file_name(),
                 ino: entry.ino(),
@@ -91,7 +96,10 @@ pub(crate) fn canonicalize(path: &Path) -> io::Result<std::path::PathBuf> {
 
 pub(crate) fn create_dir_all(path: &Path, mode: u32) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new().recursive(true).mode(mode).create(path)
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(mode)
+        .create(path)
 }
 
 pub(crate) fn remove_dir_all(path: &Path) -> io::Result<()> {
@@ -103,40 +111,81 @@ pub(crate) fn set_permissions(path: &Path, mode: u32) -> io::Result<()> {
 }
 
 pub(crate) fn set_mode_of(fd: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
-    super::errno::retry(|| Ok(nix::sys::stat::fchmod(fd, Mode::from_bits_truncate(mode as libc::mode_t))?))
+    super::errno::retry(|| {
+        Ok(nix::sys::stat::fchmod(
+            fd,
+            Mode::from_bits_truncate(mode as libc::mode_t),
+        )?)
+    })
 }
 
-pub(crate) fn set_owner(path: &Path, uid: Option<u32>, gid: Option<u32>, follow: bool) -> io::Result<()> {
-    if follow { std::os::unix::fs::chown(path, uid, gid) } else { std::os::unix::fs::lchown(path, uid, gid) }
+pub(crate) fn set_owner(
+    path: &Path,
+    uid: Option<u32>,
+    gid: Option<u32>,
+    follow: bool,
+) -> io::Result<()> {
+    if follow {
+        std::os::unix::fs::chown(path, uid, gid)
+    } else {
+        std::os::unix::fs::lchown(path, uid, gid)
+    }
 }
 
 pub(crate) fn make_fifo(path: &Path, mode: u32) -> io::Result<()> {
-    Ok(nix::unistd::mkfifo(path, Mode::from_bits_truncate(mode as libc::mode_t))?)
+    Ok(nix::unistd::mkfifo(
+        path,
+        Mode::from_bits_truncate(mode as libc::mode_t),
+    )?)
 }
 
 /// A time for `utimensat`; `None` leaves it as it is.
 fn time_spec(time: Option<SystemTime>) -> TimeSpec {
-    let Some(time) = time else { return TimeSpec::UTIME_OMIT };
+    let Some(time) = time else {
+        return TimeSpec::UTIME_OMIT;
+    };
     match time.duration_since(SystemTime::UNIX_EPOCH) {
         Ok(after) => TimeSpec::from_duration(after),
         Err(before) => {
             let before = before.duration();
             let borrow = i64::from(before.subsec_nanos() != 0);
             let nanos = (1_000_000_000 - before.subsec_nanos()) % 1_000_000_000;
-            TimeSpec::new(-(before.as_secs() as i64) as libc::time_t - borrow as libc::time_t, nanos as _)
+            TimeSpec::new(
+                -(before.as_secs() as i64) as libc::time_t - borrow as libc::time_t,
+                nanos as _,
+            )
         }
     }
 }
 
-pub(crate) fn set_times(path: &Path, accessed: Option<SystemTime>, modified: Option<SystemTime>, follow: bool) -> io::Result<()> {
-    let flag = if follow { UtimensatFlags::FollowSymlink } else { UtimensatFlags::NoFollowSymlink };
+pub(crate) fn set_times(
+    path: &Path,
+    accessed: Option<SystemTime>,
+    modified: Option<SystemTime>,
+    follow: bool,
+) -> io::Result<()> {
+    let flag = if follow {
+        UtimensatFlags::FollowSymlink
+    } else {
+        UtimensatFlags::NoFollowSymlink
+    };
     let (accessed, modified) = (time_spec(accessed), time_spec(modified));
-    Ok(nix::sys::stat::utimensat(nix::fcntl::AT_FDCWD, path, &accessed, &modified, flag)?)
+    Ok(nix::sys::stat::utimensat(
+        nix::fcntl::AT_FDCWD,
+        path,
+        &accessed,
+        &modified,
+        flag,
+    )?)
 }
 
 pub(crate) fn stat_path(path: &std::ffi::CStr, follow: bool) -> io::Result<Stat> {
     let path = as_path(path);
-    let metadata = if follow { fs::metadata(path)? } else { fs::symlink_metadata(path)? };
+    let metadata = if follow {
+        fs::metadata(path)?
+    } else {
+        fs::symlink_metadata(path)?
+    };
     Ok(metadata.into())
 }
 
@@ -151,5 +200,8 @@ pub(crate) fn open_path(path: &Path) -> io::Result<fs::File> {
     let flags = libc::O_PATH;
     #[cfg(not(target_os = "linux"))]
     let flags = libc::O_NONBLOCK;
-    fs::OpenOptions::new().read(true).custom_flags(flags).open(path)
+    fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)
 }

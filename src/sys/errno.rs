@@ -2,7 +2,10 @@
 
 use std::io;
 
-pub(crate) use libc::{EACCES, EAGAIN, EBADF, ECANCELED, EDQUOT, EINTR, EINVAL, EISDIR, ELOOP, EMFILE, ENAMETOOLONG, ENFILE, ENODATA, ENOENT, ENOMEM, ENOSPC, ENOSYS, ENOTDIR, EPERM, EROFS, EXDEV};
+pub(crate) use libc::{
+    EACCES, EAGAIN, EBADF, ECANCELED, EDQUOT, EINTR, EINVAL, EISDIR, ELOOP, EMFILE, ENAMETOOLONG,
+    ENFILE, ENODATA, ENOENT, ENOMEM, ENOSPC, ENOSYS, ENOTDIR, EPERM, EROFS, EXDEV,
+};
 
 #[cfg(target_os = "linux")]
 pub(crate) use libc::EBUSY;
@@ -11,7 +14,11 @@ pub(crate) use libc::EOPNOTSUPP;
 
 /// The result of a completion: zero or more is a value, less than zero an error number.
 pub(crate) fn from_completion(result: i32) -> io::Result<i32> {
-    if result < 0 { Err(io::Error::from_raw_os_error(-result)) } else { Ok(result) }
+    if result < 0 {
+        Err(io::Error::from_raw_os_error(-result))
+    } else {
+        Ok(result)
+    }
 }
 
 /// Calls again while a signal interrupts, as std does for the calls that it documents so.

@@ -8,7 +8,10 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// Calls `f` with a file that shares the descriptor. It is not duplicated, because closing a
 /// duplicate would release the process's record locks on the file.
-pub(crate) fn with_file<T>(fd: BorrowedFd<'_>, f: impl FnOnce(&File) -> io::Result<T>) -> io::Result<T> {
+pub(crate) fn with_file<T>(
+    fd: BorrowedFd<'_>,
+    f: impl FnOnce(&File) -> io::Result<T>,
+) -> io::Result<T> {
     // SAFETY: the descriptor is open for as long as it is borrowed, and is not closed here.
     let file = ManuallyDrop::new(unsafe { File::from_raw_fd(fd.as_raw_fd()) });
     f(&file)

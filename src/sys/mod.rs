@@ -11,10 +11,11 @@ mod copy_data;
 mod copy_meta;
 pub(crate) mod errno;
 pub(crate) mod fd;
+pub(crate) mod flag;
 pub(crate) mod fork;
+pub(crate) mod limit;
 #[cfg(target_os = "linux")]
 pub(crate) mod linux;
-pub(crate) mod limit;
 pub(crate) mod lock;
 pub(crate) mod path;
 pub(crate) mod request;

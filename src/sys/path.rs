@@ -1,5 +1,8 @@
 //! Paths as the kernel takes them.
-#![allow(unsafe_code, reason = "a path is laid out on the stack, so that a cached lookup allocates nothing")]
+#![allow(
+    unsafe_code,
+    reason = "a path is laid out on the stack, so that a cached lookup allocates nothing"
+)]
 
 use std::ffi::{CStr, CString, OsStr};
 use std::io;
@@ -59,7 +62,13 @@ mod tests {
             assert_eq!(as_path(&c_path(path).unwrap()), path);
         }
         let broken = Path::new("a\0b");
-        assert_eq!(with_c_path(broken, |_| Ok(())).unwrap_err().kind(), io::ErrorKind::InvalidInput);
-        assert_eq!(c_path(broken).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(
+            with_c_path(broken, |_| Ok(())).unwrap_err().kind(),
+            io::ErrorKind::InvalidInput
+        );
+        assert_eq!(
+            c_path(broken).unwrap_err().kind(),
+            io::ErrorKind::InvalidInput
+        );
     }
 }

@@ -54,6 +54,14 @@ impl Stat {
         self.type_bits() == kind::FILE
     }
 
+    /// Whether reading, writing or opening it may wait for something other than a disk.
+    pub(crate) fn is_special(&self) -> bool {
+        matches!(
+            self.type_bits(),
+            kind::FIFO | kind::SOCKET | kind::CHARACTER
+        )
+    }
+
     pub(crate) fn is_dir(&self) -> bool {
         self.type_bits() == kind::DIRECTORY
     }
@@ -72,15 +80,32 @@ impl From<fs::Metadata> for Stat {
             blksize: metadata.blksize(),
             dev: metadata.dev(),
             rdev: metadata.rdev(),
-            accessed: Stamp { seconds: metadata.atime(), nanos: metadata.atime_nsec() as u32 },
-            modified: Stamp { seconds: metadata.mtime(), nanos: metadata.mtime_nsec() as u32 },
-            changed: Stamp { seconds: metadata.ctime(), nanos: metadata.ctime_nsec() as u32 },
-            created: metadata.created().ok().map(|time| match time.duration_since(std::time::UNIX_EPOCH) {
-                Ok(after) => Stamp { seconds: after.as_secs() as i64, nanos: after.subsec_nanos() },
-                Err(before) => {
-                    let before = before.duration();
-                    let borrow = i64::from(before.subsec_nanos() != 0);
-                    Stamp { seconds: -(before.as_secs() as i64) - borrow, nanos: (1_000_000_000 - before.subsec_nanos()) % 1_000_000_000 }
+            accessed: Stamp {
+                seconds: metadata.atime(),
+                nanos: metadata.atime_nsec() as u32,
+            },
+            modified: Stamp {
+                seconds: metadata.mtime(),
+                nanos: metadata.mtime_nsec() as u32,
+            },
+            changed: Stamp {
+                seconds: metadata.ctime(),
+                nanos: metadata.ctime_nsec() as u32,
+            },
+            created: metadata.created().ok().map(|time| {
+                match time.duration_since(std::time::UNIX_EPOCH) {
+                    Ok(after) => Stamp {
+                        seconds: after.as_secs() as i64,
+                        nanos: after.subsec_nanos(),
+                    },
+                    Err(before) => {
+                        let before = before.duration();
+                        let borrow = i64::from(before.subsec_nanos() != 0);
+                        Stamp {
+                            seconds: -(before.as_secs() as i64) - borrow,
+                            nanos: (1_000_000_000 - before.subsec_nanos()) % 1_000_000_000,
+                        }
+                    }
                 }
             }),
             mount_id: 0,

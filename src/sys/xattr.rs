@@ -10,7 +10,11 @@ use super::errno;
 pub(crate) const BYTES_MAX: usize = 64 << 10;
 
 fn check(result: isize) -> io::Result<usize> {
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as usize) }
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result as usize)
+    }
 }
 
 /// Whether the error means that the file has no such attribute.
@@ -29,11 +33,16 @@ pub(crate) fn get(path: &CStr, name: &CStr, follow: bool) -> io::Result<Vec<u8>>
     // SAFETY: both strings are terminated, and the value has room for `BYTES_MAX` bytes.
     #[cfg(target_os = "linux")]
     let length = check(unsafe {
-        if follow { libc::getxattr(path, name, start.cast(), BYTES_MAX) } else { libc::lgetxattr(path, name, start.cast(), BYTES_MAX) }
+        if follow {
+            libc::getxattr(path, name, start.cast(), BYTES_MAX)
+        } else {
+            libc::lgetxattr(path, name, start.cast(), BYTES_MAX)
+        }
     })?;
     // SAFETY: as above.
     #[cfg(target_os = "macos")]
-    let length = check(unsafe { libc::getxattr(path, name, start.cast(), BYTES_MAX, 0, options(follow)) })?;
+    let length =
+        check(unsafe { libc::getxattr(path, name, start.cast(), BYTES_MAX, 0, options(follow)) })?;
     // SAFETY: the call initialised `length` bytes.
     unsafe { value.set_len(length) };
     value.shrink_to_fit();
@@ -47,7 +56,11 @@ pub(crate) fn set(path: &CStr, name: &CStr, value: &[u8], follow: bool) -> io::R
     // SAFETY: both strings are terminated, and the value is borrowed for the call.
     #[cfg(target_os = "linux")]
     let result = unsafe {
-        if follow { libc::setxattr(path, name, start.cast(), length, 0) } else { libc::lsetxattr(path, name, start.cast(), length, 0) }
+        if follow {
+            libc::setxattr(path, name, start.cast(), length, 0)
+        } else {
+            libc::lsetxattr(path, name, start.cast(), length, 0)
+        }
     };
     // SAFETY: as above.
     #[cfg(target_os = "macos")]
@@ -61,7 +74,13 @@ pub(crate) fn remove(path: &CStr, name: &CStr, follow: bool) -> io::Result<()> {
     let (path, name) = (path.as_ptr(), name.as_ptr());
     // SAFETY: both strings are terminated.
     #[cfg(target_os = "linux")]
-    let result = unsafe { if follow { libc::removexattr(path, name) } else { libc::lremovexattr(path, name) } };
+    let result = unsafe {
+        if follow {
+            libc::removexattr(path, name)
+        } else {
+            libc::lremovexattr(path, name)
+        }
+    };
     // SAFETY: as above.
     #[cfg(target_os = "macos")]
     let result = unsafe { libc::removexattr(path, name, options(follow)) };
@@ -77,14 +96,22 @@ pub(crate) fn list(path: &CStr, follow: bool) -> io::Result<Vec<OsString>> {
     // SAFETY: the path is terminated, and the list has room for `BYTES_MAX` bytes.
     #[cfg(target_os = "linux")]
     let length = check(unsafe {
-        if follow { libc::listxattr(path, start.cast(), BYTES_MAX) } else { libc::llistxattr(path, start.cast(), BYTES_MAX) }
+        if follow {
+            libc::listxattr(path, start.cast(), BYTES_MAX)
+        } else {
+            libc::llistxattr(path, start.cast(), BYTES_MAX)
+        }
     })?;
     // SAFETY: as above.
     #[cfg(target_os = "macos")]
     let length = check(unsafe { libc::listxattr(path, start.cast(), BYTES_MAX, options(follow)) })?;
     // SAFETY: the call initialised `length` bytes.
     unsafe { names.set_len(length) };
-    Ok(names.split(|&byte| byte == 0).filter(|name| !name.is_empty()).map(|name| OsString::from_vec(name.to_vec())).collect())
+    Ok(names
+        .split(|&byte| byte == 0)
+        .filter(|name| !name.is_empty())
+        .map(|name| OsString::from_vec(name.to_vec()))
+        .collect())
 }
 
 #[cfg(target_os = "macos")]

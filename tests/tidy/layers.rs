@@ -9,7 +9,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("driver", &["driver", "sys"]),
     ("sys", &["sys"]),
 ];
-const LEAVES: &[&str] = &["buf", "error", "limits", "mounts", "observe", "opcode"];
+const LEAVES: &[&str] = &[
+    "buf", "error", "limits", "mounts", "observe", "opcode", "probe",
+];
 const KERNEL_CRATES: &[&str] = &["io_uring", "libc", "nix"];
 
 pub(crate) fn check(file: &Rust) -> Vec<String> {

@@ -6,6 +6,7 @@ pub(crate) mod nowait;
 pub(crate) mod poll;
 pub(crate) mod probe;
 pub(crate) mod reactor;
+pub(crate) mod ring;
 pub(crate) mod sqe;
 pub(crate) mod statx;
 pub(crate) mod uring;

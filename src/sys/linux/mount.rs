@@ -60,10 +60,23 @@ impl Reply {
 
 /// Describes a mount. Looks only at memory, but takes the lock of the mount table: not for a poll.
 pub(crate) fn describe(mount_id: u64) -> io::Result<Description> {
-    let request = Request { size: 24, spare: 0, mount_id, mask: SB_BASIC | MNT_BASIC | MNT_POINT | FS_TYPE };
+    let request = Request {
+        size: 24,
+        spare: 0,
+        mount_id,
+        mask: SB_BASIC | MNT_BASIC | MNT_POINT | FS_TYPE,
+    };
     let mut reply = Box::new(Reply([0; 8192]));
     // SAFETY: the request is the structure of the size it states, the reply has the size given.
-    let result = unsafe { libc::syscall(SYS_STATMOUNT, &raw const request, &raw mut *reply, size_of::<Reply>(), 0) };
+    let result = unsafe {
+        libc::syscall(
+            SYS_STATMOUNT,
+            &raw const request,
+            &raw mut *reply,
+            size_of::<Reply>(),
+            0,
+        )
+    };
     if result < 0 {
         return Err(io::Error::last_os_error());
     }

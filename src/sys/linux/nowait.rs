@@ -1,5 +1,8 @@
 //! Calls that cannot sleep on storage, under the conditions in `docs/design/polls.md`.
-#![allow(unsafe_code, reason = "makes the system calls that libc has no functions for")]
+#![allow(
+    unsafe_code,
+    reason = "makes the system calls that libc has no functions for"
+)]
 
 use std::ffi::CStr;
 use std::io;
@@ -22,9 +25,21 @@ const SYS_CACHESTAT: libc::c_long = 451;
 
 /// Opens a path if all that it takes is in memory; `EAGAIN` if not.
 pub(crate) fn open_cached(path: &CStr, flags: i32) -> io::Result<OwnedFd> {
-    let how = OpenHow { flags: (flags | libc::O_CLOEXEC) as u64, mode: 0, resolve: RESOLVE_CACHED };
+    let how = OpenHow {
+        flags: (flags | libc::O_CLOEXEC) as u64,
+        mode: 0,
+        resolve: RESOLVE_CACHED,
+    };
     // SAFETY: the path is terminated, and `how` is the structure of the size given.
-    let number = unsafe { libc::syscall(libc::SYS_openat2, libc::AT_FDCWD, path.as_ptr(), &raw const how, size_of::<OpenHow>()) };
+    let number = unsafe {
+        libc::syscall(
+            libc::SYS_openat2,
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            &raw const how,
+            size_of::<OpenHow>(),
+        )
+    };
     if number < 0 {
         return Err(io::Error::last_os_error());
     }
@@ -34,7 +49,10 @@ pub(crate) fn open_cached(path: &CStr, flags: i32) -> io::Result<OwnedFd> {
 
 /// Opens a path without access to its content, if it is in memory.
 pub(crate) fn open_path_cached(path: &CStr, follow: bool) -> io::Result<OwnedFd> {
-    open_cached(path, libc::O_PATH | if follow { 0 } else { libc::O_NOFOLLOW })
+    open_cached(
+        path,
+        libc::O_PATH | if follow { 0 } else { libc::O_NOFOLLOW },
+    )
 }
 
 /// Opens a file for reading if it is in memory. `flags` are added to read-only.
@@ -47,7 +65,9 @@ pub(crate) fn clear_nonblock(fd: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: takes no memory.
     let flags = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) };
     // SAFETY: takes no memory.
-    if flags < 0 || unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags & !libc::O_NONBLOCK) } < 0 {
+    if flags < 0
+        || unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags & !libc::O_NONBLOCK) } < 0
+    {
         return Err(io::Error::last_os_error());
     }
     Ok(())
@@ -58,13 +78,30 @@ pub(crate) fn pages_cached(fd: BorrowedFd<'_>, offset: u64, length: u64) -> io::
     let range = [offset, length];
     let mut counts = [0u64; 5];
     // SAFETY: the range is two 64-bit numbers, the result five.
-    let result = unsafe { libc::syscall(SYS_CACHESTAT, fd.as_raw_fd(), range.as_ptr(), counts.as_mut_ptr(), 0) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(counts[0]) }
+    let result = unsafe {
+        libc::syscall(
+            SYS_CACHESTAT,
+            fd.as_raw_fd(),
+            range.as_ptr(),
+            counts.as_mut_ptr(),
+            0,
+        )
+    };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(counts[0])
+    }
 }
 
 /// Reads what is in the page cache into the start of a buffer, at most `length` bytes. Only after
 /// [`pages_cached`] has said that all of it is.
-pub(crate) fn read_cached(fd: BorrowedFd<'_>, buf: &mut impl IoBufMut, length: usize, offset: u64) -> io::Result<usize> {
+pub(crate) fn read_cached(
+    fd: BorrowedFd<'_>,
+    buf: &mut impl IoBufMut,
+    length: usize,
+    offset: u64,
+) -> io::Result<usize> {
     let length = length.min(buf.bytes_total());
     // SAFETY: `IoBufMut` promises that many writable bytes of anonymous memory.
     let read = unsafe { pread_cached(fd, buf.stable_mut_ptr(), length, offset) }?;
@@ -74,7 +111,11 @@ pub(crate) fn read_cached(fd: BorrowedFd<'_>, buf: &mut impl IoBufMut, length: u
 }
 
 /// The same into a caller's memory, filled as far as it goes, for a caller that waits right here.
-pub(crate) fn read_cached_into(fd: BorrowedFd<'_>, into: &mut ReadBuf<'_>, offset: u64) -> io::Result<usize> {
+pub(crate) fn read_cached_into(
+    fd: BorrowedFd<'_>,
+    into: &mut ReadBuf<'_>,
+    offset: u64,
+) -> io::Result<usize> {
     // SAFETY: nothing is read from the slice, and what the kernel writes is initialised.
     let space = unsafe { into.unfilled_mut() };
     // SAFETY: the slice is writable for its length.
@@ -88,12 +129,34 @@ pub(crate) fn read_cached_into(fd: BorrowedFd<'_>, into: &mut ReadBuf<'_>, offse
 /// # Safety
 ///
 /// `buf` must be writable for `length` bytes.
-unsafe fn pread_cached(fd: BorrowedFd<'_>, buf: *mut u8, length: usize, offset: u64) -> io::Result<usize> {
-    let part = libc::iovec { iov_base: buf.cast(), iov_len: length };
+unsafe fn pread_cached(
+    fd: BorrowedFd<'_>,
+    buf: *mut u8,
+    length: usize,
+    offset: u64,
+) -> io::Result<usize> {
+    let part = libc::iovec {
+        iov_base: buf.cast(),
+        iov_len: length,
+    };
     let offset = offset as libc::off64_t;
     // SAFETY: the caller vouches for the memory.
-    let result = unsafe { libc::syscall(libc::SYS_preadv2, fd.as_raw_fd(), &raw const part, 1, offset, 0, libc::RWF_NOWAIT) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as usize) }
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_preadv2,
+            fd.as_raw_fd(),
+            &raw const part,
+            1,
+            offset,
+            0,
+            libc::RWF_NOWAIT,
+        )
+    };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result as usize)
+    }
 }
 
 /// Keeps this descriptor's reads from starting readahead, which can sleep.

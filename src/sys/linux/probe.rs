@@ -18,7 +18,12 @@ pub(crate) fn try_ring() -> io::Result<Vec<bool>> {
     ring.enter(1)?;
     let mut completions = Vec::new();
     ring.reap(&mut completions);
-    if completions != [Completion { user_data: 7, result: 0 }] {
+    if completions
+        != [Completion {
+            user_data: 7,
+            result: 0,
+        }]
+    {
         return Err(io::Error::from_raw_os_error(libc::ENOSYS));
     }
     ring.opcodes()
@@ -26,16 +31,24 @@ pub(crate) fn try_ring() -> io::Result<Vec<bool>> {
 
 /// The kernel's release, such as `6.18.44`.
 pub(crate) fn release() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/osrelease").map_or_else(|_| "unknown".into(), |text| text.trim().into())
+    std::fs::read_to_string("/proc/sys/kernel/osrelease")
+        .map_or_else(|_| "unknown".into(), |text| text.trim().into())
 }
 
 /// The switch that forbids io_uring, where the kernel (6.6) has it.
 pub(crate) fn disabled_switch() -> Option<u32> {
-    std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled").ok()?.trim().parse().ok()
+    std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled")
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
 }
 
 /// Whether a system call filter is in force for this process.
 pub(crate) fn is_filtered() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    status.lines().any(|line| line.strip_prefix("Seccomp:").is_some_and(|mode| mode.trim() == "2"))
+    status.lines().any(|line| {
+        line.strip_prefix("Seccomp:")
+            .is_some_and(|mode| mode.trim() == "2")
+    })
 }

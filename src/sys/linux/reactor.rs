@@ -11,6 +11,7 @@ use tokio::io::unix::AsyncFd;
 /// driver: tokio has no way to ask but to panic, and its message is printed once per such runtime.
 pub(crate) fn register(descriptor: OwnedFd) -> Option<AsyncFd<OwnedFd>> {
     // SAFETY: the descriptor is owned by the registration, and so stays open and the same until it ends.
-    let registered = catch_unwind(|| unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) });
+    let registered =
+        catch_unwind(|| unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) });
     registered.ok()?.ok()
 }

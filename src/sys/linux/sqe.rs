@@ -3,9 +3,9 @@
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
+use io_uring::opcode;
 use io_uring::squeue::{Entry, Flags};
 use io_uring::types::{Fd, FsyncFlags};
-use io_uring::opcode;
 
 use super::eventfd::EventFd;
 use super::statx::{MASK, StatxBuf};
@@ -22,15 +22,23 @@ fn fd(fd: BorrowedFd<'_>) -> Fd {
 
 impl Sqe {
     pub(crate) fn read(file: BorrowedFd<'_>, buf: *mut u8, length: u32, offset: u64) -> Sqe {
-        Sqe(opcode::Read::new(fd(file), buf, length).offset(offset).build())
+        Sqe(opcode::Read::new(fd(file), buf, length)
+            .offset(offset)
+            .build())
     }
 
     pub(crate) fn write(file: BorrowedFd<'_>, buf: *const u8, length: u32, offset: u64) -> Sqe {
-        Sqe(opcode::Write::new(fd(file), buf, length).offset(offset).build())
+        Sqe(opcode::Write::new(fd(file), buf, length)
+            .offset(offset)
+            .build())
     }
 
     pub(crate) fn fsync(file: BorrowedFd<'_>, data_only: bool) -> Sqe {
-        let flags = if data_only { FsyncFlags::DATASYNC } else { FsyncFlags::empty() };
+        let flags = if data_only {
+            FsyncFlags::DATASYNC
+        } else {
+            FsyncFlags::empty()
+        };
         Sqe(opcode::Fsync::new(fd(file)).flags(flags).build())
     }
 
@@ -38,17 +46,34 @@ impl Sqe {
         Sqe(opcode::Ftruncate::new(fd(file), length).build())
     }
 
-    pub(crate) fn fallocate(file: BorrowedFd<'_>, offset: u64, length: u64, keep_size: bool) -> Sqe {
-        let mode = if keep_size { libc::FALLOC_FL_KEEP_SIZE } else { 0 };
-        Sqe(opcode::Fallocate::new(fd(file), length).offset(offset).mode(mode).build())
+    pub(crate) fn fallocate(
+        file: BorrowedFd<'_>,
+        offset: u64,
+        length: u64,
+        keep_size: bool,
+    ) -> Sqe {
+        let mode = if keep_size {
+            libc::FALLOC_FL_KEEP_SIZE
+        } else {
+            0
+        };
+        Sqe(opcode::Fallocate::new(fd(file), length)
+            .offset(offset)
+            .mode(mode)
+            .build())
     }
 
     pub(crate) fn fadvise(file: BorrowedFd<'_>, offset: u64, length: u32, advice: i32) -> Sqe {
-        Sqe(opcode::Fadvise::new(fd(file), i64::from(length), advice).offset(offset).build())
+        Sqe(opcode::Fadvise::new(fd(file), i64::from(length), advice)
+            .offset(offset)
+            .build())
     }
 
     pub(crate) fn openat(path: &CStr, flags: i32, mode: u32) -> Sqe {
-        Sqe(opcode::OpenAt::new(CWD, path.as_ptr()).flags(flags).mode(mode).build())
+        Sqe(opcode::OpenAt::new(CWD, path.as_ptr())
+            .flags(flags)
+            .mode(mode)
+            .build())
     }
 
     /// From here on only the kernel closes the number.
@@ -58,7 +83,10 @@ impl Sqe {
 
     pub(crate) fn statx_path(path: &CStr, follow: bool, buf: &StatxBuf) -> Sqe {
         let flags = if follow { 0 } else { libc::AT_SYMLINK_NOFOLLOW };
-        Sqe(opcode::Statx::new(CWD, path.as_ptr(), buf.as_ptr().cast()).flags(flags).mask(MASK).build())
+        Sqe(opcode::Statx::new(CWD, path.as_ptr(), buf.as_ptr().cast())
+            .flags(flags)
+            .mask(MASK)
+            .build())
     }
 
     pub(crate) fn statx_fd(file: BorrowedFd<'_>, buf: &StatxBuf) -> Sqe {
@@ -72,7 +100,9 @@ impl Sqe {
 
     pub(crate) fn unlinkat(path: &CStr, directory: bool) -> Sqe {
         let flags = if directory { libc::AT_REMOVEDIR } else { 0 };
-        Sqe(opcode::UnlinkAt::new(CWD, path.as_ptr()).flags(flags).build())
+        Sqe(opcode::UnlinkAt::new(CWD, path.as_ptr())
+            .flags(flags)
+            .build())
     }
 
     pub(crate) fn renameat(from: &CStr, to: &CStr) -> Sqe {

@@ -87,7 +87,10 @@ fn device(major: u32, minor: u32) -> u64 {
 
 impl From<RawStamp> for Stamp {
     fn from(raw: RawStamp) -> Stamp {
-        Stamp { seconds: raw.seconds, nanos: raw.nanos }
+        Stamp {
+            seconds: raw.seconds,
+            nanos: raw.nanos,
+        }
     }
 }
 
@@ -108,7 +111,11 @@ impl From<RawStatx> for Stat {
             modified: raw.modified.into(),
             changed: raw.changed.into(),
             created: (raw.mask & BTIME != 0).then(|| raw.created.into()),
-            mount_id: if raw.mask & MNT_ID_UNIQUE != 0 { raw.mount_id } else { 0 },
+            mount_id: if raw.mask & MNT_ID_UNIQUE != 0 {
+                raw.mount_id
+            } else {
+                0
+            },
         }
     }
 }
@@ -116,7 +123,16 @@ impl From<RawStatx> for Stat {
 fn call(dirfd: i32, path: &CStr, flags: i32, mask: u32) -> io::Result<RawStatx> {
     let mut raw = std::mem::MaybeUninit::<RawStatx>::zeroed();
     // SAFETY: the path is terminated, and the result has the 256 bytes of the kernel's structure.
-    let result = unsafe { libc::syscall(libc::SYS_statx, dirfd, path.as_ptr(), flags, mask, raw.as_mut_ptr()) };
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_statx,
+            dirfd,
+            path.as_ptr(),
+            flags,
+            mask,
+            raw.as_mut_ptr(),
+        )
+    };
     if result < 0 {
         return Err(io::Error::last_os_error());
     }
@@ -134,6 +150,9 @@ pub(crate) fn of_fd_in_memory(fd: BorrowedFd<'_>) -> io::Result<Stat> {
 /// The alignment for direct I/O on a path, where the filesystem says; blocking.
 pub(crate) fn direct_align(path: &CStr) -> io::Result<Option<DirectAlign>> {
     let raw = call(libc::AT_FDCWD, path, 0, DIOALIGN)?;
-    let align = DirectAlign { memory: raw.dio_mem_align, offset: raw.dio_offset_align };
+    let align = DirectAlign {
+        memory: raw.dio_mem_align,
+        offset: raw.dio_offset_align,
+    };
     Ok((raw.mask & DIOALIGN != 0 && align.offset != 0).then_some(align))
 }

@@ -56,10 +56,14 @@ impl Uring {
                 _ => break,
             }
         }
-        let ring = Uring { ring: result? };
-        // Refused before 5.15, where the default then stays.
-        let _ = ring.ring.submitter().register_iowq_max_workers(&mut [limits::KERNEL_WORKERS_MAX, 0]);
-        Ok(ring)
+        Ok(Uring { ring: result? })
+    }
+
+    /// Sets how many bounded workers may serve the submitting thread (Linux 5.15).
+    pub(crate) fn limit_kernel_workers(&mut self, count: u32) -> io::Result<()> {
+        self.ring
+            .submitter()
+            .register_iowq_max_workers(&mut [count, 0])
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
@@ -96,12 +100,19 @@ impl Uring {
         let queued = self.queued() as u32;
         let flags = EnterFlags::GETEVENTS.bits();
         // SAFETY: no argument is passed, and the entries were vouched for when they were pushed.
-        unsafe { self.ring.submitter().enter::<libc::sigset_t>(queued, completions, flags, None) }
+        unsafe {
+            self.ring
+                .submitter()
+                .enter::<libc::sigset_t>(queued, completions, flags, None)
+        }
     }
 
     /// Takes the completions that are there.
     pub(crate) fn reap(&mut self, into: &mut Vec<Completion>) {
-        into.extend(self.ring.completion().map(|cqe| Completion { user_data: cqe.user_data(), result: cqe.result() }));
+        into.extend(self.ring.completion().map(|cqe| Completion {
+            user_data: cqe.user_data(),
+            result: cqe.result(),
+        }));
     }
 
     /// Which opcodes this kernel has, by number.

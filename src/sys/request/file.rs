@@ -1,5 +1,8 @@
 //! Requests on an open file other than reads and writes.
-#![allow(unsafe_code, reason = "each request promises what its submission entry points to")]
+#![allow(
+    unsafe_code,
+    reason = "each request promises what its submission entry points to"
+)]
 
 use std::io;
 use std::os::fd::{AsFd, IntoRawFd, OwnedFd, RawFd};
@@ -25,7 +28,14 @@ unsafe impl Request for Sync {
     }
 
     fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
-        with_file(self.fd.as_fd(), |file| if self.data_only { file.sync_data() } else { file.sync_all() }).map(|()| 0)
+        with_file(self.fd.as_fd(), |file| {
+            if self.data_only {
+                file.sync_data()
+            } else {
+                file.sync_all()
+            }
+        })
+        .map(|()| 0)
     }
 }
 
@@ -59,14 +69,30 @@ pub(crate) struct Allocate {
 unsafe impl Request for Allocate {
     #[cfg(target_os = "linux")]
     fn sqe(&mut self) -> Option<Sqe> {
-        Some(Sqe::fallocate(self.fd.as_fd(), self.offset, self.len, self.keep_size))
+        Some(Sqe::fallocate(
+            self.fd.as_fd(),
+            self.offset,
+            self.len,
+            self.keep_size,
+        ))
     }
 
     #[cfg(target_os = "linux")]
     fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
         use nix::fcntl::{FallocateFlags, fallocate};
-        let flags = if self.keep_size { FallocateFlags::FALLOC_FL_KEEP_SIZE } else { FallocateFlags::empty() };
-        retry(|| Ok(fallocate(self.fd.as_fd(), flags, self.offset as libc::off_t, self.len as libc::off_t)?))?;
+        let flags = if self.keep_size {
+            FallocateFlags::FALLOC_FL_KEEP_SIZE
+        } else {
+            FallocateFlags::empty()
+        };
+        retry(|| {
+            Ok(fallocate(
+                self.fd.as_fd(),
+                flags,
+                self.offset as libc::off_t,
+                self.len as libc::off_t,
+            )?)
+        })?;
         Ok(0)
     }
 
@@ -76,9 +102,18 @@ unsafe impl Request for Allocate {
             // A reservation beyond the end is a hint that other systems do not take.
             return Ok(0);
         }
-        let end = self.offset.checked_add(self.len).ok_or(io::ErrorKind::InvalidInput)?;
+        let end = self
+            .offset
+            .checked_add(self.len)
+            .ok_or(io::ErrorKind::InvalidInput)?;
         retry(|| {
-            with_file(self.fd.as_fd(), |file| if file.metadata()?.len() < end { file.set_len(end) } else { Ok(()) })
+            with_file(self.fd.as_fd(), |file| {
+                if file.metadata()?.len() < end {
+                    file.set_len(end)
+                } else {
+                    Ok(())
+                }
+            })
         })?;
         Ok(0)
     }
@@ -105,14 +140,24 @@ unsafe impl Request for Advise {
     fn sqe(&mut self) -> Option<Sqe> {
         let Advice::WillNeed = self.advice;
         let length = u32::try_from(self.len).ok()?;
-        Some(Sqe::fadvise(self.fd.as_fd(), self.offset, length, libc::POSIX_FADV_WILLNEED))
+        Some(Sqe::fadvise(
+            self.fd.as_fd(),
+            self.offset,
+            length,
+            libc::POSIX_FADV_WILLNEED,
+        ))
     }
 
     #[cfg(any(target_os = "linux", target_os = "freebsd"))]
     fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
         use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
         let Advice::WillNeed = self.advice;
-        posix_fadvise(self.fd.as_fd(), self.offset as libc::off_t, self.len as libc::off_t, PosixFadviseAdvice::POSIX_FADV_WILLNEED)?;
+        posix_fadvise(
+            self.fd.as_fd(),
+            self.offset as libc::off_t,
+            self.len as libc::off_t,
+            PosixFadviseAdvice::POSIX_FADV_WILLNEED,
+        )?;
         Ok(0)
     }
 
@@ -132,7 +177,10 @@ pub(crate) struct Close {
 
 impl Close {
     pub(crate) fn new(fd: OwnedFd) -> Close {
-        Close { number: fd.into_raw_fd(), told: false }
+        Close {
+            number: fd.into_raw_fd(),
+            told: false,
+        }
     }
 }
 

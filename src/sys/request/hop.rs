@@ -1,5 +1,8 @@
 //! Several steps, or one without an opcode, in one hop to a blocking thread.
-#![allow(unsafe_code, reason = "the request promises what its submission entry points to: it has none")]
+#![allow(
+    unsafe_code,
+    reason = "the request promises what its submission entry points to: it has none"
+)]
 
 use std::io;
 use std::sync::atomic::AtomicBool;
@@ -20,7 +23,10 @@ where
     F: FnOnce(&AtomicBool) -> io::Result<T> + Send + 'static,
 {
     pub(crate) fn new(work: F) -> Hop<T, F> {
-        Hop { work: Some(work), output: None }
+        Hop {
+            work: Some(work),
+            output: None,
+        }
     }
 
     /// What the closure returned, after success.

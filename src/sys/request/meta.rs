@@ -1,5 +1,8 @@
 //! Reading attributes.
-#![allow(unsafe_code, reason = "hands the path and the result's memory to the kernel")]
+#![allow(
+    unsafe_code,
+    reason = "hands the path and the result's memory to the kernel"
+)]
 
 use std::ffi::CString;
 use std::io;

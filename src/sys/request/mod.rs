@@ -14,7 +14,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-pub(crate) use file::{Advise, Advice, Allocate, Close, SetLen, Sync};
+pub(crate) use file::{Advice, Advise, Allocate, Close, SetLen, Sync};
 pub(crate) use hop::Hop;
 pub(crate) use meta::{Statx, Target};
 pub(crate) use names::{CreateDir, HardLink, Remove, Rename, Symlink};
@@ -35,7 +35,10 @@ pub(crate) type FdRef = Arc<dyn AsFd + Send + std::marker::Sync>;
 /// Everything that the entry from [`sqe`](Request::sqe) points to must be owned by the request, at an
 /// address that does not change while the request lives, and must not be touched by the request until
 /// the kernel is done (INV-1).
-#[allow(unsafe_code, reason = "the promise that makes a submission sound is made by each request")]
+#[allow(
+    unsafe_code,
+    reason = "the promise that makes a submission sound is made by each request"
+)]
 pub(crate) unsafe trait Request: Send + 'static {
     /// The submission entry, or `None` where there is no opcode for just this request.
     #[cfg(target_os = "linux")]

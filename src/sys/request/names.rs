@@ -1,6 +1,9 @@
 //! Requests that change names: directories, links, renames, removals.
 #![allow(unsafe_code, reason = "hands paths to the kernel")]
-#![allow(clippy::disallowed_methods, reason = "the blocking equivalents are std's")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the blocking equivalents are std's"
+)]
 
 use std::ffi::CString;
 use std::fs;
@@ -27,7 +30,10 @@ unsafe impl Request for CreateDir {
 
     fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
         use std::os::unix::fs::DirBuilderExt;
-        fs::DirBuilder::new().mode(self.mode).create(as_path(&self.path)).map(|()| 0)
+        fs::DirBuilder::new()
+            .mode(self.mode)
+            .create(as_path(&self.path))
+            .map(|()| 0)
     }
 }
 
@@ -46,7 +52,12 @@ unsafe impl Request for Remove {
 
     fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
         let path = as_path(&self.path);
-        if self.directory { fs::remove_dir(path) } else { fs::remove_file(path) }.map(|()| 0)
+        if self.directory {
+            fs::remove_dir(path)
+        } else {
+            fs::remove_file(path)
+        }
+        .map(|()| 0)
     }
 }
 

@@ -31,6 +31,7 @@ unsafe impl Request for Open {
     fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
         let flags = OFlag::from_bits_retain(self.flags);
         let mode = Mode::from_bits_truncate(self.mode as libc::mode_t);
-        retry(|| Ok(nix::fcntl::open(self.path.as_c_str(), flags, mode)?)).map(IntoRawFd::into_raw_fd)
+        retry(|| Ok(nix::fcntl::open(self.path.as_c_str(), flags, mode)?))
+            .map(IntoRawFd::into_raw_fd)
     }
 }

@@ -12,7 +12,11 @@ use crate::limits::RW_BYTES_MAX;
 use crate::sys::linux::sqe::Sqe;
 
 fn check(result: isize) -> io::Result<i32> {
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as i32) }
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result as i32)
+    }
 }
 
 /// What the kernel takes for 'no position'. A position can never have this value: offsets over
@@ -48,7 +52,12 @@ unsafe impl<B: IoBufMut> Request for Read<B> {
     #[cfg(target_os = "linux")]
     fn sqe(&mut self) -> Option<Sqe> {
         let length = self.length() as u32;
-        Some(Sqe::read(self.fd.as_fd(), self.buf.stable_mut_ptr(), length, self.offset.unwrap_or(NO_POSITION)))
+        Some(Sqe::read(
+            self.fd.as_fd(),
+            self.buf.stable_mut_ptr(),
+            length,
+            self.offset.unwrap_or(NO_POSITION),
+        ))
     }
 
     fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
@@ -83,7 +92,12 @@ impl<B: IoBuf> Write<B> {
 unsafe impl<B: IoBuf> Request for Write<B> {
     #[cfg(target_os = "linux")]
     fn sqe(&mut self) -> Option<Sqe> {
-        Some(Sqe::write(self.fd.as_fd(), self.buf.stable_ptr(), self.length() as u32, self.offset.unwrap_or(NO_POSITION)))
+        Some(Sqe::write(
+            self.fd.as_fd(),
+            self.buf.stable_ptr(),
+            self.length() as u32,
+            self.offset.unwrap_or(NO_POSITION),
+        ))
     }
 
     fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {

@@ -40,7 +40,12 @@ unsafe impl Request for GetXattr {
             return None;
         }
         self.value = Vec::with_capacity(xattr::BYTES_MAX);
-        Some(Sqe::getxattr(&self.path, &self.name, self.value.as_mut_ptr(), self.value.capacity() as u32))
+        Some(Sqe::getxattr(
+            &self.path,
+            &self.name,
+            self.value.as_mut_ptr(),
+            self.value.capacity() as u32,
+        ))
     }
 
     fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
@@ -62,7 +67,8 @@ unsafe impl Request for SetXattr {
     #[cfg(target_os = "linux")]
     fn sqe(&mut self) -> Option<Sqe> {
         let length = u32::try_from(self.value.len()).ok()?;
-        self.follow.then(|| Sqe::setxattr(&self.path, &self.name, self.value.as_ptr(), length))
+        self.follow
+            .then(|| Sqe::setxattr(&self.path, &self.name, self.value.as_ptr(), length))
     }
 
     fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {

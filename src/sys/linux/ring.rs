@@ -1,21 +1,26 @@
 //! The seam between the driver and the kernel: what a ring can be told.
 //!
 //! [`Uring`] is the kernel's; the tests drive the same code with a simulated one.
+#![allow(
+    unsafe_code,
+    reason = "pushing an entry promises that its memory stays"
+)]
 
 use std::io;
-use std::time::Instant;
 
-use crate::sys::linux::sqe::Sqe;
-pub(crate) use crate::sys::linux::uring::Completion;
-use crate::sys::linux::uring::Uring;
+use super::sqe::Sqe;
+use super::uring::{Completion, Uring};
+use crate::sys::clock::coarse_ms;
 
 /// A submission and completion queue.
-#[allow(unsafe_code, reason = "pushing an entry promises that its memory stays")]
 pub(crate) trait Ring: Send {
-    /// The clock that the driver's decisions are made by.
-    fn now(&self) -> Instant {
-        Instant::now()
+    /// The clock that the driver's decisions are made by, in milliseconds, never zero.
+    fn now_ms(&self) -> u64 {
+        coarse_ms()
     }
+
+    /// Sets how many kernel workers may serve the submitting thread.
+    fn limit_kernel_workers(&mut self, count: u32) -> io::Result<()>;
 
     /// The most operations that may be in flight, so that no completion is lost (INV-4).
     fn capacity(&self) -> usize;
@@ -37,8 +42,11 @@ pub(crate) trait Ring: Send {
     fn reap(&mut self, into: &mut Vec<Completion>);
 }
 
-#[allow(unsafe_code, reason = "implements the seam")]
 impl Ring for Uring {
+    fn limit_kernel_workers(&mut self, count: u32) -> io::Result<()> {
+        Uring::limit_kernel_workers(self, count)
+    }
+
     fn capacity(&self) -> usize {
         self.entries()
     }
