@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use nix::unistd::Whence;
 
-use crate::limits::{COPY_BUFFER_BYTES, COPY_CHUNK_BYTES, COPY_SMALL_BYTES};
+use crate::limits::{COPY_BUFFER_BYTES, COPY_SMALL_BYTES};
 
 /// How a copy is stopped and watched.
 pub(crate) struct Flow<'a> {
@@ -222,7 +222,7 @@ fn kernel_copy(source: &File, to: &File, range: Range<u64>, flow: &Flow<'_>) -> 
     let mut at = range.start;
     while at < range.end {
         flow.check().map_err(source_error)?;
-        let chunk = (range.end - at).min(COPY_CHUNK_BYTES) as usize;
+        let chunk = (range.end - at).min(crate::limits::COPY_CHUNK_BYTES) as usize;
         let (mut from_at, mut to_at) = (at as i64, at as i64);
         match nix::fcntl::copy_file_range(source, Some(&mut from_at), to, Some(&mut to_at), chunk) {
             Ok(0) => break,
