@@ -123,3 +123,23 @@ fn direct_reads_are_aligned() {
         assert!(error.to_string().starts_with("read: "), "{error}");
     });
 }
+
+/// What tasks share and move is `Send` and `Sync`, and a positional read is `'static`.
+#[test]
+fn handles_and_futures_cross_threads() {
+    fn crosses<T: Send + Sync + 'static>() {}
+    fn moves<T: Send + 'static>(_: &T) {}
+    crosses::<File>();
+    crosses::<fs::ReadDir>();
+    crosses::<fs::DirEntry>();
+    crosses::<tidegate::Handle>();
+    on_every_backend(|_| async {
+        let file = File::open("/proc/self/stat").await.unwrap();
+        let read = file.read_at(vec![0; 1], 0);
+        moves(&read);
+        drop(file);
+        assert_eq!(tokio::spawn(read).await.unwrap().unwrap().0, 1);
+        moves(&fs::metadata("/"));
+        moves(&fs::read_dir("/"));
+    });
+}

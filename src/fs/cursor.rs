@@ -17,7 +17,7 @@ use crate::limits;
 use crate::op::file::SharedFile;
 use crate::op::{meta, rw};
 
-type Done<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+type Done<T> = Pin<Box<dyn Future<Output = T> + Send + Sync>>;
 type Bytes = Result<(usize, Vec<u8>), BufError<Vec<u8>>>;
 
 enum State {

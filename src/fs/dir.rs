@@ -191,7 +191,7 @@ struct Batch {
 
 enum State {
     Ready(Batch),
-    Reading(Pin<Box<dyn Future<Output = io::Result<Batch>> + Send>>),
+    Reading(Pin<Box<dyn Future<Output = io::Result<Batch>> + Send + Sync>>),
 }
 
 /// The entries of a directory: [`read_dir`] makes one.
