@@ -6,6 +6,9 @@
 
 pub(crate) mod blocking;
 pub(crate) mod clock;
+pub(crate) mod copy;
+mod copy_data;
+mod copy_meta;
 pub(crate) mod errno;
 pub(crate) mod fd;
 pub(crate) mod flag;
@@ -19,3 +22,4 @@ pub(crate) mod request;
 pub(crate) mod stat;
 pub(crate) mod thread;
 pub(crate) mod xattr;
+mod xattr_open;
