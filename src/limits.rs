@@ -88,7 +88,18 @@ pub(crate) const FILE_BUFFER_BYTES: usize = 2 << 20;
 /// Bytes of one directory listing batch, about 1 000 entries.
 pub(crate) const READ_DIR_BATCH_BYTES: usize = 32 << 10;
 
+/// The buffer of a copy that the kernel does not do: past 1 MiB the calls no longer weigh.
+pub(crate) const COPY_BUFFER_BYTES: usize = 1 << 20;
+
+/// Files up to this size are copied by a read and a write, which cost less than `copy_file_range`'s
+/// pipe where it shares no blocks.
+pub(crate) const COPY_SMALL_BYTES: u64 = 64 << 10;
+
 /// Bytes that a copy moves between two looks at whether it was cancelled.
+#[cfg_attr(
+    target_os = "macos",
+    allow(dead_code, reason = "its copies go through the buffer")
+)]
 pub(crate) const COPY_CHUNK_BYTES: u64 = 16 << 20;
 
 /// The largest file that `fs::read` reads at the first poll; copying more would hold up other tasks.

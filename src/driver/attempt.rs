@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use super::watchdog;
 use crate::mounts::Mount;
 use crate::sys::lock::lock;
+use crate::sys::thread;
 
 /// What one polling thread is doing, for the watchdog to read.
-#[derive(Default)]
 #[repr(align(128))]
 pub(crate) struct Polling {
+    thread: i32,
     /// Odd while inside an attempt; raised by one at its begin and at its end.
     sequence: AtomicU64,
     /// The mount of the last attempt. Written only when it changes.
@@ -25,6 +26,11 @@ impl Polling {
 
     pub(crate) fn is_inside(&self) -> bool {
         self.sequence() % 2 == 1
+    }
+
+    /// Whether the thread sleeps in the kernel right now.
+    pub(crate) fn sleeps(&self) -> bool {
+        thread::sleeps(self.thread)
     }
 
     pub(crate) fn mount(&self) -> Option<Arc<Mount>> {
@@ -87,7 +93,11 @@ impl Drop for Inside<'_> {
 
 fn mark(local: &mut Option<Local>, mount: Option<&Arc<Mount>>) -> Arc<Polling> {
     let local = local.get_or_insert_with(|| {
-        let shared = Arc::<Polling>::default();
+        let shared = Arc::new(Polling {
+            thread: thread::current(),
+            sequence: AtomicU64::new(0),
+            mount: Mutex::default(),
+        });
         lock(threads()).push(Arc::downgrade(&shared));
         Local {
             shared,

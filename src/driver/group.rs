@@ -176,7 +176,7 @@ impl Group {
             return false;
         };
         let active = lane.in_flight() + lane.waiting() > 0 || !lanes.wedged.is_empty();
-        if lane.submitting_for_ms(now) < limits::LANE_WEDGED_AFTER.as_millis() as u64 {
+        if !lane.is_wedged(now) {
             return active;
         }
         self.mount.mark_stalled();
@@ -189,7 +189,13 @@ impl Group {
                     target: "tidegate::driver", class = class.name(), in_flight = lane.in_flight(), moved,
                     "a lane sleeps in a submission; its waiting operations moved to a new one"
                 ),
-                Err(error) => self.ring_broke(&error),
+                Err(error) => {
+                    self.ring_broke(&error);
+                    for job in lane.close(false) {
+                        job.set_way(super::route::Way::Pool);
+                        self.pool.push(job);
+                    }
+                }
             }
         }
         active
