@@ -163,9 +163,8 @@ impl Group {
     }
 
     fn tick_lanes(self: &Arc<Self>, now: u64) -> bool {
-        [Class::Data, Class::Metadata]
-            .into_iter()
-            .fold(false, |active, class| self.tick_class(class, now) || active)
+        let active = [Class::Data, Class::Metadata].map(|class| self.tick_class(class, now));
+        active.contains(&true)
     }
 
     fn tick_class(self: &Arc<Self>, class: Class, now: u64) -> bool {

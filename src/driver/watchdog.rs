@@ -116,9 +116,11 @@ impl Watchdog {
     }
 
     fn look_at_drivers(&self) -> bool {
-        self.drivers().iter().fold(false, |active, driver| {
-            driver.tick() || driver.counters.in_flight() > 0 || active
-        })
+        let mut active = false;
+        for driver in self.drivers() {
+            active |= driver.tick() || driver.counters.in_flight() > 0;
+        }
+        active
     }
 }
 
