@@ -93,7 +93,10 @@ pub(crate) const COPY_BUFFER_BYTES: usize = 1 << 20;
 pub(crate) const COPY_SMALL_BYTES: u64 = 64 << 10;
 
 /// Bytes that a copy moves between two looks at whether it was cancelled.
-#[cfg_attr(target_os = "macos", allow(dead_code, reason = "its copies go through the buffer"))]
+#[cfg_attr(
+    target_os = "macos",
+    allow(dead_code, reason = "its copies go through the buffer")
+)]
 pub(crate) const COPY_CHUNK_BYTES: u64 = 16 << 20;
 
 /// The largest file that `fs::read` reads at the first poll; copying more would hold up other tasks.

@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use super::watchdog;
 use crate::mounts::Mount;
 use crate::sys::lock::lock;
+use crate::sys::thread;
 
 /// What one polling thread is doing, for the watchdog to read.
-#[derive(Default)]
 #[repr(align(128))]
 pub(crate) struct Polling {
+    thread: i32,
     /// Odd while inside an attempt; raised by one at its begin and at its end.
     sequence: AtomicU64,
     /// The mount of the last attempt. Written only when it changes.
@@ -21,6 +22,11 @@ pub(crate) struct Polling {
 impl Polling {
     pub(crate) fn sequence(&self) -> u64 {
         self.sequence.load(Ordering::Relaxed)
+    }
+
+    /// Whether the thread sleeps in the kernel right now.
+    pub(crate) fn sleeps(&self) -> bool {
+        thread::sleeps(self.thread)
     }
 
     pub(crate) fn mount(&self) -> Option<Arc<Mount>> {
@@ -69,7 +75,11 @@ pub(crate) fn attempt<T>(mount: Option<&Arc<Mount>>, f: impl FnOnce() -> T) -> O
 
 fn mark(local: &mut Option<Local>, mount: Option<&Arc<Mount>>) -> Arc<Polling> {
     let local = local.get_or_insert_with(|| {
-        let shared = Arc::<Polling>::default();
+        let shared = Arc::new(Polling {
+            thread: thread::current(),
+            sequence: AtomicU64::new(0),
+            mount: Mutex::default(),
+        });
         lock(threads()).push(Arc::downgrade(&shared));
         Local {
             shared,

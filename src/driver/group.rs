@@ -171,7 +171,7 @@ impl Group {
                 continue;
             };
             active |= lane.in_flight() + lane.waiting() > 0 || !lanes.wedged.is_empty();
-            if lane.submitting_for_ms(now) >= limits::LANE_WEDGED_AFTER.as_millis() as u64 {
+            if lane.is_wedged(now) {
                 self.mount.mark_stalled();
                 if lanes.wedged.len() < limits::LANES_WEDGED_MAX {
                     self.replace(&mut lanes, &lane);

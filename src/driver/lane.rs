@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use super::cell::{Job, Outcome};
@@ -18,6 +18,7 @@ use crate::sys::linux::eventfd::EventFd;
 use crate::sys::linux::sqe::Sqe;
 use crate::sys::linux::uring::{Issuer, Uring};
 use crate::sys::lock::lock;
+use crate::sys::thread;
 
 #[derive(Default)]
 struct Inbox {
@@ -38,6 +39,8 @@ pub(crate) struct Lane {
     /// When the submission began that the thread is in, in coarse milliseconds; zero when in none.
     submitting_since: AtomicU64,
     in_flight: AtomicUsize,
+    /// The kernel's number of the lane's thread.
+    thread: AtomicI32,
     /// When the oldest operation in flight was started, in coarse milliseconds; zero when none is.
     oldest_ms: AtomicU64,
     class: Class,
@@ -60,6 +63,7 @@ impl Lane {
             asleep: AtomicBool::new(false),
             submitting_since: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
+            thread: AtomicI32::new(0),
             oldest_ms: AtomicU64::new(0),
             class,
         });
@@ -137,12 +141,12 @@ impl Lane {
         lock(&self.inbox).jobs.len()
     }
 
-    /// How long the thread has been inside one submission, in milliseconds.
-    pub(crate) fn submitting_for_ms(&self, now: u64) -> u64 {
-        match self.submitting_since.load(Ordering::Relaxed) {
-            0 => 0,
-            since => now.saturating_sub(since),
-        }
+    /// Whether the thread has slept inside one submission for too long.
+    pub(crate) fn is_wedged(&self, now: u64) -> bool {
+        let since = self.submitting_since.load(Ordering::Relaxed);
+        since != 0
+            && now.saturating_sub(since) >= limits::LANE_WEDGED_AFTER.as_millis() as u64
+            && thread::sleeps(self.thread.load(Ordering::Relaxed))
     }
 
     /// How old the oldest operation in flight is, in milliseconds.
@@ -167,6 +171,7 @@ struct LaneThread {
 
 impl LaneThread {
     fn run(mut self) {
+        self.lane.thread.store(thread::current(), Ordering::Relaxed);
         loop {
             let taken = self.take();
             let (closed, nothing_taken) = (taken.closed, taken.jobs.is_empty());

@@ -129,7 +129,12 @@ fn look_at_polls(seen: &mut HashMap<*const Polling, (u64, u32)>) -> bool {
             *ticks += 1;
             polled = true;
             if *ticks == ticks_allowed {
-                report_stuck_poll(thread);
+                if thread.sleeps() {
+                    report_stuck_poll(thread);
+                } else {
+                    // It only waits for a processor: looked at again at the next tick.
+                    *ticks -= 1;
+                }
             }
         }
     }

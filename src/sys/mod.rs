@@ -20,5 +20,6 @@ pub(crate) mod lock;
 pub(crate) mod path;
 pub(crate) mod request;
 pub(crate) mod stat;
+pub(crate) mod thread;
 pub(crate) mod xattr;
 mod xattr_open;
