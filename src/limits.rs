@@ -33,6 +33,9 @@ pub(crate) const LANE_BATCH: usize = 32;
 /// answer a metadata read within 10 ms.
 pub(crate) const LANE_WEDGED_AFTER: Duration = Duration::from_millis(20);
 
+/// How long a lane waits before it offers entries again that the kernel had no memory or room for.
+pub(crate) const LANE_RETRY_AFTER: Duration = Duration::from_millis(1);
+
 /// Wedged lanes of one mount and class at a time; past it, operations wait in the inbox.
 pub(crate) const LANES_WEDGED_MAX: usize = 4;
 

@@ -21,7 +21,11 @@ pub(crate) struct Polling {
 
 impl Polling {
     pub(crate) fn sequence(&self) -> u64 {
-        self.sequence.load(Ordering::Relaxed)
+        self.sequence.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn is_inside(&self) -> bool {
+        self.sequence() % 2 == 1
     }
 
     /// Whether the thread sleeps in the kernel right now.
@@ -62,15 +66,29 @@ pub(crate) fn attempt<T>(mount: Option<&Arc<Mount>>, f: impl FnOnce() -> T) -> O
     if mount.is_some_and(|mount| !mount.is_local() || !mount.is_healthy()) {
         return None;
     }
-    watchdog::call();
     let shared = LOCAL
         .try_with(|local| mark(&mut local.borrow_mut(), mount))
         .ok()?;
-    // The pointer stays valid: the thread's own reference is dropped when the thread ends.
-    shared.sequence.fetch_add(1, Ordering::Relaxed);
-    let output = f();
-    shared.sequence.fetch_add(1, Ordering::Relaxed);
-    Some(output)
+    let _inside = Inside::begin(&shared);
+    watchdog::call();
+    Some(f())
+}
+
+/// The span of an attempt; it ends also where a buffer's code panics.
+struct Inside<'a>(&'a Polling);
+
+impl Inside<'_> {
+    /// Marked before the watchdog is called: either it sees the mark before it sleeps, or the call.
+    fn begin(polling: &Polling) -> Inside<'_> {
+        polling.sequence.fetch_add(1, Ordering::SeqCst);
+        Inside(polling)
+    }
+}
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        self.0.sequence.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 fn mark(local: &mut Option<Local>, mount: Option<&Arc<Mount>>) -> Arc<Polling> {

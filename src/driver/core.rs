@@ -162,6 +162,11 @@ impl Driver {
         if self.route == Route::Pool || self.is_closed() {
             return Err(job);
         }
+        // What a FUSE daemon's flush answers could be ECANCELED too, as for a close that never began, and
+        // the number would be closed twice.
+        if job.kind() == Kind::Close && !group.mount().is_local() {
+            return Err(job);
+        }
         if !crate::probe::report().has_opcode(job.kind()) {
             self.counters.fell_back("the kernel lacks the opcode");
             return Err(job);
@@ -273,7 +278,8 @@ impl Driver {
     /// Takes no more operations, cancels what is in flight, and lets threads and rings end once the
     /// kernel is done with them. Returns at once.
     pub(super) fn close(self: &Arc<Self>) {
-        if self.closed.swap(true, Ordering::AcqRel) {
+        // In a forked child, rings and lanes are the parent's: untouched.
+        if self.closed.swap(true, Ordering::AcqRel) || fork::is_child() {
             return;
         }
         #[cfg(target_os = "linux")]

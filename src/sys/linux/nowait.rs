@@ -142,7 +142,8 @@ unsafe fn pread_cached(
         iov_base: buf.cast(),
         iov_len: length,
     };
-    let offset = offset as libc::off64_t;
+    // The kernel puts the position together from two longs, and where one holds all of it drops the other.
+    let (low, high) = (offset as libc::c_ulong, (offset >> 32) as libc::c_ulong);
     // SAFETY: the caller vouches for the memory.
     let result = unsafe {
         libc::syscall(
@@ -150,8 +151,8 @@ unsafe fn pread_cached(
             fd.as_raw_fd(),
             &raw const part,
             1,
-            offset,
-            0,
+            low,
+            high,
             libc::RWF_NOWAIT,
         )
     };
