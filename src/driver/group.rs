@@ -165,7 +165,8 @@ impl Group {
     fn tick_lanes(self: &Arc<Self>, now: u64) -> bool {
         [Class::Data, Class::Metadata]
             .into_iter()
-            .fold(false, |active, class| self.tick_class(class, now) || active)
+            .map(|class| self.tick_class(class, now))
+            .fold(false, |active, more| active | more)
     }
 
     fn tick_class(self: &Arc<Self>, class: Class, now: u64) -> bool {

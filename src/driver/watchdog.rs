@@ -116,9 +116,13 @@ impl Watchdog {
     }
 
     fn look_at_drivers(&self) -> bool {
-        self.drivers().iter().fold(false, |active, driver| {
-            driver.tick() || driver.counters.in_flight() > 0 || active
-        })
+        let mut active = false;
+        for driver in self.drivers() {
+            // Every driver is ticked, whatever the others say.
+            active |= driver.tick();
+            active |= driver.counters.in_flight() > 0;
+        }
+        active
     }
 }
 
