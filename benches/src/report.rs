@@ -292,9 +292,9 @@ mod tests {
     #[test]
     fn results_carry_their_ratios() {
         let text = markdown(&results());
-        assert!(text.contains("| tidegate       | 1.70 M |"), "{text}");
+        assert!(text.contains("| tidegate       |  1.70 M |"), "{text}");
         assert!(
-            text.contains("| 17.00 |") || text.contains(" 17.00 |"),
+            text.contains("|            17.00 |           – |"),
             "{text}"
         );
         let json = json(&results());
