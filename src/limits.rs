@@ -33,6 +33,10 @@ pub(crate) const LANE_BATCH: usize = 32;
 /// answer a metadata read within 10 ms.
 pub(crate) const LANE_WEDGED_AFTER: Duration = Duration::from_millis(20);
 
+/// A write on a worker ring that is older than this may hold up other files' writes in the kernel, so
+/// that those go to lanes. Long enough that a busy disk is seldom taken for a stuck one.
+pub(crate) const SERIALISED_STUCK_AFTER: Duration = Duration::from_millis(20);
+
 /// Wedged lanes of one mount and class at a time; past it, operations wait in the inbox.
 pub(crate) const LANES_WEDGED_MAX: usize = 4;
 

@@ -192,7 +192,7 @@ impl Driver {
             Load::Direct => limits::WORKER_DEPTH_DIRECT,
             Load::Buffered | Load::Metadata => limits::WORKER_DEPTH_BUFFERED,
         };
-        if worker.in_flight() >= depth {
+        if worker.in_flight() >= depth || job.kind().is_serialised() && worker.is_serial_stuck() {
             return Err(job);
         }
         let (kind, how) = (
