@@ -223,10 +223,10 @@ impl Driver {
         place.get_or_init(Worker::register).as_ref()
     }
 
-    /// Closes a descriptor where that may sleep.
+    /// Closes a descriptor where that may sleep: once the driver is closed, on a thread of its pool that
+    /// ends with it.
     pub(crate) fn close_later(self: &Arc<Self>, fd: OwnedFd, group: &Arc<Group>) {
-        self.live()
-            .start_detached(super::chore::Close::new(fd), group.mount());
+        self.start_detached(super::chore::Close::new(fd), group.mount());
     }
 
     /// Runs something on a blocking thread that nobody waits for.
