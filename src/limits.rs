@@ -36,6 +36,10 @@ pub(crate) const LANE_WEDGED_AFTER: Duration = Duration::from_millis(20);
 /// How long a lane waits before it offers entries again that the kernel had no memory or room for.
 pub(crate) const LANE_RETRY_AFTER: Duration = Duration::from_millis(1);
 
+/// A write on a worker ring that is older than this may hold up other files' writes in the kernel, so
+/// that those go to lanes. Long enough that a busy disk is seldom taken for a stuck one.
+pub(crate) const SERIALISED_STUCK_AFTER: Duration = Duration::from_millis(20);
+
 /// Wedged lanes of one mount and class at a time; past it, operations wait in the inbox.
 pub(crate) const LANES_WEDGED_MAX: usize = 4;
 

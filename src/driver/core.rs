@@ -198,7 +198,7 @@ impl Driver {
             Load::Direct => limits::WORKER_DEPTH_DIRECT,
             Load::Buffered | Load::Metadata => limits::WORKER_DEPTH_BUFFERED,
         };
-        if worker.in_flight() >= depth {
+        if worker.in_flight() >= depth || job.kind().is_serialised() && worker.is_serial_stuck() {
             return Err(job);
         }
         let (kind, how) = (
@@ -229,10 +229,10 @@ impl Driver {
         place.get_or_init(Worker::register).as_ref()
     }
 
-    /// Closes a descriptor where that may sleep.
+    /// Closes a descriptor where that may sleep: once the driver is closed, on a thread of its pool that
+    /// ends with it.
     pub(crate) fn close_later(self: &Arc<Self>, fd: OwnedFd, group: &Arc<Group>) {
-        self.live()
-            .start_detached(super::chore::Close::new(fd), group.mount());
+        self.start_detached(super::chore::Close::new(fd), group.mount());
     }
 
     /// Runs something on a blocking thread that nobody waits for.
