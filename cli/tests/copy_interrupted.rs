@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 /// Enough that no machine copies it before the signal arrives.
-const FILES: usize = 20_000;
+const FILES: usize = 10_000;
 
 fn make_many(root: &Path) {
     for number in 0..FILES {

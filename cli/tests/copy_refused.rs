@@ -190,3 +190,86 @@ fn a_junk_backend_is_an_error() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("TIDEGATE_BACKEND"));
     assert!(!dir.path().join("copied").exists());
 }
+
+/// A path that is longer than the system takes is named, and what is above it is copied.
+#[test]
+fn a_path_that_is_too_long_is_named() {
+    for backend in BACKENDS {
+        if !can_run("a_path_that_is_too_long_is_named", backend) {
+            continue;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let source = dir.path().join("source");
+        let name = "n".repeat(250);
+        fs::create_dir(&source).unwrap();
+        fs::write(source.join("file"), b"content").unwrap();
+        // The destination's paths are longer than the source's, which just fit.
+        let depth = (libc::PATH_MAX as usize - 1 - source.as_os_str().len()) / (name.len() + 1);
+        let deepest = format!("{name}/").repeat(depth);
+        fs::create_dir_all(source.join(&deepest)).unwrap();
+        let destination = dir.path().join("d".repeat(255));
+        let output = copy(backend, &source, &destination, &["--json", "--verify"]);
+        assert_exit(&output, 2);
+        let errors = json(&output)["errors"].as_array().unwrap().clone();
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert_eq!(errors[0]["errno"], libc::ENAMETOOLONG);
+        assert_eq!(fs::read(destination.join("file")).unwrap(), b"content");
+    }
+}
+
+/// A filesystem mounted for a test.
+struct Mounted(std::path::PathBuf);
+
+impl Mounted {
+    /// A filesystem of one megabyte, where the user may mount one.
+    fn small(at: &Path) -> Option<Mounted> {
+        fs::create_dir(at).unwrap();
+        let mut mount = std::process::Command::new("mount");
+        mount
+            .args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"])
+            .arg(at);
+        let output = mount.output().ok()?;
+        output.status.success().then(|| Mounted(at.to_path_buf()))
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg(&self.0).status();
+    }
+}
+
+/// Where the space ends, what did not fit is named, and what has a name is whole.
+#[test]
+fn a_full_destination_is_named_and_holds_whole_files_only() {
+    for backend in BACKENDS {
+        let test = "a_full_destination_is_named_and_holds_whole_files_only";
+        if !can_run(test, backend) {
+            continue;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let source = dir.path().join("source");
+        fs::create_dir(&source).unwrap();
+        for number in 0..8u8 {
+            fs::write(source.join(number.to_string()), vec![number; 300 << 10]).unwrap();
+        }
+        let Some(small) = Mounted::small(&dir.path().join("small")) else {
+            println!("skip: {test}: tmpfs cannot be mounted here");
+            return;
+        };
+        let output = copy(backend, &source, &small.0, &["--json", "--jobs", "1"]);
+        assert_exit(&output, 2);
+        let errors = json(&output)["errors"].as_array().unwrap().clone();
+        assert!(
+            !errors.is_empty() && errors.iter().all(|error| error["errno"] == libc::ENOSPC),
+            "{errors:?}"
+        );
+        let copied = common::paths(&small.0);
+        assert_eq!(copied.len() + errors.len(), 8, "{copied:?}");
+        for path in copied {
+            assert!(
+                fs::read(small.0.join(&path)).unwrap() == fs::read(source.join(&path)).unwrap()
+            );
+        }
+    }
+}

@@ -10,7 +10,7 @@ use common::{
     BACKENDS, assert_exit, assert_same, can_run, copy, json, leftovers, make_tree, paths,
 };
 
-/// R-copy: everything in a tree arrives: bytes, modes, times, attributes, links, FIFOs, holes, names of any bytes.
+/// Everything in a tree arrives: bytes, modes, times, attributes, links, FIFOs, holes, names of any bytes.
 #[test]
 fn everything_arrives() {
     for backend in BACKENDS {

@@ -1,6 +1,6 @@
 //! Marking a poll that is about to call the kernel, so that the watchdog sees one that sleeps.
 
-use std::cell::RefCell;
+use std::cell::{Cell, OnceCell};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
@@ -38,14 +38,15 @@ impl Polling {
     }
 }
 
+/// The calling thread's part. No borrow is held during an attempt, so attempts may nest.
 struct Local {
-    shared: Arc<Polling>,
+    shared: OnceCell<Arc<Polling>>,
     /// The key of the mount that the shared part names.
-    mount: Option<(u64, u64)>,
+    mount: Cell<Option<(u64, u64)>>,
 }
 
 thread_local! {
-    static LOCAL: RefCell<Option<Local>> = const { RefCell::new(None) };
+    static LOCAL: Local = const { Local { shared: OnceCell::new(), mount: Cell::new(None) } };
 }
 
 fn threads() -> &'static Mutex<Vec<Weak<Polling>>> {
@@ -66,12 +67,33 @@ pub(crate) fn attempt<T>(mount: Option<&Arc<Mount>>, f: impl FnOnce() -> T) -> O
     if mount.is_some_and(|mount| !mount.is_local() || !mount.is_healthy()) {
         return None;
     }
-    let shared = LOCAL
-        .try_with(|local| mark(&mut local.borrow_mut(), mount))
-        .ok()?;
-    let _inside = Inside::begin(&shared);
-    watchdog::call();
-    Some(f())
+    let inside = |local: &Local| {
+        let _inside = Inside::begin(local.polling(mount));
+        watchdog::call();
+        f()
+    };
+    LOCAL.try_with(inside).ok()
+}
+
+impl Local {
+    fn polling(&self, mount: Option<&Arc<Mount>>) -> &Polling {
+        let shared = self.shared.get_or_init(|| {
+            let shared = Arc::new(Polling {
+                thread: thread::current(),
+                sequence: AtomicU64::new(0),
+                mount: Mutex::default(),
+            });
+            lock(threads()).push(Arc::downgrade(&shared));
+            shared
+        });
+        if let Some(mount) = mount {
+            if self.mount.get() != Some(mount.key()) {
+                self.mount.set(Some(mount.key()));
+                *lock(&shared.mount) = Arc::downgrade(mount);
+            }
+        }
+        shared
+    }
 }
 
 /// The span of an attempt; it ends also where a buffer's code panics.
@@ -89,26 +111,4 @@ impl Drop for Inside<'_> {
     fn drop(&mut self) {
         self.0.sequence.fetch_add(1, Ordering::Relaxed);
     }
-}
-
-fn mark(local: &mut Option<Local>, mount: Option<&Arc<Mount>>) -> Arc<Polling> {
-    let local = local.get_or_insert_with(|| {
-        let shared = Arc::new(Polling {
-            thread: thread::current(),
-            sequence: AtomicU64::new(0),
-            mount: Mutex::default(),
-        });
-        lock(threads()).push(Arc::downgrade(&shared));
-        Local {
-            shared,
-            mount: None,
-        }
-    });
-    if let Some(mount) = mount {
-        if local.mount != Some(mount.key()) {
-            local.mount = Some(mount.key());
-            *lock(&local.shared.mount) = Arc::downgrade(mount);
-        }
-    }
-    local.shared.clone()
 }

@@ -16,6 +16,8 @@ use super::group::Group;
 use super::op::{Load, OnWorker, Op};
 use super::route::Way;
 use crate::error::Error;
+#[cfg(target_os = "linux")]
+use crate::mounts::Mount;
 use crate::opcode::Kind;
 use crate::sys::clock::coarse_ms;
 use crate::sys::errno;
@@ -60,6 +62,9 @@ pub(crate) struct Cell<O: Op> {
     abandoned: AtomicBool,
     /// Whether the operation was sent a second way already.
     rerouted: AtomicBool,
+    /// Whether the watchdog has asked the kernel for it back.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only rings ask"))]
+    asked_back: AtomicBool,
     /// Where a ring has it: the entry's user data; zero while no ring does.
     user_data: AtomicU64,
     /// Which way it went last, for the cancel.
@@ -76,6 +81,12 @@ pub(crate) trait Job: Send + Sync {
     /// When it was started, in coarse milliseconds.
     fn started_ms(&self) -> u64;
     fn is_abandoned(&self) -> bool;
+    /// The mount that it is on.
+    #[cfg(target_os = "linux")]
+    fn mount(&self) -> &Arc<Mount>;
+    /// Notes that the kernel is asked to give it back; `true` the first time.
+    #[cfg(target_os = "linux")]
+    fn ask_back(&self) -> bool;
     #[cfg(target_os = "linux")]
     fn sqe(&self) -> Option<Sqe>;
     #[cfg(target_os = "linux")]
@@ -99,6 +110,7 @@ impl<O: Op> Cell<O> {
             started_ms: coarse_ms(),
             abandoned: AtomicBool::new(false),
             rerouted: AtomicBool::new(false),
+            asked_back: AtomicBool::new(false),
             user_data: AtomicU64::new(0),
             way: Mutex::new(None),
             state: Mutex::new(State::Running {
@@ -123,6 +135,8 @@ impl<O: Op> Cell<O> {
         let reason = match -number {
             // Nobody cancelled it: no kernel worker could be made, or the submitting thread ended.
             errno::ECANCELED => "cancelled by the kernel",
+            // We asked for it back, and nothing was transferred.
+            errno::EINTR if self.asked_back.load(Ordering::Relaxed) => "asked back",
             // std calls these again; the blocking equivalent does the same.
             errno::EINTR if !matches!(self.kind, Kind::Read | Kind::Write | Kind::Close) => {
                 "interrupted"
@@ -196,6 +210,16 @@ impl<O: Op> Job for Cell<O> {
 
     fn is_abandoned(&self) -> bool {
         self.abandoned.load(Ordering::SeqCst)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn mount(&self) -> &Arc<Mount> {
+        self.group.mount()
+    }
+
+    #[cfg(target_os = "linux")]
+    fn ask_back(&self) -> bool {
+        !self.asked_back.swap(true, Ordering::Relaxed)
     }
 
     #[cfg(target_os = "linux")]

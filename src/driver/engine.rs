@@ -116,6 +116,35 @@ impl<R: Ring> Engine<R> {
         quick.map(|job| job.started_ms()).min().unwrap_or(0)
     }
 
+    /// Marks the mounts of operations that should be quick and are not, and sees to those that wait in the
+    /// kernel behind another mount's: they are asked back, and what comes back goes to a blocking thread.
+    /// Returns whether any operation that the kernel serialises is stuck.
+    pub(crate) fn look_at_old(&mut self) -> bool {
+        let now = self.now_ms();
+        let is_old = |job: &Arc<dyn Job>, bound: std::time::Duration| {
+            now.saturating_sub(job.started_ms()) >= bound.as_millis() as u64
+        };
+        let jobs: Vec<_> = self.slots.live_jobs().collect();
+        jobs.iter()
+            .filter(|(_, job)| job.kind().is_quick() && is_old(job, limits::MOUNT_STALLED_AFTER))
+            .for_each(|(_, job)| drop(job.mount().mark_stalled()));
+        let serialised = jobs.iter().filter(|(_, job)| {
+            job.kind().is_serialised() && is_old(job, limits::SERIALISED_STUCK_AFTER)
+        });
+        let Some((_, any)) = serialised.clone().next() else {
+            return false;
+        };
+        // On one mount they share its fate. On several, which of them is stuck is not to be told; asking
+        // for what runs has no effect.
+        let key = any.mount().key();
+        if serialised.clone().any(|(_, job)| job.mount().key() != key) {
+            let asked = serialised.filter(|(_, job)| job.ask_back());
+            let tokens: Vec<_> = asked.map(|(token, _)| *token).collect();
+            self.cancels.extend(tokens);
+        }
+        true
+    }
+
     /// Queues an operation. `on_worker` says how the polling thread may submit it; a lane passes `None`.
     pub(crate) fn start(&mut self, job: Arc<dyn Job>, on_worker: Option<OnWorker>) -> Start {
         // Asked before the entry is made, since making one may give up what it names (a close).

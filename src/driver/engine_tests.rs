@@ -9,6 +9,7 @@ use super::{Engine, Start};
 use crate::driver::cell::{Job, Outcome};
 use crate::driver::op::{Load, OnWorker};
 use crate::driver::route::Way;
+use crate::mounts::Mount;
 use crate::opcode::Kind;
 use crate::sys::errno;
 use crate::sys::linux::sim::{Faults, Kernel, Random, SimRing};
@@ -29,6 +30,7 @@ struct Mock {
     id: usize,
     records: Records,
     abandoned: AtomicBool,
+    mount: Arc<Mount>,
 }
 
 impl Mock {
@@ -40,6 +42,7 @@ impl Mock {
             id,
             records: records.clone(),
             abandoned: AtomicBool::new(false),
+            mount: Mount::unknown(),
         };
         (id, Arc::new(mock))
     }
@@ -79,6 +82,14 @@ impl Job for Mock {
     fn set_user_data(&self, _user_data: u64) {}
 
     fn set_way(&self, _way: Way) {}
+
+    fn mount(&self) -> &Arc<Mount> {
+        &self.mount
+    }
+
+    fn ask_back(&self) -> bool {
+        true
+    }
 
     fn run(&self) {}
 

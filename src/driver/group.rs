@@ -163,8 +163,10 @@ impl Group {
     }
 
     fn tick_lanes(self: &Arc<Self>, now: u64) -> bool {
-        let active = [Class::Data, Class::Metadata].map(|class| self.tick_class(class, now));
-        active.contains(&true)
+        [Class::Data, Class::Metadata]
+            .into_iter()
+            .map(|class| self.tick_class(class, now))
+            .fold(false, |active, more| active | more)
     }
 
     fn tick_class(self: &Arc<Self>, class: Class, now: u64) -> bool {

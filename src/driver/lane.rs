@@ -303,15 +303,13 @@ impl LaneThread {
                 .push_own(&Sqe::event(&self.lane.event), Tag::Event);
         }
         self.lane.asleep.store(true, Ordering::SeqCst);
-        let idle = {
+        let called = {
             let inbox = lock(&self.lane.inbox);
             let startable = !inbox.jobs.is_empty() && self.engine.has_room();
-            !startable
-                && inbox.cancels.is_empty()
-                && !(inbox.closed && self.engine.in_flight() == 0)
-                && !inbox.cancel_all
+            let over = inbox.closed && self.engine.in_flight() == 0;
+            startable || over || inbox.cancel_all || !inbox.cancels.is_empty()
         };
-        let result = if idle { self.engine.enter(1) } else { Ok(()) };
+        let result = if called { Ok(()) } else { self.engine.enter(1) };
         self.lane.asleep.store(false, Ordering::SeqCst);
         result
     }

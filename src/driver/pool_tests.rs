@@ -8,6 +8,8 @@ use crate::driver::cell::{Job, Outcome};
 use crate::driver::op::{Load, OnWorker};
 use crate::driver::route::Way;
 use crate::limits;
+#[cfg(target_os = "linux")]
+use crate::mounts::Mount;
 use crate::opcode::Kind;
 use crate::sys::lock::lock;
 
@@ -66,6 +68,16 @@ impl Job for Mock {
     fn set_user_data(&self, _user_data: u64) {}
 
     fn set_way(&self, _way: Way) {}
+
+    #[cfg(target_os = "linux")]
+    fn mount(&self) -> &Arc<Mount> {
+        unreachable!("only rings ask")
+    }
+
+    #[cfg(target_os = "linux")]
+    fn ask_back(&self) -> bool {
+        true
+    }
 
     fn run(&self) {
         let work = lock(&self.work).take();

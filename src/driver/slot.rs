@@ -193,6 +193,14 @@ impl Slots {
         self.slots.iter().enumerate().filter_map(live).collect()
     }
 
+    /// The operations in flight, each with its token.
+    pub(crate) fn live_jobs(&self) -> impl Iterator<Item = (Token, &Arc<dyn Job>)> {
+        self.slots.iter().enumerate().filter_map(|(index, slot)| {
+            let token = Token::new(index, slot.generation);
+            slot.job.as_ref().map(|job| (token, job))
+        })
+    }
+
     /// The operations in flight.
     pub(crate) fn jobs(&self) -> impl Iterator<Item = &Arc<dyn Job>> {
         self.slots.iter().filter_map(|slot| slot.job.as_ref())

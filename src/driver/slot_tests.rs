@@ -6,10 +6,13 @@ use super::{Slots, Tag, Token};
 use crate::driver::cell::{Job, Outcome};
 use crate::driver::op::{Load, OnWorker};
 use crate::driver::route::Way;
+use crate::mounts::Mount;
 use crate::opcode::Kind;
 use crate::sys::linux::sqe::Sqe;
 
-struct Nothing;
+struct Nothing {
+    mount: Arc<Mount>,
+}
 
 impl Job for Nothing {
     fn kind(&self) -> Kind {
@@ -40,13 +43,23 @@ impl Job for Nothing {
 
     fn set_way(&self, _way: Way) {}
 
+    fn mount(&self) -> &Arc<Mount> {
+        &self.mount
+    }
+
+    fn ask_back(&self) -> bool {
+        true
+    }
+
     fn run(&self) {}
 
     fn end(self: Arc<Self>, _outcome: Outcome) {}
 }
 
 fn job() -> Arc<dyn Job> {
-    Arc::new(Nothing)
+    Arc::new(Nothing {
+        mount: Mount::unknown(),
+    })
 }
 
 /// Index and generation come back from the user data, up to their bounds, and it is never zero.

@@ -118,7 +118,9 @@ impl Watchdog {
     fn look_at_drivers(&self) -> bool {
         let mut active = false;
         for driver in self.drivers() {
-            active |= driver.tick() || driver.counters.in_flight() > 0;
+            // Every driver is ticked, whatever the others say.
+            active |= driver.tick();
+            active |= driver.counters.in_flight() > 0;
         }
         active
     }

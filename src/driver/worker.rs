@@ -22,6 +22,8 @@ use crate::sys::lock::lock;
 pub(crate) struct Worker {
     engine: Mutex<Engine<Uring>>,
     in_flight: AtomicUsize,
+    /// An operation that the kernel serialises has been in flight for too long.
+    serial_stuck: AtomicBool,
     /// Takes no more operations: closed, or its ring broke.
     closed: AtomicBool,
     number: RawFd,
@@ -38,6 +40,7 @@ impl Worker {
         let worker = Arc::new(Worker {
             engine: Mutex::new(Engine::new(ring)),
             in_flight: AtomicUsize::new(0),
+            serial_stuck: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             number,
         });
@@ -48,6 +51,11 @@ impl Worker {
 
     pub(crate) fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Whether writes had better go elsewhere, lest the kernel queues them behind one that is stuck.
+    pub(crate) fn is_serial_stuck(&self) -> bool {
+        self.serial_stuck.load(Ordering::Relaxed)
     }
 
     /// Submits an operation; back to the caller if the ring has no room or no entry for it.
@@ -101,10 +109,12 @@ impl Worker {
         reaped
     }
 
-    /// Enters again if the kernel had no room for an entry; nobody else would. Returns whether
-    /// anything is in flight.
+    /// Looks for what takes too long, and enters again if the kernel had no room for an entry; nobody else
+    /// would. Returns whether anything is in flight.
     pub(crate) fn tick(&self) -> bool {
-        if let Ok(engine) = self.engine.try_lock() {
+        if let Ok(mut engine) = self.engine.try_lock() {
+            self.serial_stuck
+                .store(engine.look_at_old(), Ordering::Relaxed);
             if engine.has_queued() {
                 self.turn(engine);
             }

@@ -36,7 +36,9 @@ pub(crate) async fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// that shrinks ends early, one that grows or is of size zero in procfs is read to its end.
 async fn read_by_ring(path: &Path) -> io::Result<Vec<u8>> {
     let file = open::open(path, flag::O_RDONLY, 0).await?;
-    let size = usize::try_from(super::meta::of_file(&file).await?.size).unwrap_or(usize::MAX);
+    let stat = super::meta::of_file(&file).await;
+    let size = stat.map_err(|error| Error::on_path(error, path))?.size;
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(size.saturating_add(1))?;
     loop {
@@ -46,8 +48,9 @@ async fn read_by_ring(path: &Path) -> io::Result<Vec<u8>> {
         }
         let offset = file.is_seekable().then_some(start as u64);
         let capacity = bytes.capacity();
-        let (count, slice) =
-            read_through(file.clone(), bytes.slice(start..capacity), offset).await?;
+        let (count, slice) = read_through(file.clone(), bytes.slice(start..capacity), offset)
+            .await
+            .map_err(|error| Error::on_path(error.into(), path))?;
         bytes = slice.into_inner();
         if count == 0 {
             return Ok(bytes);

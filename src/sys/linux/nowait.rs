@@ -64,13 +64,16 @@ pub(crate) fn open_read_cached(path: &CStr, flags: i32) -> io::Result<OwnedFd> {
 pub(crate) fn clear_nonblock(fd: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: takes no memory.
     let flags = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) };
-    // SAFETY: takes no memory.
-    if flags < 0
-        || unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags & !libc::O_NONBLOCK) } < 0
-    {
+    if flags < 0 {
         return Err(io::Error::last_os_error());
     }
-    Ok(())
+    // SAFETY: takes no memory.
+    let result = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags & !libc::O_NONBLOCK) };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 /// Pages of a file range that are in the page cache. Also those that are still being read.
