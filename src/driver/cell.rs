@@ -63,7 +63,6 @@ pub(crate) struct Cell<O: Op> {
     /// Whether the operation was sent a second way already.
     rerouted: AtomicBool,
     /// Whether the watchdog has asked the kernel for it back.
-    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only rings ask"))]
     asked_back: AtomicBool,
     /// Where a ring has it: the entry's user data; zero while no ring does.
     user_data: AtomicU64,
@@ -76,7 +75,6 @@ pub(crate) struct Cell<O: Op> {
 pub(crate) trait Job: Send + Sync {
     fn kind(&self) -> Kind;
     fn load(&self) -> Load;
-    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only rings ask"))]
     fn on_worker(&self) -> OnWorker;
     /// When it was started, in coarse milliseconds.
     fn started_ms(&self) -> u64;
