@@ -104,10 +104,10 @@ impl Data {
     ///
     /// # Errors
     ///
-    /// Those of removing a folder, and of `syncfs(2)`.
+    /// Those of removing a folder, and of `fsync(2)`.
     pub fn settle_writes(&self) -> io::Result<()> {
         self.clear_scratch()?;
-        Ok(nix::unistd::syncfs(File::open(&self.hot)?)?)
+        File::open(&self.hot)?.sync_all()
     }
 
     /// An empty folder for files that a workload makes.
