@@ -1,0 +1,120 @@
+//! More reads than a disk's queue takes, so that even starting one sleeps.
+
+use std::fs as std_fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate::fs::{File, OpenOptions};
+use tidegate::{Route, Way as Took, opcode::Kind};
+use tidegate_rig::files::{self, Fragmented, first_difference};
+use tidegate_rig::{FsKind, HeldDisk};
+
+use crate::disk_files;
+use crate::healthy::Healthy;
+use crate::stage::{self, Done, Ops, Outcome, Play, Way, ensure, judge};
+
+const HOLD: Duration = Duration::from_millis(1500);
+/// Of each sort.
+const READS: usize = 1000;
+const STRIDE_BYTES: u64 = 32 << 10;
+/// Reads that are started before others get their turn; a service does not start all at once either.
+const AT_ONCE: usize = 50;
+
+pub(crate) fn run(kind: FsKind, way: Way) -> Outcome {
+    let disk = disk_files::disk(kind)?;
+    let play = Flood {
+        files: Flooded::make(&disk)?,
+        healthy: Healthy::new()?,
+        open: None,
+    };
+    let report = stage::run(way, play, HOLD, || disk_files::hold(&disk))?;
+    disk_files::remount(&disk)?;
+    let hits = report.stats.count(Kind::Read, Took::AtPoll);
+    println!("    {hits} reads answered at the poll");
+    ensure(
+        way.route != Route::Auto || hits > 0,
+        "no cached read was answered at the poll",
+    )?;
+    judge(&format!("a flood on {}", kind.name()), way, &report)
+}
+
+/// The files of a flood.
+struct Flooded {
+    warm: std::path::PathBuf,
+    cold: Fragmented,
+    cached: std::path::PathBuf,
+}
+
+impl Flooded {
+    fn make(disk: &HeldDisk) -> std::io::Result<Flooded> {
+        let root = disk.path();
+        let cold = files::fragmented(&root.join("cold"), READS as u64, 4096)?;
+        let (warm, cached) = (root.join("warm"), root.join("cached"));
+        files::create(&warm, READS as u64 * STRIDE_BYTES)?;
+        files::create(&cached, 1 << 20)?;
+        disk.remount()?;
+        // Reading the last block brings in where all of them lie.
+        files::read_direct(&warm, (READS as u64 - 1) * STRIDE_BYTES, 4096)?;
+        std_fs::read(&cached)?;
+        Ok(Flooded { warm, cold, cached })
+    }
+}
+
+struct Flood {
+    files: Flooded,
+    healthy: Healthy,
+    open: Option<[Arc<File>; 3]>,
+}
+
+async fn check(file: Arc<File>, offset: u64) -> Done {
+    let bytes = file.read_exact_at(vec![0; 4096], offset).await;
+    let bytes = bytes.map_err(|error| error.error.to_string())?;
+    ensure(first_difference(offset, &bytes).is_none(), "wrong bytes")
+}
+
+impl Play for Flood {
+    async fn prepare(&mut self) -> Done {
+        self.healthy.prepare().await?;
+        let mut open = Vec::new();
+        for path in [&self.files.warm, self.files.cold.path(), &self.files.cached] {
+            let file = OpenOptions::new()
+                .read(true)
+                .no_atime(true)
+                .open(path)
+                .await;
+            open.push(Arc::new(file.map_err(|error| error.to_string())?));
+        }
+        self.open = open.try_into().ok();
+        Ok(())
+    }
+
+    async fn start(&mut self, ops: &mut Ops) -> Done {
+        let [warm, cold, cached] = self.open.take().ok_or("not prepared")?;
+        for index in 0..READS {
+            ops.start(
+                "warm read",
+                check(warm.clone(), index as u64 * STRIDE_BYTES),
+            );
+            ops.start(
+                "cold read",
+                check(cold.clone(), self.files.cold.offset_of(index as u64)),
+            );
+            ops.start(
+                "cached read",
+                check(cached.clone(), index as u64 % 256 * 4096),
+            );
+            if index % AT_ONCE == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn meanwhile(&mut self) -> Done {
+        self.healthy.work().await
+    }
+
+    fn stuck(&self) -> &'static [&'static str] {
+        &["warm read", "cold read"]
+    }
+}
