@@ -133,6 +133,19 @@ impl Error {
         }
         .into()
     }
+
+    /// Names the path in the error of a step on an open file, for an operation that was given a path.
+    pub(crate) fn on_path(error: io::Error, path: &Path) -> io::Error {
+        match error.downcast::<Error>() {
+            Ok(Error::Io {
+                operation,
+                path: None,
+                source,
+            }) => Error::io(operation, Some(path), source),
+            Ok(other) => other.into(),
+            Err(error) => error,
+        }
+    }
 }
 
 /// The errno of an [`io::Error`], whether it came straight from the system or carries an [`Error`].

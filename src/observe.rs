@@ -75,8 +75,9 @@ impl Counters {
         *lock(&self.fallbacks).entry(reason).or_default() += 1;
     }
 
+    /// Counted before the watchdog is called: either it sees the count before it sleeps, or the call.
     pub(crate) fn started(&self) {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.in_flight.fetch_add(1, Ordering::SeqCst);
     }
 
     pub(crate) fn ended(&self) {
@@ -90,7 +91,7 @@ impl Counters {
     }
 
     pub(crate) fn in_flight(&self) -> u64 {
-        self.in_flight.load(Ordering::Acquire)
+        self.in_flight.load(Ordering::SeqCst)
     }
 
     /// Waits on this thread until nothing is in flight, or the time is over.

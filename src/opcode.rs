@@ -118,6 +118,8 @@ ops! {
     Close, "close", [CLOSE 19 since 5 . 6], "close(2)", MayTakeEffect, false, Data;
     /// Copies a file, all steps in one hop.
     CopyFile, "copy", [none], "copy_file_range(2)", MayTakePartialEffect, false, Data;
+    /// Carries mode, owner, times and attributes over, in one hop.
+    CopyMetadata, "copy_metadata", [none], "lstat(2), chmod(2), utimensat(2)", MayTakePartialEffect, false, Metadata;
     /// Makes a directory.
     CreateDir, "create_dir", [MKDIRAT 37 since 5 . 15], "mkdir(2)", MayTakeEffect, false, Metadata;
     /// Makes a directory and its missing parents, in one hop.

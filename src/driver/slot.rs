@@ -138,8 +138,7 @@ impl Slots {
     /// Queues an entry of the driver's own; `false` if the queue is full.
     #[allow(unsafe_code, reason = "an entry without a slot")]
     pub(crate) fn push_own(&mut self, ring: &mut impl Ring, sqe: &Sqe, tag: Tag) -> bool {
-        // SAFETY: a cancel points to nothing, and the event's counter lives as long as its lane,
-        // which ends after its ring (INV-1).
+        // SAFETY: a cancel points to nothing, and the read of an event to static memory (INV-1).
         unsafe { ring.push(sqe, Token::own(tag)) }
     }
 

@@ -3,7 +3,6 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -11,7 +10,7 @@ use std::time::Instant;
 use tokio::io::unix::AsyncFd;
 
 use super::cell::{Job, Outcome};
-use super::engine::{Engine, Reaped, Start};
+use super::engine::{Broken, Engine, Reaped, Start};
 use super::op::OnWorker;
 use super::route::Way;
 use crate::limits;
@@ -65,11 +64,12 @@ impl Worker {
         job: Arc<dyn Job>,
         how: OnWorker,
     ) -> Result<(), Arc<dyn Job>> {
+        job.set_way(Way::Worker(self.clone()));
+        let mut engine = lock(&self.engine);
+        // Asked under the lock: what is in before `close` has it is seen there, and nothing comes after.
         if self.closed.load(Ordering::Acquire) {
             return Err(job);
         }
-        job.set_way(Way::Worker(self.clone()));
-        let mut engine = lock(&self.engine);
         match engine.start(job.clone(), Some(how)) {
             Start::Queued(token) => job.set_user_data(token.user_data()),
             Start::Full(job) | Start::NoEntry(job) => return Err(job),
@@ -89,17 +89,14 @@ impl Worker {
     fn turn(&self, mut engine: std::sync::MutexGuard<'_, Engine<Uring>>) {
         let result = engine.enter(0);
         let reaped = engine.reap();
-        let unsent = match &result {
-            Ok(()) => Vec::new(),
-            Err(error) => {
-                self.closed.store(true, Ordering::Release);
-                engine.break_up(error)
-            }
-        };
+        let broken = result.err().map(|error| {
+            self.closed.store(true, Ordering::Release);
+            engine.break_up(&error)
+        });
         self.in_flight.store(engine.in_flight(), Ordering::Relaxed);
         drop(engine);
         reaped.deliver();
-        for job in unsent {
+        for job in broken.into_iter().flat_map(Broken::deliver) {
             // The same as for an entry that the kernel cancelled: it goes to the pool.
             job.end(Outcome::Result(-crate::sys::errno::ECANCELED));
         }
@@ -171,6 +168,6 @@ async fn drive(worker: Arc<Worker>, readable: AsyncFd<OwnedFd>) -> io::Result<()
         // Cleared first: a completion that comes after the reap makes it readable again.
         guard.clear_ready();
         let reaped = worker.reap();
-        let _ = catch_unwind(AssertUnwindSafe(|| reaped.deliver()));
+        reaped.deliver();
     }
 }

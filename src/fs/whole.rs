@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::open_options::OpenOptions;
 use crate::driver::{self, Route};
+use crate::error::Error;
 use crate::op::blocking;
 use crate::op::hop::hop;
 use crate::op::whole;
@@ -61,12 +62,11 @@ pub async fn read(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
 /// # Ok(()) }
 /// ```
 pub async fn read_to_string(path: impl AsRef<Path>) -> io::Result<String> {
-    let bytes = read(path).await?;
-    String::from_utf8(bytes).map_err(|_| {
-        io::Error::new(
-            io::ErrorKind::InvalidData,
-            "stream did not contain valid UTF-8",
-        )
+    let path = path.as_ref().to_path_buf();
+    let bytes = whole::read(&path).await?;
+    String::from_utf8(bytes).map_err(|error| {
+        let error = io::Error::new(io::ErrorKind::InvalidData, error.utf8_error());
+        Error::io(Kind::ReadFile, Some(&path), error)
     })
 }
 
@@ -103,8 +103,10 @@ pub async fn write(path: impl AsRef<Path>, contents: impl AsRef<[u8]>) -> io::Re
             .truncate(true)
             .open(&path)
             .await?;
-        file.write_all_at(contents, 0).await?;
-        return file.close().await;
+        let named = |error| Error::on_path(error, &path);
+        let written = file.write_all_at(contents, 0).await;
+        written.map_err(|error| named(error.into()))?;
+        return file.close().await.map_err(named);
     }
     let owned = path.clone();
     hop(Kind::WriteFile, &path, move |_| {

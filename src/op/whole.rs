@@ -36,7 +36,9 @@ pub(crate) async fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// that shrinks ends early, one that grows or is of size zero in procfs is read to its end.
 async fn read_by_ring(path: &Path) -> io::Result<Vec<u8>> {
     let file = open::open(path, flag::O_RDONLY, 0).await?;
-    let size = usize::try_from(super::meta::of_file(&file).await?.size).unwrap_or(usize::MAX);
+    let stat = super::meta::of_file(&file).await;
+    let size = stat.map_err(|error| Error::on_path(error, path))?.size;
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(size.saturating_add(1))?;
     loop {
@@ -46,8 +48,9 @@ async fn read_by_ring(path: &Path) -> io::Result<Vec<u8>> {
         }
         let offset = file.is_seekable().then_some(start as u64);
         let capacity = bytes.capacity();
-        let (count, slice) =
-            read_through(file.clone(), bytes.slice(start..capacity), offset).await?;
+        let (count, slice) = read_through(file.clone(), bytes.slice(start..capacity), offset)
+            .await
+            .map_err(|error| Error::on_path(error.into(), path))?;
         bytes = slice.into_inner();
         if count == 0 {
             return Ok(bytes);
@@ -78,17 +81,15 @@ fn read_at_poll(driver: &Arc<Driver>, path: &std::ffi::CStr) -> Option<io::Resul
     }
     attempt(Some(&mount), || {
         let fd = nowait::open_read_cached(path, 0).ok()?;
-        let bytes = nowait::no_readahead(fd.as_fd())
-            .is_ok()
-            .then(|| read_resident(fd.as_fd(), stat.size))
-            .flatten();
+        let bytes = read_resident(fd.as_fd(), stat.size);
         // The attributes just read say that the file has a name, so this close frees no blocks.
         super::meta::close_path(driver, fd, &stat, &mount);
         bytes.map(Ok)
     })?
 }
 
-/// All of a file of this size, if it still has it.
+/// All of a file of this size, if it still has it. A readahead mark in it does no harm: there is
+/// nothing left to read ahead when every page of the file is in memory.
 #[cfg(target_os = "linux")]
 fn read_resident(fd: std::os::fd::BorrowedFd<'_>, size: u64) -> Option<Vec<u8>> {
     use crate::sys::linux::nowait;

@@ -1,4 +1,8 @@
 //! Resource limits of this process.
+#![allow(
+    clippy::unnecessary_cast,
+    reason = "limits are signed on other systems"
+)]
 
 use nix::sys::resource::{Resource, getrlimit};
 

@@ -1,6 +1,8 @@
 //! What the integration tests share: runtimes pinned to each backend.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod child;
+
 use std::future::Future;
 
 use tidegate::{Handle, Route};
@@ -13,31 +15,54 @@ pub(crate) fn on_every_backend<F>(test: impl Fn(Route) -> F)
 where
     F: Future<Output = ()>,
 {
-    for route in ROUTES {
-        if route == Route::Ring {
-            if let Some(reason) = tidegate::probe::report().ring_reason() {
-                eprintln!("skip: ring: {reason}");
-                continue;
-            }
-        }
+    for route in routes() {
         for multi in [true, false] {
-            eprintln!(
-                "on {route:?}, {}",
-                if multi {
-                    "multi-thread"
-                } else {
-                    "current-thread"
-                }
-            );
-            let mut builder = match multi {
-                true => tokio::runtime::Builder::new_multi_thread(),
-                false => tokio::runtime::Builder::new_current_thread(),
-            };
-            let runtime = builder.worker_threads(2).enable_all().build().unwrap();
-            runtime.block_on(async {
-                Handle::builder().route(route).install().unwrap();
-                test(route).await;
-            });
+            on(route, multi, &test);
         }
     }
+}
+
+/// Runs the test once on each backend, for tests that are too long for both kinds of runtime.
+pub(crate) fn on_each_route<F>(test: impl Fn(Route) -> F)
+where
+    F: Future<Output = ()>,
+{
+    for route in routes() {
+        on(route, route != Route::Pool, &test);
+    }
+}
+
+/// The backends that there are here.
+pub(crate) fn routes() -> Vec<Route> {
+    let mut routes = ROUTES.to_vec();
+    if let Some(reason) = tidegate::probe::report().ring_reason() {
+        eprintln!("skip: ring: {reason}");
+        routes.retain(|&route| route != Route::Ring);
+    }
+    routes
+}
+
+/// A runtime with threads of its own, or one that runs on the calling thread.
+pub(crate) fn runtime(multi: bool) -> tokio::runtime::Runtime {
+    let mut builder = match multi {
+        true => tokio::runtime::Builder::new_multi_thread(),
+        false => tokio::runtime::Builder::new_current_thread(),
+    };
+    builder.worker_threads(2).enable_all().build().unwrap()
+}
+
+fn on<F>(route: Route, multi: bool, test: &impl Fn(Route) -> F)
+where
+    F: Future<Output = ()>,
+{
+    let kind = if multi {
+        "multi-thread"
+    } else {
+        "current-thread"
+    };
+    eprintln!("on {route:?}, {kind}");
+    runtime(multi).block_on(async {
+        Handle::builder().route(route).install().unwrap();
+        test(route).await;
+    });
 }

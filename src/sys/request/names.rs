@@ -5,6 +5,8 @@
     reason = "the blocking equivalents are std's"
 )]
 
+#[cfg(target_os = "linux")]
+use std::ffi::CStr;
 use std::ffi::CString;
 use std::fs;
 use std::io;
@@ -14,6 +16,13 @@ use super::Request;
 #[cfg(target_os = "linux")]
 use crate::sys::linux::sqe::Sqe;
 use crate::sys::path::as_path;
+
+/// Whether the kernel resolves a path before it says anything against it. The ring looks at both paths
+/// of a request before it resolves the first; where both are bad, the system call tells of the first.
+#[cfg(target_os = "linux")]
+fn is_path(path: &CStr) -> bool {
+    (1..libc::PATH_MAX as usize).contains(&path.count_bytes())
+}
 
 /// Makes a directory.
 pub(crate) struct CreateDir {
@@ -71,7 +80,7 @@ pub(crate) struct Rename {
 unsafe impl Request for Rename {
     #[cfg(target_os = "linux")]
     fn sqe(&mut self) -> Option<Sqe> {
-        Some(Sqe::renameat(&self.from, &self.to))
+        is_path(&self.to).then(|| Sqe::renameat(&self.from, &self.to))
     }
 
     fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
@@ -89,7 +98,7 @@ pub(crate) struct HardLink {
 unsafe impl Request for HardLink {
     #[cfg(target_os = "linux")]
     fn sqe(&mut self) -> Option<Sqe> {
-        Some(Sqe::linkat(&self.original, &self.link))
+        is_path(&self.link).then(|| Sqe::linkat(&self.original, &self.link))
     }
 
     fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {

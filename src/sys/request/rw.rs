@@ -52,12 +52,15 @@ unsafe impl<B: IoBufMut> Request for Read<B> {
     #[cfg(target_os = "linux")]
     fn sqe(&mut self) -> Option<Sqe> {
         let length = self.length() as u32;
-        Some(Sqe::read(
-            self.fd.as_fd(),
-            self.buf.stable_mut_ptr(),
-            length,
-            self.offset.unwrap_or(NO_POSITION),
-        ))
+        // Reading nothing still says whether the file can be read, but the ring does not ask it.
+        (length > 0).then(|| {
+            Sqe::read(
+                self.fd.as_fd(),
+                self.buf.stable_mut_ptr(),
+                length,
+                self.offset.unwrap_or(NO_POSITION),
+            )
+        })
     }
 
     fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {

@@ -1,0 +1,236 @@
+//! What is tried on open files: every way of opening, with lengths and offsets in and out of range.
+
+use std::os::unix::fs::{FileExt, PermissionsExt};
+
+use tidegate::fs::File;
+use tidegate::opcode::Kind;
+
+use crate::case::{Case, Seen, done, on_files};
+use crate::raw;
+use crate::tree::Place;
+
+const LAST: u64 = i64::MAX as u64;
+
+/// Offsets in, at, beyond and far beyond the file, and those that would look negative.
+const OFFSETS: &[u64] = &[
+    0,
+    5,
+    18,
+    19,
+    20,
+    4096,
+    1 << 31,
+    1 << 32,
+    LAST - 10,
+    LAST - 1,
+    LAST,
+    LAST + 1,
+    u64::MAX - 4096,
+    u64::MAX - 1,
+    u64::MAX,
+];
+
+pub(crate) fn cases(kind: Kind, place: &Place) -> Vec<Case> {
+    match kind {
+        Kind::Allocate => allocate(place),
+        Kind::Close => on_files(
+            place,
+            &[Kind::Close],
+            &[()],
+            |file, ()| async move { done(file.close().await) },
+            |file, ()| {
+                drop(file);
+                done(Ok(()))
+            },
+        ),
+        Kind::Read => read(place),
+        Kind::SetLen => on_files(
+            place,
+            &[Kind::SetLen],
+            &[
+                0,
+                1,
+                19,
+                20,
+                1 << 20,
+                1 << 40,
+                LAST - 1,
+                LAST,
+                LAST + 1,
+                u64::MAX - 1,
+                u64::MAX,
+            ],
+            |file, len| async move { done(file.set_len(len).await) },
+            |file, len| done(file.set_len(len)),
+        ),
+        Kind::SyncAll => on_files(
+            place,
+            &[Kind::SyncAll],
+            &[()],
+            |file, ()| async move { done(file.sync_all().await) },
+            |file, ()| done(file.sync_all()),
+        ),
+        Kind::SyncData => on_files(
+            place,
+            &[Kind::SyncData],
+            &[()],
+            |file, ()| async move { done(file.sync_data().await) },
+            |file, ()| done(file.sync_data()),
+        ),
+        _ => write(place),
+    }
+}
+
+pub(crate) fn permissions(place: &Place) -> Vec<Case> {
+    on_files(
+        place,
+        &[Kind::SetPermissions],
+        &[0o600, 0o4711],
+        |file, mode| async move {
+            let permissions = std::fs::Permissions::from_mode(mode);
+            done(file.set_permissions(permissions).await)
+        },
+        |file, mode| done(file.set_permissions(std::fs::Permissions::from_mode(mode))),
+    )
+}
+
+fn allocate(place: &Place) -> Vec<Case> {
+    let ranges: &[(u64, u64)] = &[
+        (0, 0),
+        (0, 1),
+        (10, 0),
+        (0, 65_536),
+        (4096, 4096),
+        (0, LAST),
+        (0, LAST + 1),
+        (0, u64::MAX),
+        (LAST, 1),
+        (LAST - 1, 2),
+        (LAST + 1, 1),
+        (u64::MAX, 1),
+        (u64::MAX, u64::MAX),
+    ];
+    on_files(
+        place,
+        &[Kind::Allocate],
+        ranges,
+        |file, (offset, length)| async move { done(file.allocate(offset, length).await) },
+        |file, (offset, length)| done(raw::allocate(&file, offset, length)),
+    )
+}
+
+fn text(count: usize, buf: &[u8]) -> Seen {
+    Ok(format!("{count}: {:?}", String::from_utf8_lossy(buf)))
+}
+
+/// Lengths of buffers with offsets.
+fn ranges() -> Vec<(usize, u64)> {
+    let all = OFFSETS.iter().map(|&offset| (7, offset));
+    let others = [
+        (0, 0),
+        (0, 19),
+        (0, LAST + 1),
+        (1, 18),
+        (19, 0),
+        (20, 0),
+        (9000, 3),
+        (9000, LAST),
+    ];
+    all.chain(others).collect()
+}
+
+fn read(place: &Place) -> Vec<Case> {
+    const STEPS: &[Kind] = &[Kind::Read];
+    let ranges = ranges();
+    let mut cases = on_files(
+        place,
+        STEPS,
+        &ranges,
+        |file, (length, offset)| async move {
+            let (count, buf) = file.read_at(vec![b'.'; length], offset).await?;
+            text(count, &buf)
+        },
+        |file, (length, offset)| {
+            let mut buf = vec![b'.'; length];
+            text(file.read_at(&mut buf, offset)?, &buf)
+        },
+    );
+    cases.extend(on_files(
+        place,
+        STEPS,
+        &ranges,
+        |file, (length, offset)| async move {
+            let buf = file.read_exact_at(vec![b'.'; length], offset).await?;
+            text(length, &buf)
+        },
+        |file, (length, offset)| {
+            let mut buf = vec![b'.'; length];
+            file.read_exact_at(&mut buf, offset)?;
+            text(length, &buf)
+        },
+    ));
+    cases.extend(on_files(
+        place,
+        STEPS,
+        &[()],
+        |mut file: File, ()| async move {
+            let mut buf = Vec::new();
+            tokio::io::AsyncReadExt::read_to_end(&mut file, &mut buf).await?;
+            text(0, &buf)
+        },
+        |mut file, ()| {
+            let mut buf = Vec::new();
+            std::io::Read::read_to_end(&mut file, &mut buf)?;
+            text(0, &buf)
+        },
+    ));
+    cases
+}
+
+fn write(place: &Place) -> Vec<Case> {
+    const STEPS: &[Kind] = &[Kind::Write];
+    let ranges = ranges();
+    let mut cases = on_files(
+        place,
+        STEPS,
+        &ranges,
+        |file, (length, offset)| async move {
+            let (count, buf) = file.write_at(vec![b'+'; length], offset).await?;
+            text(count, &buf)
+        },
+        |file, (length, offset)| {
+            let buf = vec![b'+'; length];
+            text(file.write_at(&buf, offset)?, &buf)
+        },
+    );
+    cases.extend(on_files(
+        place,
+        STEPS,
+        &ranges,
+        |file, (length, offset)| async move {
+            let buf = file.write_all_at(vec![b'+'; length], offset).await?;
+            text(length, &buf)
+        },
+        |file, (length, offset)| {
+            let buf = vec![b'+'; length];
+            file.write_all_at(&buf, offset)?;
+            text(length, &buf)
+        },
+    ));
+    cases.extend(on_files(
+        place,
+        STEPS,
+        &[0usize, 1, 9000],
+        |mut file: File, length| async move {
+            use tokio::io::AsyncWriteExt;
+            file.write_all(&vec![b'+'; length]).await?;
+            file.flush().await?;
+            text(length, b"")
+        },
+        |mut file, length| {
+            std::io::Write::write_all(&mut file, &vec![b'+'; length])?;
+            text(length, b"")
+        },
+    ));
+    cases
+}
