@@ -15,7 +15,7 @@ use crate::stage::{Done, ensure};
 pub(crate) const SEVERAL: usize = 5;
 pub(crate) const PLAIN_BYTES: u64 = 1 << 20;
 /// Enough that where they lie does not fit into an inode, on any of the filesystems.
-const EXTENTS: u64 = 1200;
+const EXTENTS: u64 = 600;
 const FEW_EXTENTS: u64 = 80;
 const DISK_BYTES: u64 = 512 << 20;
 /// Longer than any run; the rig's own limit is for tests that died.
@@ -71,19 +71,17 @@ impl Files {
             direct: root.join("direct"),
             root: root.clone(),
         };
-        files::create(&made.direct, PLAIN_BYTES)?;
+        blocks(&made.direct, PLAIN_BYTES / 4096, 4096)?;
         for index in 0..SEVERAL {
-            for (dir, bytes) in [
-                ("cold-dir", 8192),
-                ("warm-dir", 8192),
-                ("direct-dir", PLAIN_BYTES),
+            for (dir, count, step) in [
+                ("cold-dir", 2, 4096),
+                ("warm-dir", 2, 4096),
+                ("direct-dir", 8, 4096),
+                ("write-dir", FEW_EXTENTS, 8192),
+                ("sync-dir", FEW_EXTENTS, 8192),
             ] {
                 fs::create_dir_all(root.join(dir))?;
-                files::create(&made.path(dir, index), bytes)?;
-            }
-            for dir in ["write-dir", "sync-dir"] {
-                fs::create_dir_all(root.join(dir))?;
-                files::fragmented(&made.path(dir, index), FEW_EXTENTS, 4096)?;
+                blocks(&made.path(dir, index), count, step)?;
             }
             fs::create_dir_all(made.path("list-dir", index))?;
         }
@@ -140,6 +138,16 @@ impl Files {
             "the cold file has changed",
         )
     }
+}
+
+/// Blocks with the bytes of the pattern, `step` bytes apart. The remount that comes brings them to the disk.
+fn blocks(path: &Path, count: u64, step: u64) -> io::Result<()> {
+    let file = fs::File::create(path)?;
+    let mut block = [0; 4096];
+    (0..count).map(|index| index * step).try_for_each(|offset| {
+        files::fill(offset, &mut block);
+        file.write_all_at(&block, offset)
+    })
 }
 
 fn read_at(path: &Path, offset: u64, len: usize) -> io::Result<Vec<u8>> {

@@ -2,7 +2,6 @@
 
 use std::fs as std_fs;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tidegate::fs::{File, OpenOptions};
 use tidegate::{Route, Way as Took, opcode::Kind};
@@ -13,7 +12,6 @@ use crate::disk_files;
 use crate::healthy::Healthy;
 use crate::stage::{self, Done, Ops, Outcome, Play, Way, ensure, judge};
 
-const HOLD: Duration = Duration::from_millis(1500);
 /// Of each sort.
 const READS: usize = 1000;
 const STRIDE_BYTES: u64 = 32 << 10;
@@ -27,7 +25,7 @@ pub(crate) fn run(kind: FsKind, way: Way) -> Outcome {
         healthy: Healthy::new()?,
         open: None,
     };
-    let report = stage::run(way, play, HOLD, || disk_files::hold(&disk))?;
+    let report = stage::run(way, play, way.hold(), || disk_files::hold(&disk))?;
     disk_files::remount(&disk)?;
     let hits = report.stats.count(Kind::Read, Took::AtPoll);
     println!("    {hits} reads answered at the poll");

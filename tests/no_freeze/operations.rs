@@ -12,7 +12,6 @@ use crate::disk_files::{self, Files, PLAIN_BYTES, SEVERAL, WRITTEN};
 use crate::healthy::Healthy;
 use crate::stage::{self, Done, Ops, Outcome, Play, Way, ensure, judge};
 
-const HOLD: Duration = Duration::from_millis(1500);
 const HOLD_SHORT: Duration = Duration::from_millis(300);
 
 pub(crate) fn run(kind: FsKind, way: Way) -> Outcome {
@@ -23,7 +22,7 @@ pub(crate) fn run(kind: FsKind, way: Way) -> Outcome {
         healthy: Healthy::new()?,
         open: Open::default(),
     };
-    let report = stage::run(way, play, HOLD, || disk_files::hold(&disk))?;
+    let report = stage::run(way, play, way.hold(), || disk_files::hold(&disk))?;
     files.check(&disk)?;
     judge(&format!("operations on {}", kind.name()), way, &report)
 }
@@ -111,7 +110,7 @@ impl Operations {
     fn start_reads(&self, ops: &mut Ops, cold: Option<File>, direct: Option<File>) {
         if let Some(file) = cold {
             let file = std::sync::Arc::new(file);
-            for extent in (0..self.files.cold.extents()).step_by(50) {
+            for extent in (0..self.files.cold.extents()).step_by(25) {
                 let (made, file) = (self.files.cold.clone(), file.clone());
                 ops.start("cold read", async move {
                     let offset = made.offset_of(extent);

@@ -63,6 +63,19 @@ impl Way {
         }
     }
 
+    /// How long storage is held: longest as users get it.
+    pub(crate) fn hold(self) -> Duration {
+        match (self.route, self.submit) {
+            (Route::Auto, Submit::Auto) => Duration::from_millis(1500),
+            _ => Duration::from_millis(500),
+        }
+    }
+
+    /// Whether the thread that polls submits.
+    pub(crate) fn submits_at_poll(self) -> bool {
+        self.route != Route::Pool && self.submit == Submit::Auto
+    }
+
     /// Makes the handle of the runtime that this is called in.
     pub(crate) fn install(self) -> Result<Handle, String> {
         let builder = Handle::builder().route(self.route).submit(self.submit);
