@@ -1,7 +1,7 @@
 //! More reads than a disk's queue takes, so that even starting one sleeps.
 
 use std::fs as std_fs;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tidegate::fs::{File, OpenOptions};
 use tidegate::{Route, Way as Took, opcode::Kind};
@@ -10,7 +10,7 @@ use tidegate_rig::{FsKind, HeldDisk};
 
 use crate::disk_files;
 use crate::healthy::Healthy;
-use crate::stage::{self, Done, Ops, Outcome, Play, Way, ensure, judge};
+use crate::stage::{self, Done, Ops, Outcome, Play, Way, ensure, judge, lock};
 
 /// Of each sort.
 const READS: usize = 1000;
@@ -20,13 +20,20 @@ const AT_ONCE: usize = 50;
 
 pub(crate) fn run(kind: FsKind, way: Way) -> Outcome {
     let disk = disk_files::disk(kind)?;
+    let read = Read::default();
     let play = Flood {
         files: Flooded::make(&disk)?,
         healthy: Healthy::new()?,
         open: None,
+        read: read.clone(),
     };
     let report = stage::run(way, play, way.hold(), || disk_files::hold(&disk))?;
     disk_files::remount(&disk)?;
+    let read = lock(&read);
+    let wrong = read
+        .iter()
+        .find(|(offset, bytes)| first_difference(*offset, bytes).is_some());
+    ensure(wrong.is_none() && read.len() == 3 * READS, "wrong bytes")?;
     let hits = report.stats.count(Kind::Read, Took::AtPoll);
     println!("    {hits} reads answered at the poll");
     ensure(
@@ -62,12 +69,18 @@ struct Flood {
     files: Flooded,
     healthy: Healthy,
     open: Option<[Arc<File>; 3]>,
+    read: Read,
 }
 
-async fn check(file: Arc<File>, offset: u64) -> Done {
+/// What was read, and where; checked later, so that the runtime does not stop for the checking of
+/// thousands that come at once.
+type Read = Arc<Mutex<Vec<(u64, Vec<u8>)>>>;
+
+async fn read(file: Arc<File>, offset: u64, into: Read) -> Done {
     let bytes = file.read_exact_at(vec![0; 4096], offset).await;
     let bytes = bytes.map_err(|error| error.error.to_string())?;
-    ensure(first_difference(offset, &bytes).is_none(), "wrong bytes")
+    lock(&into).push((offset, bytes));
+    Ok(())
 }
 
 impl Play for Flood {
@@ -88,18 +101,23 @@ impl Play for Flood {
 
     async fn start(&mut self, ops: &mut Ops) -> Done {
         let [warm, cold, cached] = self.open.take().ok_or("not prepared")?;
+        let into = &self.read;
         for index in 0..READS {
             ops.start(
                 "warm read",
-                check(warm.clone(), index as u64 * STRIDE_BYTES),
+                read(warm.clone(), index as u64 * STRIDE_BYTES, into.clone()),
             );
             ops.start(
                 "cold read",
-                check(cold.clone(), self.files.cold.offset_of(index as u64)),
+                read(
+                    cold.clone(),
+                    self.files.cold.offset_of(index as u64),
+                    into.clone(),
+                ),
             );
             ops.start(
                 "cached read",
-                check(cached.clone(), index as u64 % 256 * 4096),
+                read(cached.clone(), index as u64 % 256 * 4096, into.clone()),
             );
             if index % AT_ONCE == 0 {
                 tokio::task::yield_now().await;
