@@ -21,6 +21,19 @@ pub(crate) fn from_completion(result: i32) -> io::Result<i32> {
     }
 }
 
+/// The same result, with EINTR for the numbers by which the kernel tells itself to restart a call: an
+/// opcode that was interrupted in a kernel worker lets them through.
+pub(crate) fn of_interrupted(result: i32) -> i32 {
+    const ERESTARTSYS: i32 = 512;
+    const ERESTARTNOINTR: i32 = 513;
+    const ERESTARTNOHAND: i32 = 514;
+    const ERESTART_RESTARTBLOCK: i32 = 516;
+    match -result {
+        ERESTARTSYS | ERESTARTNOINTR | ERESTARTNOHAND | ERESTART_RESTARTBLOCK => -EINTR,
+        _ => result,
+    }
+}
+
 /// Calls again while a signal interrupts, as std does for the calls that it documents so.
 pub(crate) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
