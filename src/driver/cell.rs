@@ -387,3 +387,7 @@ impl<O: Op> Drop for InFlight<O> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "cell_tests.rs"]
+mod tests;

@@ -288,3 +288,7 @@ impl<R> Drop for Engine<R> {
             .for_each(std::mem::forget);
     }
 }
+
+#[cfg(test)]
+#[path = "engine_tests.rs"]
+mod tests;

@@ -163,3 +163,7 @@ impl Pool {
         lock(&self.queue).threads
     }
 }
+
+#[cfg(test)]
+#[path = "pool_tests.rs"]
+mod tests;

@@ -206,3 +206,7 @@ impl Slots {
         self.slots.iter().filter_map(|slot| slot.job.as_ref())
     }
 }
+
+#[cfg(test)]
+#[path = "slot_tests.rs"]
+mod tests;
