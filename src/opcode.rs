@@ -202,7 +202,6 @@ impl Kind {
 
     /// Whether the kernel does them one after the other for each inode, by way of 64 queues for all the
     /// inodes that one thread uses: one that is stuck then holds up those of other files as well.
-    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only rings ask"))]
     pub(crate) fn is_serialised(self) -> bool {
         matches!(self, Kind::Allocate | Kind::SetLen | Kind::Write)
     }

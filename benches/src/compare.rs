@@ -142,7 +142,8 @@ pub fn run(options: &Options, out: &mut impl Write) -> io::Result<()> {
     write!(out, "{}", report::goals(&results))
 }
 
-/// All rounds of one workload. Each round begins with another engine.
+/// All rounds of one workload. The order is another one in each round, since every engine finds the
+/// machine as the one before has left it.
 fn measure(
     options: &Options,
     workload: Workload,
@@ -158,18 +159,24 @@ fn measure(
         })
         .collect();
     let seconds = Duration::from_secs_f64(options.seconds);
-    let count = engines.len();
-    for turn in (0..options.rounds).flat_map(|round| (0..count).map(move |at| round + at)) {
-        let rounds = &mut engines[turn % count];
-        if rounds.failed.is_some() {
-            continue;
+    let mut random = fastrand::Rng::with_seed(workload.tasks as u64);
+    let mut order: Vec<usize> = (0..engines.len()).collect();
+    for _ in 0..options.rounds {
+        random.shuffle(&mut order);
+        for &index in &order {
+            let rounds = &mut engines[index];
+            if rounds.failed.is_some() {
+                continue;
+            }
+            let job = Job::new(workload, data, seconds)?;
+            match rounds.engine.run(&job) {
+                Ok(sample) => rounds.samples.push(sample),
+                Err(error) => rounds.failed = Some(error.to_string()),
+            }
+            if workload.writes() {
+                data.settle_writes()?;
+            }
         }
-        let job = Job::new(workload, data, seconds)?;
-        match rounds.engine.run(&job) {
-            Ok(sample) => rounds.samples.push(sample),
-            Err(error) => rounds.failed = Some(error.to_string()),
-        }
-        data.settle_writes()?;
     }
     Ok(Results { workload, engines })
 }

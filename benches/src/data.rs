@@ -84,6 +84,18 @@ impl Data {
         self.forget_cold()
     }
 
+    /// Reads the cold file once in the ordinary way, and drops it from the page cache. The memory that
+    /// becomes free is what the next reader's pages are made of: so each finds it as an ordinary reader
+    /// has left it, and not scattered as the engine before did, which costs up to three times the CPU.
+    ///
+    /// # Errors
+    ///
+    /// As for [`forget_cold`](Data::forget_cold).
+    pub fn renew_cold(&self) -> io::Result<()> {
+        io::copy(&mut File::open(&self.cold)?, &mut io::sink())?;
+        self.forget_cold()
+    }
+
     /// Drops the cold file, and only it, from the page cache.
     ///
     /// # Errors
@@ -104,10 +116,10 @@ impl Data {
     ///
     /// # Errors
     ///
-    /// Those of removing a folder, and of `syncfs(2)`.
+    /// Those of removing a folder, and of `fsync(2)`.
     pub fn settle_writes(&self) -> io::Result<()> {
         self.clear_scratch()?;
-        Ok(nix::unistd::syncfs(File::open(&self.hot)?)?)
+        File::open(&self.hot)?.sync_all()
     }
 
     /// An empty folder for files that a workload makes.

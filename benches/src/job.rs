@@ -50,7 +50,8 @@ impl Job {
     pub fn new(workload: Workload, data: &Arc<Data>, seconds: Duration) -> io::Result<Arc<Job>> {
         let scratch = data.scratch()?.to_path_buf();
         match workload.op {
-            Op::ColdReadAt | Op::ColdStream | Op::DirectRead => data.forget_cold()?,
+            Op::ColdReadAt | Op::ColdStream => data.renew_cold()?,
+            Op::DirectRead => data.forget_cold()?,
             _ => {}
         }
         let phase = if workload.is_once() {

@@ -46,6 +46,11 @@ impl Workload {
         )
     }
 
+    /// Whether it leaves something behind that has yet to reach the disk.
+    pub fn writes(&self) -> bool {
+        matches!(self.op, Op::Create | Op::WriteRandom | Op::WriteSequential)
+    }
+
     /// What is counted: operations, or for a file that is gone through once, MiB.
     pub fn unit(&self) -> &'static str {
         if self.is_once() { "MiB" } else { "op" }

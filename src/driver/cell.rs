@@ -63,7 +63,6 @@ pub(crate) struct Cell<O: Op> {
     /// Whether the operation was sent a second way already.
     rerouted: AtomicBool,
     /// Whether the watchdog has asked the kernel for it back.
-    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only rings ask"))]
     asked_back: AtomicBool,
     /// Where a ring has it: the entry's user data; zero while no ring does.
     user_data: AtomicU64,
@@ -76,7 +75,6 @@ pub(crate) struct Cell<O: Op> {
 pub(crate) trait Job: Send + Sync {
     fn kind(&self) -> Kind;
     fn load(&self) -> Load;
-    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only rings ask"))]
     fn on_worker(&self) -> OnWorker;
     /// When it was started, in coarse milliseconds.
     fn started_ms(&self) -> u64;
@@ -125,7 +123,9 @@ impl<O: Op> Cell<O> {
         let Outcome::Result(number) = outcome else {
             return None;
         };
-        if self.abandoned.load(Ordering::Acquire) || *number >= 0 {
+        // A close that was given up is still owed: its descriptor is open until one of the ways closes it.
+        let given_up = self.abandoned.load(Ordering::Acquire) || self.driver.is_closed();
+        if *number >= 0 || given_up && self.kind != Kind::Close {
             return None;
         }
         // The shutdown cancelled it; only descriptors are closed all the same.
@@ -271,6 +271,10 @@ impl<O: Op> Job for Cell<O> {
     }
 
     fn end(self: Arc<Self>, outcome: Outcome) {
+        let outcome = match outcome {
+            Outcome::Result(number) => Outcome::Result(errno::of_interrupted(number)),
+            outcome => outcome,
+        };
         if let Some(reason) = self.wants_another_way(&outcome) {
             self.driver.counters.fell_back(reason);
             let (driver, group) = (self.driver.clone(), self.group.clone());
@@ -284,6 +288,17 @@ impl<O: Op> Job for Cell<O> {
             outcome => outcome,
         };
         self.driver.counters.ended();
+        let outcome = match outcome {
+            // The handle was closed, and its cancel met the operation before or inside the kernel.
+            Outcome::Result(number)
+                if self.driver.is_closed()
+                    && [errno::ECANCELED, errno::EINTR].contains(&-number) =>
+            {
+                let operation = self.kind;
+                Outcome::Refused(Error::Closed { operation }.into())
+            }
+            outcome => outcome,
+        };
         wake(self.settle(outcome));
     }
 }

@@ -127,7 +127,9 @@ impl<R: Ring> Engine<R> {
         let jobs: Vec<_> = self.slots.live_jobs().collect();
         jobs.iter()
             .filter(|(_, job)| job.kind().is_quick() && is_old(job, limits::MOUNT_STALLED_AFTER))
-            .for_each(|(_, job)| drop(job.mount().mark_stalled()));
+            .for_each(|(_, job)| {
+                job.mount().mark_stalled();
+            });
         let serialised = jobs.iter().filter(|(_, job)| {
             job.kind().is_serialised() && is_old(job, limits::SERIALISED_STUCK_AFTER)
         });

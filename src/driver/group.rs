@@ -1,7 +1,9 @@
 //! The lanes and the pool of one mount: what hangs there holds nobody elsewhere.
 
+use std::sync::Arc;
+#[cfg(target_os = "linux")]
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 
 use super::cell::Job;
 #[cfg(target_os = "linux")]
@@ -12,6 +14,7 @@ use crate::limits;
 use crate::mounts::Mount;
 use crate::observe::Counters;
 use crate::sys::clock::coarse_ms;
+#[cfg(target_os = "linux")]
 use crate::sys::lock::lock;
 
 /// Metadata and data have lanes of their own, so that neither waits for the other's kernel workers.

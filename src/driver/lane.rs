@@ -69,29 +69,39 @@ impl Lane {
             oldest_ms: AtomicU64::new(0),
             class,
         });
-        let (ready, made) = std::sync::mpsc::sync_channel(1);
         let (shared, group) = (lane.clone(), Arc::downgrade(group));
-        // The ring is made on its thread: it belongs to that thread alone.
+        // The ring is made on its thread: it belongs to that thread alone. Nobody waits for that, since who
+        // starts a lane may be a poll, and the thread runs only when it gets a CPU.
         let body = move || match Uring::new(Issuer::Lane) {
-            Ok(ring) => {
-                let _ = ready.send(Ok(()));
-                LaneThread {
-                    lane: shared,
-                    group,
-                    engine: Engine::new(ring),
-                    armed: false,
-                }
-                .live();
+            Ok(ring) => LaneThread {
+                lane: shared,
+                group,
+                engine: Engine::new(ring),
+                armed: false,
             }
-            Err(error) => drop(ready.send(Err(error))),
+            .live(),
+            Err(error) => shared.give_up(&group, &error, Vec::new()),
         };
         std::thread::Builder::new()
             .name(format!("tidegate-{}", class.name()))
             .stack_size(limits::THREAD_STACK_BYTES)
             .spawn(body)?;
-        made.recv()
-            .unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))?;
         Ok(lane)
+    }
+
+    /// There is no ring, or no longer: what the kernel never took goes to the pool, and so does everything
+    /// from now on.
+    fn give_up(&self, group: &Weak<Group>, error: &io::Error, unsent: Vec<Arc<dyn Job>>) {
+        let group = group.upgrade();
+        if let Some(group) = &group {
+            group.ring_broke(error);
+        }
+        for job in unsent.into_iter().chain(self.close(false)) {
+            match &group {
+                Some(group) => group.pool().push(job),
+                None => job.run(),
+            }
+        }
     }
 
     /// Takes an operation in; back to the caller if the lane takes no more.
@@ -317,16 +327,6 @@ impl LaneThread {
     /// The ring broke: what the kernel never took goes to the pool, and so does everything from now on.
     fn break_up(&mut self, error: &io::Error) {
         let unsent = self.engine.break_up(error).deliver();
-        let waiting = self.lane.close(false);
-        match self.group.upgrade() {
-            Some(group) => {
-                group.ring_broke(error);
-                unsent
-                    .into_iter()
-                    .chain(waiting)
-                    .for_each(|job| group.pool().push(job));
-            }
-            None => unsent.into_iter().chain(waiting).for_each(|job| job.run()),
-        }
+        self.lane.give_up(&self.group, error, unsent);
     }
 }

@@ -3,14 +3,14 @@
 use std::io;
 
 pub(crate) use libc::{
-    EACCES, EAGAIN, EBADF, ECANCELED, EDQUOT, EINTR, EINVAL, EISDIR, ELOOP, EMFILE, ENAMETOOLONG,
-    ENFILE, ENODATA, ENOENT, ENOMEM, ENOSPC, ENOSYS, ENOTDIR, EPERM, EROFS, EXDEV,
+    EACCES, ECANCELED, EDQUOT, EINTR, EINVAL, EMFILE, ENAMETOOLONG, ENFILE, ENOMEM, ENOSPC, ENOSYS,
+    EPERM, EROFS, EXDEV,
 };
 
-#[cfg(target_os = "linux")]
-pub(crate) use libc::EBUSY;
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
 pub(crate) use libc::EOPNOTSUPP;
+#[cfg(target_os = "linux")]
+pub(crate) use libc::{EAGAIN, EBADF, EBUSY, EISDIR, ELOOP, ENODATA, ENOENT, ENOTDIR};
 
 /// The result of a completion: zero or more is a value, less than zero an error number.
 pub(crate) fn from_completion(result: i32) -> io::Result<i32> {
@@ -18,6 +18,19 @@ pub(crate) fn from_completion(result: i32) -> io::Result<i32> {
         Err(io::Error::from_raw_os_error(-result))
     } else {
         Ok(result)
+    }
+}
+
+/// The same result, with EINTR for the numbers by which the kernel tells itself to restart a call: an
+/// opcode that was interrupted in a kernel worker lets them through.
+pub(crate) fn of_interrupted(result: i32) -> i32 {
+    const ERESTARTSYS: i32 = 512;
+    const ERESTARTNOINTR: i32 = 513;
+    const ERESTARTNOHAND: i32 = 514;
+    const ERESTART_RESTARTBLOCK: i32 = 516;
+    match -result {
+        ERESTARTSYS | ERESTARTNOINTR | ERESTARTNOHAND | ERESTART_RESTARTBLOCK => -EINTR,
+        _ => result,
     }
 }
 

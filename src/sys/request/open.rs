@@ -25,7 +25,8 @@ pub(crate) struct Open {
 unsafe impl Request for Open {
     #[cfg(target_os = "linux")]
     fn sqe(&mut self) -> Option<Sqe> {
-        Some(Sqe::openat(&self.path, self.flags, self.mode))
+        // Tried on the submitting thread, the kernel would open a FIFO without waiting for its other end.
+        Some(Sqe::openat(&self.path, self.flags, self.mode).for_kernel_worker())
     }
 
     fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
