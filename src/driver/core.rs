@@ -226,7 +226,9 @@ impl Driver {
             return None;
         }
         let place = &self.workers[crate::observe::thread_index() % self.workers.len()];
-        place.get_or_init(Worker::register).as_ref()
+        place
+            .get_or_init(|| Worker::register(&self.counters))
+            .as_ref()
     }
 
     /// Closes a descriptor where that may sleep: once the driver is closed, on a thread of its pool that
