@@ -33,6 +33,13 @@ pub(crate) const LANE_BATCH: usize = 32;
 /// answer a metadata read within 10 ms.
 pub(crate) const LANE_WEDGED_AFTER: Duration = Duration::from_millis(20);
 
+/// How long a lane waits before it offers entries again that the kernel had no memory or room for.
+pub(crate) const LANE_RETRY_AFTER: Duration = Duration::from_millis(1);
+
+/// A write on a worker ring that is older than this may hold up other files' writes in the kernel, so
+/// that those go to lanes. Long enough that a busy disk is seldom taken for a stuck one.
+pub(crate) const SERIALISED_STUCK_AFTER: Duration = Duration::from_millis(20);
+
 /// Wedged lanes of one mount and class at a time; past it, operations wait in the inbox.
 pub(crate) const LANES_WEDGED_MAX: usize = 4;
 
@@ -85,7 +92,19 @@ pub(crate) const FILE_BUFFER_BYTES: usize = 2 << 20;
 /// Bytes of one directory listing batch, about 1 000 entries.
 pub(crate) const READ_DIR_BATCH_BYTES: usize = 32 << 10;
 
+/// The buffer of a copy that the kernel does not do: past 1 MiB the calls no longer weigh.
+pub(crate) const COPY_BUFFER_BYTES: usize = 1 << 20;
+
+/// Files up to this size are copied by one read and one write, which cost as much as
+/// `copy_file_range` (1.8 µs for 4 KiB) and show the end of the file; from 64 KiB the latter is
+/// a quarter cheaper.
+pub(crate) const COPY_SMALL_BYTES: u64 = 16 << 10;
+
 /// Bytes that a copy moves between two looks at whether it was cancelled.
+#[cfg_attr(
+    target_os = "macos",
+    allow(dead_code, reason = "its copies go through the buffer")
+)]
 pub(crate) const COPY_CHUNK_BYTES: u64 = 16 << 20;
 
 /// The largest file that `fs::read` reads at the first poll; copying more would hold up other tasks.

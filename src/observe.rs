@@ -75,8 +75,9 @@ impl Counters {
         *lock(&self.fallbacks).entry(reason).or_default() += 1;
     }
 
+    /// Counted before the watchdog is called: either it sees the count before it sleeps, or the call.
     pub(crate) fn started(&self) {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.in_flight.fetch_add(1, Ordering::SeqCst);
     }
 
     pub(crate) fn ended(&self) {
@@ -90,7 +91,7 @@ impl Counters {
     }
 
     pub(crate) fn in_flight(&self) -> u64 {
-        self.in_flight.load(Ordering::Acquire)
+        self.in_flight.load(Ordering::SeqCst)
     }
 
     /// Waits on this thread until nothing is in flight, or the time is over.
@@ -211,3 +212,40 @@ impl Stats {
 
 /// Shared by everything that counts for one handle.
 pub(crate) type SharedCounters = Arc<Counters>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What several threads count comes together, by kind and way.
+    #[test]
+    fn counts_of_all_threads_are_summed() {
+        let counters = Counters::default();
+        std::thread::scope(|scope| {
+            for _ in 0..40 {
+                scope.spawn(|| counters.went(Kind::Read, Way::Pool));
+            }
+        });
+        counters.fell_back("a reason");
+        counters.fell_back("a reason");
+        let stats = counters.snapshot();
+        assert_eq!(stats.count(Kind::Read, Way::Pool), 40);
+        assert_eq!(stats.count(Kind::Read, Way::AtPoll), 0);
+        assert_eq!(stats.ops().map(|op| op.total()).sum::<u64>(), 40);
+        assert_eq!(stats.fallbacks().collect::<Vec<_>>(), [("a reason", 2)]);
+    }
+
+    /// A drain ends with the last operation, or with its bound.
+    #[test]
+    fn a_drain_waits_for_the_last_operation_and_no_longer() {
+        let counters = Counters::default();
+        counters.started();
+        counters.wait_drained(Duration::ZERO);
+        assert_eq!(counters.in_flight(), 1);
+        std::thread::scope(|scope| {
+            scope.spawn(|| counters.ended());
+            counters.wait_drained(Duration::from_secs(3600));
+        });
+        assert_eq!(counters.in_flight(), 0);
+    }
+}

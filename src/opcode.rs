@@ -118,6 +118,8 @@ ops! {
     Close, "close", [CLOSE 19 since 5 . 6], "close(2)", MayTakeEffect, false, Data;
     /// Copies a file, all steps in one hop.
     CopyFile, "copy", [none], "copy_file_range(2)", MayTakePartialEffect, false, Data;
+    /// Carries mode, owner, times and attributes over, in one hop.
+    CopyMetadata, "copy_metadata", [none], "lstat(2), chmod(2), utimensat(2)", MayTakePartialEffect, false, Metadata;
     /// Makes a directory.
     CreateDir, "create_dir", [MKDIRAT 37 since 5 . 15], "mkdir(2)", MayTakeEffect, false, Metadata;
     /// Makes a directory and its missing parents, in one hop.
@@ -196,6 +198,12 @@ impl Kind {
             Kind::Allocate | Kind::Close | Kind::RemoveFile | Kind::SetLen
         );
         !several_steps && !frees_or_flushes && self.row().deadline_class != DeadlineClass::Sync
+    }
+
+    /// Whether the kernel does them one after the other for each inode, by way of 64 queues for all the
+    /// inodes that one thread uses: one that is stuck then holds up those of other files as well.
+    pub(crate) fn is_serialised(self) -> bool {
+        matches!(self, Kind::Allocate | Kind::SetLen | Kind::Write)
     }
 
     /// The name used in errors, traces and metrics.

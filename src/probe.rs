@@ -70,10 +70,6 @@ impl Reason {
     }
 
     /// Tells the causes of a failed attempt apart.
-    #[cfg_attr(
-        not(target_os = "linux"),
-        allow(dead_code, reason = "only Linux has a ring to fail")
-    )]
     fn of(error: &io::Error, switch: Option<u32>, filtered: bool) -> Reason {
         match error.raw_os_error() {
             Some(errno::ENOSYS) if filtered => Reason::Seccomp,

@@ -1,2 +1,51 @@
-//! The `tidegate` command.
-fn main() {}
+//! The `tidegate` command: says what a machine can do, and copies trees through the library.
+#![deny(unsafe_code)]
+
+mod copy;
+mod doctor;
+mod exit;
+mod explain;
+
+use std::process::ExitCode;
+
+use crate::exit::Exit;
+use clap::{Parser, Subcommand};
+
+/// Async file I/O that no disk can freeze: what this machine can do, and trees copied with it.
+#[derive(Debug, Parser)]
+#[command(name = "tidegate", version, propagate_version = true, after_help = exit::HELP)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Copies a file or a tree: content, links, modes, times, attributes, owners, holes.
+    Copy(copy::Arguments),
+    /// Tells how file I/O will be done on this machine, and what stands in the way of io_uring.
+    Doctor(doctor::Arguments),
+}
+
+fn main() -> ExitCode {
+    run().into()
+}
+
+fn run() -> Exit {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Printing can only fail when nobody listens.
+            let _ = error.print();
+            return if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Done
+            };
+        }
+    };
+    match arguments.command {
+        Command::Copy(arguments) => copy::main(arguments),
+        Command::Doctor(arguments) => doctor::main(&arguments),
+    }
+}

@@ -1,17 +1,18 @@
 //! Marking a poll that is about to call the kernel, so that the watchdog sees one that sleeps.
 
-use std::cell::RefCell;
+use std::cell::{Cell, OnceCell};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use super::watchdog;
 use crate::mounts::Mount;
 use crate::sys::lock::lock;
+use crate::sys::thread;
 
 /// What one polling thread is doing, for the watchdog to read.
-#[derive(Default)]
 #[repr(align(128))]
 pub(crate) struct Polling {
+    thread: i32,
     /// Odd while inside an attempt; raised by one at its begin and at its end.
     sequence: AtomicU64,
     /// The mount of the last attempt. Written only when it changes.
@@ -20,7 +21,16 @@ pub(crate) struct Polling {
 
 impl Polling {
     pub(crate) fn sequence(&self) -> u64 {
-        self.sequence.load(Ordering::Relaxed)
+        self.sequence.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn is_inside(&self) -> bool {
+        self.sequence() % 2 == 1
+    }
+
+    /// Whether the thread sleeps in the kernel right now.
+    pub(crate) fn sleeps(&self) -> bool {
+        thread::sleeps(self.thread)
     }
 
     pub(crate) fn mount(&self) -> Option<Arc<Mount>> {
@@ -28,14 +38,15 @@ impl Polling {
     }
 }
 
+/// The calling thread's part. No borrow is held during an attempt, so attempts may nest.
 struct Local {
-    shared: Arc<Polling>,
+    shared: OnceCell<Arc<Polling>>,
     /// The key of the mount that the shared part names.
-    mount: Option<(u64, u64)>,
+    mount: Cell<Option<(u64, u64)>>,
 }
 
 thread_local! {
-    static LOCAL: RefCell<Option<Local>> = const { RefCell::new(None) };
+    static LOCAL: Local = const { Local { shared: OnceCell::new(), mount: Cell::new(None) } };
 }
 
 fn threads() -> &'static Mutex<Vec<Weak<Polling>>> {
@@ -56,31 +67,48 @@ pub(crate) fn attempt<T>(mount: Option<&Arc<Mount>>, f: impl FnOnce() -> T) -> O
     if mount.is_some_and(|mount| !mount.is_local() || !mount.is_healthy()) {
         return None;
     }
-    watchdog::call();
-    let shared = LOCAL
-        .try_with(|local| mark(&mut local.borrow_mut(), mount))
-        .ok()?;
-    // The pointer stays valid: the thread's own reference is dropped when the thread ends.
-    shared.sequence.fetch_add(1, Ordering::Relaxed);
-    let output = f();
-    shared.sequence.fetch_add(1, Ordering::Relaxed);
-    Some(output)
+    let inside = |local: &Local| {
+        let _inside = Inside::begin(local.polling(mount));
+        watchdog::call();
+        f()
+    };
+    LOCAL.try_with(inside).ok()
 }
 
-fn mark(local: &mut Option<Local>, mount: Option<&Arc<Mount>>) -> Arc<Polling> {
-    let local = local.get_or_insert_with(|| {
-        let shared = Arc::<Polling>::default();
-        lock(threads()).push(Arc::downgrade(&shared));
-        Local {
-            shared,
-            mount: None,
+impl Local {
+    fn polling(&self, mount: Option<&Arc<Mount>>) -> &Polling {
+        let shared = self.shared.get_or_init(|| {
+            let shared = Arc::new(Polling {
+                thread: thread::current(),
+                sequence: AtomicU64::new(0),
+                mount: Mutex::default(),
+            });
+            lock(threads()).push(Arc::downgrade(&shared));
+            shared
+        });
+        if let Some(mount) = mount {
+            if self.mount.get() != Some(mount.key()) {
+                self.mount.set(Some(mount.key()));
+                *lock(&shared.mount) = Arc::downgrade(mount);
+            }
         }
-    });
-    if let Some(mount) = mount {
-        if local.mount != Some(mount.key()) {
-            local.mount = Some(mount.key());
-            *lock(&local.shared.mount) = Arc::downgrade(mount);
-        }
+        shared
     }
-    local.shared.clone()
+}
+
+/// The span of an attempt; it ends also where a buffer's code panics.
+struct Inside<'a>(&'a Polling);
+
+impl Inside<'_> {
+    /// Marked before the watchdog is called: either it sees the mark before it sleeps, or the call.
+    fn begin(polling: &Polling) -> Inside<'_> {
+        polling.sequence.fetch_add(1, Ordering::SeqCst);
+        Inside(polling)
+    }
+}
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        self.0.sequence.fetch_add(1, Ordering::Relaxed);
+    }
 }

@@ -16,9 +16,12 @@ use super::group::Group;
 use super::op::{Load, OnWorker, Op};
 use super::route::Way;
 use crate::error::Error;
+#[cfg(target_os = "linux")]
+use crate::mounts::Mount;
 use crate::opcode::Kind;
 use crate::sys::clock::coarse_ms;
 use crate::sys::errno;
+use crate::sys::fork;
 #[cfg(target_os = "linux")]
 use crate::sys::linux::sqe::Sqe;
 use crate::sys::lock::lock;
@@ -59,6 +62,8 @@ pub(crate) struct Cell<O: Op> {
     abandoned: AtomicBool,
     /// Whether the operation was sent a second way already.
     rerouted: AtomicBool,
+    /// Whether the watchdog has asked the kernel for it back.
+    asked_back: AtomicBool,
     /// Where a ring has it: the entry's user data; zero while no ring does.
     user_data: AtomicU64,
     /// Which way it went last, for the cancel.
@@ -70,19 +75,24 @@ pub(crate) struct Cell<O: Op> {
 pub(crate) trait Job: Send + Sync {
     fn kind(&self) -> Kind;
     fn load(&self) -> Load;
-    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only rings ask"))]
     fn on_worker(&self) -> OnWorker;
     /// When it was started, in coarse milliseconds.
     fn started_ms(&self) -> u64;
     fn is_abandoned(&self) -> bool;
+    /// The mount that it is on.
+    #[cfg(target_os = "linux")]
+    fn mount(&self) -> &Arc<Mount>;
+    /// Notes that the kernel is asked to give it back; `true` the first time.
+    #[cfg(target_os = "linux")]
+    fn ask_back(&self) -> bool;
     #[cfg(target_os = "linux")]
     fn sqe(&self) -> Option<Sqe>;
     #[cfg(target_os = "linux")]
     fn set_user_data(&self, user_data: u64);
     fn set_way(&self, way: Way);
-    /// Does it on this thread, and ends it.
+    /// Does it on this thread, and ends it. Does not panic.
     fn run(&self);
-    /// Ends it.
+    /// Ends it. Does not panic.
     fn end(self: Arc<Self>, outcome: Outcome);
 }
 
@@ -98,6 +108,7 @@ impl<O: Op> Cell<O> {
             started_ms: coarse_ms(),
             abandoned: AtomicBool::new(false),
             rerouted: AtomicBool::new(false),
+            asked_back: AtomicBool::new(false),
             user_data: AtomicU64::new(0),
             way: Mutex::new(None),
             state: Mutex::new(State::Running {
@@ -117,9 +128,15 @@ impl<O: Op> Cell<O> {
         if *number >= 0 || given_up && self.kind != Kind::Close {
             return None;
         }
+        // The shutdown cancelled it; only descriptors are closed all the same.
+        if self.driver.is_closed() && self.kind != Kind::Close {
+            return None;
+        }
         let reason = match -number {
             // Nobody cancelled it: no kernel worker could be made, or the submitting thread ended.
             errno::ECANCELED => "cancelled by the kernel",
+            // We asked for it back, and nothing was transferred.
+            errno::EINTR if self.asked_back.load(Ordering::Relaxed) => "asked back",
             // std calls these again; the blocking equivalent does the same.
             errno::EINTR if !matches!(self.kind, Kind::Read | Kind::Write | Kind::Close) => {
                 "interrupted"
@@ -127,6 +144,11 @@ impl<O: Op> Cell<O> {
             _ => return None,
         };
         (!self.rerouted.swap(true, Ordering::AcqRel)).then_some(reason)
+    }
+
+    /// Whether this result means that the shutdown of the handle cancelled it.
+    fn was_shut_down(&self, number: i32) -> bool {
+        number == -errno::ECANCELED && self.driver.is_closed()
     }
 
     /// Stores the outcome; returns the waker, or for an abandoned operation disposes of what it made.
@@ -152,7 +174,8 @@ impl<O: Op> Cell<O> {
         if self.abandoned.load(Ordering::Acquire) {
             let last = std::mem::replace(&mut *state, State::Taken);
             drop(state);
-            self.dispose(last);
+            // A buffer that panics when it is dropped takes no other operation with it (INV-6).
+            let _ = catch_unwind(AssertUnwindSafe(|| self.dispose(last)));
             return None;
         }
         waker
@@ -186,20 +209,34 @@ impl<O: Op> Job for Cell<O> {
     }
 
     fn is_abandoned(&self) -> bool {
-        self.abandoned.load(Ordering::Acquire)
+        self.abandoned.load(Ordering::SeqCst)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn mount(&self) -> &Arc<Mount> {
+        self.group.mount()
+    }
+
+    #[cfg(target_os = "linux")]
+    fn ask_back(&self) -> bool {
+        !self.asked_back.swap(true, Ordering::Relaxed)
     }
 
     #[cfg(target_os = "linux")]
     fn sqe(&self) -> Option<Sqe> {
         match &mut *lock(&self.state) {
-            State::Running { op: Some(op), .. } => op.request().sqe(),
+            // Where a buffer panics, a blocking thread tells the future.
+            State::Running { op: Some(op), .. } => {
+                catch_unwind(AssertUnwindSafe(|| op.request().sqe())).unwrap_or(None)
+            }
             _ => None,
         }
     }
 
     #[cfg(target_os = "linux")]
     fn set_user_data(&self, user_data: u64) {
-        self.user_data.store(user_data, Ordering::Release);
+        // With the flag in the opposite order in `drop`: one of the two sides sees the other (INV-11).
+        self.user_data.store(user_data, Ordering::SeqCst);
     }
 
     fn set_way(&self, way: Way) {
@@ -207,6 +244,12 @@ impl<O: Op> Job for Cell<O> {
     }
 
     fn run(&self) {
+        if self.is_abandoned() {
+            // Its future is gone and nothing was begun: nothing happens.
+            self.driver.counters.ended();
+            wake(self.settle(Outcome::Result(-errno::ECANCELED)));
+            return;
+        }
         let taken = match &mut *lock(&self.state) {
             State::Running { op, .. } => op.take(),
             _ => None,
@@ -237,6 +280,13 @@ impl<O: Op> Job for Cell<O> {
             let (driver, group) = (self.driver.clone(), self.group.clone());
             return driver.to_pool(&group, self);
         }
+        let outcome = match outcome {
+            Outcome::Result(number) if self.was_shut_down(number) => {
+                let operation = self.kind;
+                Outcome::Refused(Error::Closed { operation }.into())
+            }
+            outcome => outcome,
+        };
         self.driver.counters.ended();
         let outcome = match outcome {
             // The handle was closed, and its cancel met the operation before or inside the kernel.
@@ -308,14 +358,24 @@ impl<O: Op> Future for InFlight<O> {
 impl<O: Op> Drop for InFlight<O> {
     fn drop(&mut self) {
         let mut state = lock(&self.cell.state);
-        self.cell.abandoned.store(true, Ordering::Release);
+        // A close goes on without its future: cancelled, it would leave its descriptor open.
+        if self.cell.kind == Kind::Close && matches!(*state, State::Running { .. }) {
+            return;
+        }
+        self.cell.abandoned.store(true, Ordering::SeqCst);
         match &mut *state {
             State::Running { waker, .. } => {
-                *waker = None;
+                let waker = waker.take();
                 drop(state);
+                // Not under the lock: it may be the last that holds another task.
+                drop(waker);
+                // The ring is the parent's, and its memory is not here.
+                if fork::is_child() {
+                    return;
+                }
                 let way = lock(&self.cell.way).clone();
                 if let Some(way) = way {
-                    way.cancel(self.cell.user_data.load(Ordering::Acquire));
+                    way.cancel(self.cell.user_data.load(Ordering::SeqCst));
                 }
             }
             State::Taken => {}
@@ -327,3 +387,7 @@ impl<O: Op> Drop for InFlight<O> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "cell_tests.rs"]
+mod tests;

@@ -162,6 +162,11 @@ impl Driver {
         if self.route == Route::Pool || self.is_closed() {
             return Err(job);
         }
+        // What a FUSE daemon's flush answers could be ECANCELED too, as for a close that never began, and
+        // the number would be closed twice.
+        if job.kind() == Kind::Close && !group.mount().is_local() {
+            return Err(job);
+        }
         if !crate::probe::report().has_opcode(job.kind()) {
             self.counters.fell_back("the kernel lacks the opcode");
             return Err(job);
@@ -181,7 +186,8 @@ impl Driver {
     fn to_worker(&self, group: &Arc<Group>, job: Arc<dyn Job>) -> Result<(), Arc<dyn Job>> {
         let mount = group.mount();
         let inline = self.submit == Submit::Inline;
-        if !inline && !(mount.is_local() && mount.is_healthy()) {
+        let cannot_sleep = mount.is_local() && mount.is_healthy();
+        if !(inline || cannot_sleep) {
             return Err(job);
         }
         let Some(worker) = self.worker() else {
@@ -192,7 +198,7 @@ impl Driver {
             Load::Direct => limits::WORKER_DEPTH_DIRECT,
             Load::Buffered | Load::Metadata => limits::WORKER_DEPTH_BUFFERED,
         };
-        if worker.in_flight() >= depth {
+        if worker.in_flight() >= depth || job.kind().is_serialised() && worker.is_serial_stuck() {
             return Err(job);
         }
         let (kind, how) = (
@@ -223,10 +229,10 @@ impl Driver {
         place.get_or_init(Worker::register).as_ref()
     }
 
-    /// Closes a descriptor where that may sleep.
+    /// Closes a descriptor where that may sleep: once the driver is closed, on a thread of its pool that
+    /// ends with it.
     pub(crate) fn close_later(self: &Arc<Self>, fd: OwnedFd, group: &Arc<Group>) {
-        self.live()
-            .start_detached(super::chore::Close::new(fd), group.mount());
+        self.start_detached(super::chore::Close::new(fd), group.mount());
     }
 
     /// Runs something on a blocking thread that nobody waits for.
@@ -248,7 +254,8 @@ impl Driver {
         let groups: Vec<_> = read(&self.groups).values().cloned().collect();
         let active = groups
             .iter()
-            .fold(false, |active, group| group.tick() || active);
+            .map(|group| group.tick())
+            .fold(false, |active, more| active | more);
         self.tick_workers() || active
     }
 
@@ -262,7 +269,8 @@ impl Driver {
     #[cfg(target_os = "linux")]
     fn tick_workers(&self) -> bool {
         self.live_workers()
-            .fold(false, |active, worker| worker.tick() || active)
+            .map(|worker| worker.tick())
+            .fold(false, |active, more| active | more)
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -273,7 +281,8 @@ impl Driver {
     /// Takes no more operations, cancels what is in flight, and lets threads and rings end once the
     /// kernel is done with them. Returns at once.
     pub(super) fn close(self: &Arc<Self>) {
-        if self.closed.swap(true, Ordering::AcqRel) {
+        // In a forked child, rings and lanes are the parent's: untouched.
+        if self.closed.swap(true, Ordering::AcqRel) || fork::is_child() {
             return;
         }
         #[cfg(target_os = "linux")]

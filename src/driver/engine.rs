@@ -44,6 +44,26 @@ impl Reaped {
     }
 }
 
+/// What was in flight when a ring broke.
+#[must_use]
+pub(crate) struct Broken {
+    /// What the kernel never took: it can go another way.
+    pub(crate) unsent: Vec<Arc<dyn Job>>,
+    lost: Vec<Arc<dyn Job>>,
+    number: i32,
+}
+
+impl Broken {
+    /// Ends what the kernel took, whose memory is kept for ever (INV-7), and returns the rest. Call it
+    /// without a lock held (INV-8).
+    pub(crate) fn deliver(self) -> Vec<Arc<dyn Job>> {
+        for job in self.lost {
+            job.end(Outcome::Lost(io::Error::from_raw_os_error(self.number)));
+        }
+        self.unsent
+    }
+}
+
 /// A ring with operations in flight.
 pub(crate) struct Engine<R> {
     ring: R,
@@ -53,6 +73,9 @@ pub(crate) struct Engine<R> {
     /// Cancels that found the queue full; none is ever dropped (INV-11).
     cancels: VecDeque<Token>,
     completions: Vec<Completion>,
+    /// The error that broke the ring. Its queue may still hold entries whose memory is gone, so it is
+    /// never entered again.
+    broken: Option<i32>,
 }
 
 impl<R: Ring> Engine<R> {
@@ -66,6 +89,7 @@ impl<R: Ring> Engine<R> {
             queued: VecDeque::new(),
             cancels: VecDeque::new(),
             completions: Vec::new(),
+            broken: None,
         }
     }
 
@@ -92,10 +116,42 @@ impl<R: Ring> Engine<R> {
         quick.map(|job| job.started_ms()).min().unwrap_or(0)
     }
 
+    /// Marks the mounts of operations that should be quick and are not, and sees to those that wait in the
+    /// kernel behind another mount's: they are asked back, and what comes back goes to a blocking thread.
+    /// Returns whether any operation that the kernel serialises is stuck.
+    pub(crate) fn look_at_old(&mut self) -> bool {
+        let now = self.now_ms();
+        let is_old = |job: &Arc<dyn Job>, bound: std::time::Duration| {
+            now.saturating_sub(job.started_ms()) >= bound.as_millis() as u64
+        };
+        let jobs: Vec<_> = self.slots.live_jobs().collect();
+        jobs.iter()
+            .filter(|(_, job)| job.kind().is_quick() && is_old(job, limits::MOUNT_STALLED_AFTER))
+            .for_each(|(_, job)| {
+                job.mount().mark_stalled();
+            });
+        let serialised = jobs.iter().filter(|(_, job)| {
+            job.kind().is_serialised() && is_old(job, limits::SERIALISED_STUCK_AFTER)
+        });
+        let Some((_, any)) = serialised.clone().next() else {
+            return false;
+        };
+        // On one mount they share its fate. On several, which of them is stuck is not to be told; asking
+        // for what runs has no effect.
+        let key = any.mount().key();
+        if serialised.clone().any(|(_, job)| job.mount().key() != key) {
+            let asked = serialised.filter(|(_, job)| job.ask_back());
+            let tokens: Vec<_> = asked.map(|(token, _)| *token).collect();
+            self.cancels.extend(tokens);
+        }
+        true
+    }
+
     /// Queues an operation. `on_worker` says how the polling thread may submit it; a lane passes `None`.
     pub(crate) fn start(&mut self, job: Arc<dyn Job>, on_worker: Option<OnWorker>) -> Start {
         // Asked before the entry is made, since making one may give up what it names (a close).
-        if !self.slots.has_room() || self.ring.queued() >= self.ring.capacity() {
+        let full = !self.slots.has_room() || self.ring.queued() >= self.ring.capacity();
+        if full || self.broken.is_some() {
             return Start::Full(job);
         }
         let Some(mut sqe) = job.sqe() else {
@@ -116,7 +172,9 @@ impl<R: Ring> Engine<R> {
     /// Asks the kernel to cancel an operation, now or as soon as the queue has room.
     pub(crate) fn cancel(&mut self, user_data: u64) {
         if let Some((Tag::Op, token)) = Token::decode(user_data) {
-            self.cancels.push_back(token);
+            if self.slots.is_live(token) {
+                self.cancels.push_back(token);
+            }
         }
     }
 
@@ -148,17 +206,26 @@ impl<R: Ring> Engine<R> {
     /// Submits what is queued and waits for `completions`. An error means that the ring is broken:
     /// what is temporary is left queued for the next turn.
     pub(crate) fn enter(&mut self, completions: u32) -> io::Result<()> {
-        self.push_cancels();
-        match self.ring.enter(completions) {
-            Ok(taken) => {
-                self.note_taken(taken);
-                Ok(())
+        loop {
+            if let Some(number) = self.broken {
+                return Err(io::Error::from_raw_os_error(number));
             }
-            Err(error) => match error.raw_os_error() {
-                // A signal, or no memory or room just now: entries stay queued, and reaping makes room.
-                Some(errno::EINTR | errno::EAGAIN | errno::EBUSY) => Ok(()),
-                _ => Err(error),
-            },
+            self.push_cancels();
+            // Cancels that found no room go in as soon as the kernel has made some (INV-11).
+            let more = !self.cancels.is_empty();
+            match self.ring.enter(if more { 0 } else { completions }) {
+                Ok(taken) => {
+                    self.note_taken(taken);
+                    if !more || taken == 0 {
+                        return Ok(());
+                    }
+                }
+                Err(error) => match error.raw_os_error() {
+                    // A signal, or no memory or room just now: entries stay queued, and reaping makes room.
+                    Some(errno::EINTR | errno::EAGAIN | errno::EBUSY) => return Ok(()),
+                    _ => return Err(error),
+                },
+            }
         }
     }
 
@@ -190,19 +257,38 @@ impl<R: Ring> Engine<R> {
     }
 
     /// Gives up a broken ring: what the kernel never took comes back to go another way; what it took
-    /// is lost, and its memory is kept for ever (INV-7).
-    pub(crate) fn break_up(&mut self, error: &io::Error) -> Vec<Arc<dyn Job>> {
+    /// is lost. A completion that comes all the same is counted as foreign.
+    pub(crate) fn break_up(&mut self, error: &io::Error) -> Broken {
+        let number = error.raw_os_error().unwrap_or(errno::EINVAL);
+        self.broken = Some(number);
         self.queued.clear();
         self.cancels.clear();
-        let mut unsent = Vec::new();
-        for (job, taken) in self.slots.drain() {
-            if !taken {
-                unsent.push(job);
-                continue;
-            }
-            let number = error.raw_os_error().unwrap_or(errno::EINVAL);
-            job.end(Outcome::Lost(io::Error::from_raw_os_error(number)));
+        let (lost, unsent): (Vec<_>, Vec<_>) = self
+            .slots
+            .drain()
+            .into_iter()
+            .partition(|(_, taken)| *taken);
+        let jobs = |of: Vec<(Arc<dyn Job>, bool)>| of.into_iter().map(|(job, _)| job).collect();
+        Broken {
+            unsent: jobs(unsent),
+            lost: jobs(lost),
+            number,
         }
-        unsent
     }
 }
+
+impl<R> Drop for Engine<R> {
+    /// Closing a ring does not stop the kernel, so what is in flight is never freed: this comes to pass
+    /// only when a panic unwinds the ring's thread (INV-6).
+    fn drop(&mut self) {
+        self.slots
+            .drain()
+            .into_iter()
+            .filter(|(_, taken)| *taken)
+            .for_each(std::mem::forget);
+    }
+}
+
+#[cfg(test)]
+#[path = "engine_tests.rs"]
+mod tests;

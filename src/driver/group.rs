@@ -1,7 +1,9 @@
 //! The lanes and the pool of one mount: what hangs there holds nobody elsewhere.
 
+use std::sync::Arc;
+#[cfg(target_os = "linux")]
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 
 use super::cell::Job;
 #[cfg(target_os = "linux")]
@@ -12,6 +14,7 @@ use crate::limits;
 use crate::mounts::Mount;
 use crate::observe::Counters;
 use crate::sys::clock::coarse_ms;
+#[cfg(target_os = "linux")]
 use crate::sys::lock::lock;
 
 /// Metadata and data have lanes of their own, so that neither waits for the other's kernel workers.
@@ -133,24 +136,25 @@ impl Group {
     }
 
     fn lane(self: &Arc<Self>, class: Class) -> Option<Arc<Lane>> {
-        if !self.ring_usable.load(Ordering::Relaxed) || self.closed.load(Ordering::Acquire) {
+        if !self.ring_usable.load(Ordering::Relaxed) {
             return None;
         }
         let mut lanes = lock(self.lanes(class));
+        // Asked under the lock, so that no lane starts after `close` has looked for them.
+        if self.closed.load(Ordering::Acquire) {
+            return None;
+        }
         if lanes.current.is_none() {
-            lanes.current = self.start_lane(class);
+            let started = Lane::start(self, class);
+            let error = match started {
+                Ok(lane) => return Some(lanes.current.insert(lane).clone()),
+                Err(error) => error,
+            };
+            drop(lanes);
+            self.ring_broke(&error);
+            return None;
         }
         lanes.current.clone()
-    }
-
-    fn start_lane(self: &Arc<Self>, class: Class) -> Option<Arc<Lane>> {
-        match Lane::start(self, class) {
-            Ok(lane) => Some(lane),
-            Err(error) => {
-                self.ring_broke(&error);
-                None
-            }
-        }
     }
 
     /// No more rings for this mount: the pool does everything.
@@ -162,35 +166,51 @@ impl Group {
     }
 
     fn tick_lanes(self: &Arc<Self>, now: u64) -> bool {
-        let mut active = false;
-        for class in [Class::Data, Class::Metadata] {
-            let mut lanes = lock(self.lanes(class));
-            // A thread that ended holds its lane no longer.
-            lanes.wedged.retain(|lane| Arc::strong_count(lane) > 1);
-            let Some(lane) = lanes.current.clone() else {
-                continue;
-            };
-            active |= lane.in_flight() + lane.waiting() > 0 || !lanes.wedged.is_empty();
-            if lane.submitting_for_ms(now) >= limits::LANE_WEDGED_AFTER.as_millis() as u64 {
-                self.mount.mark_stalled();
-                if lanes.wedged.len() < limits::LANES_WEDGED_MAX {
-                    self.replace(&mut lanes, &lane);
+        [Class::Data, Class::Metadata]
+            .into_iter()
+            .map(|class| self.tick_class(class, now))
+            .fold(false, |active, more| active | more)
+    }
+
+    fn tick_class(self: &Arc<Self>, class: Class, now: u64) -> bool {
+        let mut lanes = lock(self.lanes(class));
+        // A thread that ended holds its lane no longer.
+        lanes.wedged.retain(|lane| Arc::strong_count(lane) > 1);
+        let Some(lane) = lanes.current.clone() else {
+            return false;
+        };
+        let active = lane.in_flight() + lane.waiting() > 0 || !lanes.wedged.is_empty();
+        if !lane.is_wedged(now) {
+            return active;
+        }
+        self.mount.mark_stalled();
+        if lanes.wedged.len() < limits::LANES_WEDGED_MAX && !self.closed.load(Ordering::Acquire) {
+            let replaced = self.replace(&mut lanes, &lane);
+            drop(lanes);
+            // Said without the lock: a log on the disk that hangs holds up nothing but this thread.
+            match replaced {
+                Ok(moved) => tracing::warn!(
+                    target: "tidegate::driver", class = class.name(), in_flight = lane.in_flight(), moved,
+                    "a lane sleeps in a submission; its waiting operations moved to a new one"
+                ),
+                Err(error) => {
+                    self.ring_broke(&error);
+                    for job in lane.close(false) {
+                        job.set_way(super::route::Way::Pool);
+                        self.pool.push(job);
+                    }
                 }
             }
         }
         active
     }
 
-    fn replace(self: &Arc<Self>, lanes: &mut Lanes, wedged: &Arc<Lane>) {
-        let Some(fresh) = self.start_lane(wedged.class()) else {
-            return;
-        };
+    /// Puts a new lane in the place of a wedged one; returns how many operations moved.
+    fn replace(self: &Arc<Self>, lanes: &mut Lanes, wedged: &Arc<Lane>) -> std::io::Result<usize> {
+        let fresh = Lane::start(self, wedged.class())?;
         let moved = wedged.close(false);
+        let count = moved.len();
         self.counters.lane_replaced();
-        tracing::warn!(
-            target: "tidegate::driver", class = wedged.class().name(), in_flight = wedged.in_flight(), moved = moved.len(),
-            "a lane sleeps in a submission; its waiting operations moved to a new one"
-        );
         for job in moved {
             job.set_way(super::route::Way::Lane(fresh.clone()));
             if let Err(job) = fresh.push(job) {
@@ -199,6 +219,7 @@ impl Group {
         }
         lanes.wedged.push(wedged.clone());
         lanes.current = Some(fresh);
+        Ok(count)
     }
 
     fn all_lanes(&self) -> Vec<Arc<Lane>> {

@@ -6,7 +6,8 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use super::cell::{Job, Outcome};
@@ -15,9 +16,11 @@ use super::group::{Class, Group};
 use super::slot::Tag;
 use crate::limits;
 use crate::sys::linux::eventfd::EventFd;
+use crate::sys::linux::poll;
 use crate::sys::linux::sqe::Sqe;
 use crate::sys::linux::uring::{Issuer, Uring};
 use crate::sys::lock::lock;
+use crate::sys::thread;
 
 #[derive(Default)]
 struct Inbox {
@@ -38,6 +41,8 @@ pub(crate) struct Lane {
     /// When the submission began that the thread is in, in coarse milliseconds; zero when in none.
     submitting_since: AtomicU64,
     in_flight: AtomicUsize,
+    /// The kernel's number of the lane's thread.
+    thread: AtomicI32,
     /// When the oldest operation in flight was started, in coarse milliseconds; zero when none is.
     oldest_ms: AtomicU64,
     class: Class,
@@ -60,33 +65,43 @@ impl Lane {
             asleep: AtomicBool::new(false),
             submitting_since: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
+            thread: AtomicI32::new(0),
             oldest_ms: AtomicU64::new(0),
             class,
         });
-        let (ready, made) = std::sync::mpsc::sync_channel(1);
         let (shared, group) = (lane.clone(), Arc::downgrade(group));
-        // The ring is made on its thread: it belongs to that thread alone.
+        // The ring is made on its thread: it belongs to that thread alone. Nobody waits for that, since who
+        // starts a lane may be a poll, and the thread runs only when it gets a CPU.
         let body = move || match Uring::new(Issuer::Lane) {
-            Ok(ring) => {
-                let _ = ready.send(Ok(()));
-                LaneThread {
-                    lane: shared,
-                    group,
-                    engine: Engine::new(ring),
-                    counter: Box::new(0),
-                    armed: false,
-                }
-                .run();
+            Ok(ring) => LaneThread {
+                lane: shared,
+                group,
+                engine: Engine::new(ring),
+                armed: false,
             }
-            Err(error) => drop(ready.send(Err(error))),
+            .live(),
+            Err(error) => shared.give_up(&group, &error, Vec::new()),
         };
         std::thread::Builder::new()
             .name(format!("tidegate-{}", class.name()))
             .stack_size(limits::THREAD_STACK_BYTES)
             .spawn(body)?;
-        made.recv()
-            .unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))?;
         Ok(lane)
+    }
+
+    /// There is no ring, or no longer: what the kernel never took goes to the pool, and so does everything
+    /// from now on.
+    fn give_up(&self, group: &Weak<Group>, error: &io::Error, unsent: Vec<Arc<dyn Job>>) {
+        let group = group.upgrade();
+        if let Some(group) = &group {
+            group.ring_broke(error);
+        }
+        for job in unsent.into_iter().chain(self.close(false)) {
+            match &group {
+                Some(group) => group.pool().push(job),
+                None => job.run(),
+            }
+        }
     }
 
     /// Takes an operation in; back to the caller if the lane takes no more.
@@ -137,12 +152,12 @@ impl Lane {
         lock(&self.inbox).jobs.len()
     }
 
-    /// How long the thread has been inside one submission, in milliseconds.
-    pub(crate) fn submitting_for_ms(&self, now: u64) -> u64 {
-        match self.submitting_since.load(Ordering::Relaxed) {
-            0 => 0,
-            since => now.saturating_sub(since),
-        }
+    /// Whether the thread has slept inside one submission for too long.
+    pub(crate) fn is_wedged(&self, now: u64) -> bool {
+        let since = self.submitting_since.load(Ordering::Relaxed);
+        since != 0
+            && now.saturating_sub(since) >= limits::LANE_WEDGED_AFTER.as_millis() as u64
+            && thread::sleeps(self.thread.load(Ordering::Relaxed))
     }
 
     /// How old the oldest operation in flight is, in milliseconds.
@@ -159,31 +174,42 @@ struct LaneThread {
     lane: Arc<Lane>,
     group: Weak<Group>,
     engine: Engine<Uring>,
-    /// Where the kernel writes the event's count; freed after the ring (INV-1).
-    counter: Box<u64>,
     /// Whether the read of the event is in flight.
     armed: bool,
 }
 
 impl LaneThread {
-    fn run(mut self) {
+    /// Runs until the lane is closed. A panic, from a buffer's code or a log subscriber, breaks the lane
+    /// like an error of its ring: what the kernel has stays allocated (INV-6).
+    fn live(mut self) {
+        match catch_unwind(AssertUnwindSafe(|| self.run())) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => self.break_up(&error),
+            Err(_) => self.break_up(&io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+
+    fn run(&mut self) -> io::Result<()> {
+        self.lane.thread.store(thread::current(), Ordering::Relaxed);
         loop {
             let taken = self.take();
             let (closed, nothing_taken) = (taken.closed, taken.jobs.is_empty());
             self.start(taken);
             if self.engine.has_queued() {
-                if let Err(error) = self.submit() {
-                    return self.break_up(&error);
-                }
+                self.submit()?;
             }
             let delivered = self.reap();
             if closed && self.engine.in_flight() == 0 {
-                return;
+                return Ok(());
             }
-            if nothing_taken && !delivered {
-                if let Err(error) = self.sleep() {
-                    return self.break_up(&error);
-                }
+            if !nothing_taken || delivered {
+                continue;
+            }
+            if self.engine.has_queued() {
+                // The kernel has no memory or room just now, and may sleep once it has: not in `sleep`.
+                poll::readable(self.lane.event.number(), limits::LANE_RETRY_AFTER);
+            } else {
+                self.sleep()?;
             }
         }
     }
@@ -213,7 +239,13 @@ impl LaneThread {
                 continue;
             }
             match self.engine.start(job.clone(), None) {
-                Start::Queued(token) => job.set_user_data(token.user_data()),
+                Start::Queued(token) => {
+                    job.set_user_data(token.user_data());
+                    // Its future may have been dropped before it could know whom to cancel (INV-11).
+                    if job.is_abandoned() {
+                        self.engine.cancel(token.user_data());
+                    }
+                }
                 Start::NoEntry(job) => self.elsewhere(job),
                 Start::Full(job) => back.push(job),
             }
@@ -275,36 +307,26 @@ impl LaneThread {
     /// Waits for a completion or a call.
     fn sleep(&mut self) -> io::Result<()> {
         if !self.armed {
-            let event = Sqe::event(&self.lane.event, &raw mut *self.counter);
-            self.armed = self.engine.push_own(&event, Tag::Event);
+            // Nothing is queued here, so there is room.
+            self.armed = self
+                .engine
+                .push_own(&Sqe::event(&self.lane.event), Tag::Event);
         }
         self.lane.asleep.store(true, Ordering::SeqCst);
-        let idle = {
+        let called = {
             let inbox = lock(&self.lane.inbox);
             let startable = !inbox.jobs.is_empty() && self.engine.has_room();
-            !startable
-                && inbox.cancels.is_empty()
-                && !(inbox.closed && self.engine.in_flight() == 0)
-                && !inbox.cancel_all
+            let over = inbox.closed && self.engine.in_flight() == 0;
+            startable || over || inbox.cancel_all || !inbox.cancels.is_empty()
         };
-        let result = if idle { self.engine.enter(1) } else { Ok(()) };
+        let result = if called { Ok(()) } else { self.engine.enter(1) };
         self.lane.asleep.store(false, Ordering::SeqCst);
         result
     }
 
     /// The ring broke: what the kernel never took goes to the pool, and so does everything from now on.
-    fn break_up(mut self, error: &io::Error) {
-        let unsent = self.engine.break_up(error);
-        let waiting = self.lane.close(false);
-        match self.group.upgrade() {
-            Some(group) => {
-                group.ring_broke(error);
-                unsent
-                    .into_iter()
-                    .chain(waiting)
-                    .for_each(|job| group.pool().push(job));
-            }
-            None => unsent.into_iter().chain(waiting).for_each(|job| job.run()),
-        }
+    fn break_up(&mut self, error: &io::Error) {
+        let unsent = self.engine.break_up(error).deliver();
+        self.lane.give_up(&self.group, error, unsent);
     }
 }

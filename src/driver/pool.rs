@@ -4,6 +4,7 @@
 //! a tick while jobs wait, so short jobs are not spread over threads that only switch.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
@@ -24,6 +25,16 @@ struct Queue {
     closed: bool,
     /// What each busy thread has, since when in coarse milliseconds.
     busy: Vec<(u64, Arc<dyn Job>)>,
+}
+
+impl Queue {
+    fn forget_busy(&mut self, job: &Arc<dyn Job>) -> Option<(u64, Arc<dyn Job>)> {
+        let place = self
+            .busy
+            .iter()
+            .position(|(_, busy)| Arc::ptr_eq(busy, job))?;
+        Some(self.busy.swap_remove(place))
+    }
 }
 
 /// The blocking threads of one mount.
@@ -93,9 +104,12 @@ impl Pool {
                 queue.taken += 1;
                 queue.busy.push((coarse_ms(), job.clone()));
                 drop(queue);
-                job.run();
+                // It ends by itself if it panics; what its parts do when they are dropped is another matter.
+                let _ = catch_unwind(AssertUnwindSafe(|| job.run()));
+                let finished = lock(&self.queue).forget_busy(&job);
+                // The last reference may close a file, which may come here for it: not under the lock.
+                let _ = catch_unwind(AssertUnwindSafe(|| drop((finished, job))));
                 queue = lock(&self.queue);
-                queue.busy.retain(|(_, busy)| !Arc::ptr_eq(busy, &job));
                 continue;
             }
             if queue.closed {
@@ -149,3 +163,7 @@ impl Pool {
         lock(&self.queue).threads
     }
 }
+
+#[cfg(test)]
+#[path = "pool_tests.rs"]
+mod tests;

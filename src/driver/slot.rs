@@ -138,8 +138,7 @@ impl Slots {
     /// Queues an entry of the driver's own; `false` if the queue is full.
     #[allow(unsafe_code, reason = "an entry without a slot")]
     pub(crate) fn push_own(&mut self, ring: &mut impl Ring, sqe: &Sqe, tag: Tag) -> bool {
-        // SAFETY: a cancel points to nothing, and the event's counter lives as long as its lane,
-        // which ends after its ring (INV-1).
+        // SAFETY: a cancel points to nothing, and the read of an event to static memory (INV-1).
         unsafe { ring.push(sqe, Token::own(tag)) }
     }
 
@@ -194,8 +193,20 @@ impl Slots {
         self.slots.iter().enumerate().filter_map(live).collect()
     }
 
+    /// The operations in flight, each with its token.
+    pub(crate) fn live_jobs(&self) -> impl Iterator<Item = (Token, &Arc<dyn Job>)> {
+        self.slots.iter().enumerate().filter_map(|(index, slot)| {
+            let token = Token::new(index, slot.generation);
+            slot.job.as_ref().map(|job| (token, job))
+        })
+    }
+
     /// The operations in flight.
     pub(crate) fn jobs(&self) -> impl Iterator<Item = &Arc<dyn Job>> {
         self.slots.iter().filter_map(|slot| slot.job.as_ref())
     }
 }
+
+#[cfg(test)]
+#[path = "slot_tests.rs"]
+mod tests;

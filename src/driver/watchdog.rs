@@ -5,6 +5,7 @@
 //! wake-up while the crate is idle.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, Weak};
 use std::time::Duration;
@@ -49,7 +50,7 @@ pub(crate) fn watch(driver: &Arc<Driver>) {
 
 /// Says that something begins. Costs one load unless the watchdog sleeps.
 pub(crate) fn call() {
-    if WANTS_CALL.load(Ordering::Relaxed) && WANTS_CALL.swap(false, Ordering::AcqRel) {
+    if WANTS_CALL.load(Ordering::SeqCst) && WANTS_CALL.swap(false, Ordering::AcqRel) {
         let watchdog = watchdog();
         *lock(&watchdog.called) = true;
         watchdog.bell.notify_one();
@@ -62,17 +63,19 @@ impl Watchdog {
         let mut interval = limits::WATCHDOG_TICK;
         let mut quiet = 0;
         loop {
-            let sleeps = quiet >= limits::WATCHDOG_QUIET_TICKS;
-            WANTS_CALL.store(
-                sleeps || interval > limits::WATCHDOG_TICK,
-                Ordering::Release,
-            );
+            let mut sleeps = quiet >= limits::WATCHDOG_QUIET_TICKS;
+            WANTS_CALL.store(sleeps || interval > limits::WATCHDOG_TICK, Ordering::SeqCst);
+            // What began before it could know that it must call is seen by a last look.
+            sleeps = sleeps && !self.something_goes_on();
             if self.wait((!sleeps).then_some(interval)) {
                 interval = limits::WATCHDOG_TICK;
                 quiet = 0;
             }
-            let polled = look_at_polls(&mut seen);
-            let in_flight = self.look_at_drivers();
+            // A log subscriber that panics costs one look.
+            let looked = catch_unwind(AssertUnwindSafe(|| {
+                (look_at_polls(&mut seen), self.look_at_drivers())
+            }));
+            let (polled, in_flight) = looked.unwrap_or((true, true));
             quiet = if polled || in_flight { 0 } else { quiet + 1 };
             interval = if polled || !in_flight {
                 limits::WATCHDOG_TICK
@@ -100,15 +103,26 @@ impl Watchdog {
         std::mem::take(&mut *called)
     }
 
+    fn drivers(&self) -> Vec<Arc<Driver>> {
+        let mut drivers = lock(&self.drivers);
+        drivers.retain(|driver| driver.strong_count() > 0);
+        drivers.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    fn something_goes_on(&self) -> bool {
+        let in_flight = |driver: &Arc<Driver>| driver.counters.in_flight() > 0;
+        self.drivers().iter().any(in_flight)
+            || polling_threads().iter().any(|thread| thread.is_inside())
+    }
+
     fn look_at_drivers(&self) -> bool {
-        let drivers: Vec<_> = {
-            let mut drivers = lock(&self.drivers);
-            drivers.retain(|driver| driver.strong_count() > 0);
-            drivers.iter().filter_map(Weak::upgrade).collect()
-        };
-        drivers
-            .iter()
-            .fold(false, |active, driver| driver.tick() || active)
+        let mut active = false;
+        for driver in self.drivers() {
+            // Every driver is ticked, whatever the others say.
+            active |= driver.tick();
+            active |= driver.counters.in_flight() > 0;
+        }
+        active
     }
 }
 
@@ -129,7 +143,12 @@ fn look_at_polls(seen: &mut HashMap<*const Polling, (u64, u32)>) -> bool {
             *ticks += 1;
             polled = true;
             if *ticks == ticks_allowed {
-                report_stuck_poll(thread);
+                if thread.sleeps() {
+                    report_stuck_poll(thread);
+                } else {
+                    // It only waits for a processor: looked at again at the next tick.
+                    *ticks -= 1;
+                }
             }
         }
     }

@@ -3,7 +3,6 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -11,7 +10,7 @@ use std::time::Instant;
 use tokio::io::unix::AsyncFd;
 
 use super::cell::{Job, Outcome};
-use super::engine::{Engine, Reaped, Start};
+use super::engine::{Broken, Engine, Reaped, Start};
 use super::op::OnWorker;
 use super::route::Way;
 use crate::limits;
@@ -23,6 +22,8 @@ use crate::sys::lock::lock;
 pub(crate) struct Worker {
     engine: Mutex<Engine<Uring>>,
     in_flight: AtomicUsize,
+    /// An operation that the kernel serialises has been in flight for too long.
+    serial_stuck: AtomicBool,
     /// Takes no more operations: closed, or its ring broke.
     closed: AtomicBool,
     number: RawFd,
@@ -39,6 +40,7 @@ impl Worker {
         let worker = Arc::new(Worker {
             engine: Mutex::new(Engine::new(ring)),
             in_flight: AtomicUsize::new(0),
+            serial_stuck: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             number,
         });
@@ -51,17 +53,23 @@ impl Worker {
         self.in_flight.load(Ordering::Relaxed)
     }
 
+    /// Whether writes had better go elsewhere, lest the kernel queues them behind one that is stuck.
+    pub(crate) fn is_serial_stuck(&self) -> bool {
+        self.serial_stuck.load(Ordering::Relaxed)
+    }
+
     /// Submits an operation; back to the caller if the ring has no room or no entry for it.
     pub(crate) fn start(
         self: &Arc<Self>,
         job: Arc<dyn Job>,
         how: OnWorker,
     ) -> Result<(), Arc<dyn Job>> {
+        job.set_way(Way::Worker(self.clone()));
+        let mut engine = lock(&self.engine);
+        // Asked under the lock: what is in before `close` has it is seen there, and nothing comes after.
         if self.closed.load(Ordering::Acquire) {
             return Err(job);
         }
-        job.set_way(Way::Worker(self.clone()));
-        let mut engine = lock(&self.engine);
         match engine.start(job.clone(), Some(how)) {
             Start::Queued(token) => job.set_user_data(token.user_data()),
             Start::Full(job) | Start::NoEntry(job) => return Err(job),
@@ -81,17 +89,14 @@ impl Worker {
     fn turn(&self, mut engine: std::sync::MutexGuard<'_, Engine<Uring>>) {
         let result = engine.enter(0);
         let reaped = engine.reap();
-        let unsent = match &result {
-            Ok(()) => Vec::new(),
-            Err(error) => {
-                self.closed.store(true, Ordering::Release);
-                engine.break_up(error)
-            }
-        };
+        let broken = result.err().map(|error| {
+            self.closed.store(true, Ordering::Release);
+            engine.break_up(&error)
+        });
         self.in_flight.store(engine.in_flight(), Ordering::Relaxed);
         drop(engine);
         reaped.deliver();
-        for job in unsent {
+        for job in broken.into_iter().flat_map(Broken::deliver) {
             // The same as for an entry that the kernel cancelled: it goes to the pool.
             job.end(Outcome::Result(-crate::sys::errno::ECANCELED));
         }
@@ -104,10 +109,12 @@ impl Worker {
         reaped
     }
 
-    /// Enters again if the kernel had no room for an entry; nobody else would. Returns whether
-    /// anything is in flight.
+    /// Looks for what takes too long, and enters again if the kernel had no room for an entry; nobody else
+    /// would. Returns whether anything is in flight.
     pub(crate) fn tick(&self) -> bool {
-        if let Ok(engine) = self.engine.try_lock() {
+        if let Ok(mut engine) = self.engine.try_lock() {
+            self.serial_stuck
+                .store(engine.look_at_old(), Ordering::Relaxed);
             if engine.has_queued() {
                 self.turn(engine);
             }
@@ -161,6 +168,6 @@ async fn drive(worker: Arc<Worker>, readable: AsyncFd<OwnedFd>) -> io::Result<()
         // Cleared first: a completion that comes after the reap makes it readable again.
         guard.clear_ready();
         let reaped = worker.reap();
-        let _ = catch_unwind(AssertUnwindSafe(|| reaped.deliver()));
+        reaped.deliver();
     }
 }

@@ -4,6 +4,7 @@
 //! the answer in memory, through the ring where there is an opcode, else on blocking threads of the
 //! path's mount. Errors keep kind and errno and name the operation, see [`crate::Error`].
 
+mod copy_file;
 mod cursor;
 mod dir;
 mod file;
@@ -13,6 +14,7 @@ mod open_options;
 mod whole;
 mod xattr;
 
+pub use copy_file::{Copied, CopyFile, Preserve, Warning, copy, copy_metadata};
 pub use dir::{
     DirEntry, ReadDir, create_dir, create_dir_all, read_dir, remove_dir, remove_dir_all,
 };

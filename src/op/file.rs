@@ -208,8 +208,7 @@ impl Drop for SharedFile {
             });
         }
         if let Some(fd) = fd {
-            let driver = self.driver.live();
-            driver.close_later(fd, &driver.group(&mount));
+            self.driver.close_later(fd, &self.driver.group(&mount));
         }
     }
 }

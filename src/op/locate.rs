@@ -33,10 +33,6 @@ pub(crate) fn locate(_driver: &Arc<Driver>, _path: &CStr, _follow: bool) -> Arc<
 }
 
 /// The directory part of a path; `None` above the root and above the current directory.
-#[cfg_attr(
-    not(target_os = "linux"),
-    allow(dead_code, reason = "only Linux looks up parents")
-)]
 fn parent(path: &[u8]) -> Option<&[u8]> {
     let trimmed = path.len() - path.iter().rev().take_while(|&&byte| byte == b'/').count();
     match path[..trimmed].iter().rposition(|&byte| byte == b'/') {

@@ -1,5 +1,6 @@
 //! Operations: what each family hands to the kernel, tries without sleeping, and makes of the result.
 
+pub(crate) mod copy;
 pub(crate) mod file;
 pub(crate) mod hop;
 mod locate;

@@ -8,10 +8,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 
 /// What is known of an open file's reads.
 #[derive(Default)]
-#[cfg_attr(
-    not(target_os = "linux"),
-    allow(dead_code, reason = "only Linux reads at the poll")
-)]
 pub(super) struct Resident {
     /// Whether this descriptor was told to start no readahead.
     quiet: AtomicBool,

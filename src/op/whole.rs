@@ -81,17 +81,15 @@ fn read_at_poll(driver: &Arc<Driver>, path: &std::ffi::CStr) -> Option<io::Resul
     }
     attempt(Some(&mount), || {
         let fd = nowait::open_read_cached(path, 0).ok()?;
-        let bytes = nowait::no_readahead(fd.as_fd())
-            .is_ok()
-            .then(|| read_resident(fd.as_fd(), stat.size))
-            .flatten();
+        let bytes = read_resident(fd.as_fd(), stat.size);
         // The attributes just read say that the file has a name, so this close frees no blocks.
         super::meta::close_path(driver, fd, &stat, &mount);
         bytes.map(Ok)
     })?
 }
 
-/// All of a file of this size, if it still has it.
+/// All of a file of this size, if it still has it. A readahead mark in it does no harm: there is
+/// nothing left to read ahead when every page of the file is in memory.
 #[cfg(target_os = "linux")]
 fn read_resident(fd: std::os::fd::BorrowedFd<'_>, size: u64) -> Option<Vec<u8>> {
     use crate::sys::linux::nowait;

@@ -150,10 +150,7 @@ fn time_spec(time: Option<SystemTime>) -> TimeSpec {
             let before = before.duration();
             let borrow = i64::from(before.subsec_nanos() != 0);
             let nanos = (1_000_000_000 - before.subsec_nanos()) % 1_000_000_000;
-            TimeSpec::new(
-                -(before.as_secs() as i64) as libc::time_t - borrow as libc::time_t,
-                nanos as _,
-            )
+            TimeSpec::new((-(before.as_secs() as i64) - borrow) as _, nanos as _)
         }
     }
 }

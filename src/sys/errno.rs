@@ -3,14 +3,14 @@
 use std::io;
 
 pub(crate) use libc::{
-    EACCES, EAGAIN, EBADF, ECANCELED, EDQUOT, EINTR, EINVAL, EISDIR, ELOOP, EMFILE, ENAMETOOLONG,
-    ENFILE, ENODATA, ENOENT, ENOMEM, ENOSPC, ENOSYS, ENOTDIR, EPERM, EROFS, EXDEV,
+    EACCES, ECANCELED, EDQUOT, EINTR, EINVAL, EMFILE, ENAMETOOLONG, ENFILE, ENOMEM, ENOSPC, ENOSYS,
+    EPERM, EROFS, EXDEV,
 };
 
-#[cfg(target_os = "linux")]
-pub(crate) use libc::EBUSY;
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
 pub(crate) use libc::EOPNOTSUPP;
+#[cfg(target_os = "linux")]
+pub(crate) use libc::{EAGAIN, EBADF, EBUSY, EISDIR, ELOOP, ENODATA, ENOENT, ENOTDIR};
 
 /// The result of a completion: zero or more is a value, less than zero an error number.
 pub(crate) fn from_completion(result: i32) -> io::Result<i32> {

@@ -6,6 +6,9 @@
 
 pub(crate) mod blocking;
 pub(crate) mod clock;
+pub(crate) mod copy;
+mod copy_data;
+mod copy_meta;
 pub(crate) mod errno;
 pub(crate) mod fd;
 pub(crate) mod flag;
@@ -17,4 +20,6 @@ pub(crate) mod lock;
 pub(crate) mod path;
 pub(crate) mod request;
 pub(crate) mod stat;
+pub(crate) mod thread;
 pub(crate) mod xattr;
+mod xattr_open;

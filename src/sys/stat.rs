@@ -1,4 +1,8 @@
 //! File attributes, the same on every platform.
+#![allow(
+    clippy::unnecessary_cast,
+    reason = "the type bits have another width on other systems"
+)]
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

@@ -4,6 +4,7 @@
 use std::ffi::{CStr, OsString};
 use std::io;
 
+#[cfg(not(target_os = "macos"))]
 use super::errno;
 
 /// The largest attribute value and list of Linux (XATTR_SIZE_MAX, XATTR_LIST_MAX).
@@ -19,10 +20,10 @@ fn check(result: isize) -> io::Result<usize> {
 
 /// Whether the error means that the file has no such attribute.
 pub(crate) fn is_absent(error: &io::Error) -> bool {
-    #[cfg(any(target_os = "macos", target_os = "ios"))]
-    return error.raw_os_error() == Some(libc::ENOATTR);
-    #[cfg(not(any(target_os = "macos", target_os = "ios")))]
+    #[cfg(target_os = "linux")]
     return error.raw_os_error() == Some(errno::ENODATA);
+    #[cfg(not(target_os = "linux"))]
+    return error.raw_os_error() == Some(libc::ENOATTR);
 }
 
 /// The value of an attribute.

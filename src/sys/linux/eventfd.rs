@@ -2,7 +2,7 @@
 #![allow(unsafe_code, reason = "makes and uses an event descriptor")]
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// A counter that a ring can wait for.
 #[derive(Debug)]
@@ -24,6 +24,10 @@ impl EventFd {
         let one = 1u64;
         // SAFETY: eight bytes are read from `one`.
         unsafe { libc::write(self.0.as_raw_fd(), (&raw const one).cast(), 8) };
+    }
+
+    pub(crate) fn number(&self) -> RawFd {
+        self.0.as_raw_fd()
     }
 }
 

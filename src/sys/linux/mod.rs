@@ -7,6 +7,8 @@ pub(crate) mod poll;
 pub(crate) mod probe;
 pub(crate) mod reactor;
 pub(crate) mod ring;
+#[cfg(test)]
+pub(crate) mod sim;
 pub(crate) mod sqe;
 pub(crate) mod statx;
 pub(crate) mod uring;

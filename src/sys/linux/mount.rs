@@ -12,10 +12,8 @@ const MNT_BASIC: u64 = 0x2;
 const MNT_POINT: u64 = 0x10;
 const FS_TYPE: u64 = 0x20;
 
-const ATTR_READ_ONLY: u64 = 0x1;
 const ATTR_NOATIME: u64 = 0x10;
 const ATTR_STRICT_ATIME: u64 = 0x20;
-const SB_RDONLY: u32 = 0x1;
 
 /// Size of the fixed part of the kernel's structure, and so where its strings start.
 const FIXED_BYTES: usize = 512;
@@ -37,7 +35,6 @@ pub(crate) struct Description {
     pub(crate) magic: u64,
     pub(crate) fs_type: String,
     pub(crate) mount_point: PathBuf,
-    pub(crate) read_only: bool,
     pub(crate) no_atime: bool,
     pub(crate) strict_atime: bool,
 }
@@ -80,12 +77,11 @@ pub(crate) fn describe(mount_id: u64) -> io::Result<Description> {
     if result < 0 {
         return Err(io::Error::last_os_error());
     }
-    let (sb_flags, attributes) = (reply.u32_at(32), reply.u64_at(64));
+    let attributes = reply.u64_at(64);
     Ok(Description {
         magic: reply.u64_at(24),
         fs_type: String::from_utf8_lossy(reply.string_at(36)).into_owned(),
         mount_point: PathBuf::from(OsString::from_vec(reply.string_at(108).to_vec())),
-        read_only: sb_flags & SB_RDONLY != 0 || attributes & ATTR_READ_ONLY != 0,
         no_atime: attributes & ATTR_NOATIME != 0,
         strict_atime: attributes & ATTR_STRICT_ATIME != 0,
     })

@@ -64,13 +64,16 @@ pub(crate) fn open_read_cached(path: &CStr, flags: i32) -> io::Result<OwnedFd> {
 pub(crate) fn clear_nonblock(fd: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: takes no memory.
     let flags = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) };
-    // SAFETY: takes no memory.
-    if flags < 0
-        || unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags & !libc::O_NONBLOCK) } < 0
-    {
+    if flags < 0 {
         return Err(io::Error::last_os_error());
     }
-    Ok(())
+    // SAFETY: takes no memory.
+    let result = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags & !libc::O_NONBLOCK) };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 /// Pages of a file range that are in the page cache. Also those that are still being read.
@@ -139,7 +142,8 @@ unsafe fn pread_cached(
         iov_base: buf.cast(),
         iov_len: length,
     };
-    let offset = offset as libc::off64_t;
+    // The kernel puts the position together from two longs, and where one holds all of it drops the other.
+    let (low, high) = (offset as libc::c_ulong, (offset >> 32) as libc::c_ulong);
     // SAFETY: the caller vouches for the memory.
     let result = unsafe {
         libc::syscall(
@@ -147,8 +151,8 @@ unsafe fn pread_cached(
             fd.as_raw_fd(),
             &raw const part,
             1,
-            offset,
-            0,
+            low,
+            high,
             libc::RWF_NOWAIT,
         )
     };

@@ -2,6 +2,7 @@
 
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::sync::atomic::AtomicU64;
 
 use io_uring::opcode;
 use io_uring::squeue::{Entry, Flags};
@@ -133,10 +134,13 @@ impl Sqe {
         Sqe(opcode::Nop::new().build())
     }
 
-    /// Completes when the event is signalled; `counter` receives its count.
-    pub(crate) fn event(event: &EventFd, counter: *mut u64) -> Sqe {
+    /// Completes when the event is signalled.
+    pub(crate) fn event(event: &EventFd) -> Sqe {
         use std::os::fd::AsFd;
-        Sqe::read(event.as_fd(), counter.cast(), 8, u64::MAX)
+        // The count is of no interest, and a signal may come after the ring was closed: the kernel writes
+        // it where nothing else is, for ever (INV-1).
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        Sqe::read(event.as_fd(), COUNT.as_ptr().cast(), 8, u64::MAX)
     }
 
     /// Leaves the operation to a kernel worker, so that submitting it cannot sleep.

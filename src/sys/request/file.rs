@@ -3,6 +3,10 @@
     unsafe_code,
     reason = "each request promises what its submission entry points to"
 )]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the blocking equivalents are std's"
+)]
 
 use std::io;
 use std::os::fd::{AsFd, IntoRawFd, OwnedFd, RawFd};

@@ -1,0 +1,214 @@
+//! The comparison: options, rounds, output.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser;
+use serde_json::json;
+
+use crate::data::{Data, Size};
+use crate::engine::{ENGINES, Engine};
+use crate::header::Header;
+use crate::job::Job;
+use crate::report;
+use crate::summary::{Results, Rounds};
+use crate::workload::{WORKLOADS, Workload};
+
+/// Compares tidegate with its peers, in interleaved rounds, and prints medians.
+#[derive(Clone, Debug, Parser)]
+pub struct Options {
+    /// Where the data set is made; it is removed at the end. Not in memory: some workloads need a disk
+    /// [default: next to this program]
+    #[arg(long)]
+    pub dir: Option<PathBuf>,
+    /// How often each engine has its turn at each workload
+    #[arg(long, default_value_t = 5)]
+    pub rounds: usize,
+    /// How long a turn is, in seconds; workloads that go through a file once take what they take
+    #[arg(long, default_value_t = 1.0)]
+    pub seconds: f64,
+    /// MiB of each large file
+    #[arg(long, default_value_t = 1024)]
+    pub file_mib: u64,
+    /// How many small files
+    #[arg(long, default_value_t = 20_000)]
+    pub small_files: usize,
+    /// Only these engines
+    #[arg(long, value_delimiter = ',')]
+    pub engines: Vec<String>,
+    /// Print JSON instead of markdown
+    #[arg(long)]
+    pub json: bool,
+    /// Only these workloads, each a name or its first words, as `hot-read` [default: all]
+    pub workloads: Vec<String>,
+}
+
+fn invalid(message: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, message)
+}
+
+impl Options {
+    fn check(&self) -> io::Result<()> {
+        if !(self.seconds > 0.0 && self.seconds < 3600.0) {
+            return Err(invalid(
+                "--seconds is more than 0 and less than 3600".to_owned(),
+            ));
+        }
+        if self.rounds == 0 || self.file_mib < 4 || self.small_files == 0 {
+            return Err(invalid(
+                "--rounds and --small-files are at least 1, --file-mib at least 4".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+
+    fn chosen_workloads(&self) -> io::Result<Vec<Workload>> {
+        let names: Vec<&str> = WORKLOADS.iter().map(|work| work.name).collect();
+        let all = self.workloads.is_empty();
+        for name in &self.workloads {
+            if !WORKLOADS.iter().any(|work| work.is_meant(name)) {
+                return Err(invalid(format!(
+                    "no workload is named {name}; there are {}",
+                    names.join(", ")
+                )));
+            }
+        }
+        let is_meant =
+            |work: &&Workload| all || self.workloads.iter().any(|name| work.is_meant(name));
+        Ok(WORKLOADS.iter().filter(is_meant).copied().collect())
+    }
+
+    fn chosen_engines(&self) -> io::Result<Vec<Engine>> {
+        let names: Vec<String> = ENGINES.iter().map(Engine::to_string).collect();
+        if let Some(name) = self.engines.iter().find(|name| !names.contains(name)) {
+            return Err(invalid(format!(
+                "no engine is named {name}; there are {}",
+                names.join(", ")
+            )));
+        }
+        let is_meant = |engine: &&Engine| {
+            self.engines.is_empty() || self.engines.contains(&engine.to_string())
+        };
+        Ok(ENGINES.iter().filter(is_meant).copied().collect())
+    }
+
+    fn data_dir(&self) -> io::Result<PathBuf> {
+        match &self.dir {
+            Some(dir) => Ok(dir.clone()),
+            None => {
+                let program = std::env::current_exe()?;
+                let folder = program.parent().map(PathBuf::from);
+                folder.ok_or_else(|| invalid("this program is in no folder; use --dir".to_owned()))
+            }
+        }
+    }
+}
+
+/// Runs the comparison, and writes what came of it.
+///
+/// # Errors
+///
+/// `InvalidInput` for options that mean nothing; those of making the data set, and of writing to `out`.
+/// An engine that fails is reported in the table.
+pub fn run(options: &Options, out: &mut impl Write) -> io::Result<()> {
+    options.check()?;
+    let (workloads, engines) = (options.chosen_workloads()?, options.chosen_engines()?);
+    let dir = options.data_dir()?;
+    let header = Header::new(&dir);
+    if !options.json {
+        writeln!(out, "{}", header.markdown())?;
+    }
+    let size = Size {
+        file_bytes: options.file_mib << 20,
+        small_files: options.small_files,
+    };
+    let data = Arc::new(Data::make(&dir, size)?);
+    let mut results = Vec::with_capacity(workloads.len());
+    for workload in workloads {
+        let result = measure(options, workload, &engines, &data)?;
+        if !options.json {
+            writeln!(out, "{}", report::markdown(&result))?;
+            out.flush()?;
+        }
+        results.push(result);
+    }
+    if options.json {
+        let workloads: Vec<_> = results.iter().map(report::json).collect();
+        let all = json!({ "header": header.json(), "workloads": workloads });
+        return writeln!(out, "{all:#}");
+    }
+    write!(out, "{}", report::goals(&results))
+}
+
+/// All rounds of one workload. The order is another one in each round, since every engine finds the
+/// machine as the one before has left it.
+fn measure(
+    options: &Options,
+    workload: Workload,
+    engines: &[Engine],
+    data: &Arc<Data>,
+) -> io::Result<Results> {
+    let able = engines.iter().filter(|engine| engine.does(&workload));
+    let mut engines: Vec<Rounds> = able
+        .map(|&engine| Rounds {
+            engine,
+            samples: Vec::with_capacity(options.rounds),
+            failed: None,
+        })
+        .collect();
+    let seconds = Duration::from_secs_f64(options.seconds);
+    let mut random = fastrand::Rng::with_seed(workload.tasks as u64);
+    let mut order: Vec<usize> = (0..engines.len()).collect();
+    for _ in 0..options.rounds {
+        random.shuffle(&mut order);
+        for &index in &order {
+            let rounds = &mut engines[index];
+            if rounds.failed.is_some() {
+                continue;
+            }
+            let job = Job::new(workload, data, seconds)?;
+            match rounds.engine.run(&job) {
+                Ok(sample) => rounds.samples.push(sample),
+                Err(error) => rounds.failed = Some(error.to_string()),
+            }
+            if workload.writes() {
+                data.settle_writes()?;
+            }
+        }
+    }
+    Ok(Results { workload, engines })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Options;
+    use clap::Parser;
+
+    fn options(args: &[&str]) -> Options {
+        Options::parse_from(["compare"].iter().chain(args))
+    }
+
+    #[test]
+    fn names_choose_workloads_and_engines() {
+        let options = options(&["--engines", "tidegate,threads", "hot-read-1", "create"]);
+        assert_eq!(options.chosen_engines().unwrap().len(), 2);
+        assert_eq!(options.chosen_workloads().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_wrong_name_is_refused_with_the_right_ones() {
+        let engine = options(&["--engines", "x"]).chosen_engines().unwrap_err();
+        assert!(engine.to_string().contains("spawn-blocking"), "{engine}");
+        let workload = options(&["x"]).chosen_workloads().unwrap_err();
+        assert!(workload.to_string().contains("hot-read-32"), "{workload}");
+    }
+
+    #[test]
+    fn numbers_that_mean_nothing_are_refused() {
+        for args in [["--seconds", "0"], ["--seconds", "NaN"], ["--rounds", "0"]] {
+            assert!(options(&args).check().is_err(), "{args:?}");
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! Who does the work, and on which threads.
+
+use std::fmt;
+use std::io;
+use std::ops::Range;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::thread;
+
+use tidegate::{Handle, Route, Stats, Submit};
+use tokio::runtime::{self, Runtime};
+
+use crate::job::Job;
+use crate::ops::{Blocking, Hop, Monoio, Ops, Tidegate, TokioFs, TokioUring};
+use crate::sample::{Meter, Sample};
+use crate::tasks::tasks;
+use crate::workload::{Op, Workload};
+
+/// Threads of the tokio runtime, and of the two-thread peers.
+const WORKERS: usize = 2;
+const PEER_RING_ENTRIES: u32 = 1024;
+
+type Latencies = io::Result<Vec<u64>>;
+
+/// A way to do file I/O.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Engine {
+    /// Blocking calls in the same tasks of the same runtime: what the work itself costs.
+    Inline,
+    /// monoio on this many threads.
+    Monoio(usize),
+    /// One hop to tokio's blocking pool per operation.
+    SpawnBlocking,
+    /// A thread of its own for each task.
+    Threads,
+    /// This library.
+    Tidegate(Submit),
+    /// This library on blocking threads.
+    TidegatePool,
+    /// `tokio::fs`.
+    TokioFs,
+    /// tokio-uring on this many threads.
+    TokioUring(usize),
+}
+
+/// All of them, in the order of the tables.
+pub const ENGINES: &[Engine] = &[
+    Engine::Tidegate(Submit::Auto),
+    Engine::Tidegate(Submit::Isolated),
+    Engine::Tidegate(Submit::Inline),
+    Engine::TidegatePool,
+    Engine::TokioFs,
+    Engine::SpawnBlocking,
+    Engine::Inline,
+    Engine::Threads,
+    Engine::TokioUring(1),
+    Engine::TokioUring(WORKERS),
+    Engine::Monoio(1),
+    Engine::Monoio(WORKERS),
+];
+
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Engine::Inline => f.pad("inline"),
+            Engine::Monoio(threads) => f.pad(&format!("monoio-{threads}t")),
+            Engine::SpawnBlocking => f.pad("spawn-blocking"),
+            Engine::Threads => f.pad("threads"),
+            Engine::Tidegate(Submit::Auto) => f.pad("tidegate"),
+            Engine::Tidegate(submit) => f.pad(&format!("tidegate-{submit:?}").to_ascii_lowercase()),
+            Engine::TidegatePool => f.pad("tidegate-pool"),
+            Engine::TokioFs => f.pad("tokio-fs"),
+            Engine::TokioUring(threads) => f.pad(&format!("tokio-uring-{threads}t")),
+        }
+    }
+}
+
+impl Engine {
+    /// Whether the engine can do this, and it is another thing than what a simpler engine does.
+    pub fn does(self, workload: &Workload) -> bool {
+        match self {
+            Engine::Monoio(threads) | Engine::TokioUring(threads) => {
+                threads <= workload.tasks && workload.op != Op::ColdStream
+            }
+            // tokio copies through a buffer of its own, which is not aligned.
+            Engine::TokioFs => workload.op != Op::DirectRead,
+            _ => true,
+        }
+    }
+
+    /// Does the job, and measures it.
+    ///
+    /// # Errors
+    ///
+    /// Those of the operations, and of making a runtime.
+    pub fn run(self, job: &Arc<Job>) -> io::Result<Sample> {
+        match self {
+            Engine::Inline => on_tokio(job, &tokio_runtime()?, tasks::<Blocking<true>>),
+            Engine::Monoio(threads) => on_monoio(job, threads),
+            Engine::SpawnBlocking => on_tokio(job, &tokio_runtime()?, tasks::<Hop>),
+            Engine::Threads => on_threads(job),
+            Engine::Tidegate(submit) => on_tidegate(job, Route::Auto, submit),
+            Engine::TidegatePool => on_tidegate(job, Route::Pool, Submit::Auto),
+            Engine::TokioFs => on_tokio(job, &tokio_runtime()?, tasks::<TokioFs>),
+            Engine::TokioUring(threads) => on_tokio_uring(job, threads),
+        }
+    }
+}
+
+fn tokio_runtime() -> io::Result<Runtime> {
+    runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .enable_all()
+        .build()
+}
+
+fn on_tidegate(job: &Arc<Job>, route: Route, submit: Submit) -> io::Result<Sample> {
+    let runtime = tokio_runtime()?;
+    let handle = {
+        let _in_runtime = runtime.enter();
+        Handle::builder().route(route).submit(submit).install()?
+    };
+    let mut sample = on_tokio(job, &runtime, tasks::<Tidegate>)?;
+    sample.ways = ways(&handle.stats());
+    Ok(sample)
+}
+
+/// Which way the operations took, for people.
+fn ways(stats: &Stats) -> String {
+    let ways = stats.ops().flat_map(|op| {
+        let ways = [
+            ("at poll", op.at_poll),
+            ("worker ring", op.worker_ring),
+            ("lane", op.lane_ring),
+            ("pool", op.pool),
+        ];
+        let total = op.total().max(1) as f64;
+        ways.into_iter()
+            .filter(|(_, count)| *count > 0)
+            .map(move |(way, count)| {
+                format!(
+                    "{} {way} {count} ({:.1} %)",
+                    op.row.name,
+                    count as f64 / total * 100.0
+                )
+            })
+    });
+    let fallbacks = stats
+        .fallbacks()
+        .map(|(reason, count)| format!("fell back {count} times: {reason}"));
+    let troubles = [
+        ("lanes replaced", stats.lanes_replaced),
+        ("polls stuck", stats.polls_stuck),
+    ];
+    let troubles = troubles
+        .into_iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(what, count)| format!("{what} {count}"));
+    ways.chain(fallbacks)
+        .chain(troubles)
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
+/// Tasks of one multi-thread runtime.
+fn on_tokio<M, T>(
+    job: &Arc<Job>,
+    runtime: &Runtime,
+    make: impl FnOnce(Arc<Job>, Range<usize>) -> M,
+) -> io::Result<Sample>
+where
+    M: Future<Output = io::Result<Vec<T>>>,
+    T: Future<Output = Latencies> + Send + 'static,
+{
+    let tasks = runtime.block_on(make(job.clone(), 0..job.workload.tasks))?;
+    let meter = Meter::start(job);
+    let tasks: Vec<_> = tasks.into_iter().map(|task| runtime.spawn(task)).collect();
+    meter.watch(|| {
+        runtime.block_on(async {
+            let mut latencies = Vec::new();
+            for task in tasks {
+                latencies.push(task.await??);
+            }
+            Ok(latencies)
+        })
+    })
+}
+
+/// A thread per task, which polls it and never has to wait.
+fn on_threads(job: &Arc<Job>) -> io::Result<Sample> {
+    per_thread(job, job.workload.tasks, |job, indices| {
+        at_once(async {
+            let mut latencies = Vec::new();
+            for task in tasks::<Blocking<false>>(job, indices).await? {
+                latencies.push(task.await?);
+            }
+            Ok(latencies)
+        })
+    })
+}
+
+fn on_tokio_uring(job: &Arc<Job>, threads: usize) -> io::Result<Sample> {
+    per_thread(job, threads, |job, indices| {
+        let mut builder = tokio_uring::builder();
+        builder.entries(PEER_RING_ENTRIES);
+        builder.start(local::<TokioUring, _, _>(job, indices, |task| {
+            let task = tokio_uring::spawn(task);
+            async move { task.await? }
+        }))
+    })
+}
+
+fn on_monoio(job: &Arc<Job>, threads: usize) -> io::Result<Sample> {
+    per_thread(job, threads, |job, indices| {
+        let mut runtime = monoio::RuntimeBuilder::<monoio::IoUringDriver>::new()
+            .with_entries(PEER_RING_ENTRIES)
+            .build()?;
+        runtime.block_on(local::<Monoio, _, _>(job, indices, monoio::spawn))
+    })
+}
+
+/// Spawns tasks on the runtime of this thread, and waits for them.
+async fn local<E: Ops, S, J>(
+    job: Arc<Job>,
+    indices: Range<usize>,
+    spawn: S,
+) -> io::Result<Vec<Vec<u64>>>
+where
+    S: Fn(std::pin::Pin<Box<dyn Future<Output = Latencies>>>) -> J,
+    J: Future<Output = Latencies>,
+{
+    let tasks = tasks::<E>(job, indices).await?;
+    let tasks: Vec<J> = tasks
+        .into_iter()
+        .map(|task| spawn(Box::pin(task)))
+        .collect();
+    let mut latencies = Vec::new();
+    for task in tasks {
+        latencies.push(task.await?);
+    }
+    Ok(latencies)
+}
+
+/// Splits the tasks among threads.
+fn per_thread(
+    job: &Arc<Job>,
+    threads: usize,
+    run: impl Fn(Arc<Job>, Range<usize>) -> io::Result<Vec<Vec<u64>>> + Sync,
+) -> io::Result<Sample> {
+    let total = job.workload.tasks;
+    let share = |thread: usize| total * thread / threads..total * (thread + 1) / threads;
+    thread::scope(|scope| {
+        let meter = Meter::start(job);
+        let threads: Vec<_> = (0..threads)
+            .map(|thread| {
+                let (run, indices) = (&run, share(thread));
+                scope.spawn(move || run(job.clone(), indices))
+            })
+            .collect();
+        meter.watch(|| {
+            let mut latencies = Vec::new();
+            for thread in threads {
+                latencies.extend(thread.join().expect("a task panicked")?);
+            }
+            Ok(latencies)
+        })
+    })
+}
+
+/// Runs a future that never waits.
+fn at_once<T>(future: impl Future<Output = T>) -> T {
+    let mut context = Context::from_waker(Waker::noop());
+    match pin!(future).poll(&mut context) {
+        Poll::Ready(output) => output,
+        Poll::Pending => unreachable!("blocking calls are done when they return"),
+    }
+}

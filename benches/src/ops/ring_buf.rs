@@ -1,0 +1,54 @@
+//! The buffer of the ring peers, whose traits are not tidegate's.
+
+use tidegate::buf::{AlignedBuf, IoBuf, IoBufMut};
+
+/// An aligned buffer that is in use as a whole.
+pub(crate) struct RingBuf(pub(super) AlignedBuf);
+
+// SAFETY: the allocation belongs to the value, does not move with it, and is zeroed.
+unsafe impl tokio_uring::buf::IoBuf for RingBuf {
+    fn stable_ptr(&self) -> *const u8 {
+        self.0.stable_ptr()
+    }
+
+    fn bytes_init(&self) -> usize {
+        self.0.len()
+    }
+
+    fn bytes_total(&self) -> usize {
+        self.0.capacity()
+    }
+}
+
+// SAFETY: as for `IoBuf`; `&mut self` makes the access unique.
+unsafe impl tokio_uring::buf::IoBufMut for RingBuf {
+    fn stable_mut_ptr(&mut self) -> *mut u8 {
+        self.0.stable_mut_ptr()
+    }
+
+    unsafe fn set_init(&mut self, _: usize) {}
+}
+
+// SAFETY: the allocation belongs to the value, does not move with it, and is zeroed.
+unsafe impl monoio::buf::IoBuf for RingBuf {
+    fn read_ptr(&self) -> *const u8 {
+        self.0.stable_ptr()
+    }
+
+    fn bytes_init(&self) -> usize {
+        self.0.len()
+    }
+}
+
+// SAFETY: as for `IoBuf`; `&mut self` makes the access unique.
+unsafe impl monoio::buf::IoBufMut for RingBuf {
+    fn write_ptr(&mut self) -> *mut u8 {
+        self.0.stable_mut_ptr()
+    }
+
+    fn bytes_total(&mut self) -> usize {
+        self.0.capacity()
+    }
+
+    unsafe fn set_init(&mut self, _: usize) {}
+}

@@ -1,0 +1,76 @@
+//! tokio-uring: a ring per runtime, a runtime per thread.
+
+use std::io;
+use std::path::Path;
+use std::rc::Rc;
+
+use tokio_uring::fs::{File, OpenOptions, statx};
+
+use super::ring_buf::RingBuf;
+use super::{Mode, Ops, aligned, no_stream, open_std};
+
+/// tokio-uring's files. They have no streams.
+pub(crate) struct TokioUring;
+
+impl Ops for TokioUring {
+    type File = Rc<File>;
+    type Buf = RingBuf;
+    type Stream = ();
+
+    fn buf(len: usize) -> RingBuf {
+        RingBuf(aligned(len))
+    }
+
+    async fn open(path: &Path, mode: Mode) -> io::Result<Rc<File>> {
+        let file = match mode {
+            Mode::Create => {
+                let mut options = OpenOptions::new();
+                options.write(true).create_new(true).open(path).await?
+            }
+            Mode::Read => File::open(path).await?,
+            Mode::Direct | Mode::Write => File::from_std(open_std(path, mode)?),
+        };
+        Ok(Rc::new(file))
+    }
+
+    async fn read_at(file: &Rc<File>, buf: RingBuf, offset: u64) -> io::Result<(usize, RingBuf)> {
+        let (result, buf) = file.read_at(buf, offset).await;
+        Ok((result?, buf))
+    }
+
+    async fn write_at(file: &Rc<File>, buf: RingBuf, offset: u64) -> io::Result<(usize, RingBuf)> {
+        let (result, buf) = file.write_at(buf, offset).submit().await;
+        Ok((result?, buf))
+    }
+
+    async fn sync(file: &Rc<File>) -> io::Result<()> {
+        file.sync_data().await
+    }
+
+    async fn close(file: Rc<File>) -> io::Result<()> {
+        match Rc::into_inner(file) {
+            Some(file) => file.close().await,
+            None => Ok(()),
+        }
+    }
+
+    async fn metadata(path: &Path) -> io::Result<u64> {
+        Ok(statx(path).await?.stx_size)
+    }
+
+    async fn read(path: &Path) -> io::Result<usize> {
+        let file = File::open(path).await?;
+        let len = file.statx().await?.stx_size as usize;
+        let (result, _) = file.read_at(Vec::with_capacity(len), 0).await;
+        file.close().await?;
+        result
+    }
+
+    async fn open_stream(_: &Path) -> io::Result<()> {
+        Err(no_stream())
+    }
+
+    async fn read_stream((): &mut (), _: &mut [u8]) -> io::Result<usize> {
+        Err(no_stream())
+    }
+}

@@ -1,0 +1,152 @@
+//! What the passes of one copy share: the wish to stop, the tally, the errors, the progress bar.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::progress::Progress;
+use crate::explain::{cause, line};
+
+/// Errors that the report lists; further ones are counted and shown, but not kept.
+const ERRORS_KEPT_MAX: usize = 10_000;
+
+/// One copy.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) progress: Progress,
+    pub(super) tally: Tally,
+    /// Whether owners are carried over: that takes root.
+    pub(super) root: bool,
+    stop: Arc<AtomicBool>,
+    errors: Mutex<Errors>,
+}
+
+/// What has been made so far.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub(super) files: AtomicU64,
+    pub(super) directories: AtomicU64,
+    pub(super) symlinks: AtomicU64,
+    pub(super) hard_links: AtomicU64,
+    pub(super) fifos: AtomicU64,
+    pub(super) bytes: AtomicU64,
+    pub(super) data_bytes: AtomicU64,
+}
+
+/// What went wrong.
+#[derive(Debug, Default)]
+pub(super) struct Errors {
+    pub(super) total: u64,
+    pub(super) kept: Vec<Failure>,
+    paths: HashSet<PathBuf>,
+}
+
+/// One thing that went wrong.
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    pub(super) path: PathBuf,
+    pub(super) operation: &'static str,
+    pub(super) error: String,
+    pub(super) errno: Option<i32>,
+}
+
+impl Job {
+    pub(super) fn new(bar: bool) -> Job {
+        Job {
+            progress: Progress::new(bar),
+            tally: Tally::default(),
+            root: nix::unistd::geteuid().is_root(),
+            stop: Arc::default(),
+            errors: Mutex::default(),
+        }
+    }
+
+    pub(super) fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// The flag itself, for operations that look at it as they go.
+    pub(super) fn stop_flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.stop)
+    }
+
+    pub(super) fn errors(&self) -> MutexGuard<'_, Errors> {
+        self.errors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether something about this path has failed already.
+    pub(super) fn has_failed(&self, path: &Path) -> bool {
+        let errors = self.errors();
+        errors.total > 0 && errors.paths.contains(path)
+    }
+
+    /// Shows and keeps the failure of an operation; what fails because the copy is being stopped is no failure.
+    pub(super) fn fail(&self, path: &Path, operation: &'static str, error: &io::Error) {
+        if self.stopped() {
+            return;
+        }
+        let operation = tidegate::Error::from_io(error)
+            .and_then(tidegate::Error::operation)
+            .map_or(operation, |kind| kind.name());
+        let text = match advice(error.kind()) {
+            Some(advice) => format!("{}; {advice}", cause(error)),
+            None => cause(error),
+        };
+        self.record(Failure {
+            path: path.to_path_buf(),
+            operation,
+            error: text,
+            errno: tidegate::raw_os_error(error),
+        });
+    }
+
+    /// Shows and keeps a failure that no operation reported.
+    pub(super) fn fail_with(&self, path: &Path, operation: &'static str, error: impl Into<String>) {
+        self.record(Failure {
+            path: path.to_path_buf(),
+            operation,
+            error: error.into(),
+            errno: None,
+        });
+    }
+
+    fn record(&self, failure: Failure) {
+        self.say(&format!(
+            "tidegate: {} {}: {}",
+            failure.operation,
+            line(&failure.path),
+            failure.error
+        ));
+        let mut errors = self.errors();
+        errors.total += 1;
+        if errors.kept.len() < ERRORS_KEPT_MAX {
+            errors.paths.insert(failure.path.clone());
+            errors.kept.push(failure);
+        }
+    }
+
+    /// A line on stderr, without disturbing the bar.
+    pub(super) fn say(&self, line: &str) {
+        self.progress.suspend(|| eprintln!("{line}"));
+    }
+}
+
+fn advice(kind: io::ErrorKind) -> Option<&'static str> {
+    Some(match kind {
+        io::ErrorKind::PermissionDenied => "run as a user who may, or change the permissions",
+        io::ErrorKind::NotFound => "it vanished in the middle; copy again if it should be there",
+        io::ErrorKind::StorageFull => "free space at the destination and copy again",
+        io::ErrorKind::QuotaExceeded => "free space within the quota and copy again",
+        io::ErrorKind::ReadOnlyFilesystem => "the destination is mounted read-only",
+        io::ErrorKind::IsADirectory => "a directory is in the way; remove it and copy again",
+        io::ErrorKind::InvalidFilename => "the name or path is too long here; shorten it",
+        io::ErrorKind::Unsupported => "the destination's filesystem cannot keep this",
+        _ => return None,
+    })
+}

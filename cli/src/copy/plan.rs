@@ -1,0 +1,118 @@
+//! What goes where, and whether it may.
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use tidegate::fs;
+
+use crate::explain::{cause, line};
+
+/// The two roots of a copy.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) source: PathBuf,
+    pub(super) destination: PathBuf,
+    /// Device and inode of the source: a destination directory that is the same one is never written to.
+    pub(super) source_id: (u64, u64),
+}
+
+/// Finds the roots, or says why there can be no copy.
+pub(super) async fn resolve(source: &Path, destination: &Path) -> Result<Plan, String> {
+    let found = fs::symlink_metadata(source)
+        .await
+        .map_err(|error| format!("cannot copy {}: {}; check SRC", line(source), cause(&error)))?;
+    let source_id = (found.dev(), found.ino());
+    let existing = match fs::metadata(destination).await {
+        Ok(existing) => Some(existing),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(unusable(destination, &error)),
+    };
+    let into = existing.as_ref().is_some_and(|existing| existing.is_dir());
+    if found.is_dir() {
+        if existing.is_some() && !into {
+            return Err(format!(
+                "{} is a directory and {} is not; remove DST or choose another",
+                line(source),
+                line(destination)
+            ));
+        }
+        let destination = place(destination, into).await?;
+        let root = fs::canonicalize(source)
+            .await
+            .map_err(|error| unusable(source, &error))?;
+        if existing.is_some_and(|existing| (existing.dev(), existing.ino()) == source_id)
+            || destination == root
+        {
+            return Err(same(source, &destination));
+        }
+        if destination.starts_with(&root) {
+            return Err(format!(
+                "{} is inside {}: the copy would contain itself; choose a DST outside of SRC",
+                line(&destination),
+                line(source)
+            ));
+        }
+        return Ok(Plan {
+            source: source.to_path_buf(),
+            destination,
+            source_id,
+        });
+    }
+    let destination = match source.file_name() {
+        Some(name) if into => place(destination, true).await?.join(name),
+        _ => place(destination, false).await?,
+    };
+    match fs::symlink_metadata(&destination).await {
+        Ok(there) if (there.dev(), there.ino()) == source_id => Err(same(source, &destination)),
+        Ok(there) if there.is_dir() => Err(format!(
+            "{} is a directory; remove it or choose another DST",
+            line(&destination)
+        )),
+        _ => Ok(Plan {
+            source: source.to_path_buf(),
+            destination,
+            source_id,
+        }),
+    }
+}
+
+/// The real path of a destination: all of it where it is an existing directory, its parent's where it is yet to be made.
+async fn place(destination: &Path, exists: bool) -> Result<PathBuf, String> {
+    let name = match destination.file_name() {
+        Some(name) if !exists => name,
+        _ => {
+            return fs::canonicalize(destination)
+                .await
+                .map_err(|error| unusable(destination, &error));
+        }
+    };
+    let parent = destination
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    match fs::canonicalize(parent).await {
+        Ok(parent) => Ok(parent.join(name)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(format!(
+            "{} does not exist; make it first (mkdir -p), or choose another DST",
+            line(parent)
+        )),
+        Err(error) => Err(unusable(parent, &error)),
+    }
+}
+
+fn same(source: &Path, destination: &Path) -> String {
+    format!(
+        "{} and {} are the same; choose another DST",
+        line(source),
+        line(destination)
+    )
+}
+
+fn unusable(path: &Path, error: &io::Error) -> String {
+    format!(
+        "cannot use {}: {}; choose another path",
+        line(path),
+        cause(error)
+    )
+}

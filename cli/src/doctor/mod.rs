@@ -1,0 +1,255 @@
+//! `tidegate doctor`: how file I/O will be done on this machine, and what stands in the way of io_uring.
+
+mod text;
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+use tidegate::Handle;
+use tidegate::opcode::{Row, TABLE};
+use tidegate::probe::{self, Support};
+
+use crate::exit::Exit;
+use crate::explain::cause;
+
+/// Tells how file I/O will be done on this machine, and what stands in the way of io_uring.
+#[derive(Args, Debug)]
+#[command(after_help = crate::exit::HELP)]
+pub(crate) struct Arguments {
+    /// Prints JSON.
+    #[arg(long)]
+    json: bool,
+    /// A path on the filesystem to look at.
+    #[arg(value_name = "PATH", default_value = ".")]
+    path: PathBuf,
+}
+
+pub(crate) fn main(arguments: &Arguments) -> Exit {
+    let diagnosis = Diagnosis::make(arguments);
+    if arguments.json {
+        // Strings, numbers and lists: there is nothing that cannot be written.
+        println!(
+            "{}",
+            serde_json::to_string_pretty(&diagnosis).unwrap_or_default()
+        );
+    } else {
+        print!("{}", diagnosis.text());
+    }
+    for trouble in &diagnosis.broken {
+        eprintln!("tidegate: {trouble}");
+    }
+    diagnosis.exit()
+}
+
+/// All that was found.
+#[derive(Debug, Serialize)]
+struct Diagnosis {
+    kernel: String,
+    /// What `TIDEGATE_BACKEND` asks for, if it is set.
+    requested_backend: Option<String>,
+    ring: Ring,
+    operations: Vec<Operation>,
+    limits: Limits,
+    filesystem: Option<Filesystem>,
+    /// What keeps the library from working at all.
+    broken: Vec<String>,
+}
+
+/// Whether io_uring can be used.
+#[derive(Debug, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+enum Ring {
+    Available {
+        opcodes: usize,
+    },
+    Unavailable {
+        cause: String,
+        reason: String,
+        remedy: &'static str,
+        errno: Option<i32>,
+    },
+}
+
+/// How one operation is done.
+#[derive(Debug, Serialize)]
+struct Operation {
+    name: &'static str,
+    way: &'static str,
+    opcode: Option<&'static str>,
+    first_kernel: Option<String>,
+    blocking: &'static str,
+    reason: Option<&'static str>,
+}
+
+/// Limits of this process; `null` where there is none.
+#[derive(Debug, Serialize)]
+struct Limits {
+    locked_memory_bytes: Option<u64>,
+    open_files: Option<u64>,
+    processes: Option<u64>,
+}
+
+/// The filesystem under the path.
+#[derive(Debug, Serialize)]
+struct Filesystem {
+    path: String,
+    fs_type: String,
+    mount_point: Option<String>,
+    answers_at_poll: bool,
+    direct_io: Option<DirectIo>,
+}
+
+#[derive(Debug, Serialize)]
+struct DirectIo {
+    memory_align_bytes: u32,
+    offset_align_bytes: u32,
+}
+
+impl Diagnosis {
+    fn make(arguments: &Arguments) -> Diagnosis {
+        let report = probe::report();
+        let limits = report.limits();
+        let mut broken = Vec::from_iter(trial());
+        let filesystem = match probe::filesystem(&arguments.path) {
+            Ok(found) => Some(Filesystem::of(arguments, found)),
+            Err(error) => {
+                broken.push(format!(
+                    "cannot look at {}: {}; choose another PATH",
+                    arguments.path.display(),
+                    cause(&error)
+                ));
+                None
+            }
+        };
+        let ring = match report.ring_reason() {
+            None => Ring::Available {
+                opcodes: report.opcode_count(),
+            },
+            Some(reason) => Ring::Unavailable {
+                cause: word(reason),
+                reason: reason.to_string(),
+                remedy: reason.remedy(),
+                errno: reason.errno(),
+            },
+        };
+        Diagnosis {
+            kernel: report.kernel().to_string(),
+            requested_backend: std::env::var_os("TIDEGATE_BACKEND")
+                .map(|value| value.to_string_lossy().into_owned()),
+            ring,
+            operations: TABLE
+                .iter()
+                .map(|row| Operation::of(row, report.support(row.kind)))
+                .collect(),
+            limits: Limits {
+                locked_memory_bytes: limits.locked_memory_bytes,
+                open_files: limits.open_files,
+                processes: limits.processes,
+            },
+            filesystem,
+            broken,
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        let pinned = self.requested_backend.as_deref() == Some("pool");
+        if !self.broken.is_empty() {
+            Exit::Fatal
+        } else if pinned || matches!(self.ring, Ring::Unavailable { .. }) {
+            Exit::Degraded
+        } else {
+            Exit::Done
+        }
+    }
+}
+
+impl Operation {
+    fn of(row: &'static Row, support: Support) -> Operation {
+        let (way, reason) = match support {
+            Support::Ring => ("ring", None),
+            Support::Pool { reason } => ("pool", Some(reason)),
+            Support::Unsupported { reason } => ("unsupported", Some(reason)),
+            _ => ("unknown", None),
+        };
+        Operation {
+            name: row.name,
+            way,
+            opcode: row.opcode.map(|opcode| opcode.name),
+            first_kernel: row
+                .opcode
+                .map(|opcode| format!("{}.{}", opcode.first_kernel.0, opcode.first_kernel.1)),
+            blocking: row.blocking,
+            reason,
+        }
+    }
+}
+
+impl Filesystem {
+    fn of(arguments: &Arguments, found: probe::Filesystem) -> Filesystem {
+        Filesystem {
+            path: arguments.path.to_string_lossy().into_owned(),
+            fs_type: found.fs_type,
+            mount_point: found
+                .mount_point
+                .map(|path| path.to_string_lossy().into_owned()),
+            answers_at_poll: found.answers_at_poll,
+            direct_io: found.direct_io.map(|align| DirectIo {
+                memory_align_bytes: align.memory_bytes,
+                offset_align_bytes: align.offset_bytes,
+            }),
+        }
+    }
+}
+
+/// The cause of a missing ring as one word for programs.
+fn word(reason: &probe::Reason) -> String {
+    let name = format!("{reason:?}");
+    let name = name.split([' ', '{', '(']).next().unwrap_or_default();
+    let mut snake = String::new();
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() && !snake.is_empty() {
+            snake.push('_');
+        }
+        snake.push(letter.to_ascii_lowercase());
+    }
+    snake
+}
+
+/// Makes a handle and runs one operation through it; returns what went wrong.
+fn trial() -> Option<String> {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            return Some(format!(
+                "no runtime could be started: {error}; raise RLIMIT_NOFILE"
+            ));
+        }
+    };
+    let tried = runtime.block_on(async {
+        let handle = Handle::current().map_err(|error| error.to_string())?;
+        let tried = tidegate::fs::metadata("/")
+            .await
+            .map(drop)
+            .map_err(|error| error.to_string());
+        handle.shutdown(std::time::Duration::from_secs(1)).await;
+        tried
+    });
+    tried.err()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Causes are told apart by a word of their own.
+    #[test]
+    fn causes_have_words() {
+        assert_eq!(word(&probe::Reason::KernelTooOld), "kernel_too_old");
+        assert_eq!(word(&probe::Reason::Disabled { switch: 2 }), "disabled");
+        assert_eq!(word(&probe::Reason::FdLimit), "fd_limit");
+    }
+}

@@ -1,0 +1,40 @@
+//! Exit codes, each with one meaning across all commands.
+
+use std::process::ExitCode;
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Exit {
+    /// All of it was done.
+    Done = 0,
+    /// Nothing could be done.
+    Fatal = 1,
+    /// Some of it was done: what was not is on stderr and in the report.
+    Partial = 2,
+    /// It works, but without io_uring.
+    Degraded = 3,
+    /// The command line makes no sense (`EX_USAGE` of sysexits).
+    Usage = 64,
+    /// A signal ended it, as shells report one.
+    Interrupted = 130,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// The table of exit codes that `--help` ends with.
+pub(crate) const HELP: &str = "\
+Exit codes:
+    0  done
+    1  nothing was done; the reason is on stderr
+    2  copy: something was not copied or not verified; each is named on stderr
+    3  doctor: everything works, but without io_uring
+   64  the command line is wrong
+  130  interrupted; nothing unfinished was left under its final name
+
+Environment:
+  TIDEGATE_BACKEND=auto|ring|pool   forces the way that operations take";

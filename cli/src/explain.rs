@@ -1,0 +1,34 @@
+//! Errors and paths as they are shown to people.
+
+use std::error::Error as _;
+use std::io;
+use std::path::Path;
+
+/// The error itself, without the operation and the path that are shown beside it.
+pub(crate) fn cause(error: &io::Error) -> String {
+    match tidegate::Error::from_io(error) {
+        Some(typed) => typed
+            .source()
+            .map_or_else(|| typed.to_string(), ToString::to_string),
+        None => error.to_string(),
+    }
+}
+
+/// A path as one line of text: control characters in a name must not reach the terminal.
+pub(crate) fn line(path: &Path) -> String {
+    path.to_string_lossy()
+        .chars()
+        .map(|c| if c.is_control() { '?' } else { c })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A name cannot move the cursor, change colours or begin a line.
+    #[test]
+    fn control_characters_are_not_shown() {
+        assert_eq!(line(Path::new("a\x1b[2Jb\nc")), "a?[2Jb?c");
+    }
+}

@@ -1,0 +1,126 @@
+//! A signal ends a copy in good order.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+
+use common::{BACKENDS, can_run, leftovers, tidegate, wait_for};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// Enough that no machine copies it before the signal arrives.
+const FILES: usize = 10_000;
+
+fn make_many(root: &Path) {
+    for number in 0..FILES {
+        let directory = root.join((number / 1000).to_string());
+        fs::create_dir_all(&directory).unwrap();
+        fs::write(
+            directory.join(number.to_string()),
+            format!("{number}\n").repeat(400),
+        )
+        .unwrap();
+    }
+}
+
+/// After SIGINT or SIGTERM no file is there in part, no temporary file is left, and the exit code is 130.
+#[test]
+fn a_signal_leaves_whole_files_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("source");
+    make_many(&source);
+    for (backend, signal) in BACKENDS.into_iter().zip([Signal::SIGINT, Signal::SIGTERM]) {
+        if !can_run("a_signal_leaves_whole_files_only", backend) {
+            continue;
+        }
+        let destination = dir.path().join(backend);
+        let mut command = tidegate();
+        command
+            .arg("copy")
+            .args(["--json", "--verify", "--backend", backend])
+            .arg(&source)
+            .arg(&destination);
+        let child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        wait_for("the first copied file", || has_file(&destination));
+        kill(Pid::from_raw(child.id() as i32), signal).unwrap();
+        let output = child.wait_with_output().unwrap();
+        common::assert_exit(&output, 130);
+        assert!(leftovers(&destination).is_empty());
+        let mut copied = 0;
+        for path in common::paths(&destination) {
+            if destination.join(&path).is_file() {
+                copied += 1;
+                assert!(
+                    fs::read(source.join(&path)).unwrap()
+                        == fs::read(destination.join(&path)).unwrap(),
+                    "{path:?}"
+                );
+            }
+        }
+        assert!(copied < FILES, "the copy was done before the signal came");
+        let summary = common::json(&output);
+        assert_eq!(summary["interrupted"], true);
+        assert_eq!(summary["files"], copied);
+        assert_eq!(summary["errors"].as_array().unwrap().len(), 0);
+    }
+}
+
+fn has_file(root: &Path) -> bool {
+    let Ok(directories) = fs::read_dir(root) else {
+        return false;
+    };
+    directories.flatten().any(|directory| {
+        let Ok(mut entries) = fs::read_dir(directory.path()) else {
+            return false;
+        };
+        entries.any(|entry| {
+            entry.is_ok_and(|entry| !entry.file_name().to_string_lossy().starts_with('.'))
+        })
+    })
+}
+
+/// A large file that is interrupted is not there at all.
+#[test]
+fn a_signal_in_a_large_file_leaves_nothing() {
+    for backend in BACKENDS {
+        if !can_run("a_signal_in_a_large_file_leaves_nothing", backend) {
+            continue;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let (source, destination) = (dir.path().join("source"), dir.path().join("destination"));
+        fs::create_dir(&source).unwrap();
+        let chunk: Vec<u8> = (0..1 << 20).map(|at| (at % 251) as u8).collect();
+        let file = fs::File::create(source.join("large")).unwrap();
+        for _ in 0..512 {
+            std::io::Write::write_all(&mut &file, &chunk).unwrap();
+        }
+        drop(file);
+        let mut command = tidegate();
+        command
+            .arg("copy")
+            .args(["--backend", backend])
+            .arg(&source)
+            .arg(&destination);
+        let child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        wait_for("the temporary file", || {
+            destination.exists() && !leftovers(&destination).is_empty()
+        });
+        kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
+        common::assert_exit(&child.wait_with_output().unwrap(), 130);
+        assert!(
+            common::paths(&destination).is_empty(),
+            "{:?}",
+            common::paths(&destination)
+        );
+    }
+}

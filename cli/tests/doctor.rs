@@ -1,0 +1,88 @@
+//! `tidegate doctor` tells what a machine can do, and its exit code says it in one number.
+
+mod common;
+
+use common::{assert_exit, json, tidegate};
+
+/// The code with nothing forced: 0 where there is a ring, 3 where there is none.
+fn natural() -> i32 {
+    if tidegate::probe::report().ring_reason().is_none() {
+        0
+    } else {
+        3
+    }
+}
+
+/// The text names the kernel, each operation, the limits and the filesystem.
+#[test]
+fn the_text_names_everything() {
+    let output = tidegate().arg("doctor").output().unwrap();
+    assert_exit(&output, natural());
+    let text = String::from_utf8(output.stdout).unwrap();
+    for row in tidegate::opcode::TABLE {
+        assert!(
+            text.lines().any(|line| line.starts_with(row.name)),
+            "{}: {text}",
+            row.name
+        );
+    }
+    for word in [
+        "kernel",
+        "io_uring",
+        "limits",
+        "filesystem",
+        "direct I/O",
+        tidegate::probe::report().kernel(),
+    ] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+}
+
+/// The JSON has a row per operation, with the way it takes and the reason where it is not the ring.
+#[test]
+fn the_json_has_a_row_per_operation() {
+    let output = tidegate().args(["doctor", "--json", "/"]).output().unwrap();
+    assert_exit(&output, natural());
+    let diagnosis = json(&output);
+    let operations = diagnosis["operations"].as_array().unwrap();
+    assert_eq!(operations.len(), tidegate::opcode::TABLE.len());
+    for operation in operations {
+        assert!(
+            operation["way"] == "ring" || operation["reason"].is_string(),
+            "{operation}"
+        );
+    }
+    assert_eq!(diagnosis["filesystem"]["path"], "/");
+    assert!(diagnosis["broken"].as_array().unwrap().is_empty());
+    assert!(diagnosis["ring"]["state"] == "available" || diagnosis["ring"]["remedy"].is_string());
+}
+
+/// The exit codes: 0 with a ring, 3 without, 1 where nothing works.
+#[test]
+fn exit_codes_tell_the_state() {
+    let code = |backend: &str| {
+        tidegate()
+            .arg("doctor")
+            .env("TIDEGATE_BACKEND", backend)
+            .output()
+            .unwrap()
+            .status
+            .code()
+    };
+    assert_eq!(code("auto"), Some(natural()));
+    assert_eq!(code("pool"), Some(3));
+    assert_eq!(code("ring"), Some(if natural() == 0 { 0 } else { 1 }));
+    let junk = tidegate()
+        .arg("doctor")
+        .env("TIDEGATE_BACKEND", "junk")
+        .output()
+        .unwrap();
+    assert_exit(&junk, 1);
+    assert!(String::from_utf8_lossy(&junk.stderr).contains("TIDEGATE_BACKEND"));
+    let missing = tidegate()
+        .args(["doctor", "/no/such/path"])
+        .output()
+        .unwrap();
+    assert_exit(&missing, 1);
+    assert!(String::from_utf8_lossy(&missing.stderr).contains("/no/such/path"));
+}

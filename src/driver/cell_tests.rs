@@ -1,0 +1,174 @@
+//! Cells between a future and a driver that the test plays.
+
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use super::{Cell, InFlight, Job, Outcome};
+use crate::driver::core::Driver;
+use crate::driver::handle::Home;
+use crate::driver::op::Op;
+use crate::driver::route::{Route, Submit};
+use crate::mounts::Mount;
+use crate::opcode::Kind;
+use crate::sys::errno;
+use crate::sys::request::{Hop, Request};
+
+type Work = fn(&AtomicBool) -> io::Result<()>;
+
+/// An operation that counts its drops.
+struct Counted {
+    kind: Kind,
+    hop: Hop<(), Work>,
+    drops: Arc<AtomicUsize>,
+    panics: bool,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.drops.fetch_add(1, Ordering::SeqCst);
+        if self.panics {
+            panic!("on purpose");
+        }
+    }
+}
+
+impl Op for Counted {
+    type Output = io::Result<i32>;
+
+    fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    fn request(&mut self) -> &mut dyn Request {
+        &mut self.hop
+    }
+
+    fn finish(self, result: io::Result<i32>) -> io::Result<i32> {
+        result
+    }
+
+    fn lost(error: io::Error) -> io::Result<i32> {
+        Err(error)
+    }
+}
+
+struct Made {
+    driver: Arc<Driver>,
+    cell: Arc<Cell<Counted>>,
+    future: InFlight<Counted>,
+    drops: Arc<AtomicUsize>,
+}
+
+fn make(kind: Kind, work: Work, panics: bool) -> Made {
+    let driver = Driver::new(Home::Outside, Route::Pool, Submit::Auto, 0).unwrap();
+    let drops = Arc::<AtomicUsize>::default();
+    let op = Counted {
+        kind,
+        hop: Hop::new(work),
+        drops: drops.clone(),
+        panics,
+    };
+    let group = driver.group(&Mount::unknown());
+    let cell = Cell::new(op, driver.clone(), group);
+    Made {
+        driver,
+        future: InFlight::new(cell.clone()),
+        cell,
+        drops,
+    }
+}
+
+fn poll<F: Future>(future: F) -> Poll<F::Output> {
+    pin!(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+fn never(_: &AtomicBool) -> io::Result<()> {
+    panic!("it must not run")
+}
+
+/// INV-5: the outcome reaches the future once, and the operation is dropped once.
+#[test]
+fn an_outcome_is_handed_over_once() {
+    let made = make(Kind::Read, never, false);
+    made.cell.clone().end(Outcome::Result(5));
+    made.cell.clone().end(Outcome::Result(6));
+    assert!(matches!(poll(made.future), Poll::Ready(Ok(5))));
+    assert_eq!(made.drops.load(Ordering::SeqCst), 1);
+}
+
+/// INV-7: what the kernel may still write to is not freed with the ring that broke.
+#[test]
+fn a_lost_operation_is_never_dropped() {
+    for abandon_first in [false, true] {
+        let made = make(Kind::Read, never, false);
+        let mut future = Some(made.future);
+        drop(future.take_if(|_| abandon_first));
+        made.cell
+            .clone()
+            .end(Outcome::Lost(io::ErrorKind::BrokenPipe.into()));
+        if let Some(future) = future {
+            assert!(matches!(poll(future), Poll::Ready(Err(_))));
+        }
+        drop(made.cell);
+        assert_eq!(made.drops.load(Ordering::SeqCst), 0);
+    }
+}
+
+/// A dropped operation that waits for a blocking thread is not begun.
+#[test]
+fn an_abandoned_operation_does_not_begin() {
+    let made = make(Kind::Write, never, false);
+    drop(made.future);
+    made.cell.run();
+    assert_eq!(made.drops.load(Ordering::SeqCst), 1);
+    assert_eq!(made.driver.counters.in_flight(), 0);
+}
+
+/// A close goes on without its future, or its descriptor would stay open.
+#[test]
+fn a_dropped_close_is_done_all_the_same() {
+    static DONE: AtomicUsize = AtomicUsize::new(0);
+    let made = make(
+        Kind::Close,
+        |_| {
+            DONE.fetch_add(1, Ordering::SeqCst);
+            Ok(())
+        },
+        false,
+    );
+    drop(made.future);
+    assert!(!made.cell.is_abandoned());
+    made.cell.run();
+    assert_eq!(DONE.load(Ordering::SeqCst), 1);
+}
+
+/// What the kernel cancels by itself runs on a blocking thread; what a shutdown cancels does not.
+#[test]
+fn a_shutdown_cancels_for_good() {
+    let made = make(Kind::Read, never, false);
+    made.driver.close();
+    made.cell.clone().end(Outcome::Result(-errno::ECANCELED));
+    let Poll::Ready(Err(error)) = poll(made.future) else {
+        panic!("it is over");
+    };
+    assert!(matches!(
+        crate::error::Error::from_io(&error),
+        Some(crate::error::Error::Closed {
+            operation: Kind::Read
+        })
+    ));
+}
+
+/// INV-6: a buffer that panics when it is dropped does not unwind the thread that reaps.
+#[test]
+fn a_panic_in_a_drop_stays_with_its_operation() {
+    let made = make(Kind::Read, never, true);
+    drop(made.future);
+    made.cell.clone().end(Outcome::Result(0));
+    assert_eq!(made.drops.load(Ordering::SeqCst), 1);
+    assert_eq!(made.driver.counters.in_flight(), 0);
+}

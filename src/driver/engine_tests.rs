@@ -1,0 +1,437 @@
+//! The engine over a simulated kernel: whatever the kernel does, every operation ends once, and no memory
+//! is freed that the kernel may touch.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use super::{Engine, Start};
+use crate::driver::cell::{Job, Outcome};
+use crate::driver::op::{Load, OnWorker};
+use crate::driver::route::Way;
+use crate::mounts::Mount;
+use crate::opcode::Kind;
+use crate::sys::errno;
+use crate::sys::linux::sim::{Faults, Kernel, Random, SimRing};
+use crate::sys::linux::sqe::Sqe;
+use crate::sys::lock::lock;
+
+/// What became of one operation.
+#[derive(Clone, Debug, Default)]
+struct Record {
+    ended: Vec<String>,
+    dropped: bool,
+}
+
+type Records = Arc<Mutex<Vec<Record>>>;
+
+/// An operation whose memory is watched.
+struct Mock {
+    id: usize,
+    records: Records,
+    abandoned: AtomicBool,
+    mount: Arc<Mount>,
+}
+
+impl Mock {
+    fn job(records: &Records) -> (usize, Arc<dyn Job>) {
+        let mut all = lock(records);
+        all.push(Record::default());
+        let id = all.len() - 1;
+        let mock = Mock {
+            id,
+            records: records.clone(),
+            abandoned: AtomicBool::new(false),
+            mount: Mount::unknown(),
+        };
+        (id, Arc::new(mock))
+    }
+}
+
+impl Drop for Mock {
+    fn drop(&mut self) {
+        lock(&self.records)[self.id].dropped = true;
+    }
+}
+
+impl Job for Mock {
+    fn kind(&self) -> Kind {
+        Kind::Read
+    }
+
+    fn load(&self) -> Load {
+        Load::Buffered
+    }
+
+    fn on_worker(&self) -> OnWorker {
+        OnWorker::Async
+    }
+
+    fn started_ms(&self) -> u64 {
+        1 + self.id as u64
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::SeqCst)
+    }
+
+    fn sqe(&self) -> Option<Sqe> {
+        Some(Sqe::nop())
+    }
+
+    fn set_user_data(&self, _user_data: u64) {}
+
+    fn set_way(&self, _way: Way) {}
+
+    fn mount(&self) -> &Arc<Mount> {
+        &self.mount
+    }
+
+    fn ask_back(&self) -> bool {
+        true
+    }
+
+    fn run(&self) {}
+
+    fn end(self: Arc<Self>, outcome: Outcome) {
+        let what = match &outcome {
+            Outcome::Lost(_) => "lost".into(),
+            Outcome::Result(number) => format!("result {number}"),
+            other => format!("{other:?}"),
+        };
+        lock(&self.records)[self.id].ended.push(what);
+        if matches!(outcome, Outcome::Lost(_)) {
+            // As the cell does with its operation.
+            std::mem::forget(self);
+        }
+    }
+}
+
+/// An engine, its kernel, and what the test expects of them.
+struct World {
+    random: Random,
+    kernel: Arc<Mutex<Kernel>>,
+    engine: Engine<SimRing>,
+    records: Records,
+    /// The operation of each user data that was ever given out.
+    ids: HashMap<u64, usize>,
+    /// User data that was cancelled while its operation was in flight.
+    cancelled: Vec<u64>,
+    capacity: usize,
+    foreign: usize,
+    broken: bool,
+}
+
+impl World {
+    fn new(seed: u64, capacity: usize, faults: Faults) -> World {
+        let kernel = Kernel::new(seed ^ 0x5eed, capacity, faults);
+        World {
+            random: Random(seed),
+            engine: Engine::new(SimRing(kernel.clone())),
+            kernel,
+            records: Records::default(),
+            ids: HashMap::new(),
+            cancelled: Vec::new(),
+            capacity,
+            foreign: 0,
+            broken: false,
+        }
+    }
+
+    /// Offers an operation; returns its user data if it was admitted.
+    fn start(&mut self) -> Option<u64> {
+        let (id, job) = Mock::job(&self.records);
+        match self.engine.start(job, Some(OnWorker::Async)) {
+            Start::Queued(token) => {
+                let user_data = token.user_data();
+                assert_ne!(user_data, 0);
+                let before = self.ids.insert(user_data, id);
+                assert_eq!(before, None, "user data was used twice");
+                Some(user_data)
+            }
+            Start::Full(job) => {
+                assert!(self.broken || !self.engine.has_room() || self.engine.has_queued());
+                lock(&self.records)[id].ended.push("refused".into());
+                drop(job);
+                None
+            }
+            Start::NoEntry(_) => unreachable!("the mock has an entry"),
+        }
+    }
+
+    fn is_over(&self, user_data: u64) -> bool {
+        !lock(&self.records)[self.ids[&user_data]].ended.is_empty()
+    }
+
+    fn cancel(&mut self, user_data: u64) {
+        if !self.is_over(user_data) {
+            self.cancelled.push(user_data);
+        }
+        self.engine.cancel(user_data);
+    }
+
+    fn enter(&mut self, completions: u32) {
+        let Err(error) = self.engine.enter(completions) else {
+            return;
+        };
+        if self.broken {
+            return;
+        }
+        self.broken = true;
+        let taken = lock(&self.kernel).taken.clone();
+        for job in self.engine.break_up(&error).deliver() {
+            job.end(Outcome::Result(-errno::ECANCELED));
+        }
+        self.check_break_up(&taken);
+    }
+
+    /// What the kernel took is lost, what it did not take comes back, and nothing is in between.
+    fn check_break_up(&mut self, taken: &[u64]) {
+        assert_eq!(self.engine.in_flight(), 0);
+        let records = lock(&self.records).clone();
+        for (user_data, id) in &self.ids {
+            let record = &records[*id];
+            match record.ended.as_slice() {
+                [one] if one == "lost" => {
+                    assert!(taken.contains(user_data) && !record.dropped, "{record:?}");
+                }
+                [_one] => {}
+                other => panic!("{other:?} when the ring broke"),
+            }
+        }
+        let enters = lock(&self.kernel).enters;
+        assert!(self.engine.enter(0).is_err());
+        assert_eq!(
+            lock(&self.kernel).enters,
+            enters,
+            "a broken ring was entered"
+        );
+    }
+
+    fn reap(&mut self) {
+        let reaped = self.engine.reap();
+        self.foreign += reaped.foreign;
+        reaped.deliver();
+    }
+
+    /// What holds at every moment.
+    fn check(&mut self) {
+        assert!(self.engine.in_flight() <= self.capacity);
+        let records = lock(&self.records);
+        assert!(
+            records.iter().all(|record| record.ended.len() <= 1),
+            "ended twice: {records:?}"
+        );
+        let held = lock(&self.kernel).holds();
+        for id in held.iter().filter_map(|user_data| self.ids.get(user_data)) {
+            assert!(!records[*id].dropped, "freed while the kernel had it");
+        }
+        let ops_held = held
+            .iter()
+            .filter(|user_data| self.ids.contains_key(user_data))
+            .count();
+        assert!(ops_held <= self.capacity, "more in flight than slots");
+    }
+
+    fn step(&mut self) {
+        match self.random.below(8) {
+            0..=2 => drop(self.start()),
+            3 if !self.ids.is_empty() => {
+                let all: Vec<u64> = self.ids.keys().copied().collect();
+                let newest = all
+                    .iter()
+                    .copied()
+                    .max_by_key(|user_data| self.ids[user_data]);
+                let user_data = match self.random.percent(50) {
+                    true => newest.expect("there is one"),
+                    false => {
+                        let mut all = all;
+                        all.sort_unstable();
+                        self.random.pick(&all)
+                    }
+                };
+                self.cancel(user_data);
+            }
+            3 | 4 => self.enter(0),
+            5 => self.enter(1),
+            6 => self.reap(),
+            _ => {
+                let by_ms = self.random.below(30) as u64;
+                lock(&self.kernel).advance(by_ms);
+            }
+        }
+        self.check();
+    }
+
+    /// Without further faults, everything ends that should.
+    fn settle(&mut self) {
+        lock(&self.kernel).faults = Faults::default();
+        for round in 0.. {
+            self.enter(0);
+            lock(&self.kernel).advance(10);
+            self.reap();
+            self.check();
+            if round == 50 {
+                self.check_cancels();
+                lock(&self.kernel).release();
+            }
+            if round > 50 && self.engine.in_flight() == 0 && lock(&self.kernel).holds().is_empty() {
+                break;
+            }
+            assert!(round < 500, "something never ends");
+        }
+    }
+
+    /// INV-11: the kernel got each cancel, unless the operation was over first.
+    fn check_cancels(&self) {
+        let delivered = lock(&self.kernel).cancels.clone();
+        for user_data in &self.cancelled {
+            assert!(
+                delivered.contains(user_data) || self.is_over(*user_data),
+                "a cancel was lost"
+            );
+        }
+    }
+
+    /// What holds when all is over.
+    fn check_end(&mut self) {
+        assert_eq!(self.engine.in_flight(), 0);
+        assert_eq!(
+            self.foreign_expected(),
+            self.foreign,
+            "late completions were not counted"
+        );
+        for (id, record) in lock(&self.records).iter().enumerate() {
+            assert_eq!(
+                record.ended.len(),
+                1,
+                "operation {id} ended {:?}",
+                record.ended
+            );
+            assert_eq!(
+                record.dropped,
+                record.ended[0] != "lost",
+                "operation {id}: {record:?}"
+            );
+        }
+    }
+
+    /// Replayed completions, and those that came after the ring broke.
+    fn foreign_expected(&self) -> usize {
+        let records = lock(&self.records);
+        let lost = records
+            .iter()
+            .filter(|record| record.ended.first().is_some_and(|how| how == "lost"));
+        lock(&self.kernel).replayed + lost.count()
+    }
+}
+
+fn faults(random: &mut Random) -> Faults {
+    let mut chance = |most: usize| {
+        if random.percent(50) {
+            random.below(most)
+        } else {
+            0
+        }
+    };
+    Faults {
+        never: chance(40),
+        delayed: chance(80),
+        failing: chance(50),
+        temporary: chance(60),
+        partial: chance(80),
+        fatal: if chance(2) == 1 { 3 } else { 0 },
+        replayed: chance(30),
+    }
+}
+
+fn simulate(seed: u64) {
+    let mut random = Random(seed.wrapping_mul(0x2545_f491_4f6c_dd1d));
+    let capacity = random.pick(&[1, 2, 3, 8, 32]);
+    let faults = faults(&mut random);
+    let mut world = World::new(random.below(usize::MAX) as u64, capacity, faults);
+    (0..40 + random.below(80)).for_each(|_| world.step());
+    world.settle();
+    world.check_end();
+}
+
+/// INV-1 to INV-6 and INV-11 over many kernels. `TIDEGATE_SEED` runs one again.
+#[test]
+fn every_operation_ends_once_whatever_the_kernel_does() {
+    const SEEDS: u64 = 10_000;
+    if let Some(seed) = std::env::var("TIDEGATE_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+    {
+        return simulate(seed);
+    }
+    for seed in 0..SEEDS {
+        if let Err(panic) = std::panic::catch_unwind(|| simulate(seed)) {
+            eprintln!("failed with TIDEGATE_SEED={seed}");
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+/// The queue is full and the kernel has no room for a while: all of a thousand cancels arrive (INV-11).
+#[test]
+fn cancels_are_delivered_though_the_queue_is_full() {
+    let faults = Faults {
+        never: 100,
+        temporary: 100,
+        ..Faults::default()
+    };
+    let mut world = World::new(1, 1000, faults);
+    let started: Vec<u64> = std::iter::from_fn(|| world.start()).collect();
+    assert_eq!(started.len(), 1000);
+    for &user_data in &started {
+        world.cancel(user_data);
+        world.enter(0);
+    }
+    assert_eq!(lock(&world.kernel).cancels, []);
+    lock(&world.kernel).faults.temporary = 0;
+    world.enter(0);
+    assert_eq!(lock(&world.kernel).cancels, started);
+    world.settle();
+    world.check_end();
+}
+
+/// Completions whose futures are not polled hold no room: the slots are free once they are reaped.
+#[test]
+fn reaped_operations_hold_no_capacity() {
+    let mut world = World::new(2, 4, Faults::default());
+    let mut waiting = Vec::new();
+    for _ in 0..5 {
+        assert_eq!(std::iter::from_fn(|| world.start()).count(), 4);
+        world.enter(0);
+        while world.engine.in_flight() > 0 {
+            waiting.push(world.engine.reap());
+        }
+    }
+    waiting.into_iter().for_each(super::Reaped::deliver);
+    world.settle();
+    world.check_end();
+}
+
+/// A panic that unwinds a lane drops its engine; what the kernel has stays allocated (INV-6).
+#[test]
+fn an_engine_dropped_in_flight_frees_nothing_the_kernel_has() {
+    let faults = Faults {
+        never: 100,
+        ..Faults::default()
+    };
+    let mut world = World::new(3, 4, faults);
+    let taken = world
+        .start()
+        .map(|user_data| world.ids[&user_data])
+        .unwrap();
+    world.enter(0);
+    let queued = world
+        .start()
+        .map(|user_data| world.ids[&user_data])
+        .unwrap();
+    drop(world.engine);
+    let records = lock(&world.records);
+    assert!(!records[taken].dropped);
+    assert!(records[queued].dropped, "the kernel never had it");
+}

@@ -1,0 +1,185 @@
+//! The pool of blocking threads, with mock operations.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, Weak};
+
+use super::Pool;
+use crate::driver::cell::{Job, Outcome};
+use crate::driver::op::{Load, OnWorker};
+use crate::driver::route::Way;
+use crate::limits;
+#[cfg(target_os = "linux")]
+use crate::mounts::Mount;
+use crate::opcode::Kind;
+use crate::sys::lock::lock;
+
+type Work = Box<dyn FnOnce() + Send>;
+
+/// Runs one closure, and another when it is dropped.
+struct Mock {
+    work: Mutex<Option<Work>>,
+    last: Mutex<Option<Work>>,
+}
+
+impl Mock {
+    fn job(work: impl FnOnce() + Send + 'static) -> Arc<dyn Job> {
+        Arc::new(Mock {
+            work: Mutex::new(Some(Box::new(work))),
+            last: Mutex::default(),
+        })
+    }
+}
+
+impl Drop for Mock {
+    fn drop(&mut self) {
+        if let Some(last) = lock(&self.last).take() {
+            last();
+        }
+    }
+}
+
+impl Job for Mock {
+    fn kind(&self) -> Kind {
+        Kind::Read
+    }
+
+    fn load(&self) -> Load {
+        Load::Buffered
+    }
+
+    fn on_worker(&self) -> OnWorker {
+        OnWorker::Async
+    }
+
+    fn started_ms(&self) -> u64 {
+        1
+    }
+
+    fn is_abandoned(&self) -> bool {
+        false
+    }
+
+    #[cfg(target_os = "linux")]
+    fn sqe(&self) -> Option<crate::sys::linux::sqe::Sqe> {
+        None
+    }
+
+    #[cfg(target_os = "linux")]
+    fn set_user_data(&self, _user_data: u64) {}
+
+    fn set_way(&self, _way: Way) {}
+
+    #[cfg(target_os = "linux")]
+    fn mount(&self) -> &Arc<Mount> {
+        unreachable!("only rings ask")
+    }
+
+    #[cfg(target_os = "linux")]
+    fn ask_back(&self) -> bool {
+        true
+    }
+
+    fn run(&self) {
+        let work = lock(&self.work).take();
+        work.expect("an operation is run once")();
+    }
+
+    fn end(self: Arc<Self>, _outcome: Outcome) {}
+}
+
+fn sender() -> (Sender<usize>, Receiver<usize>) {
+    channel()
+}
+
+/// Pushes operations that say their number.
+fn push(pool: &Arc<Pool>, numbers: std::ops::Range<usize>, sender: &Sender<usize>) {
+    for number in numbers {
+        let sender = sender.clone();
+        pool.push(Mock::job(move || {
+            let _ = sender.send(number);
+        }));
+    }
+}
+
+fn sorted(receiver: &Receiver<usize>, count: usize) -> Vec<usize> {
+    let mut numbers: Vec<usize> = receiver.iter().take(count).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+/// Each operation is done once, by a bounded number of threads.
+#[test]
+fn every_job_is_done_once_by_few_threads() {
+    let (pool, (sender, receiver)) = (Arc::<Pool>::default(), sender());
+    push(&pool, 0..1000, &sender);
+    assert_eq!(sorted(&receiver, 1000), Vec::from_iter(0..1000));
+    assert!(pool.threads() <= limits::POOL_THREADS_EAGER);
+    pool.close();
+}
+
+/// Stuck operations get more threads, tick by tick, up to the bound.
+#[test]
+fn threads_grow_while_jobs_are_stuck_and_are_bounded() {
+    let (pool, (sender, receiver)) = (Arc::<Pool>::default(), sender());
+    let (release, held) = channel::<()>();
+    let held = Arc::new(Mutex::new(held));
+    for number in 0..limits::POOL_THREADS_MAX + 8 {
+        let (sender, held) = (sender.clone(), held.clone());
+        pool.push(Mock::job(move || {
+            let _ = sender.send(number);
+            // All wait here until the test lets them go.
+            let _ = lock(&held).recv();
+        }));
+    }
+    while pool.threads() < limits::POOL_THREADS_MAX {
+        assert!(pool.tick());
+    }
+    for _ in 0..8 {
+        pool.tick();
+    }
+    assert_eq!(pool.threads(), limits::POOL_THREADS_MAX);
+    drop(release);
+    sorted(&receiver, limits::POOL_THREADS_MAX + 8);
+    pool.close();
+}
+
+/// What waits at the close is done, and so is what comes later.
+#[test]
+fn jobs_survive_the_close() {
+    let (pool, (sender, receiver)) = (Arc::<Pool>::default(), sender());
+    push(&pool, 0..100, &sender);
+    pool.close();
+    push(&pool, 100..200, &sender);
+    assert_eq!(sorted(&receiver, 200), Vec::from_iter(0..200));
+}
+
+/// Panicking operations cost no thread, and none stays listed as running.
+#[test]
+fn a_panicking_job_costs_no_thread() {
+    let (pool, (sender, receiver)) = (Arc::<Pool>::default(), sender());
+    for _ in 0..limits::POOL_THREADS_EAGER * 4 {
+        pool.push(Mock::job(|| panic!("on purpose")));
+    }
+    push(&pool, 0..10, &sender);
+    assert_eq!(sorted(&receiver, 10), Vec::from_iter(0..10));
+    while pool.tick() {
+        std::thread::yield_now();
+    }
+    pool.close();
+}
+
+/// The last reference to a file may close it through the same pool: its drop runs without the lock.
+#[test]
+fn an_operation_that_comes_back_when_dropped_does_not_lock_up() {
+    let (pool, (sender, receiver)) = (Arc::<Pool>::default(), sender());
+    let weak: Weak<Pool> = Arc::downgrade(&pool);
+    pool.push(Arc::new(Mock {
+        work: Mutex::new(Some(Box::new(|| {}))),
+        last: Mutex::new(Some(Box::new(move || {
+            let pool = weak.upgrade().expect("the test holds the pool");
+            push(&pool, 7..8, &sender);
+        }))),
+    }));
+    assert_eq!(sorted(&receiver, 1), [7]);
+    pool.close();
+}

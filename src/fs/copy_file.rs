@@ -1,0 +1,210 @@
+//! Copying files.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+
+use super::metadata::Follow;
+use crate::op::copy::{self, CopyRequest};
+
+pub use crate::op::copy::{Copied, Preserve, Warning};
+
+/// Copies content and permissions of a file; returns the length in bytes. Follows links; replaces the
+/// content of what exists.
+///
+/// # Cancel safety
+///
+/// May take partial effect: the copy stops at the next chunk of 16 MiB.
+///
+/// # Errors
+///
+/// Those of `open(2)`, `read(2)` and `write(2)`; `InvalidInput` if the source is not a regular file, or
+/// is the destination itself.
+///
+/// # Backend
+///
+/// All steps in one hop: `copy_file_range(2)`, which shares blocks where the filesystem can, else
+/// `read(2)` and `write(2)`.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main] async fn main() -> std::io::Result<()> {
+/// # let dir = tempfile::tempdir()?;
+/// let copied = tidegate::fs::copy("/etc/passwd", dir.path().join("passwd")).await?;
+/// assert!(copied > 0);
+/// # Ok(()) }
+/// ```
+pub async fn copy(from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<u64> {
+    let mut copy = CopyFile::new(from, to);
+    copy.request.check_whole = false;
+    Ok(copy.run().await?.bytes)
+}
+
+/// Carries mode and what `preserve` names from one path to another, neither followed if it is a link;
+/// returns what could not be carried over.
+///
+/// For a directory, do this after its entries are made: making them changes its times.
+///
+/// # Cancel safety
+///
+/// May take partial effect.
+///
+/// # Errors
+///
+/// Those of `lstat(2)` on the source. All else is in the list that is returned.
+///
+/// # Backend
+///
+/// All steps in one hop.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main] async fn main() -> std::io::Result<()> {
+/// use tidegate::fs::{self, Preserve};
+/// # let dir = tempfile::tempdir()?;
+/// # let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+/// # fs::create_dir(&from).await?;
+/// fs::create_dir(&to).await?;
+/// let preserve = Preserve { times: true, ..Preserve::default() };
+/// assert!(fs::copy_metadata(&from, &to, preserve).await?.is_empty());
+/// assert_eq!(fs::metadata(&from).await?.modified()?, fs::metadata(&to).await?.modified()?);
+/// # Ok(()) }
+/// ```
+pub async fn copy_metadata(
+    from: impl AsRef<Path>,
+    to: impl AsRef<Path>,
+    preserve: Preserve,
+) -> io::Result<Vec<Warning>> {
+    let (from, to): (PathBuf, PathBuf) = (from.as_ref().into(), to.as_ref().into());
+    copy::copy_metadata(&from, &to, preserve).await
+}
+
+/// Copies one file as a whole, in one hop, with as much of its metadata as is asked for.
+///
+/// A copy that succeeds has all of the source: if it is written to, grows or shrinks meanwhile, the
+/// copy fails.
+///
+/// ```
+/// # #[tokio::main] async fn main() -> std::io::Result<()> {
+/// use tidegate::fs::{CopyFile, Preserve};
+/// # let dir = tempfile::tempdir()?;
+/// let copied = CopyFile::new("/etc/passwd", dir.path().join("passwd"))
+///     .preserve(Preserve { times: true, ..Preserve::default() })
+///     .rename_into_place(true)
+///     .run()
+///     .await?;
+/// assert!(copied.bytes > 0 && copied.warnings.is_empty());
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "nothing is copied until it is run"]
+pub struct CopyFile {
+    request: CopyRequest,
+    stop: Option<Arc<AtomicBool>>,
+    progress: Option<Arc<AtomicU64>>,
+}
+
+impl CopyFile {
+    /// A copy that follows links, keeps holes, gives the destination the source's mode, and replaces the
+    /// content of what exists.
+    pub fn new(from: impl AsRef<Path>, to: impl AsRef<Path>) -> CopyFile {
+        let request = CopyRequest {
+            from: from.as_ref().into(),
+            to: to.as_ref().into(),
+            check_whole: true,
+            create_new: false,
+            follow: true,
+            keep_holes: true,
+            mode: None,
+            preserve: Preserve::default(),
+            rename_into_place: false,
+            sync: false,
+        };
+        CopyFile {
+            request,
+            stop: None,
+            progress: None,
+        }
+    }
+
+    /// Fails with `AlreadyExists` where the destination exists.
+    pub fn create_new(mut self, create_new: bool) -> CopyFile {
+        self.request.create_new = create_new;
+        self
+    }
+
+    /// Whether a symbolic link as source is followed, as it is by default; if not, it is an error.
+    pub fn follow(mut self, follow: Follow) -> CopyFile {
+        self.request.follow = follow == Follow::Links;
+        self
+    }
+
+    /// Makes holes where the source has them, as it does by default.
+    pub fn keep_holes(mut self, keep_holes: bool) -> CopyFile {
+        self.request.keep_holes = keep_holes;
+        self
+    }
+
+    /// The mode of the destination, instead of the source's.
+    pub fn mode(mut self, mode: u32) -> CopyFile {
+        self.request.mode = Some(mode);
+        self
+    }
+
+    /// What is carried over besides content and mode. What cannot be is in [`Copied::warnings`].
+    pub fn preserve(mut self, preserve: Preserve) -> CopyFile {
+        self.request.preserve = preserve;
+        self
+    }
+
+    /// A counter that grows by the bytes moved. Several copies may share it.
+    pub fn progress(mut self, progress: Arc<AtomicU64>) -> CopyFile {
+        self.progress = Some(progress);
+        self
+    }
+
+    /// Writes under a temporary name beside the destination (`.tidegate-*.tmp`) and renames it at the end,
+    /// so that the destination is never there in part. The temporary file of a copy that fails, is stopped
+    /// or is dropped is removed.
+    pub fn rename_into_place(mut self, rename_into_place: bool) -> CopyFile {
+        self.request.rename_into_place = rename_into_place;
+        self
+    }
+
+    /// A flag that ends the copy at the next chunk with `Interrupted` once it is set.
+    pub fn stop(mut self, stop: Arc<AtomicBool>) -> CopyFile {
+        self.stop = Some(stop);
+        self
+    }
+
+    /// Waits until the device has content, metadata and, with a rename into place, the name.
+    pub fn sync(mut self, sync: bool) -> CopyFile {
+        self.request.sync = sync;
+        self
+    }
+
+    /// Copies the file.
+    ///
+    /// # Cancel safety
+    ///
+    /// May take partial effect: the copy stops at the next chunk of 16 MiB. With a rename into place the
+    /// destination is either not touched or whole; else it may be left in part.
+    ///
+    /// # Errors
+    ///
+    /// Those of `open(2)`, `read(2)`, `write(2)` and `rename(2)`, with the path of the side they are about;
+    /// `InvalidInput` if the source is not a regular file, or is the destination itself;
+    /// `UnexpectedEof` if it shrinks, `ResourceBusy` if it grows or is written to; `Interrupted` if stopped.
+    ///
+    /// # Backend
+    ///
+    /// All steps in one hop: `copy_file_range(2)`, which shares blocks where the filesystem can, else
+    /// `read(2)` and `write(2)`; `lseek(2)` with SEEK_DATA finds the holes.
+    #[doc(alias = "copy_file_range")]
+    pub async fn run(self) -> io::Result<Copied> {
+        copy::copy(self.request, self.stop, self.progress).await
+    }
+}

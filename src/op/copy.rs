@@ -1,0 +1,46 @@
+//! Copying a file, and the metadata of anything, in one hop each.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+
+use super::hop::hop;
+use crate::error::Error;
+use crate::opcode::Kind;
+use crate::sys::copy::{self, Flow};
+
+pub(crate) use crate::sys::copy::CopyRequest;
+pub use crate::sys::copy::{Copied, Preserve, Warning};
+
+/// Copies one file; `stop` ends it early, and so does dropping the future.
+pub(crate) async fn copy(
+    request: CopyRequest,
+    stop: Option<Arc<AtomicBool>>,
+    progress: Option<Arc<AtomicU64>>,
+) -> io::Result<Copied> {
+    let from = request.from.clone();
+    let work = move |dropped: &AtomicBool| {
+        let flow = Flow {
+            dropped,
+            stop: stop.as_deref(),
+            progress: progress.as_deref(),
+        };
+        copy::copy_file(&request, &flow)
+            .map_err(|failed| Error::io(Kind::CopyFile, Some(&failed.path), failed.error))
+    };
+    hop(Kind::CopyFile, &from, work).await
+}
+
+/// Carries all metadata of one path over to another.
+pub(crate) async fn copy_metadata(
+    from: &Path,
+    to: &Path,
+    preserve: Preserve,
+) -> io::Result<Vec<Warning>> {
+    let (source, destination) = (from.to_path_buf(), to.to_path_buf());
+    hop(Kind::CopyMetadata, from, move |_| {
+        copy::copy_metadata(&source, &destination, preserve)
+    })
+    .await
+}

@@ -1,0 +1,277 @@
+//! Moving the bytes of one file into another: in the kernel where it can, through a buffer where it cannot.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "this is where blocking calls live"
+)]
+
+use std::fs::{File, Metadata};
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use nix::unistd::Whence;
+
+use crate::limits::{COPY_BUFFER_BYTES, COPY_SMALL_BYTES};
+
+/// How a copy is stopped and watched.
+pub(crate) struct Flow<'a> {
+    /// Set when nobody waits for the copy any more.
+    pub(crate) dropped: &'a AtomicBool,
+    /// Set when somebody wants it to end.
+    pub(crate) stop: Option<&'a AtomicBool>,
+    /// Grows by the bytes moved.
+    pub(crate) progress: Option<&'a AtomicU64>,
+}
+
+impl Flow<'_> {
+    pub(crate) fn check(&self) -> io::Result<()> {
+        let is_set = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
+        if is_set(self.dropped) || self.stop.is_some_and(is_set) {
+            return Err(io::Error::new(
+                io::ErrorKind::Interrupted,
+                "the copy was stopped",
+            ));
+        }
+        Ok(())
+    }
+
+    fn moved(&self, bytes: u64) {
+        if let Some(progress) = self.progress {
+            progress.fetch_add(bytes, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Which of the two files an error is about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Side {
+    Source,
+    Destination,
+}
+
+impl Side {
+    pub(crate) fn pick(self, from: &Path, to: &Path) -> PathBuf {
+        match self {
+            Side::Source => from.to_path_buf(),
+            Side::Destination => to.to_path_buf(),
+        }
+    }
+}
+
+type Sided<T> = Result<T, (Side, io::Error)>;
+
+fn source_error(error: io::Error) -> (Side, io::Error) {
+    (Side::Source, error)
+}
+
+fn destination_error(error: io::Error) -> (Side, io::Error) {
+    (Side::Destination, error)
+}
+
+/// What was moved.
+pub(crate) struct Moved {
+    pub(crate) bytes: u64,
+    pub(crate) data_bytes: u64,
+}
+
+/// Copies all of `source` into the empty file `to`. Fewer bytes than `before.len()` mean that the source ended early.
+pub(crate) fn copy(
+    source: &File,
+    before: &Metadata,
+    to: &File,
+    keep_holes: bool,
+    flow: &Flow<'_>,
+) -> Sided<Moved> {
+    let len = before.len();
+    if !(keep_holes
+        && before.blocks().saturating_mul(512) < len
+        && to.metadata().is_ok_and(|to| to.is_file()))
+    {
+        let bytes = copy_range(source, to, 0..len, true, flow)?;
+        return Ok(Moved {
+            bytes,
+            data_bytes: bytes,
+        });
+    }
+    let mut data_bytes = 0;
+    let mut at = 0;
+    while let Some(data) = next_data(source, at, len).map_err(source_error)? {
+        let last = data.end == len;
+        let bytes = copy_range(source, to, data.clone(), false, flow)?;
+        data_bytes += bytes;
+        at = data.start + bytes;
+        if at < data.end {
+            return Ok(Moved {
+                bytes: at,
+                data_bytes,
+            });
+        }
+        if last {
+            break;
+        }
+        flow.check().map_err(source_error)?;
+    }
+    if at < len {
+        to.set_len(len).map_err(destination_error)?;
+    }
+    Ok(Moved {
+        bytes: len,
+        data_bytes,
+    })
+}
+
+/// The next range with data at or after `at`; the whole rest where the filesystem cannot say.
+fn next_data(source: &File, at: u64, len: u64) -> io::Result<Option<Range<u64>>> {
+    if at >= len {
+        return Ok(None);
+    }
+    let seek = |to: u64, whence| {
+        nix::unistd::lseek(source, to as libc::off_t, whence).map(|offset| (offset as u64).min(len))
+    };
+    let start = match seek(at, Whence::SeekData) {
+        Ok(start) => start,
+        Err(nix::Error::ENXIO) => return Ok(None),
+        Err(nix::Error::EINVAL | nix::Error::EOPNOTSUPP | nix::Error::ENOTTY) => {
+            return Ok(Some(at..len));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let end = match seek(start, Whence::SeekHole) {
+        Ok(end) => end,
+        Err(nix::Error::ENXIO) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    Ok((start < end).then_some(start..end))
+}
+
+/// Copies one range, and what lies beyond it if `to_end`; returns the bytes moved, fewer where the source ended.
+fn copy_range(
+    source: &File,
+    to: &File,
+    range: Range<u64>,
+    to_end: bool,
+    flow: &Flow<'_>,
+) -> Sided<u64> {
+    let mut at = range.start;
+    if range.end - range.start > COPY_SMALL_BYTES {
+        at = kernel_copy(source, to, range.clone(), flow)?;
+        if at == range.end {
+            return Ok(at - range.start);
+        }
+    }
+    // The kernel's copy may stop early for reasons of its own: only a read that yields nothing is the end.
+    at = buffered_copy(source, to, at..range.end, to_end, flow)?;
+    Ok(at - range.start)
+}
+
+/// Reads and writes until the end of the range, or until a read yields nothing; returns where it stopped.
+fn buffered_copy(
+    source: &File,
+    to: &File,
+    range: Range<u64>,
+    to_end: bool,
+    flow: &Flow<'_>,
+) -> Sided<u64> {
+    // One byte more than expected, so that a single short read shows the end of a small file.
+    let expect = (range.end - range.start)
+        .saturating_add(1)
+        .min(COPY_BUFFER_BYTES as u64);
+    let mut buffer = vec![0; expect as usize];
+    let seekable = to.metadata().map_err(destination_error)?.is_file();
+    let mut at = range.start;
+    loop {
+        flow.check().map_err(source_error)?;
+        let want = if to_end {
+            buffer.len()
+        } else {
+            (range.end - at).min(buffer.len() as u64) as usize
+        };
+        if want == 0 {
+            return Ok(at);
+        }
+        let read = match source.read_at(&mut buffer[..want], at) {
+            Ok(0) => return Ok(at),
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(source_error(error)),
+        };
+        if seekable {
+            to.write_all_at(&buffer[..read], at)
+                .map_err(destination_error)?;
+        } else {
+            io::Write::write_all(&mut &*to, &buffer[..read]).map_err(destination_error)?;
+        }
+        at += read as u64;
+        flow.moved(read as u64);
+        if read < want && at == range.end {
+            return Ok(at);
+        }
+        if at > range.end && buffer.len() < COPY_BUFFER_BYTES {
+            // Files that say they are empty (procfs) are read in growing steps.
+            buffer.resize((buffer.len() * 4).clamp(4096, COPY_BUFFER_BYTES), 0);
+        }
+    }
+}
+
+/// `copy_file_range(2)` until the end of the range, or until the kernel does no more of it; returns where it stopped.
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+fn kernel_copy(source: &File, to: &File, range: Range<u64>, flow: &Flow<'_>) -> Sided<u64> {
+    use nix::Error;
+    let mut at = range.start;
+    while at < range.end {
+        flow.check().map_err(source_error)?;
+        let chunk = (range.end - at).min(crate::limits::COPY_CHUNK_BYTES) as usize;
+        let (mut from_at, mut to_at) = (at as i64, at as i64);
+        match nix::fcntl::copy_file_range(source, Some(&mut from_at), to, Some(&mut to_at), chunk) {
+            Ok(0) => break,
+            Ok(bytes) => {
+                at += bytes as u64;
+                flow.moved(bytes as u64);
+            }
+            Err(Error::EINTR) => {}
+            // Other filesystems, seccomp, immutable or special files: reading and writing says what is wrong, if anything.
+            Err(
+                Error::EXDEV
+                | Error::ENOSYS
+                | Error::EOPNOTSUPP
+                | Error::EINVAL
+                | Error::EPERM
+                | Error::EBADF,
+            ) => break,
+            Err(error @ (Error::ENOSPC | Error::EDQUOT | Error::EFBIG)) => {
+                return Err(destination_error(error.into()));
+            }
+            Err(error) => return Err(source_error(error.into())),
+        }
+    }
+    Ok(at)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+fn kernel_copy(_: &File, _: &File, range: Range<u64>, _: &Flow<'_>) -> Sided<u64> {
+    Ok(range.start)
+}
+
+/// Whether the file is one that the kernel makes up as it is read, whose size means nothing.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn is_pseudo(file: &File) -> bool {
+    // procfs, sysfs, cgroup, cgroup2, debugfs, tracefs, securityfs; not every libc has names for them.
+    const MAGICS: [u32; 7] = [
+        0x9fa0,
+        0x6265_6572,
+        0x0027_e0eb,
+        0x6367_7270,
+        0x6462_6720,
+        0x7472_6163,
+        0x7363_6673,
+    ];
+    nix::sys::statfs::fstatfs(file)
+        .is_ok_and(|stats| MAGICS.contains(&(stats.filesystem_type().0 as u32)))
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn is_pseudo(_: &File) -> bool {
+    false
+}

@@ -1,0 +1,174 @@
+//! Carrying owner, extended attributes, mode and times from one file to another, in blocking calls.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "this is where blocking calls live"
+)]
+
+use std::ffi::{CStr, CString, OsString};
+use std::fs::{File, FileTimes, Metadata, Permissions};
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+
+use nix::fcntl::AT_FDCWD;
+use nix::sys::stat::{UtimensatFlags, utimensat};
+use nix::sys::time::TimeSpec;
+
+use super::path::c_path;
+use super::{xattr, xattr_open};
+
+/// Metadata that a copy carries over besides the mode.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Preserve {
+    /// Owner and group; takes root, as a rule.
+    pub owner: bool,
+    /// Access and modification time, to the nanosecond.
+    pub times: bool,
+    /// Extended attributes, access control lists among them.
+    pub xattrs: bool,
+}
+
+/// Metadata that could not be carried over: the operation, and its error.
+pub type Warning = (&'static str, io::Error);
+
+const SET_OWNER: &str = "set_owner";
+const SET_PERMISSIONS: &str = "set_permissions";
+const SET_TIMES: &str = "set_times";
+const SET_XATTR: &str = "set_xattr";
+const GET_XATTR: &str = "get_xattr";
+const LIST_XATTRS: &str = "list_xattrs";
+
+const ACL_ACCESS: &CStr = c"system.posix_acl_access";
+const ACL_DEFAULT: &CStr = c"system.posix_acl_default";
+
+/// Owner and attributes of an open file. Before the mode: a change of owner clears its set-user-id bit.
+pub(crate) fn onto_file(
+    source: &File,
+    before: &Metadata,
+    to: &File,
+    preserve: Preserve,
+) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    if preserve.owner {
+        note(
+            &mut warnings,
+            SET_OWNER,
+            std::os::unix::fs::fchown(to, Some(before.uid()), Some(before.gid())),
+        );
+    }
+    if preserve.xattrs {
+        let lists = Xattrs {
+            list: &|| xattr_open::list(source),
+            get: &|name| xattr_open::get(source, name),
+            set: &|name, value| xattr_open::set(to, name, value),
+            remove: &|name| xattr_open::remove(to, name),
+        };
+        lists.carry(false, &mut warnings);
+    }
+    warnings
+}
+
+/// All metadata of `from`, which is not followed, onto what is at `to`.
+pub(crate) fn onto_path(from: &Path, to: &Path, preserve: Preserve) -> io::Result<Vec<Warning>> {
+    let before = std::fs::symlink_metadata(from)?;
+    let link = before.is_symlink();
+    let mut warnings = Vec::new();
+    if preserve.owner {
+        note(
+            &mut warnings,
+            SET_OWNER,
+            std::os::unix::fs::lchown(to, Some(before.uid()), Some(before.gid())),
+        );
+    }
+    if preserve.xattrs {
+        let (from, to) = (c_path(from)?, c_path(to)?);
+        let lists = Xattrs {
+            list: &|| xattr::list(&from, false),
+            get: &|name| xattr::get(&from, name, false),
+            set: &|name, value| xattr::set(&to, name, value, false),
+            remove: &|name| xattr::remove(&to, name, false),
+        };
+        lists.carry(before.is_dir(), &mut warnings);
+    }
+    if !link {
+        let mode = Permissions::from_mode(before.mode() & 0o7777);
+        note(
+            &mut warnings,
+            SET_PERMISSIONS,
+            std::fs::set_permissions(to, mode),
+        );
+    }
+    if preserve.times {
+        let accessed = TimeSpec::new(before.atime() as _, before.atime_nsec() as _);
+        let modified = TimeSpec::new(before.mtime() as _, before.mtime_nsec() as _);
+        let set = utimensat(
+            AT_FDCWD,
+            to,
+            &accessed,
+            &modified,
+            UtimensatFlags::NoFollowSymlink,
+        );
+        note(&mut warnings, SET_TIMES, set.map_err(io::Error::from));
+    }
+    Ok(warnings)
+}
+
+/// The times to set, as std wants them.
+pub(crate) fn times_of(before: &Metadata) -> io::Result<FileTimes> {
+    Ok(FileTimes::new()
+        .set_accessed(before.accessed()?)
+        .set_modified(before.modified()?))
+}
+
+fn note(warnings: &mut Vec<Warning>, operation: &'static str, result: io::Result<()>) {
+    if let Err(error) = result {
+        warnings.push((operation, error));
+    }
+}
+
+/// The attribute calls of a pair of files, whether open or by path.
+struct Xattrs<'a> {
+    list: &'a dyn Fn() -> io::Result<Vec<OsString>>,
+    get: &'a dyn Fn(&CStr) -> io::Result<Vec<u8>>,
+    set: &'a dyn Fn(&CStr, &[u8]) -> io::Result<()>,
+    remove: &'a dyn Fn(&CStr) -> io::Result<()>,
+}
+
+impl Xattrs<'_> {
+    fn carry(&self, directory: bool, warnings: &mut Vec<Warning>) {
+        let names = match (self.list)() {
+            Ok(names) => names,
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => return,
+            Err(error) => return warnings.push((LIST_XATTRS, error)),
+        };
+        // A list inherited from the destination's parent would change what the mode means.
+        for acl in [ACL_ACCESS, ACL_DEFAULT]
+            .iter()
+            .take(if directory { 2 } else { 1 })
+        {
+            let has = |name: &OsString| name.as_bytes() == acl.to_bytes();
+            if cfg!(target_os = "linux") && !names.iter().any(has) {
+                // There is none, as a rule, and that is the error.
+                let _ = (self.remove)(acl);
+            }
+        }
+        for name in names {
+            let Ok(name) = CString::new(name.into_vec()) else {
+                continue;
+            };
+            match (self.get)(&name) {
+                Ok(value) => {
+                    let set = (self.set)(&name, &value);
+                    // The label of a new file is for the policy of its own filesystem to decide.
+                    if set.is_err() && name.as_c_str() == c"security.selinux" {
+                        continue;
+                    }
+                    note(warnings, SET_XATTR, set);
+                }
+                Err(error) if xattr::is_absent(&error) => {}
+                Err(error) => warnings.push((GET_XATTR, error)),
+            }
+        }
+    }
+}

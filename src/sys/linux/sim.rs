@@ -1,0 +1,322 @@
+//! A simulated kernel behind the [`Ring`] seam: seeded, with a clock of its own, and with every fault that
+//! a driver must live through.
+//!
+//! A test keeps the [`Kernel`] and steers it while the engine has the [`SimRing`].
+#![allow(unsafe_code, reason = "looks into entries, and implements a ring")]
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use super::ring::Ring;
+use super::sqe::Sqe;
+use super::uring::Completion;
+use crate::sys::errno;
+use crate::sys::lock::lock;
+
+/// The opcode number of a cancel.
+const ASYNC_CANCEL: u8 = 14;
+
+/// Error numbers that an operation fails with.
+const FAILURES: [i32; 4] = [libc::EIO, libc::ENOSPC, libc::EINTR, errno::ECANCELED];
+/// What `enter` says when it is worth trying again.
+const TEMPORARY: [i32; 3] = [errno::EINTR, errno::EAGAIN, errno::EBUSY];
+/// What `enter` says when the ring is of no use any more.
+const FATAL: [i32; 4] = [libc::EBADR, libc::ENXIO, errno::EPERM, libc::EFAULT];
+
+/// Small, seeded and good enough (splitmix64).
+#[derive(Clone, Debug)]
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number less than `bound`, which must not be zero.
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
+    }
+
+    /// True in so many of a hundred cases.
+    pub(crate) fn percent(&mut self, chance: usize) -> bool {
+        self.below(100) < chance
+    }
+
+    pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len())]
+    }
+}
+
+/// How often each fault strikes, in percent of the occasions.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Faults {
+    /// An operation does not end by itself: only when cancelled, if it can be, or released.
+    pub(crate) never: usize,
+    /// An operation ends late.
+    pub(crate) delayed: usize,
+    /// An operation fails.
+    pub(crate) failing: usize,
+    /// `enter` says that it should be tried again.
+    pub(crate) temporary: usize,
+    /// `enter` takes only a part of the queue.
+    pub(crate) partial: usize,
+    /// `enter` fails for good.
+    pub(crate) fatal: usize,
+    /// A completion that was reaped before comes once more, or one of somebody else's.
+    pub(crate) replayed: usize,
+}
+
+/// How an operation takes a cancel, as section 1 of the kernel notes has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OnCancel {
+    /// It ends at once: zero for the cancel, ECANCELED or EINTR for the operation.
+    Ends(i32),
+    /// A kernel worker runs it: EALREADY, and it goes on.
+    GoesOn,
+    /// The device has it: ENOENT although it is in flight.
+    NotFound,
+}
+
+struct Running {
+    user_data: u64,
+    /// When it ends, on the clock of the kernel; `None` for when it is released.
+    due_ms: Option<u64>,
+    result: i32,
+    on_cancel: OnCancel,
+}
+
+/// The state of the simulated kernel.
+pub(crate) struct Kernel {
+    random: Random,
+    pub(crate) faults: Faults,
+    now_ms: u64,
+    capacity: usize,
+    /// Entries that were pushed and not taken: user data, and for a cancel its target.
+    queue: VecDeque<(u64, Option<u64>)>,
+    running: Vec<Running>,
+    ready: Vec<Completion>,
+    reaped: Vec<u64>,
+    /// User data of every operation that was ever taken.
+    pub(crate) taken: Vec<u64>,
+    /// The target of every cancel that was ever taken.
+    pub(crate) cancels: Vec<u64>,
+    pub(crate) enters: usize,
+    pub(crate) replayed: usize,
+}
+
+impl Kernel {
+    pub(crate) fn new(seed: u64, capacity: usize, faults: Faults) -> Arc<Mutex<Kernel>> {
+        Arc::new(Mutex::new(Kernel {
+            random: Random(seed),
+            faults,
+            now_ms: 1,
+            capacity,
+            queue: VecDeque::new(),
+            running: Vec::new(),
+            ready: Vec::new(),
+            reaped: Vec::new(),
+            taken: Vec::new(),
+            cancels: Vec::new(),
+            enters: 0,
+            replayed: 0,
+        }))
+    }
+
+    /// User data of the operations whose memory the kernel may touch.
+    pub(crate) fn holds(&self) -> Vec<u64> {
+        let running = self.running.iter().map(|op| op.user_data);
+        running
+            .chain(self.ready.iter().map(|done| done.user_data))
+            .collect()
+    }
+
+    /// Lets time pass: completions come without anybody's entering.
+    pub(crate) fn advance(&mut self, by_ms: u64) {
+        self.now_ms += by_ms;
+        self.complete();
+    }
+
+    /// Lets everything end that would not end by itself.
+    pub(crate) fn release(&mut self) {
+        let now = self.now_ms;
+        for op in &mut self.running {
+            op.due_ms.get_or_insert(now);
+        }
+    }
+
+    fn take_one(&mut self) {
+        let Some((user_data, target)) = self.queue.pop_front() else {
+            return;
+        };
+        if let Some(target) = target {
+            self.cancels.push(target);
+            let result = self.cancel(target);
+            return self.ready.push(Completion { user_data, result });
+        }
+        self.taken.push(user_data);
+        let due_ms = match () {
+            () if self.random.percent(self.faults.never) => None,
+            () if self.random.percent(self.faults.delayed) => {
+                Some(self.now_ms + self.random.below(50) as u64)
+            }
+            () => Some(self.now_ms),
+        };
+        let result = if self.random.percent(self.faults.failing) {
+            -self.random.pick(&FAILURES)
+        } else {
+            // Short results are among them.
+            self.random.below(4097) as i32
+        };
+        let on_cancel = match self.random.below(4) {
+            0 => OnCancel::GoesOn,
+            1 => OnCancel::NotFound,
+            2 => OnCancel::Ends(-errno::EINTR),
+            _ => OnCancel::Ends(-errno::ECANCELED),
+        };
+        self.running.push(Running {
+            user_data,
+            due_ms,
+            result,
+            on_cancel,
+        });
+    }
+
+    fn cancel(&mut self, target: u64) -> i32 {
+        let now = self.now_ms;
+        let Some(op) = self.running.iter_mut().find(|op| op.user_data == target) else {
+            return -errno::ENOENT;
+        };
+        match op.on_cancel {
+            OnCancel::GoesOn => -libc::EALREADY,
+            OnCancel::NotFound => -errno::ENOENT,
+            OnCancel::Ends(result) => {
+                (op.result, op.due_ms) = (result, Some(now));
+                0
+            }
+        }
+    }
+
+    /// Moves what is due to the completion queue, in any order.
+    fn complete(&mut self) {
+        let mut index = 0;
+        while index < self.running.len() {
+            if self.running[index]
+                .due_ms
+                .is_some_and(|due| due <= self.now_ms)
+            {
+                let Running {
+                    user_data, result, ..
+                } = self.running.swap_remove(index);
+                let place = self.random.below(self.ready.len() + 1);
+                self.ready.insert(place, Completion { user_data, result });
+            } else {
+                index += 1;
+            }
+        }
+    }
+
+    fn enter(&mut self, completions: u32) -> io::Result<usize> {
+        self.enters += 1;
+        if self.random.percent(self.faults.fatal) {
+            return Err(io::Error::from_raw_os_error(self.random.pick(&FATAL)));
+        }
+        if self.random.percent(self.faults.temporary) {
+            self.complete();
+            return Err(io::Error::from_raw_os_error(self.random.pick(&TEMPORARY)));
+        }
+        let mut count = self.queue.len();
+        if count > 0 && self.random.percent(self.faults.partial) {
+            count = self.random.below(count);
+        }
+        (0..count).for_each(|_| self.take_one());
+        self.complete();
+        if self.queue.is_empty() && self.ready.len() < completions as usize {
+            // Time passes until something is due; a signal ends a wait for nothing.
+            if let Some(due) = self.running.iter().filter_map(|op| op.due_ms).min() {
+                self.now_ms = self.now_ms.max(due);
+                self.complete();
+            }
+        }
+        Ok(count)
+    }
+
+    fn reap(&mut self, into: &mut Vec<Completion>) {
+        let count = if self.ready.is_empty() {
+            0
+        } else {
+            1 + self.random.below(self.ready.len())
+        };
+        self.reaped
+            .extend(self.ready[..count].iter().map(|done| done.user_data));
+        into.extend(self.ready.drain(..count));
+        if self.random.percent(self.faults.replayed) {
+            // An operation's user data begins with 1; 2 and 3 are the driver's own.
+            let old: Vec<u64> = self
+                .reaped
+                .iter()
+                .copied()
+                .filter(|&user_data| user_data >> 56 == 1)
+                .collect();
+            let user_data = match old.as_slice() {
+                [] => 0xfe << 56 | self.random.next() >> 8,
+                old => self.random.pick(old),
+            };
+            self.replayed += 1;
+            let place = self.random.below(into.len() + 1);
+            into.insert(
+                place,
+                Completion {
+                    user_data,
+                    result: -libc::EIO,
+                },
+            );
+        }
+    }
+}
+
+/// The ring that the engine has.
+pub(crate) struct SimRing(pub(crate) Arc<Mutex<Kernel>>);
+
+impl Ring for SimRing {
+    fn now_ms(&self) -> u64 {
+        lock(&self.0).now_ms
+    }
+
+    fn limit_kernel_workers(&mut self, _count: u32) -> io::Result<()> {
+        Err(io::Error::from_raw_os_error(errno::EINVAL))
+    }
+
+    fn capacity(&self) -> usize {
+        lock(&self.0).capacity
+    }
+
+    unsafe fn push(&mut self, sqe: &Sqe, user_data: u64) -> bool {
+        const _: () = assert!(size_of::<io_uring::squeue::Entry>() == 64);
+        // SAFETY: an entry is the kernel's 64-byte structure of integers, zeroed before it is filled.
+        let bytes: [u8; 64] = unsafe { std::mem::transmute_copy(&sqe.0) };
+        let address = bytes[16..24].try_into().expect("eight bytes");
+        let target = (bytes[0] == ASYNC_CANCEL).then_some(u64::from_ne_bytes(address));
+        let mut kernel = lock(&self.0);
+        let has_room = kernel.queue.len() < kernel.capacity;
+        if has_room {
+            kernel.queue.push_back((user_data, target));
+        }
+        has_room
+    }
+
+    fn queued(&mut self) -> usize {
+        lock(&self.0).queue.len()
+    }
+
+    fn enter(&mut self, completions: u32) -> io::Result<usize> {
+        lock(&self.0).enter(completions)
+    }
+
+    fn reap(&mut self, into: &mut Vec<Completion>) {
+        lock(&self.0).reap(into);
+    }
+}

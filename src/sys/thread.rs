@@ -1,0 +1,59 @@
+//! Telling a thread that sleeps in the kernel from one that only waits for a processor.
+#![allow(clippy::disallowed_methods, reason = "reads procfs, which is memory")]
+
+/// The kernel's number of the calling thread.
+#[cfg(target_os = "linux")]
+pub(crate) fn current() -> i32 {
+    nix::unistd::gettid().as_raw()
+}
+
+/// Whether a thread of this process sleeps in the kernel, as of now. A busy machine may keep a
+/// runnable thread from running for long, which says nothing of any disk.
+#[cfg(target_os = "linux")]
+pub(crate) fn sleeps(thread: i32) -> bool {
+    let Ok(text) = std::fs::read_to_string(format!("/proc/self/task/{thread}/stat")) else {
+        return false;
+    };
+    // The state comes after the name, which is in parentheses and may have any character in it.
+    let state = text
+        .rsplit(')')
+        .next()
+        .and_then(|rest| rest.trim_start().chars().next());
+    matches!(state, Some('S' | 'D'))
+}
+
+/// Not needed where nothing is attempted and there are no rings.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn current() -> i32 {
+    0
+}
+
+/// As far as can be told.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn sleeps(_thread: i32) -> bool {
+    true
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    /// A thread that waits for a lock sleeps; the one that asks does not.
+    #[test]
+    fn a_waiting_thread_sleeps() {
+        let (send_id, id) = std::sync::mpsc::channel();
+        let (stop, stopped) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            send_id.send(current()).unwrap();
+            stopped.recv().unwrap_err();
+        });
+        let id = id.recv().unwrap();
+        while !sleeps(id) {
+            std::thread::yield_now();
+        }
+        assert!(!sleeps(current()));
+        assert!(!sleeps(-1));
+        drop(stop);
+        thread.join().unwrap();
+    }
+}

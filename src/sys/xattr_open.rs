@@ -1,0 +1,109 @@
+//! Extended attributes of an open file.
+#![allow(unsafe_code, reason = "calls the extended attribute functions")]
+
+use std::ffi::{CStr, OsString};
+use std::fs::File;
+use std::io;
+
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+mod calls {
+    use std::os::fd::AsRawFd;
+    use std::os::unix::ffi::OsStringExt;
+
+    use super::*;
+    use crate::sys::xattr::BYTES_MAX;
+
+    fn check(result: isize) -> io::Result<usize> {
+        if result < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(result as usize)
+        }
+    }
+
+    pub(crate) fn get(file: &File, name: &CStr) -> io::Result<Vec<u8>> {
+        let mut value = Vec::<u8>::with_capacity(BYTES_MAX);
+        let (fd, name, start) = (file.as_raw_fd(), name.as_ptr(), value.as_mut_ptr().cast());
+        // SAFETY: the name is terminated, and the value has room for `BYTES_MAX` bytes.
+        #[cfg(target_os = "linux")]
+        let length = check(unsafe { libc::fgetxattr(fd, name, start, BYTES_MAX) })?;
+        // SAFETY: as above.
+        #[cfg(target_os = "macos")]
+        let length = check(unsafe { libc::fgetxattr(fd, name, start, BYTES_MAX, 0, 0) })?;
+        // SAFETY: the call initialised `length` bytes.
+        unsafe { value.set_len(length) };
+        Ok(value)
+    }
+
+    pub(crate) fn set(file: &File, name: &CStr, value: &[u8]) -> io::Result<()> {
+        let (fd, name, start, length) = (
+            file.as_raw_fd(),
+            name.as_ptr(),
+            value.as_ptr().cast(),
+            value.len(),
+        );
+        // SAFETY: the name is terminated, and the value is borrowed for the call.
+        #[cfg(target_os = "linux")]
+        let result = unsafe { libc::fsetxattr(fd, name, start, length, 0) };
+        // SAFETY: as above.
+        #[cfg(target_os = "macos")]
+        let result = unsafe { libc::fsetxattr(fd, name, start, length, 0, 0) };
+        check(result as isize).map(drop)
+    }
+
+    pub(crate) fn remove(file: &File, name: &CStr) -> io::Result<()> {
+        // SAFETY: the name is terminated.
+        #[cfg(target_os = "linux")]
+        let result = unsafe { libc::fremovexattr(file.as_raw_fd(), name.as_ptr()) };
+        // SAFETY: as above.
+        #[cfg(target_os = "macos")]
+        let result = unsafe { libc::fremovexattr(file.as_raw_fd(), name.as_ptr(), 0) };
+        check(result as isize).map(drop)
+    }
+
+    pub(crate) fn list(file: &File) -> io::Result<Vec<OsString>> {
+        let mut names = Vec::<u8>::with_capacity(BYTES_MAX);
+        let (fd, start) = (file.as_raw_fd(), names.as_mut_ptr().cast());
+        // SAFETY: the list has room for `BYTES_MAX` bytes.
+        #[cfg(target_os = "linux")]
+        let length = check(unsafe { libc::flistxattr(fd, start, BYTES_MAX) })?;
+        // SAFETY: as above.
+        #[cfg(target_os = "macos")]
+        let length = check(unsafe { libc::flistxattr(fd, start, BYTES_MAX, 0) })?;
+        // SAFETY: the call initialised `length` bytes.
+        unsafe { names.set_len(length) };
+        let names = names
+            .split(|&byte| byte == 0)
+            .filter(|name| !name.is_empty());
+        Ok(names
+            .map(|name| OsString::from_vec(name.to_vec()))
+            .collect())
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+mod calls {
+    use super::*;
+
+    fn unsupported<T>() -> io::Result<T> {
+        Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP))
+    }
+
+    pub(crate) fn get(_: &File, _: &CStr) -> io::Result<Vec<u8>> {
+        unsupported()
+    }
+
+    pub(crate) fn set(_: &File, _: &CStr, _: &[u8]) -> io::Result<()> {
+        unsupported()
+    }
+
+    pub(crate) fn remove(_: &File, _: &CStr) -> io::Result<()> {
+        unsupported()
+    }
+
+    pub(crate) fn list(_: &File) -> io::Result<Vec<OsString>> {
+        unsupported()
+    }
+}
+
+pub(crate) use calls::{get, list, remove, set};
