@@ -237,10 +237,17 @@ impl Driver {
         self.start_detached(super::chore::Close::new(fd), group.mount());
     }
 
-    /// Runs something on a blocking thread that nobody waits for.
+    /// Runs something that nobody waits for on a blocking thread that has nothing to do with storage.
     pub(crate) fn chore(self: &Arc<Self>, kind: Kind, work: impl FnOnce() + Send + 'static) {
-        self.live()
-            .start_detached(super::chore::Chore::new(kind, work), &Mount::unknown());
+        if fork::is_child() {
+            return;
+        }
+        let driver = self.live();
+        let group = driver.group(&Mount::chores());
+        let chore = super::chore::Chore::new(kind, work);
+        let cell = Cell::new(chore, driver.clone(), group.clone());
+        watchdog::call();
+        driver.to_pool(&group, cell);
     }
 
     /// This driver, or the one for everything outside of a runtime once this one is closed.
