@@ -16,17 +16,9 @@ use crate::tree::Place;
 /// All cases of an operation, or why it has none; nothing for one that nobody thought of yet.
 pub(crate) fn cases(kind: Kind, place: &Place) -> Option<Result<Vec<Case>, &'static str>> {
     Some(Ok(match kind {
-        Kind::Advise => {
-            return Some(Err(
-                "only the prefetcher uses it, and nobody sees its result",
-            ));
-        }
+        Kind::Advise => return Some(Err("only the prefetcher uses it, and nobody sees it")),
         Kind::CopyFile => copies(place),
-        Kind::CopyMetadata => {
-            return Some(Err(
-                "std has nothing like it: the copy tests of the command cover it",
-            ));
-        }
+        Kind::CopyMetadata => return Some(Err("std has nothing like it: see copy_tree")),
         Kind::Allocate
         | Kind::Close
         | Kind::Read
