@@ -13,9 +13,11 @@ use tokio::io::{AsyncRead, AsyncSeek, AsyncWrite, ReadBuf};
 
 use super::File;
 use crate::buf::BufError;
+use crate::error::Error;
 use crate::limits;
 use crate::op::file::SharedFile;
-use crate::op::{meta, rw};
+use crate::op::{meta, open, rw};
+use crate::opcode::Kind;
 
 type Done<T> = Pin<Box<dyn Future<Output = T> + Send + Sync>>;
 type Bytes = Result<(usize, Vec<u8>), BufError<Vec<u8>>>;
@@ -121,7 +123,11 @@ async fn write_all(shared: Arc<SharedFile>, buf: Vec<u8>, position: u64) -> io::
         let offset = shared.is_seekable().then_some(position + done as u64);
         let (count, part) = rw::write_once(shared.clone(), buf.slice(done..total), offset).await?;
         if count == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
+            return Err(Error::io(
+                Kind::Write,
+                None,
+                io::ErrorKind::WriteZero.into(),
+            ));
         }
         buf = part.into_inner();
         done += count;
@@ -140,7 +146,7 @@ async fn seek(shared: Arc<SharedFile>, position: u64, to: SeekFrom) -> io::Resul
         SeekFrom::Start(offset) => {
             return i64::try_from(offset)
                 .map(|_| offset)
-                .map_err(|_| io::ErrorKind::InvalidInput.into());
+                .map_err(|_| open::invalid());
         }
         SeekFrom::Current(offset) => (position, offset),
         SeekFrom::End(offset) => (meta::of_file(&shared).await?.size, offset),
@@ -148,12 +154,7 @@ async fn seek(shared: Arc<SharedFile>, position: u64, to: SeekFrom) -> io::Resul
     let target = base
         .checked_add_signed(offset)
         .filter(|&target| i64::try_from(target).is_ok());
-    target.ok_or_else(|| {
-        io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "invalid seek to a negative or overflowing position",
-        )
-    })
+    target.ok_or_else(open::invalid)
 }
 
 impl AsyncRead for File {

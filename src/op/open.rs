@@ -20,7 +20,7 @@ use crate::sys::request::{self, Request};
 /// What the kernel says to O_NOATIME on somebody else's file.
 pub(crate) const NOT_OWNER: i32 = errno::EPERM;
 
-/// The error for options that contradict each other, as std gives it.
+/// The error for options that contradict each other and for positions that no file has, as std gives it.
 pub(crate) fn invalid() -> io::Error {
     io::Error::from_raw_os_error(errno::EINVAL)
 }

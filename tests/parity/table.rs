@@ -16,12 +16,9 @@ use crate::tree::Place;
 /// All cases of an operation, or why it has none; nothing for one that nobody thought of yet.
 pub(crate) fn cases(kind: Kind, place: &Place) -> Option<Result<Vec<Case>, &'static str>> {
     Some(Ok(match kind {
-        Kind::Advise => {
-            return Some(Err(
-                "only the prefetcher uses it, and nobody sees its result",
-            ));
-        }
-        Kind::CopyFile => return Some(Err("no public function uses it yet")),
+        Kind::Advise => return Some(Err("only the prefetcher uses it, and nobody sees it")),
+        Kind::CopyFile => copies(place),
+        Kind::CopyMetadata => return Some(Err("std has nothing like it: see copy_tree")),
         Kind::Allocate
         | Kind::Close
         | Kind::Read
@@ -80,6 +77,24 @@ pub(crate) fn cases(kind: Kind, place: &Place) -> Option<Result<Vec<Case>, &'sta
         ),
         _ => return None,
     }))
+}
+
+/// Copies between all that can be opened; a copy onto itself empties the file in std and is left out.
+fn copies(place: &Place) -> Vec<Case> {
+    // Beside the tree that may be read-only, so that each error is about the source.
+    let to = place.build.join("copied");
+    on_paths(
+        place.openable(),
+        &[Kind::CopyFile, Kind::Open],
+        {
+            let to = to.clone();
+            move |path| {
+                let to = to.clone();
+                async move { fs::copy(path, to).await.map(|bytes| bytes.to_string()) }
+            }
+        },
+        move |path| std::fs::copy(path, &to).map(|bytes| bytes.to_string()),
+    )
 }
 
 /// What takes two paths.

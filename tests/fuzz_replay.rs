@@ -1,0 +1,64 @@
+//! The bodies of the fuzz targets, on their seeds and on some random inputs (the seed is printed).
+
+#[path = "../fuzz/bodies/ops.rs"]
+mod ops;
+
+use std::path::Path;
+
+/// Random inputs besides the seeds.
+const INPUTS: u64 = 200;
+
+fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fuzz/seeds")
+        .join(target);
+    let mut seeds: Vec<_> = std::fs::read_dir(&dir)
+        .unwrap()
+        .map(|entry| {
+            let path = entry.unwrap().path();
+            (path.display().to_string(), std::fs::read(&path).unwrap())
+        })
+        .collect();
+    seeds.sort();
+    assert!(!seeds.is_empty(), "{} is empty", dir.display());
+    seeds
+}
+
+/// xorshift64*.
+fn next(state: &mut u64) -> u64 {
+    *state ^= *state >> 12;
+    *state ^= *state << 25;
+    *state ^= *state >> 27;
+    state.wrapping_mul(0x2545_f491_4f6c_dd1d)
+}
+
+/// Runs an input, and says which one it was if it fails.
+fn replay(name: &str, data: &[u8]) {
+    let result = std::panic::catch_unwind(|| ops::run(data));
+    assert!(result.is_ok(), "{name}: {data:?}");
+}
+
+#[test]
+fn operations_are_as_with_std_on_the_seeds() {
+    for (name, data) in seeds("ops") {
+        replay(&name, &data);
+    }
+}
+
+#[test]
+fn operations_are_as_with_std_on_random_inputs() {
+    let now = std::time::SystemTime::UNIX_EPOCH
+        .elapsed()
+        .unwrap()
+        .as_nanos() as u64;
+    let seed = std::env::var("TIDEGATE_TEST_SEED").map_or(now | 1, |seed| seed.parse().unwrap());
+    eprintln!("TIDEGATE_TEST_SEED={seed}");
+    let mut state = seed;
+    for n in 0..INPUTS {
+        let length = next(&mut state) % 600;
+        let data: Vec<u8> = (0..length)
+            .map(|_| (next(&mut state) >> 32) as u8)
+            .collect();
+        replay(&format!("input {n} of seed {seed}"), &data);
+    }
+}
