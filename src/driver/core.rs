@@ -212,6 +212,11 @@ impl Driver {
             Load::Direct => limits::WORKER_DEPTH_DIRECT,
             Load::Buffered | Load::Metadata => limits::WORKER_DEPTH_BUFFERED,
         };
+        // One that waits behind another file's stuck one may be out of reach of any cancel: only those go
+        // here that most filesystems do not serialise.
+        if !inline && job.kind().is_serialised() && job.load() != Load::Direct {
+            return Err(job);
+        }
         if worker.in_flight() >= depth || job.kind().is_serialised() && worker.is_serial_stuck() {
             return Err(job);
         }
