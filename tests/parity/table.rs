@@ -21,7 +21,7 @@ pub(crate) fn cases(kind: Kind, place: &Place) -> Option<Result<Vec<Case>, &'sta
                 "only the prefetcher uses it, and nobody sees its result",
             ));
         }
-        Kind::CopyFile => return Some(Err("no public function uses it yet")),
+        Kind::CopyFile | Kind::CopyMetadata => copies(kind, place),
         Kind::Allocate
         | Kind::Close
         | Kind::Read
@@ -80,6 +80,37 @@ pub(crate) fn cases(kind: Kind, place: &Place) -> Option<Result<Vec<Case>, &'sta
         ),
         _ => return None,
     }))
+}
+
+/// Copies, other than of a file onto itself: std empties it, and this crate refuses.
+fn copies(kind: Kind, place: &Place) -> Vec<Case> {
+    if kind == Kind::CopyMetadata {
+        return on_pairs(
+            place,
+            &[Kind::CopyMetadata],
+            |from, to| async move {
+                let copied = fs::copy_metadata(from, to, fs::Preserve::default()).await;
+                copied.map(drop)
+            },
+            |from, to| {
+                let from = std::fs::symlink_metadata(from)?;
+                let is_link = |to| std::fs::symlink_metadata(to).map(|to| to.is_symlink());
+                if !from.is_symlink() && is_link(to).is_ok_and(|is_link| !is_link) {
+                    // What cannot be carried over is a warning.
+                    let _ = std::fs::set_permissions(to, from.permissions());
+                }
+                Ok(())
+            },
+        );
+    }
+    let mut cases = on_pairs(
+        place,
+        &[Kind::CopyFile],
+        |from, to| async move { fs::copy(from, to).await.map(drop) },
+        |from, to| std::fs::copy(from, to).map(drop),
+    );
+    cases.retain(|case| !case.is_onto_itself());
+    cases
 }
 
 /// What takes two paths.
