@@ -5,14 +5,14 @@
 )]
 
 use std::ffi::{CStr, CString, OsString};
-use std::fs::{File, FileTimes, Metadata, Permissions};
+use std::fs::{File, FileTimes, Metadata};
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use nix::fcntl::AT_FDCWD;
-use nix::sys::stat::{UtimensatFlags, utimensat};
+use nix::sys::stat::{FchmodatFlags, Mode, UtimensatFlags, fchmodat, utimensat};
 use nix::sys::time::TimeSpec;
 
 use super::path::c_path;
@@ -92,12 +92,10 @@ pub(crate) fn onto_path(from: &Path, to: &Path, preserve: Preserve) -> io::Resul
         lists.carry(before.is_dir(), &mut warnings);
     }
     if !link {
-        let mode = Permissions::from_mode(before.mode() & 0o7777);
-        note(
-            &mut warnings,
-            SET_PERMISSIONS,
-            std::fs::set_permissions(to, mode),
-        );
+        // A link that somebody put at the destination must not lead the mode elsewhere.
+        let mode = Mode::from_bits_truncate(before.mode() as libc::mode_t);
+        let set = fchmodat(AT_FDCWD, to, mode, FchmodatFlags::NoFollowSymlink);
+        note(&mut warnings, SET_PERMISSIONS, set.map_err(io::Error::from));
     }
     if preserve.times {
         let accessed = TimeSpec::new(before.atime() as _, before.atime_nsec() as _);

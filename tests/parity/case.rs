@@ -224,6 +224,15 @@ fn trace(seen: &Seen, place: &Place) -> Trace {
 }
 
 impl Case {
+    /// Whether both paths lead to the same file in the tree as it was made.
+    pub(crate) fn is_onto_itself(&self) -> bool {
+        let mut real = self.paths.iter().map(std::fs::canonicalize);
+        match (real.next(), real.next()) {
+            (Some(Ok(one)), Some(Ok(other))) => one == other,
+            _ => false,
+        }
+    }
+
     /// What std does.
     pub(crate) fn theirs(&self, place: &Place, fresh: &[String]) -> Trace {
         let theirs = trace(&(self.theirs)(), place);

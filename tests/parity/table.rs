@@ -17,8 +17,7 @@ use crate::tree::Place;
 pub(crate) fn cases(kind: Kind, place: &Place) -> Option<Result<Vec<Case>, &'static str>> {
     Some(Ok(match kind {
         Kind::Advise => return Some(Err("only the prefetcher uses it, and nobody sees it")),
-        Kind::CopyFile => copies(place),
-        Kind::CopyMetadata => return Some(Err("std has nothing like it: see copy_tree")),
+        Kind::CopyFile | Kind::CopyMetadata => copies(kind, place),
         Kind::Allocate
         | Kind::Close
         | Kind::Read
@@ -79,22 +78,35 @@ pub(crate) fn cases(kind: Kind, place: &Place) -> Option<Result<Vec<Case>, &'sta
     }))
 }
 
-/// Copies between all that can be opened; a copy onto itself empties the file in std and is left out.
-fn copies(place: &Place) -> Vec<Case> {
-    // Beside the tree that may be read-only, so that each error is about the source.
-    let to = place.build.join("copied");
-    on_paths(
-        place.openable(),
-        &[Kind::CopyFile, Kind::Open],
-        {
-            let to = to.clone();
-            move |path| {
-                let to = to.clone();
-                async move { fs::copy(path, to).await.map(|bytes| bytes.to_string()) }
-            }
-        },
-        move |path| std::fs::copy(path, &to).map(|bytes| bytes.to_string()),
-    )
+/// Copies, other than of a file onto itself: std empties it, and this crate refuses.
+fn copies(kind: Kind, place: &Place) -> Vec<Case> {
+    if kind == Kind::CopyMetadata {
+        return on_pairs(
+            place,
+            &[Kind::CopyMetadata],
+            |from, to| async move {
+                let copied = fs::copy_metadata(from, to, fs::Preserve::default()).await;
+                copied.map(drop)
+            },
+            |from, to| {
+                let from = std::fs::symlink_metadata(from)?;
+                let is_link = |to| std::fs::symlink_metadata(to).map(|to| to.is_symlink());
+                if !from.is_symlink() && is_link(to).is_ok_and(|is_link| !is_link) {
+                    // What cannot be carried over is a warning.
+                    let _ = std::fs::set_permissions(to, from.permissions());
+                }
+                Ok(())
+            },
+        );
+    }
+    let mut cases = on_pairs(
+        place,
+        &[Kind::CopyFile],
+        |from, to| async move { fs::copy(from, to).await.map(drop) },
+        |from, to| std::fs::copy(from, to).map(drop),
+    );
+    cases.retain(|case| !case.is_onto_itself());
+    cases
 }
 
 /// What takes two paths.
