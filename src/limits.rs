@@ -49,6 +49,9 @@ pub(crate) const MOUNT_GROUPS_MAX: usize = 32;
 /// Mounts remembered at a time.
 pub(crate) const MOUNTS_KNOWN_MAX: usize = 256;
 
+/// A mount whose description was asked for this long ago and never came is asked for again.
+pub(crate) const MOUNT_ASK_AGAIN: Duration = Duration::from_secs(1);
+
 /// Threads of one mount's pool.
 pub(crate) const POOL_THREADS_MAX: usize = 64;
 

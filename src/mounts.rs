@@ -22,6 +22,22 @@ pub(crate) enum FsKind {
     Other,
 }
 
+/// What the kernel says of a mount.
+#[derive(Clone, Copy, Debug)]
+struct Nature {
+    kind: FsKind,
+    /// Whether reading a file never changes its access time here.
+    no_atime: bool,
+    /// Whether every read changes the access time.
+    strict_atime: bool,
+}
+
+const UNKNOWN: Nature = Nature {
+    kind: FsKind::Other,
+    no_atime: false,
+    strict_atime: false,
+};
+
 /// One mount.
 #[derive(Debug)]
 pub(crate) struct Mount {
@@ -29,11 +45,10 @@ pub(crate) struct Mount {
     id: u64,
     /// The device number of its files; tells mounts apart where there is no id.
     device: u64,
-    kind: FsKind,
-    /// Whether reading a file never changes its access time here.
-    no_atime: bool,
-    /// Whether every read changes the access time.
-    strict_atime: bool,
+    /// Filled in off the polling thread; until then only lanes.
+    nature: OnceLock<Nature>,
+    /// When its description was last asked for, in coarse milliseconds; zero for never.
+    asked_ms: AtomicU64,
     /// When it was last seen stalled, in coarse milliseconds; zero for never.
     stalled_ms: AtomicU64,
 }
@@ -43,9 +58,8 @@ impl Mount {
         Mount {
             id,
             device,
-            kind: FsKind::Other,
-            no_atime: false,
-            strict_atime: false,
+            nature: OnceLock::new(),
+            asked_ms: AtomicU64::new(0),
             stalled_ms: AtomicU64::new(0),
         }
     }
@@ -56,6 +70,30 @@ impl Mount {
         UNKNOWN.get_or_init(|| Arc::new(Mount::new(0, 0))).clone()
     }
 
+    /// No mount: the place of what does not touch storage.
+    pub(crate) fn chores() -> Arc<Mount> {
+        static CHORES: OnceLock<Arc<Mount>> = OnceLock::new();
+        CHORES
+            .get_or_init(|| Arc::new(Mount::new(u64::MAX, 0)))
+            .clone()
+    }
+
+    fn nature(&self) -> Nature {
+        self.nature.get().copied().unwrap_or(UNKNOWN)
+    }
+
+    /// Whether somebody should have it described now; `true` once in a while until that was done.
+    pub(crate) fn wants_description(&self) -> bool {
+        let (now, asked) = (coarse_ms(), self.asked_ms.load(Ordering::Relaxed));
+        let due = asked == 0 || now > asked + limits::MOUNT_ASK_AGAIN.as_millis() as u64;
+        self.nature.get().is_none()
+            && due
+            && self
+                .asked_ms
+                .compare_exchange(asked, now, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+    }
+
     /// What tells this mount's lanes from others'.
     pub(crate) fn key(&self) -> (u64, u64) {
         (self.id, self.device)
@@ -63,12 +101,12 @@ impl Mount {
 
     /// Whether it is a local filesystem of which it was measured what can sleep.
     pub(crate) fn is_local(&self) -> bool {
-        self.kind != FsKind::Other
+        self.nature().kind != FsKind::Other
     }
 
     /// Whether resident data can be read without sleeping.
     pub(crate) fn reads_nowait(&self) -> bool {
-        self.kind == FsKind::Disk
+        self.nature().kind == FsKind::Disk
     }
 
     /// Whether a poll may try at all: local, and not seen stalled lately.
@@ -97,72 +135,84 @@ impl Mount {
     /// what the kernel's `relatime_need_update` says, with a minute to spare.
     pub(crate) fn atime_is_settled(&self, stat: &Stat) -> bool {
         const DAY_S: i64 = 24 * 60 * 60;
-        if self.no_atime {
+        let nature = self.nature();
+        if nature.no_atime {
             return true;
         }
         let now = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .map_or(0, |now| now.as_secs() as i64);
-        !self.strict_atime
+        !nature.strict_atime
             && stat.accessed > stat.modified
             && stat.accessed > stat.changed
             && now - stat.accessed.seconds < DAY_S - 60
     }
 }
 
-/// The mounts that were described so far. Ids are never used again by the kernel, so entries stay
-/// true; only remounting with other options can change one, and the flags only lean to caution.
+/// The mounts that were met so far. Ids are never used again by the kernel, so entries stay true; only
+/// remounting with other options can change one, and the flags only lean to caution.
 fn known() -> &'static RwLock<Vec<Arc<Mount>>> {
     static KNOWN: OnceLock<RwLock<Vec<Arc<Mount>>>> = OnceLock::new();
     KNOWN.get_or_init(RwLock::default)
 }
 
 /// The mount of a file with these attributes, if it was described before. Cannot sleep.
-pub(crate) fn find(stat: &Stat) -> Option<Arc<Mount>> {
-    read(known())
-        .iter()
-        .find(|mount| mount.key() == (stat.mount_id, stat.dev))
-        .cloned()
+#[cfg(target_os = "linux")]
+fn find(stat: &Stat) -> Option<Arc<Mount>> {
+    met(&read(known()), stat).filter(|mount| mount.nature.get().is_some())
 }
 
-/// The mount of a file with these attributes, asking the kernel if need be. Not for a poll.
-pub(crate) fn learn(stat: &Stat) -> Arc<Mount> {
-    if let Some(mount) = find(stat) {
+fn met(mounts: &[Arc<Mount>], stat: &Stat) -> Option<Arc<Mount>> {
+    let key = (stat.mount_id, stat.dev);
+    mounts.iter().find(|mount| mount.key() == key).cloned()
+}
+
+/// The mount of a file with these attributes, described or not, so that it has lanes of its own from its
+/// first operation on. Cannot sleep.
+pub(crate) fn meet(stat: &Stat) -> Arc<Mount> {
+    if let Some(mount) = met(&read(known()), stat) {
         return mount;
     }
-    let mount = Arc::new(describe(stat));
     let mut known = write(known());
-    if let Some(other) = known.iter().find(|other| other.key() == mount.key()) {
-        return other.clone();
+    if let Some(mount) = met(&known, stat) {
+        return mount;
     }
     if known.len() >= limits::MOUNTS_KNOWN_MAX {
         known.remove(0);
     }
+    let mount = Arc::new(Mount::new(stat.mount_id, stat.dev));
     known.push(mount.clone());
     mount
 }
 
-#[cfg(target_os = "linux")]
-fn describe(stat: &Stat) -> Mount {
-    use crate::sys::linux::mount::{describe, magic};
-    let mut mount = Mount::new(stat.mount_id, stat.dev);
-    // Before 6.8 there is no unique id, and an ordinary one may come to mean another filesystem.
-    let Ok(description) = describe(stat.mount_id) else {
-        return mount;
-    };
-    mount.kind = match description.magic {
-        magic::BTRFS | magic::EXT4 | magic::XFS => FsKind::Disk,
-        magic::TMPFS => FsKind::Memory,
-        _ => FsKind::Other,
-    };
-    mount.no_atime = description.no_atime;
-    mount.strict_atime = description.strict_atime;
+/// The mount of a file with these attributes, asking the kernel if need be. Not for a poll.
+pub(crate) fn learn(stat: &Stat) -> Arc<Mount> {
+    let mount = meet(stat);
+    let _ = mount.nature.get_or_init(|| describe(stat));
     mount
 }
 
+#[cfg(target_os = "linux")]
+fn describe(stat: &Stat) -> Nature {
+    use crate::sys::linux::mount::{describe, magic};
+    // Before 6.8 there is no unique id, and an ordinary one may come to mean another filesystem.
+    let Ok(description) = describe(stat.mount_id) else {
+        return UNKNOWN;
+    };
+    Nature {
+        kind: match description.magic {
+            magic::BTRFS | magic::EXT4 | magic::XFS => FsKind::Disk,
+            magic::TMPFS => FsKind::Memory,
+            _ => FsKind::Other,
+        },
+        no_atime: description.no_atime,
+        strict_atime: description.strict_atime,
+    }
+}
+
 #[cfg(not(target_os = "linux"))]
-fn describe(stat: &Stat) -> Mount {
-    Mount::new(0, stat.dev)
+fn describe(_stat: &Stat) -> Nature {
+    UNKNOWN
 }
 
 /// The attributes of an open file, and its mount if that is known. Cannot sleep on any filesystem; on

@@ -45,6 +45,7 @@ pub(crate) struct Counters {
     shards: Box<[Shard; SHARDS]>,
     in_flight: AtomicU64,
     lanes_replaced: AtomicU64,
+    foreign_completions: AtomicU64,
     fallbacks: Mutex<BTreeMap<&'static str, u64>>,
     /// Set while somebody waits for the last operation to end.
     draining: Mutex<bool>,
@@ -90,6 +91,16 @@ impl Counters {
         self.lanes_replaced.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts completions that belonged to no live operation.
+    #[cfg_attr(
+        not(target_os = "linux"),
+        allow(dead_code, reason = "only rings have them")
+    )]
+    pub(crate) fn foreign(&self, count: usize) {
+        self.foreign_completions
+            .fetch_add(count as u64, Ordering::Relaxed);
+    }
+
     pub(crate) fn in_flight(&self) -> u64 {
         self.in_flight.load(Ordering::SeqCst)
     }
@@ -121,6 +132,7 @@ impl Counters {
         Stats {
             ops,
             fallbacks: lock(&self.fallbacks).clone(),
+            foreign_completions: self.foreign_completions.load(Ordering::Relaxed),
             in_flight: self.in_flight(),
             lanes: 0,
             lanes_replaced: self.lanes_replaced.load(Ordering::Relaxed),
@@ -136,6 +148,8 @@ impl Counters {
 pub struct Stats {
     ops: Vec<[u64; WAYS]>,
     fallbacks: BTreeMap<&'static str, u64>,
+    /// Completions that belonged to no operation in flight: late, or somebody else's. They were ignored.
+    pub foreign_completions: u64,
     /// Operations that are not over.
     pub in_flight: u64,
     /// Lanes with a ring, wedged ones included.

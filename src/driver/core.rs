@@ -5,6 +5,8 @@ use std::io;
 use std::os::fd::OwnedFd;
 #[cfg(target_os = "linux")]
 use std::sync::OnceLock;
+#[cfg(target_os = "linux")]
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
@@ -26,6 +28,8 @@ use crate::opcode::Kind;
 use crate::sys::fork;
 use crate::sys::lock::{read, write};
 
+#[cfg(target_os = "linux")]
+static DRIVERS_MADE: AtomicU64 = AtomicU64::new(0);
 static POLLS_STUCK: AtomicU64 = AtomicU64::new(0);
 
 /// Polls belong to threads and not to handles, so they are counted for the process.
@@ -38,6 +42,12 @@ pub(crate) struct Driver {
     home: Home,
     route: Route,
     submit: Submit,
+    /// Tells drivers apart; never zero.
+    #[cfg(target_os = "linux")]
+    id: u64,
+    /// Threads of the runtime that have used a ring.
+    #[cfg(target_os = "linux")]
+    threads_seen: AtomicUsize,
     #[cfg(target_os = "linux")]
     workers: Vec<OnceLock<Option<Arc<Worker>>>>,
     groups: RwLock<HashMap<(u64, u64), Arc<Group>>>,
@@ -69,6 +79,10 @@ impl Driver {
             home,
             route: if usable { route } else { Route::Pool },
             submit,
+            #[cfg(target_os = "linux")]
+            id: DRIVERS_MADE.fetch_add(1, Ordering::Relaxed) + 1,
+            #[cfg(target_os = "linux")]
+            threads_seen: AtomicUsize::new(0),
             #[cfg(target_os = "linux")]
             workers: (0..rings).map(|_| OnceLock::new()).collect(),
             groups: RwLock::default(),
@@ -198,6 +212,11 @@ impl Driver {
             Load::Direct => limits::WORKER_DEPTH_DIRECT,
             Load::Buffered | Load::Metadata => limits::WORKER_DEPTH_BUFFERED,
         };
+        // One that waits behind another file's stuck one may be out of reach of any cancel: only those go
+        // here that most filesystems do not serialise.
+        if !inline && job.kind().is_serialised() && job.load() != Load::Direct {
+            return Err(job);
+        }
         if worker.in_flight() >= depth || job.kind().is_serialised() && worker.is_serial_stuck() {
             return Err(job);
         }
@@ -225,8 +244,22 @@ impl Driver {
         if self.workers.is_empty() || !self.home.is_here() {
             return None;
         }
-        let place = &self.workers[crate::observe::thread_index() % self.workers.len()];
-        place.get_or_init(Worker::register).as_ref()
+        self.workers[self.worker_index()]
+            .get_or_init(|| Worker::register(&self.counters))
+            .as_ref()
+    }
+
+    /// Which ring this thread uses: the runtime's threads are numbered as they come.
+    #[cfg(target_os = "linux")]
+    fn worker_index(&self) -> usize {
+        thread_local!(static MINE: std::cell::Cell<(u64, usize)> = const { std::cell::Cell::new((0, 0)) });
+        let (driver, index) = MINE.get();
+        if driver == self.id {
+            return index;
+        }
+        let index = self.threads_seen.fetch_add(1, Ordering::Relaxed) % self.workers.len();
+        MINE.set((self.id, index));
+        index
     }
 
     /// Closes a descriptor where that may sleep: once the driver is closed, on a thread of its pool that
@@ -235,10 +268,17 @@ impl Driver {
         self.start_detached(super::chore::Close::new(fd), group.mount());
     }
 
-    /// Runs something on a blocking thread that nobody waits for.
+    /// Runs something that nobody waits for on a blocking thread that has nothing to do with storage.
     pub(crate) fn chore(self: &Arc<Self>, kind: Kind, work: impl FnOnce() + Send + 'static) {
-        self.live()
-            .start_detached(super::chore::Chore::new(kind, work), &Mount::unknown());
+        if fork::is_child() {
+            return;
+        }
+        let driver = self.live();
+        let group = driver.group(&Mount::chores());
+        let chore = super::chore::Chore::new(kind, work);
+        let cell = Cell::new(chore, driver.clone(), group.clone());
+        watchdog::call();
+        driver.to_pool(&group, cell);
     }
 
     /// This driver, or the one for everything outside of a runtime once this one is closed.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 #[cfg(target_os = "linux")]
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::cell::Job;
 #[cfg(target_os = "linux")]
@@ -62,7 +62,6 @@ pub(crate) struct Group {
     #[cfg(target_os = "linux")]
     metadata: Mutex<Lanes>,
     closed: AtomicBool,
-    foreign: AtomicUsize,
 }
 
 impl Group {
@@ -78,7 +77,6 @@ impl Group {
             #[cfg(target_os = "linux")]
             metadata: Mutex::default(),
             closed: AtomicBool::new(false),
-            foreign: AtomicUsize::new(0),
         })
     }
 
@@ -90,8 +88,9 @@ impl Group {
         &self.pool
     }
 
+    #[cfg(target_os = "linux")]
     pub(crate) fn count_foreign(&self, count: usize) {
-        self.foreign.fetch_add(count, Ordering::Relaxed);
+        self.counters.foreign(count);
     }
 
     /// Takes no more on lanes, and asks them to cancel and end. Returns what never started.

@@ -26,6 +26,10 @@ pub enum Route {
 #[non_exhaustive]
 pub enum Submit {
     /// From the polling thread where that cannot sleep, else from a lane. The default.
+    ///
+    /// The kernel keeps a thread until the last operation that it submitted is over. While a disk hangs,
+    /// a multi-thread runtime that is dropped waits for its threads, and so for the disk; a current-thread
+    /// runtime can be dropped, but its thread does not end. `Isolated` has neither.
     #[default]
     Auto,
     /// Plainly from the polling thread, for local disks that are known to answer: up to a quarter

@@ -14,6 +14,7 @@ use super::engine::{Broken, Engine, Reaped, Start};
 use super::op::OnWorker;
 use super::route::Way;
 use crate::limits;
+use crate::observe::SharedCounters;
 use crate::sys::linux::reactor;
 use crate::sys::linux::uring::{Issuer, Uring};
 use crate::sys::lock::lock;
@@ -27,12 +28,13 @@ pub(crate) struct Worker {
     /// Takes no more operations: closed, or its ring broke.
     closed: AtomicBool,
     number: RawFd,
+    counters: SharedCounters,
 }
 
 impl Worker {
     /// Makes a ring and registers it with the runtime of the calling thread. `None` without a ring,
     /// or where the runtime has no I/O driver: lanes do everything then.
-    pub(crate) fn register() -> Option<Arc<Worker>> {
+    pub(crate) fn register(counters: &SharedCounters) -> Option<Arc<Worker>> {
         let ring = Uring::new(Issuer::Worker).ok()?;
         // A descriptor of its own for the reactor, which outlives neither more nor less than its task.
         let descriptor = ring.fd().try_clone_to_owned().ok()?;
@@ -43,6 +45,7 @@ impl Worker {
             serial_stuck: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             number,
+            counters: counters.clone(),
         });
         let readable = reactor::register(descriptor)?;
         tokio::spawn(drive(worker.clone(), readable));
@@ -89,6 +92,7 @@ impl Worker {
     fn turn(&self, mut engine: std::sync::MutexGuard<'_, Engine<Uring>>) {
         let result = engine.enter(0);
         let reaped = engine.reap();
+        self.counters.foreign(reaped.foreign);
         let broken = result.err().map(|error| {
             self.closed.store(true, Ordering::Release);
             engine.break_up(&error)
@@ -105,6 +109,7 @@ impl Worker {
     fn reap(&self) -> Reaped {
         let mut engine = lock(&self.engine);
         let reaped = engine.reap();
+        self.counters.foreign(reaped.foreign);
         self.in_flight.store(engine.in_flight(), Ordering::Relaxed);
         reaped
     }

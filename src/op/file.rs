@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use super::meta::{learn_later, of_fd_at_poll};
 use super::open::flag;
@@ -21,7 +21,7 @@ use crate::sys::stat::Stat;
 pub(crate) struct SharedFile {
     fd: Option<OwnedFd>,
     driver: Arc<Driver>,
-    mount: OnceLock<Arc<Mount>>,
+    mount: Arc<Mount>,
     /// The attributes at the open; only type, device and mount are used of them.
     opened: Stat,
     flags: i32,
@@ -32,17 +32,16 @@ pub(crate) struct SharedFile {
 impl SharedFile {
     pub(crate) fn new(driver: &Arc<Driver>, fd: OwnedFd, flags: i32) -> Arc<SharedFile> {
         let (opened, mount) = mounts::of_fd(fd.as_fd()).unwrap_or_default();
-        let place = OnceLock::new();
-        match mount {
+        let mount = match mount {
             // A pipe waits for its other end, which says nothing of the disk it has its name on.
-            _ if opened.is_special() => drop(place.set(Mount::unknown())),
-            Some(mount) => drop(place.set(mount)),
-            None => drop(learn_later(driver, opened.clone())),
-        }
+            _ if opened.is_special() => Mount::unknown(),
+            Some(mount) => mount,
+            None => learn_later(driver, opened.clone()),
+        };
         Arc::new(SharedFile {
             fd: Some(fd),
             driver: driver.clone(),
-            mount: place,
+            mount,
             opened,
             flags,
             resident: Resident::default(),
@@ -63,18 +62,13 @@ impl SharedFile {
         &self.driver
     }
 
-    /// The mount, or the unknown one until it was described.
+    /// The mount.
     pub(crate) fn mount(&self) -> Arc<Mount> {
-        self.known_mount().cloned().unwrap_or_else(Mount::unknown)
+        self.mount.clone()
     }
 
-    pub(super) fn known_mount(&self) -> Option<&Arc<Mount>> {
-        if self.mount.get().is_none() {
-            if let Some(mount) = mounts::find(&self.opened) {
-                let _ = self.mount.set(mount);
-            }
-        }
-        self.mount.get()
+    pub(super) fn mount_ref(&self) -> &Arc<Mount> {
+        &self.mount
     }
 
     pub(crate) fn is_direct(&self) -> bool {
@@ -106,7 +100,7 @@ impl SharedFile {
 
     /// The attributes, if they are exact and cannot sleep.
     pub(crate) fn stat_at_poll(&self) -> Option<Stat> {
-        let mount = self.known_mount()?;
+        let mount = self.mount_ref();
         if !self.driver.attempts() {
             None
         } else {

@@ -155,12 +155,16 @@ pub(super) fn cached(_driver: &Arc<Driver>, _path: &std::ffi::CStr, _follow: boo
     Cached::Unknown(None)
 }
 
-/// Has the mount of a file described off the polling thread; until then it counts as unknown.
+/// The mount of a file, which is described off the polling thread; until then only lanes are used there.
 pub(super) fn learn_later(driver: &Arc<Driver>, stat: Stat) -> Arc<Mount> {
-    if stat.mount_id != 0 || stat.dev != 0 {
+    if stat.mount_id == 0 && stat.dev == 0 {
+        return Mount::unknown();
+    }
+    let mount = mounts::meet(&stat);
+    if mount.wants_description() {
         driver.chore(Kind::Metadata, move || drop(mounts::learn(&stat)));
     }
-    Mount::unknown()
+    mount
 }
 
 /// Closes a descriptor that was open only to look: at once on a local mount while the file has a name

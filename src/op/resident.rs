@@ -65,7 +65,7 @@ mod linux {
             offset: u64,
             read: impl FnOnce(usize) -> io::Result<usize>,
         ) -> Option<io::Result<usize>> {
-            let mount = self.known_mount()?;
+            let mount = self.mount_ref();
             if !mount.reads_nowait()
                 || !self.driver_ref().attempts()
                 || !self.is_regular()

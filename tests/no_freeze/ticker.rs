@@ -20,42 +20,62 @@ pub(crate) struct Gaps {
     pub(crate) ticks: u64,
 }
 
+/// When the last tick was, and what was measured up to it.
+struct Clock {
+    gaps: Gaps,
+    schedule: Option<File>,
+    last: Option<(Instant, Duration)>,
+}
+
+impl Clock {
+    fn tick(&mut self) {
+        let now = (Instant::now(), waited(self.schedule.as_ref()));
+        if let Some(last) = self.last.replace(now) {
+            let gap = now.0 - last.0;
+            let asleep = gap.saturating_sub(now.1.saturating_sub(last.1));
+            self.gaps.longest = self.gaps.longest.max(gap);
+            self.gaps.longest_asleep = self.gaps.longest_asleep.max(asleep);
+            self.gaps.ticks += 1;
+        }
+    }
+}
+
 /// Ticks until it is stopped.
 pub(crate) struct Ticker {
-    gaps: Arc<Mutex<Gaps>>,
+    clock: Arc<Mutex<Clock>>,
     task: JoinHandle<()>,
 }
 
 impl Ticker {
     /// Starts the task on the runtime of the calling thread, which has to be a current-thread one.
     pub(crate) fn start() -> Ticker {
-        let gaps = Arc::new(Mutex::new(Gaps::default()));
-        let task = tokio::spawn(tick(gaps.clone()));
-        Ticker { gaps, task }
+        let mut clock = Clock {
+            gaps: Gaps::default(),
+            schedule: File::open("/proc/thread-self/schedstat").ok(),
+            last: None,
+        };
+        // From here on, so that a thread that never comes to its first tick is seen as well.
+        clock.tick();
+        let clock = Arc::new(Mutex::new(clock));
+        let task = tokio::spawn(tick(clock.clone()));
+        Ticker { clock, task }
     }
 
+    /// On the same thread as the start; what has passed since the last tick counts.
     pub(crate) fn stop(self) -> Gaps {
         self.task.abort();
-        *self.gaps.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        clock.tick();
+        clock.gaps
     }
 }
 
-async fn tick(gaps: Arc<Mutex<Gaps>>) {
-    let schedule = File::open("/proc/thread-self/schedstat").ok();
+async fn tick(clock: Arc<Mutex<Clock>>) {
     let mut interval = tokio::time::interval(TICK);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    interval.tick().await;
-    let mut last = (Instant::now(), waited(schedule.as_ref()));
     loop {
         interval.tick().await;
-        let now = (Instant::now(), waited(schedule.as_ref()));
-        let gap = now.0 - last.0;
-        let asleep = gap.saturating_sub(now.1.saturating_sub(last.1));
-        last = now;
-        let mut gaps = gaps.lock().unwrap_or_else(PoisonError::into_inner);
-        gaps.longest = gaps.longest.max(gap);
-        gaps.longest_asleep = gaps.longest_asleep.max(asleep);
-        gaps.ticks += 1;
+        clock.lock().unwrap_or_else(PoisonError::into_inner).tick();
     }
 }
 

@@ -110,6 +110,18 @@ fn copies(kind: Kind, place: &Place) -> Vec<Case> {
         |from, to| std::fs::copy(from, to).map(drop),
     );
     cases.retain(|case| !case.is_onto_itself());
+    // Beside the tree that may be read-only, so that each error is about the source.
+    let to = place.build.join("copied");
+    let same = to.clone();
+    cases.extend(on_paths(
+        place.openable(),
+        &[Kind::CopyFile],
+        move |path| {
+            let to = to.clone();
+            async move { fs::copy(path, to).await.map(|bytes| bytes.to_string()) }
+        },
+        move |path| std::fs::copy(path, &same).map(|bytes| bytes.to_string()),
+    ));
     cases
 }
 

@@ -147,12 +147,28 @@ pub(crate) fn of_fd_in_memory(fd: BorrowedFd<'_>) -> io::Result<Stat> {
     call(fd.as_raw_fd(), c"", flags, MASK).map(Stat::from)
 }
 
-/// The alignment for direct I/O on a path, where the filesystem says; blocking.
+/// The alignment for direct I/O on a file, or in a directory on files that are made there, where the
+/// filesystem says; blocking. A directory is asked through a file without a name.
 pub(crate) fn direct_align(path: &CStr) -> io::Result<Option<DirectAlign>> {
-    let raw = call(libc::AT_FDCWD, path, 0, DIOALIGN)?;
-    let align = DirectAlign {
-        memory: raw.dio_mem_align,
-        offset: raw.dio_offset_align,
-    };
-    Ok((raw.mask & DIOALIGN != 0 && align.offset != 0).then_some(align))
+    let asked = call(libc::AT_FDCWD, path, 0, DIOALIGN)?;
+    if let Some(align) = asked.direct_align() {
+        return Ok(Some(align));
+    }
+    let flags =
+        nix::fcntl::OFlag::O_TMPFILE | nix::fcntl::OFlag::O_RDWR | nix::fcntl::OFlag::O_CLOEXEC;
+    match nix::fcntl::open(path, flags, nix::sys::stat::Mode::S_IRUSR) {
+        Ok(file) => Ok(call(file.as_raw_fd(), c"", libc::AT_EMPTY_PATH, DIOALIGN)?.direct_align()),
+        // Not a directory, or not one to make files in.
+        Err(_) => Ok(None),
+    }
+}
+
+impl RawStatx {
+    fn direct_align(&self) -> Option<DirectAlign> {
+        let told = self.mask & DIOALIGN != 0 && self.dio_offset_align != 0;
+        told.then_some(DirectAlign {
+            memory: self.dio_mem_align,
+            offset: self.dio_offset_align,
+        })
+    }
 }
