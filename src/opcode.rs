@@ -108,8 +108,6 @@ macro_rules! ops {
 }
 
 ops! {
-    /// Announces an access pattern or prefetches.
-    Advise, "advise", [FADVISE 24 since 5 . 6], "posix_fadvise(2)", NoEffect, false, Data;
     /// Reserves space.
     Allocate, "allocate", [FALLOCATE 17 since 5 . 6], "fallocate(2)", MayTakePartialEffect, false, Data;
     /// Resolves a path.
@@ -136,6 +134,8 @@ ops! {
     Metadata, "metadata", [STATX 21 since 5 . 6], "statx(2)", NoEffect, false, Metadata;
     /// Opens a file.
     Open, "open", [OPENAT 18 since 5 . 6], "openat(2)", ResourceReclaimed, true, Metadata;
+    /// Reads ahead of a sequential reader, on its own account.
+    Prefetch, "prefetch", [none], "pread(2)", NoEffect, false, Data;
     /// Reads at an offset.
     Read, "read", [READ 22 since 5 . 6], "pread(2)", NoEffect, false, Data;
     /// Lists a directory, many entries in one hop.
@@ -189,6 +189,7 @@ impl Kind {
             self,
             Kind::CopyFile
                 | Kind::CreateDirAll
+                | Kind::Prefetch
                 | Kind::ReadFile
                 | Kind::RemoveDirAll
                 | Kind::WriteFile

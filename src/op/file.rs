@@ -26,7 +26,7 @@ pub(crate) struct SharedFile {
     opened: Stat,
     flags: i32,
     pub(super) resident: Resident,
-    pub(super) prefetch: Prefetch,
+    pub(super) prefetch: Arc<Prefetch>,
 }
 
 impl SharedFile {
@@ -45,7 +45,7 @@ impl SharedFile {
             opened,
             flags,
             resident: Resident::default(),
-            prefetch: Prefetch::default(),
+            prefetch: Arc::default(),
         })
     }
 
@@ -189,6 +189,7 @@ impl Drop for SharedFile {
     /// At once where that cannot sleep: a read-only descriptor of a file with a name, on a healthy
     /// local mount. Everything else closes on a lane, as what was written may be flushed.
     fn drop(&mut self) {
+        self.prefetch.stop();
         let Some(fd) = self.fd.take() else { return };
         let mut fd = Some(fd);
         let mount = self.mount();

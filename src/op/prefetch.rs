@@ -1,34 +1,86 @@
 //! Reading ahead for a sequential reader.
 //!
 //! The kernel's own readahead is off for our descriptors, because a read that is answered from memory
-//! would start it, and starting it can sleep. A lane does it instead: a reader that misses the page
-//! cache where its last read ended gets a window ahead of it, doubled up to a bound as it goes on.
+//! would start it, and starting it can sleep. A blocking thread does it instead: it reads the file
+//! through a second description, which has the kernel's readahead on and gets its large pages, and
+//! stays a window ahead of the reader. The reader is answered at the poll only up to where that thread
+//! has been, since behind it no page has a readahead mark left.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use super::file::SharedFile;
-use super::unit::Unit;
-use crate::driver::op::OnWorker;
+use crate::driver::chore::Chore;
 use crate::limits;
 use crate::opcode::Kind;
-use crate::sys::request::{Advice, Advise};
+use crate::sys::blocking::reopen;
 
 /// Where a reader is and how far ahead of it was read. Races between readers only misplace a window.
 #[derive(Default)]
 pub(super) struct Prefetch {
     /// Where the last read that was looked at ended.
     next: AtomicU64,
-    /// How far was read ahead; zero while no sequential reader is known.
-    until: AtomicU64,
-    /// The size of the last window.
-    window: AtomicU64,
+    /// Whether the reader is known to be sequential, so that it is read ahead for.
+    streaming: AtomicBool,
+    /// How far was read ahead.
+    done: AtomicU64,
+    /// How far is to be read ahead.
+    target: AtomicU64,
+    /// Whether a thread is at it.
+    running: AtomicBool,
+    /// The file is closed: a thread that is at it stops.
+    stopped: AtomicBool,
+}
+
+impl Prefetch {
+    /// Whether a read up to here may be answered from memory without starting readahead.
+    pub(super) fn is_behind(&self, end: u64) -> bool {
+        !self.streaming.load(Ordering::Relaxed) || end <= self.done.load(Ordering::Acquire)
+    }
+
+    pub(super) fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+
+    /// Reads on until the target, which moves while the reader does.
+    fn run(&self, file: &File) {
+        let mut scratch = vec![0; limits::PREFETCH_CHUNK_BYTES];
+        loop {
+            let position = self.done.load(Ordering::Relaxed);
+            let wanted = !self.stopped.load(Ordering::Relaxed)
+                && self.streaming.load(Ordering::Relaxed)
+                && position < self.target.load(Ordering::Acquire);
+            let read = if wanted {
+                file.read_at(&mut scratch, position)
+            } else {
+                Ok(0)
+            };
+            match read {
+                Ok(count) if count > 0 => {
+                    let moved = position + count as u64;
+                    // Fails if the reader went elsewhere meanwhile.
+                    let _ = self.done.compare_exchange(
+                        position,
+                        moved,
+                        Ordering::Release,
+                        Ordering::Relaxed,
+                    );
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Far enough, the end of the file, or an error that the reader will see itself.
+                _ => return,
+            }
+        }
+    }
 }
 
 impl SharedFile {
     /// A read was answered from memory: keeps ahead of a reader that is known to be sequential.
     pub(super) fn after_hit(self: &Arc<Self>, offset: u64, length: u64) {
-        if self.prefetch.until.load(Ordering::Relaxed) != 0 {
+        if self.prefetch.streaming.load(Ordering::Relaxed) {
             self.advance(offset, length);
         }
     }
@@ -44,30 +96,48 @@ impl SharedFile {
         let state = &self.prefetch;
         let end = offset.saturating_add(length);
         if state.next.swap(end, Ordering::Relaxed) != offset {
-            state.until.store(0, Ordering::Relaxed);
-            state.window.store(0, Ordering::Relaxed);
+            return state.streaming.store(false, Ordering::Relaxed);
+        }
+        if !state.streaming.load(Ordering::Relaxed) {
+            state.done.store(end, Ordering::Relaxed);
+            state.target.store(end, Ordering::Relaxed);
+            state.streaming.store(true, Ordering::Relaxed);
+        }
+        let (done, target) = (
+            state.done.load(Ordering::Relaxed),
+            state.target.load(Ordering::Relaxed),
+        );
+        if end > done {
+            // The reader has overtaken the thread: what it read itself is not read again.
+            let _ = state
+                .done
+                .compare_exchange(done, end, Ordering::Relaxed, Ordering::Relaxed);
+        }
+        if end + limits::PREFETCH_WINDOW_BYTES / 2 <= target {
             return;
         }
-        let (until, window) = (
-            state.until.load(Ordering::Relaxed),
-            state.window.load(Ordering::Relaxed),
-        );
-        if end + window / 2 <= until {
-            return;
+        // Twice as far as the last time, up to a window.
+        let ahead = (target.saturating_sub(end) * 2)
+            .clamp(length * 4, limits::PREFETCH_WINDOW_BYTES.max(length * 4));
+        state
+            .target
+            .store(end.saturating_add(ahead), Ordering::Release);
+        if !state.running.swap(true, Ordering::AcqRel) {
+            let (weak, state) = (Arc::downgrade(self), state.clone());
+            let work = move || {
+                if let Some(file) = open_again(&weak) {
+                    state.run(&file);
+                }
+                state.running.store(false, Ordering::Release);
+            };
+            self.driver()
+                .start_detached(Chore::new(Kind::Prefetch, work), &self.mount());
         }
-        let window = (window * 2).clamp(length * 2, limits::PREFETCH_WINDOW_BYTES.max(length * 2));
-        let start = until.max(end);
-        state.window.store(window, Ordering::Relaxed);
-        state.until.store(start + window, Ordering::Relaxed);
-        let request = Advise {
-            fd: self.clone(),
-            offset: start,
-            len: window,
-            advice: Advice::WillNeed,
-        };
-        self.driver().start_detached(
-            Unit::on_file(Kind::Advise, request, OnWorker::Async),
-            &self.mount(),
-        );
     }
+}
+
+/// The same file through a description of its own, unless it was closed meanwhile.
+fn open_again(file: &Weak<SharedFile>) -> Option<File> {
+    let file = file.upgrade()?;
+    reopen(&*file, file.has_no_atime()).ok()
 }

@@ -75,7 +75,10 @@ mod linux {
                 return None;
             }
             let result = attempt(Some(mount), || {
-                let ready = self.is_quiet()
+                let ready = self
+                    .prefetch
+                    .is_behind(offset.saturating_add(length as u64))
+                    && self.is_quiet()
                     && self.is_settled(mount)
                     && self.is_resident(offset, length as u64);
                 ready.then(|| read(length))

@@ -16,7 +16,7 @@ use crate::tree::Place;
 /// All cases of an operation, or why it has none; nothing for one that nobody thought of yet.
 pub(crate) fn cases(kind: Kind, place: &Place) -> Option<Result<Vec<Case>, &'static str>> {
     Some(Ok(match kind {
-        Kind::Advise => return Some(Err("only the prefetcher uses it, and nobody sees it")),
+        Kind::Prefetch => return Some(Err("nobody asks for it, and nobody sees it")),
         Kind::CopyFile | Kind::CopyMetadata => copies(kind, place),
         Kind::Allocate
         | Kind::Close

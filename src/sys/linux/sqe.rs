@@ -64,12 +64,6 @@ impl Sqe {
             .build())
     }
 
-    pub(crate) fn fadvise(file: BorrowedFd<'_>, offset: u64, length: u32, advice: i32) -> Sqe {
-        Sqe(opcode::Fadvise::new(fd(file), i64::from(length), advice)
-            .offset(offset)
-            .build())
-    }
-
     pub(crate) fn openat(path: &CStr, flags: i32, mode: u32) -> Sqe {
         Sqe(opcode::OpenAt::new(CWD, path.as_ptr())
             .flags(flags)

@@ -123,55 +123,6 @@ unsafe impl Request for Allocate {
     }
 }
 
-/// What is announced.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Advice {
-    /// The range is needed soon.
-    WillNeed,
-}
-
-/// Announces an access pattern, or prefetches.
-pub(crate) struct Advise {
-    pub(crate) fd: FdRef,
-    pub(crate) offset: u64,
-    pub(crate) len: u64,
-    pub(crate) advice: Advice,
-}
-
-// SAFETY: as for `Sync`.
-unsafe impl Request for Advise {
-    #[cfg(target_os = "linux")]
-    fn sqe(&mut self) -> Option<Sqe> {
-        let Advice::WillNeed = self.advice;
-        let length = u32::try_from(self.len).ok()?;
-        Some(Sqe::fadvise(
-            self.fd.as_fd(),
-            self.offset,
-            length,
-            libc::POSIX_FADV_WILLNEED,
-        ))
-    }
-
-    #[cfg(any(target_os = "linux", target_os = "freebsd"))]
-    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
-        use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
-        let Advice::WillNeed = self.advice;
-        posix_fadvise(
-            self.fd.as_fd(),
-            self.offset as libc::off_t,
-            self.len as libc::off_t,
-            PosixFadviseAdvice::POSIX_FADV_WILLNEED,
-        )?;
-        Ok(0)
-    }
-
-    #[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
-    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
-        let (Advice::WillNeed, _, _) = (self.advice, self.offset, self.len);
-        Ok(0)
-    }
-}
-
 /// Closes a descriptor that nobody else holds.
 pub(crate) struct Close {
     number: RawFd,

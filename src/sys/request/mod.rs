@@ -14,7 +14,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-pub(crate) use file::{Advice, Advise, Allocate, Close, SetLen, Sync};
+pub(crate) use file::{Allocate, Close, SetLen, Sync};
 pub(crate) use hop::Hop;
 pub(crate) use meta::{Statx, Target};
 pub(crate) use names::{CreateDir, HardLink, Remove, Rename, Symlink};
