@@ -95,7 +95,8 @@ impl SharedFile {
     fn advance(self: &Arc<Self>, offset: u64, length: u64) {
         let state = &self.prefetch;
         let end = offset.saturating_add(length);
-        if state.next.swap(end, Ordering::Relaxed) != offset {
+        // A first read from the start may be the only one.
+        if state.next.swap(end, Ordering::Relaxed) != offset || offset == 0 {
             return state.streaming.store(false, Ordering::Relaxed);
         }
         if !state.streaming.load(Ordering::Relaxed) {
