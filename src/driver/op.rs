@@ -11,7 +11,7 @@ use crate::sys::request::Request;
 pub(crate) enum OnWorker {
     /// Left to a kernel worker (IOSQE_ASYNC): the submission cannot sleep.
     Async,
-    /// As it is: its submission was not seen to sleep on a local filesystem (fsync, buffered write).
+    /// As it is: its submission was not seen to sleep on a local filesystem (fsync).
     Plain,
 }
 

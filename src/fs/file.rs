@@ -194,27 +194,19 @@ impl File {
             let (mut buf, mut done) = (buf, 0);
             while done < total {
                 let at = offset.saturating_add(done as u64);
+                let step = rw::read_at(file.clone(), buf.slice(done..total), at).await;
                 let (count, part) =
-                    match rw::read_at(file.clone(), buf.slice(done..total), at).await {
-                        Ok(read) => read,
-                        Err(error)
-                            if error.error.kind() == io::ErrorKind::Interrupted
-                                && !error.is_detached() =>
-                        {
-                            (usize::MAX, error.into_parts().1.expect("not detached"))
-                        }
-                        Err(error) => return Err(error.map(Slice::into_inner)),
-                    };
+                    rw::uninterrupted(step).map_err(|error| error.map(Slice::into_inner))?;
                 buf = part.into_inner();
                 match count {
-                    0 => {
+                    Some(0) => {
                         return Err(BufError::new(
                             Error::io(Kind::Read, None, io::ErrorKind::UnexpectedEof.into()),
                             buf,
                         ));
                     }
-                    usize::MAX => {}
-                    count => done += count,
+                    None => {}
+                    Some(count) => done += count,
                 }
             }
             Ok(buf)
@@ -290,27 +282,19 @@ impl File {
             let (mut buf, mut done) = (buf, 0);
             while done < total {
                 let at = offset.saturating_add(done as u64);
+                let step = rw::write_at(file.clone(), buf.slice(done..total), at).await;
                 let (count, part) =
-                    match rw::write_at(file.clone(), buf.slice(done..total), at).await {
-                        Ok(written) => written,
-                        Err(error)
-                            if error.error.kind() == io::ErrorKind::Interrupted
-                                && !error.is_detached() =>
-                        {
-                            (usize::MAX, error.into_parts().1.expect("not detached"))
-                        }
-                        Err(error) => return Err(error.map(Slice::into_inner)),
-                    };
+                    rw::uninterrupted(step).map_err(|error| error.map(Slice::into_inner))?;
                 buf = part.into_inner();
                 match count {
-                    0 => {
+                    Some(0) => {
                         return Err(BufError::new(
                             Error::io(Kind::Write, None, io::ErrorKind::WriteZero.into()),
                             buf,
                         ));
                     }
-                    usize::MAX => {}
-                    count => done += count,
+                    None => {}
+                    Some(count) => done += count,
                 }
             }
             Ok(buf)

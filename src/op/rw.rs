@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::file::SharedFile;
 use crate::buf::{BufError, IoBuf, IoBufMut};
 use crate::driver;
-use crate::driver::op::{Load, OnWorker, Op};
+use crate::driver::op::{Load, Op};
 use crate::error::Error;
 use crate::opcode::Kind;
 use crate::sys::errno;
@@ -61,14 +61,6 @@ impl<B: IoBuf> Op for Write<B> {
 
     fn request(&mut self) -> &mut dyn Request {
         &mut self.request
-    }
-
-    /// A buffered write was not seen to sleep in its submission; a direct one was.
-    fn on_worker(&self) -> OnWorker {
-        match self.load {
-            Load::Direct => OnWorker::Async,
-            _ => OnWorker::Plain,
-        }
     }
 
     fn load(&self) -> Load {
@@ -172,6 +164,23 @@ pub(crate) fn write_once<B: IoBuf>(
         },
         &mount,
     )
+}
+
+/// Takes an interruption for no progress, so that a loop goes on with the buffer it gets back: `None`
+/// in place of the count.
+pub(crate) fn uninterrupted<B>(
+    result: Result<(usize, B), BufError<B>>,
+) -> Result<(Option<usize>, B), BufError<B>> {
+    match result {
+        Ok((count, buf)) => Ok((Some(count), buf)),
+        Err(error) if error.error.kind() == io::ErrorKind::Interrupted => {
+            match error.into_parts() {
+                (_, Some(buf)) => Ok((None, buf)),
+                (error, None) => Err(BufError::detached(error)),
+            }
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Writes once at an offset.
