@@ -5,7 +5,6 @@
 //! path's mount. Errors keep kind and errno and name the operation, see [`crate::Error`].
 
 mod copy_file;
-mod cursor;
 mod dir;
 mod file;
 mod metadata;

@@ -1,0 +1,145 @@
+//! An open file.
+
+mod attributes;
+mod cursor;
+mod durable;
+mod positional;
+mod space;
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::io::AsyncWrite;
+
+use self::cursor::Cursor;
+use super::OpenOptions;
+use crate::op::file::SharedFile;
+
+/// An open file.
+///
+/// It is both: positional operations with owned buffers, which work on a shared reference and at the
+/// same time, and tokio's [`AsyncRead`](tokio::io::AsyncRead), [`AsyncWrite`](tokio::io::AsyncWrite)
+/// and [`AsyncSeek`](tokio::io::AsyncSeek) with a cursor of their own.
+///
+/// Dropping it closes it in the background; [`close`](File::close) tells how that went.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main] async fn main() -> std::io::Result<()> {
+/// use tidegate::fs::File;
+/// let file = File::open("/etc/passwd").await?;
+/// let (count, buf) = file.read_at(Vec::with_capacity(64), 0).await?;
+/// assert_eq!(count, buf.len());
+/// # Ok(()) }
+/// ```
+pub struct File {
+    shared: Arc<SharedFile>,
+    cursor: Cursor,
+}
+
+impl fmt::Debug for File {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("File")
+            .field("fd", &self.as_raw_fd())
+            .finish_non_exhaustive()
+    }
+}
+
+impl AsFd for File {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.shared.as_fd()
+    }
+}
+
+impl AsRawFd for File {
+    fn as_raw_fd(&self) -> RawFd {
+        self.shared.as_fd().as_raw_fd()
+    }
+}
+
+impl File {
+    pub(super) fn from_shared(shared: Arc<SharedFile>) -> File {
+        File {
+            shared,
+            cursor: Cursor::default(),
+        }
+    }
+
+    /// Opens a file for reading.
+    ///
+    /// # Cancel safety
+    ///
+    /// Resource reclaimed, see [`OpenOptions::open`], also for errors and backend.
+    pub async fn open(path: impl AsRef<Path>) -> io::Result<File> {
+        OpenOptions::new().read(true).open(path).await
+    }
+
+    /// Opens a file for writing, empty, and makes it if it is not there.
+    ///
+    /// # Cancel safety
+    ///
+    /// Resource reclaimed, see [`OpenOptions::open`], also for errors and backend.
+    pub async fn create(path: impl AsRef<Path>) -> io::Result<File> {
+        OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(path)
+            .await
+    }
+
+    /// Makes a file for reading and writing, and fails if it is there.
+    ///
+    /// # Cancel safety
+    ///
+    /// Resource reclaimed, see [`OpenOptions::open`], also for errors and backend.
+    pub async fn create_new(path: impl AsRef<Path>) -> io::Result<File> {
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(path)
+            .await
+    }
+
+    /// Options, all off.
+    pub fn options() -> OpenOptions {
+        OpenOptions::new()
+    }
+
+    /// Waits for what the cursor has not written yet, closes the file, and says how that went.
+    ///
+    /// # Cancel safety
+    ///
+    /// May take effect; the file is closed all the same.
+    ///
+    /// # Errors
+    ///
+    /// Those of writing and of `close(2)`: some filesystems report there what they could not write.
+    /// Positional operations that are not over keep the file open, and the close then tells nothing.
+    ///
+    /// # Backend
+    ///
+    /// CLOSE (Linux 5.6); else `close(2)` on a blocking thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> std::io::Result<()> {
+    /// tidegate::fs::File::open("/etc/passwd").await?.close().await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn close(mut self) -> io::Result<()> {
+        let flushed = poll_fn(|cx| Pin::new(&mut self).poll_flush(cx)).await;
+        let File { shared, cursor } = self;
+        drop(cursor);
+        let closed = shared.close().await;
+        flushed.and(closed)
+    }
+}
