@@ -138,9 +138,7 @@ impl<O: Op> Cell<O> {
             // We asked for it back, and nothing was transferred.
             errno::EINTR if self.asked_back.load(Ordering::Relaxed) => "asked back",
             // std calls these again; the blocking equivalent does the same.
-            errno::EINTR if !matches!(self.kind, Kind::Read | Kind::Write | Kind::Close) => {
-                "interrupted"
-            }
+            errno::EINTR if !is_left_to_the_caller(self.kind) => "interrupted",
             _ => return None,
         };
         (!self.rerouted.swap(true, Ordering::AcqRel)).then_some(reason)
@@ -183,10 +181,18 @@ impl<O: Op> Cell<O> {
 
     /// Frees an operation whose output nobody takes; a descriptor it made is closed on a lane (INV-3).
     fn dispose(&self, state: State<O>) {
-        if let State::Done(op, Outcome::Result(number) | Outcome::Returned(Ok(number))) = &state {
-            if let Some(fd) = (*number >= 0).then(|| op.unclaimed(*number)).flatten() {
-                self.driver.close_later(fd, &self.group);
-            }
+        let State::Done(op, outcome) = &state else {
+            return;
+        };
+        let result = match outcome {
+            Outcome::Result(number) | Outcome::Returned(Ok(number)) => *number,
+            Outcome::Returned(Err(error)) => -error.raw_os_error().unwrap_or(errno::ECANCELED),
+            Outcome::Lost(_) | Outcome::Refused(_) => return,
+        };
+        if result < 0 {
+            op.unheard(-result);
+        } else if let Some(fd) = op.unclaimed(result) {
+            self.driver.close_later(fd, &self.group);
         }
     }
 }
@@ -301,6 +307,14 @@ impl<O: Op> Job for Cell<O> {
         };
         wake(self.settle(outcome));
     }
+}
+
+/// Whether an interruption is the caller's to handle, as with std.
+fn is_left_to_the_caller(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Close | Kind::Read | Kind::ReadVectored | Kind::Write | Kind::WriteVectored
+    )
 }
 
 /// Wakes a task; a waker that panics takes nobody with it.

@@ -2,9 +2,11 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::File;
 use crate::error::Error;
+use crate::op::file::SharedFile;
 use crate::op::open::{self, flag};
 use crate::opcode::Kind;
 
@@ -29,6 +31,7 @@ pub struct OpenOptions {
     create_new: bool,
     direct: bool,
     no_atime: bool,
+    unnamed: bool,
     mode: u32,
     custom_flags: i32,
 }
@@ -51,6 +54,7 @@ impl OpenOptions {
             create_new: false,
             direct: false,
             no_atime: false,
+            unnamed: false,
             mode: 0o666,
             custom_flags: 0,
         }
@@ -108,6 +112,14 @@ impl OpenOptions {
         self
     }
 
+    /// Makes a file without a name in the directory that is opened, for writing (O_TMPFILE, Linux). It is gone
+    /// once it is closed, unless [`File::link`] gives it a name. Not every filesystem has it: `Unsupported`.
+    #[doc(alias = "O_TMPFILE")]
+    pub fn unnamed(&mut self, unnamed: bool) -> &mut OpenOptions {
+        self.unnamed = unnamed;
+        self
+    }
+
     /// The permission bits of a new file, less those of the umask; `0o666` by default.
     pub fn mode(&mut self, mode: u32) -> &mut OpenOptions {
         self.mode = mode;
@@ -142,17 +154,35 @@ impl OpenOptions {
     #[doc(alias = "openat")]
     pub async fn open(&self, path: impl AsRef<Path>) -> io::Result<File> {
         let path = path.as_ref().to_path_buf();
-        let flags = self
-            .flags()
-            .map_err(|error| Error::io(Kind::Open, Some(&path), error))?;
+        let (path, mode) = (&path, self.mode);
+        self.open_by(Kind::Open, path, |flags| open::open(path, flags, mode))
+            .await
+    }
+
+    /// Opens with these options in some way that takes the flags.
+    pub(super) async fn open_by<F>(
+        &self,
+        kind: Kind,
+        path: &Path,
+        open: impl Fn(i32) -> F,
+    ) -> io::Result<File>
+    where
+        F: Future<Output = io::Result<Arc<SharedFile>>>,
+    {
+        let named = |error| Error::io(kind, Some(path), error);
+        let flags = self.flags().map_err(named)?;
         let optional = if self.no_atime { flag::O_NOATIME } else { 0 };
-        let file = match open::open(&path, flags | optional, self.mode).await {
+        let file = match open(flags | optional).await {
             Err(error) if optional != 0 && crate::raw_os_error(&error) == Some(open::NOT_OWNER) => {
-                open::open(&path, flags, self.mode).await?
+                open(flags).await?
             }
             opened => opened?,
         };
         Ok(File::from_shared(file))
+    }
+
+    pub(super) fn mode_bits(&self) -> u32 {
+        self.mode
     }
 
     /// The flags for `open(2)`. Contradictions are those that std refuses.
@@ -181,7 +211,12 @@ impl OpenOptions {
             (false, false, false) => 0,
         };
         let direct = if self.direct { flag::O_DIRECT } else { 0 };
-        Ok(access | creation | direct | flag::O_CLOEXEC | self.custom_flags & !flag::O_ACCMODE)
+        let unnamed = if self.unnamed { flag::O_TMPFILE } else { 0 };
+        if self.unnamed && unnamed == 0 {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        let custom = self.custom_flags & !flag::O_ACCMODE;
+        Ok(access | creation | direct | unnamed | flag::O_CLOEXEC | custom)
     }
 }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
+use super::durable::{Durable, Unheard};
 use super::meta::{learn_later, of_fd_at_poll};
 use super::open::flag;
 use super::prefetch::Prefetch;
@@ -27,6 +28,7 @@ pub(crate) struct SharedFile {
     flags: i32,
     pub(super) resident: Resident,
     pub(super) prefetch: Arc<Prefetch>,
+    pub(super) unheard: Unheard,
 }
 
 impl SharedFile {
@@ -46,6 +48,7 @@ impl SharedFile {
             flags,
             resident: Resident::default(),
             prefetch: Arc::default(),
+            unheard: Unheard::default(),
         })
     }
 
@@ -98,6 +101,11 @@ impl SharedFile {
         !self.opened.is_special()
     }
 
+    /// Whether it is known to have no positions: the kernel says ESPIPE to an offset.
+    pub(super) fn is_stream(&self) -> bool {
+        self.opened.is_stream()
+    }
+
     /// The attributes, if they are exact and cannot sleep.
     pub(crate) fn stat_at_poll(&self) -> Option<Stat> {
         let mount = self.mount_ref();
@@ -127,9 +135,13 @@ impl SharedFile {
             fd: self.clone(),
             data_only,
         };
-        self.driver()
-            .start(Unit::on_file(kind, request, OnWorker::Plain), &self.mount())
-            .await
+        let durable = Durable {
+            kind,
+            request,
+            file: self,
+            on_worker: OnWorker::Plain,
+        };
+        durable.run().await
     }
 
     pub(crate) async fn set_len(self: Arc<Self>, len: u64) -> io::Result<()> {
@@ -140,26 +152,6 @@ impl SharedFile {
         self.driver()
             .start(
                 Unit::on_file(Kind::SetLen, request, OnWorker::Async),
-                &self.mount(),
-            )
-            .await
-    }
-
-    pub(crate) async fn allocate(
-        self: Arc<Self>,
-        offset: u64,
-        len: u64,
-        keep_size: bool,
-    ) -> io::Result<()> {
-        let request = request::Allocate {
-            fd: self.clone(),
-            offset,
-            len,
-            keep_size,
-        };
-        self.driver()
-            .start(
-                Unit::on_file(Kind::Allocate, request, OnWorker::Async),
                 &self.mount(),
             )
             .await

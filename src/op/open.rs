@@ -5,16 +5,18 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::at::At;
 use super::file::SharedFile;
-use super::locate::locate;
+use super::locate::locate_at;
 use crate::driver::op::Op;
 use crate::driver::{self, Driver};
 use crate::error::Error;
+use crate::limits;
 use crate::opcode::Kind;
 use crate::sys::errno;
 use crate::sys::fd::from_completion;
-pub(crate) use crate::sys::flag;
-use crate::sys::path::{c_path, with_c_path};
+pub(crate) use crate::sys::flag::{self, resolve};
+use crate::sys::path::with_c_path;
 use crate::sys::request::{self, Request};
 
 /// What the kernel says to O_NOATIME on somebody else's file.
@@ -26,16 +28,17 @@ pub(crate) fn invalid() -> io::Error {
 }
 
 /// Opens a file.
-struct Open {
-    request: request::Open,
+struct Open<R> {
+    kind: Kind,
+    request: R,
     path: PathBuf,
 }
 
-impl Op for Open {
+impl<R: Request> Op for Open<R> {
     type Output = io::Result<OwnedFd>;
 
     fn kind(&self) -> Kind {
-        Kind::Open
+        self.kind
     }
 
     fn request(&mut self) -> &mut dyn Request {
@@ -45,7 +48,7 @@ impl Op for Open {
     fn finish(self, result: io::Result<i32>) -> io::Result<OwnedFd> {
         result
             .map(from_completion)
-            .map_err(|error| Error::io(Kind::Open, Some(&self.path), error))
+            .map_err(|error| Error::io(self.kind, Some(&self.path), error))
     }
 
     fn lost(error: io::Error) -> io::Result<OwnedFd> {
@@ -70,23 +73,11 @@ pub(crate) async fn open(path: &Path, flags: i32, mode: u32) -> io::Result<Arc<S
                 Ok(result.map_err(named))
             }
             None => {
-                let c_path = c_path(path).map_err(named)?;
-                let mount = locate(&driver, &c_path, true);
-                let request = request::Open {
-                    path: c_path,
-                    flags: flags | flag::O_CLOEXEC,
-                    mode,
-                };
-                Err((
-                    driver.start(
-                        Open {
-                            request,
-                            path: path.to_path_buf(),
-                        },
-                        &mount,
-                    ),
-                    driver,
-                ))
+                let started = start(&driver, Kind::Open, path.into(), |at| {
+                    let flags = flags | flag::O_CLOEXEC;
+                    request::Open { at, flags, mode }
+                })?;
+                Err((started, driver))
             }
         }
     };
@@ -97,6 +88,61 @@ pub(crate) async fn open(path: &Path, flags: i32, mode: u32) -> io::Result<Arc<S
         }
         Err((pending, driver)) => Ok(SharedFile::new(&driver, pending.await?, flags)),
     }
+}
+
+/// Opens a path that starts from an open directory; `resolve` are the flags of `openat2(2)`, none for
+/// a plain open.
+pub(crate) async fn open_at(
+    at: At<'_>,
+    flags: i32,
+    mode: u32,
+    resolve: u64,
+) -> io::Result<Arc<SharedFile>> {
+    let driver = driver::current()?;
+    let all = flags | flag::O_CLOEXEC;
+    if resolve == 0 {
+        let started = start(&driver, Kind::Open, at, |at| request::Open {
+            at,
+            flags: all,
+            mode,
+        });
+        return Ok(SharedFile::new(&driver, started?.await?, flags));
+    }
+    let mut tries = 1;
+    loop {
+        let started = start(&driver, Kind::OpenWithin, at, |at| {
+            request::OpenWithin::new(at, all, mode, resolve)
+        });
+        match started?.await {
+            // Something was renamed on the way, so that the kernel cannot tell whether it left the directory.
+            Err(error)
+                if error.kind() == io::ErrorKind::WouldBlock
+                    && tries < limits::RESOLVE_TRIES_MAX =>
+            {
+                tries += 1;
+            }
+            opened => return Ok(SharedFile::new(&driver, opened?, flags)),
+        }
+    }
+}
+
+/// Starts an open on the lanes of the path's mount.
+fn start<R: Request>(
+    driver: &Arc<Driver>,
+    kind: Kind,
+    at: At<'_>,
+    request: impl FnOnce(request::At) -> R,
+) -> io::Result<impl Future<Output = io::Result<OwnedFd>> + Send + 'static> {
+    let owned = at
+        .owned()
+        .map_err(|error| Error::io(kind, Some(at.path), error))?;
+    let mount = locate_at(driver, at.dir, owned.path(), true);
+    let open = Open {
+        kind,
+        request: request(owned),
+        path: at.path.to_path_buf(),
+    };
+    Ok(driver.start(open, &mount))
 }
 
 /// Opens a file that is in the kernel's memory, for reading, on a local mount.

@@ -10,3 +10,18 @@ pub(crate) const O_DIRECT: i32 = 0;
 #[cfg(not(target_os = "linux"))]
 pub(crate) const O_NOATIME: i32 = 0;
 pub(crate) use libc::O_ACCMODE;
+#[cfg(target_os = "linux")]
+pub(crate) use libc::O_TMPFILE;
+/// Not known here: opening for it is refused.
+#[cfg(not(target_os = "linux"))]
+pub(crate) const O_TMPFILE: i32 = 0;
+pub(crate) use libc::O_DIRECTORY;
+
+/// The restrictions of an open; the numbers are Linux's, and other systems refuse them all.
+pub(crate) mod resolve {
+    pub(crate) const BENEATH: u64 = 0x08;
+    pub(crate) const IN_ROOT: u64 = 0x10;
+    pub(crate) const NO_MAGICLINKS: u64 = 0x02;
+    pub(crate) const NO_SYMLINKS: u64 = 0x04;
+    pub(crate) const NO_XDEV: u64 = 0x01;
+}

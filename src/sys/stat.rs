@@ -66,6 +66,11 @@ impl Stat {
         )
     }
 
+    /// Whether it has no positions.
+    pub(crate) fn is_stream(&self) -> bool {
+        matches!(self.type_bits(), kind::FIFO | kind::SOCKET)
+    }
+
     pub(crate) fn is_dir(&self) -> bool {
         self.type_bits() == kind::DIRECTORY
     }

@@ -8,16 +8,20 @@ use std::time::{Duration, SystemTime};
 use tidegate::fs::{self, FileTimes, Follow, OpenOptions};
 use tidegate::opcode::Kind;
 
+use crate::beyond;
 use crate::case::{Case, Seen, bytes, done, on_pairs, on_paths};
+use crate::dirs;
 use crate::files;
 use crate::raw;
 use crate::tree::Place;
 
 /// All cases of an operation, or why it has none; nothing for one that nobody thought of yet.
 pub(crate) fn cases(kind: Kind, place: &Place) -> Option<Result<Vec<Case>, &'static str>> {
-    Some(Ok(match kind {
+    let mut cases = match kind {
         Kind::Prefetch => return Some(Err("nobody asks for it, and nobody sees it")),
         Kind::CopyFile | Kind::CopyMetadata => copies(kind, place),
+        _ if beyond::KINDS.contains(&kind) => beyond::cases(kind, place),
+        Kind::OpenWithin => Vec::new(),
         Kind::Allocate
         | Kind::Close
         | Kind::Read
@@ -35,7 +39,7 @@ pub(crate) fn cases(kind: Kind, place: &Place) -> Option<Result<Vec<Case>, &'sta
             |path| shown(std::fs::canonicalize(path)),
         ),
         Kind::CreateDir | Kind::CreateDirAll | Kind::RemoveDir | Kind::RemoveDirAll => {
-            dirs(kind, place)
+            directories(kind, place)
         }
         Kind::HardLink | Kind::Rename | Kind::Symlink => pairs(kind, place),
         Kind::MakeFifo => on_paths(
@@ -75,7 +79,9 @@ pub(crate) fn cases(kind: Kind, place: &Place) -> Option<Result<Vec<Case>, &'sta
             |path| done(std::fs::write(path, "new content")),
         ),
         _ => return None,
-    }))
+    };
+    cases.extend(dirs::cases(kind, place));
+    Some(Ok(cases))
 }
 
 /// Copies, other than of a file onto itself: std empties it, and this crate refuses.
@@ -124,11 +130,11 @@ fn pairs(kind: Kind, place: &Place) -> Vec<Case> {
     }
 }
 
-fn shown(path: io::Result<std::path::PathBuf>) -> Seen {
+pub(crate) fn shown(path: io::Result<std::path::PathBuf>) -> Seen {
     path.map(|path| path.display().to_string())
 }
 
-fn dirs(kind: Kind, place: &Place) -> Vec<Case> {
+fn directories(kind: Kind, place: &Place) -> Vec<Case> {
     let paths = place.paths();
     match kind {
         Kind::CreateDir => on_paths(
@@ -168,7 +174,7 @@ fn dirs(kind: Kind, place: &Place) -> Vec<Case> {
 }
 
 /// The attributes, less those that a new tree has other values of.
-fn attributes(metadata: &impl MetadataExt) -> String {
+pub(crate) fn attributes(metadata: &impl MetadataExt) -> String {
     let size = if metadata.mode() & libc::S_IFMT == libc::S_IFDIR {
         0
     } else {

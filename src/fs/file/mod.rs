@@ -3,8 +3,12 @@
 mod attributes;
 mod cursor;
 mod durable;
+mod link;
 mod positional;
+mod ranges;
 mod space;
+mod vectored;
+mod xattr;
 
 use std::fmt;
 use std::future::poll_fn;
@@ -19,6 +23,7 @@ use tokio::io::AsyncWrite;
 use self::cursor::Cursor;
 use super::OpenOptions;
 use crate::op::file::SharedFile;
+pub use crate::op::{Advice, Space, Writeback};
 
 /// An open file.
 ///
@@ -64,6 +69,10 @@ impl AsRawFd for File {
 }
 
 impl File {
+    pub(super) fn shared(&self) -> &Arc<SharedFile> {
+        &self.shared
+    }
+
     pub(super) fn from_shared(shared: Arc<SharedFile>) -> File {
         File {
             shared,
