@@ -1,9 +1,11 @@
 //! An open file.
 
 mod attributes;
+mod convert;
 mod cursor;
 mod durable;
 mod positional;
+mod raw_fd;
 mod space;
 
 use std::fmt;
@@ -15,9 +17,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::io::AsyncWrite;
+use tokio::sync::Mutex;
 
-use self::cursor::Cursor;
+use self::cursor::{Cursor, Position};
 use super::OpenOptions;
+use crate::limits;
 use crate::op::file::SharedFile;
 
 /// An open file.
@@ -39,8 +43,10 @@ use crate::op::file::SharedFile;
 /// # Ok(()) }
 /// ```
 pub struct File {
-    shared: Arc<SharedFile>,
-    cursor: Cursor,
+    pub(super) shared: Arc<SharedFile>,
+    /// Locked by what waits for the cursor through a shared reference.
+    cursor: Mutex<Cursor>,
+    max_buf_bytes: usize,
 }
 
 impl fmt::Debug for File {
@@ -65,10 +71,20 @@ impl AsRawFd for File {
 
 impl File {
     pub(super) fn from_shared(shared: Arc<SharedFile>) -> File {
+        let cursor = Cursor::new(&shared, Position::default());
+        File::from_parts(shared, cursor)
+    }
+
+    fn from_parts(shared: Arc<SharedFile>, cursor: Cursor) -> File {
         File {
             shared,
-            cursor: Cursor::default(),
+            cursor: Mutex::new(cursor),
+            max_buf_bytes: limits::FILE_BUFFER_BYTES,
         }
+    }
+
+    fn parts(&mut self) -> (&Arc<SharedFile>, &mut Cursor) {
+        (&self.shared, self.cursor.get_mut())
     }
 
     /// Opens a file for reading.
@@ -99,7 +115,7 @@ impl File {
     /// # Cancel safety
     ///
     /// Resource reclaimed, see [`OpenOptions::open`], also for errors and backend.
-    pub async fn create_new(path: impl AsRef<Path>) -> io::Result<File> {
+    pub async fn create_new<P: AsRef<Path>>(path: P) -> io::Result<File> {
         OpenOptions::new()
             .read(true)
             .write(true)
@@ -137,7 +153,7 @@ impl File {
     /// ```
     pub async fn close(mut self) -> io::Result<()> {
         let flushed = poll_fn(|cx| Pin::new(&mut self).poll_flush(cx)).await;
-        let File { shared, cursor } = self;
+        let File { shared, cursor, .. } = self;
         drop(cursor);
         let closed = shared.close().await;
         flushed.and(closed)
