@@ -127,6 +127,10 @@ ops! {
     CreateDir, "create_dir", [MKDIRAT 37 since 5 . 15], "mkdir(2)", MayTakeEffect, false, Metadata;
     /// Makes a directory and its missing parents, in one hop.
     CreateDirAll, "create_dir_all", [none], "mkdir(2)", MayTakePartialEffect, false, Metadata;
+    /// Makes another descriptor of an open file.
+    Duplicate, "try_clone", [none], "fcntl(2)", ResourceReclaimed, true, Metadata;
+    /// Reads std's attributes of an open file.
+    FileMetadata, "file_metadata", [none], "fstat(2)", NoEffect, false, Metadata;
     /// Reads an extended attribute of an open file.
     GetFileXattr, "get_file_xattr", [FGETXATTR 43 since 5 . 19], "fgetxattr(2)", NoEffect, false, Metadata;
     /// Reads an extended attribute.
@@ -137,8 +141,8 @@ ops! {
     ListXattrs, "list_xattrs", [none], "listxattr(2)", NoEffect, false, Metadata;
     /// Makes a FIFO.
     MakeFifo, "make_fifo", [none], "mkfifo(3)", MayTakeEffect, false, Metadata;
-    /// Reads attributes.
-    Metadata, "metadata", [STATX 21 since 5 . 6], "statx(2)", NoEffect, false, Metadata;
+    /// Reads std's attributes of a path. std makes them of a descriptor that the ring opens without access.
+    Metadata, "metadata", [OPENAT 18 since 5 . 6], "stat(2)", NoEffect, false, Metadata;
     /// Opens a file.
     Open, "open", [OPENAT 18 since 5 . 6], "openat(2)", ResourceReclaimed, true, Metadata;
     /// Opens a file under restrictions on the way to it.
@@ -165,6 +169,8 @@ ops! {
     RemoveXattr, "remove_xattr", [none], "removexattr(2)", MayTakeEffect, false, Metadata;
     /// Renames.
     Rename, "rename", [RENAMEAT 35 since 5 . 11], "renameat(2), renameat2(2)", MayTakeEffect, false, Metadata;
+    /// Moves the kernel's position, of files whose positions only the kernel knows.
+    Seek, "seek", [none], "lseek(2)", MayTakeEffect, false, Data;
     /// Sets an extended attribute of an open file.
     SetFileXattr, "set_file_xattr", [FSETXATTR 41 since 5 . 19], "fsetxattr(2)", MayTakeEffect, false, Metadata;
     /// Sets the length of an open file.
@@ -179,6 +185,8 @@ ops! {
     SetXattr, "set_xattr", [SETXATTR 42 since 5 . 19], "setxattr(2)", MayTakeEffect, false, Metadata;
     /// Moves bytes between a pipe and a file or another pipe.
     Splice, "splice", [SPLICE 30 since 5 . 7], "splice(2)", MayTakePartialEffect, false, Data;
+    /// Reads all attributes that the kernel has.
+    Statx, "statx", [STATX 21 since 5 . 6], "statx(2)", NoEffect, false, Metadata;
     /// Makes a symbolic link.
     Symlink, "symlink", [SYMLINKAT 38 since 5 . 15], "symlink(2)", MayTakeEffect, false, Metadata;
     /// Waits until data and metadata are on the device.
@@ -189,6 +197,8 @@ ops! {
     SyncRange, "sync_range", [SYNC_FILE_RANGE 8 since 5 . 2], "sync_file_range(2)", MayTakeEffect, false, Sync;
     /// Copies what is in a pipe to another.
     Tee, "tee", [TEE 33 since 5 . 8], "tee(2)", MayTakePartialEffect, false, Data;
+    /// Asks whether a path leads somewhere.
+    TryExists, "try_exists", [STATX 21 since 5 . 6], "stat(2)", NoEffect, false, Metadata;
     /// Writes at an offset.
     Write, "write", [WRITE 23 since 5 . 6], "pwrite(2)", MayTakePartialEffect, false, Data;
     /// Writes a whole file in one hop.

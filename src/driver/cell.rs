@@ -55,10 +55,13 @@ pub(crate) struct Cell<O: Op> {
     kind: Kind,
     load: Load,
     on_worker: OnWorker,
+    kept: bool,
+    /// Whether a future will take the output; without one, only the log can tell of an error.
+    heard: AtomicBool,
     driver: Arc<Driver>,
     group: Arc<Group>,
     started_ms: u64,
-    /// Set when the future was dropped: blocking work of several steps stops between them.
+    /// Set when the future was dropped and nobody keeps the operation: blocking work of several steps stops between them.
     abandoned: AtomicBool,
     /// Whether the operation was sent a second way already.
     rerouted: AtomicBool,
@@ -76,6 +79,8 @@ pub(crate) trait Job: Send + Sync {
     fn kind(&self) -> Kind;
     fn load(&self) -> Load;
     fn on_worker(&self) -> OnWorker;
+    /// Whether it goes on without its future and without its handle.
+    fn is_kept(&self) -> bool;
     /// When it was started, in coarse milliseconds.
     fn started_ms(&self) -> u64;
     fn is_abandoned(&self) -> bool;
@@ -97,12 +102,19 @@ pub(crate) trait Job: Send + Sync {
 }
 
 impl<O: Op> Cell<O> {
-    pub(crate) fn new(op: O, driver: Arc<Driver>, group: Arc<Group>) -> Arc<Cell<O>> {
+    /// `heard` says whether there will be a future.
+    pub(crate) fn new(op: O, driver: Arc<Driver>, group: Arc<Group>, heard: bool) -> Arc<Cell<O>> {
         driver.counters.started();
+        let (kind, kept) = (op.kind(), op.is_kept());
+        if kept && kind == Kind::Write {
+            driver.counters.keep_write();
+        }
         Arc::new(Cell {
-            kind: op.kind(),
+            kind,
             load: op.load(),
             on_worker: op.on_worker(),
+            kept,
+            heard: AtomicBool::new(heard),
             driver,
             group,
             started_ms: coarse_ms(),
@@ -123,13 +135,9 @@ impl<O: Op> Cell<O> {
         let Outcome::Result(number) = outcome else {
             return None;
         };
-        // A close that was given up is still owed: its descriptor is open until one of the ways closes it.
+        // What is kept is still owed, whoever gave it up.
         let given_up = self.abandoned.load(Ordering::Acquire) || self.driver.is_closed();
-        if *number >= 0 || given_up && self.kind != Kind::Close {
-            return None;
-        }
-        // The shutdown cancelled it; only descriptors are closed all the same.
-        if self.driver.is_closed() && self.kind != Kind::Close {
+        if *number >= 0 || given_up && !self.kept {
             return None;
         }
         let reason = match -number {
@@ -138,6 +146,7 @@ impl<O: Op> Cell<O> {
             // We asked for it back, and nothing was transferred.
             errno::EINTR if self.asked_back.load(Ordering::Relaxed) => "asked back",
             // std calls these again; the blocking equivalent does the same.
+            errno::EINTR if self.kept && self.driver.is_closed() => "interrupted",
             errno::EINTR if !is_left_to_the_caller(self.kind) => "interrupted",
             _ => return None,
         };
@@ -149,12 +158,22 @@ impl<O: Op> Cell<O> {
         number == -errno::ECANCELED && self.driver.is_closed()
     }
 
+    fn ended(&self) {
+        if self.kept && self.kind == Kind::Write {
+            self.driver.counters.end_kept_write();
+        }
+        self.driver.counters.ended();
+    }
+
     /// Stores the outcome; returns the waker, or for an abandoned operation disposes of what it made.
     fn settle(&self, outcome: Outcome) -> Option<Waker> {
         let mut state = lock(&self.state);
         let State::Running { op, waker } = &mut *state else {
             return None;
         };
+        if !self.heard.load(Ordering::Acquire) {
+            self.tell(&outcome);
+        }
         let waker = waker.take();
         let next = match (op.take(), outcome) {
             // The kernel may still write to the operation's memory: never freed (INV-7).
@@ -177,6 +196,23 @@ impl<O: Op> Cell<O> {
             return None;
         }
         waker
+    }
+
+    /// Says that something that was promised to be done in the background was not.
+    fn tell(&self, outcome: &Outcome) {
+        let failed;
+        let error = match outcome {
+            Outcome::Result(number) if *number < 0 => {
+                failed = io::Error::from_raw_os_error(-number);
+                &failed
+            }
+            Outcome::Returned(Err(error)) | Outcome::Lost(error) | Outcome::Refused(error) => error,
+            _ => return,
+        };
+        if self.kept {
+            let operation = self.kind.name();
+            tracing::warn!(target: "tidegate::driver", operation, %error, "failed in the background");
+        }
     }
 
     /// Frees an operation whose output nobody takes; a descriptor it made is closed on a lane (INV-3).
@@ -208,6 +244,10 @@ impl<O: Op> Job for Cell<O> {
 
     fn on_worker(&self) -> OnWorker {
         self.on_worker
+    }
+
+    fn is_kept(&self) -> bool {
+        self.kept
     }
 
     fn started_ms(&self) -> u64 {
@@ -252,7 +292,7 @@ impl<O: Op> Job for Cell<O> {
     fn run(&self) {
         if self.is_abandoned() {
             // Its future is gone and nothing was begun: nothing happens.
-            self.driver.counters.ended();
+            self.ended();
             wake(self.settle(Outcome::Result(-errno::ECANCELED)));
             return;
         }
@@ -272,7 +312,7 @@ impl<O: Op> Job for Cell<O> {
         if let State::Running { op: place, .. } = &mut *lock(&self.state) {
             *place = Some(op);
         }
-        self.driver.counters.ended();
+        self.ended();
         wake(self.settle(Outcome::Returned(result)));
     }
 
@@ -293,7 +333,7 @@ impl<O: Op> Job for Cell<O> {
             }
             outcome => outcome,
         };
-        self.driver.counters.ended();
+        self.ended();
         let outcome = match outcome {
             // The handle was closed, and its cancel met the operation before or inside the kernel.
             Outcome::Result(number)
@@ -372,8 +412,8 @@ impl<O: Op> Future for InFlight<O> {
 impl<O: Op> Drop for InFlight<O> {
     fn drop(&mut self) {
         let mut state = lock(&self.cell.state);
-        // A close goes on without its future: cancelled, it would leave its descriptor open.
-        if self.cell.kind == Kind::Close && matches!(*state, State::Running { .. }) {
+        if self.cell.kept && matches!(*state, State::Running { .. }) {
+            self.cell.heard.store(false, Ordering::Release);
             return;
         }
         self.cell.abandoned.store(true, Ordering::SeqCst);
@@ -396,6 +436,9 @@ impl<O: Op> Drop for InFlight<O> {
             State::Done(..) | State::Gone(_) => {
                 let last = std::mem::replace(&mut *state, State::Taken);
                 drop(state);
+                if let State::Done(_, outcome) = &last {
+                    self.cell.tell(outcome);
+                }
                 self.cell.dispose(last);
             }
         }

@@ -47,6 +47,10 @@ impl Op for Counted {
         &mut self.hop
     }
 
+    fn is_kept(&self) -> bool {
+        self.kind == Kind::Close
+    }
+
     fn finish(self, result: io::Result<i32>) -> io::Result<i32> {
         result
     }
@@ -73,7 +77,7 @@ fn make(kind: Kind, work: Work, panics: bool) -> Made {
         panics,
     };
     let group = driver.group(&Mount::unknown());
-    let cell = Cell::new(op, driver.clone(), group);
+    let cell = Cell::new(op, driver.clone(), group, true);
     Made {
         driver,
         future: InFlight::new(cell.clone()),

@@ -13,18 +13,19 @@ mod names;
 mod open_options;
 mod resolve;
 mod splice;
+mod statx;
 mod whole;
 mod xattr;
 
 pub use copy_file::{Copied, CopyFile, Preserve, Warning, copy, copy_metadata};
 pub use dir::{
-    DirEntry, ReadDir, create_dir, create_dir_all, read_dir, remove_dir, remove_dir_all,
+    DirBuilder, DirEntry, ReadDir, create_dir, create_dir_all, read_dir, remove_dir, remove_dir_all,
 };
 pub use dir_handle::{Dir, Entries, NamedEntry};
 pub use file::{Advice, File, Space, Writeback};
 pub use metadata::{
-    FileTimes, FileType, Follow, Metadata, metadata, set_owner, set_permissions, set_times,
-    symlink_metadata, try_exists,
+    FileTimes, Follow, metadata, set_owner, set_permissions, set_times, symlink_metadata,
+    try_exists,
 };
 pub use names::{
     RenameMode, canonicalize, hard_link, make_fifo, read_link, remove_file, rename, rename_with,
@@ -33,5 +34,6 @@ pub use names::{
 pub use open_options::OpenOptions;
 pub use resolve::Resolve;
 pub use splice::{splice, tee};
+pub use statx::{FileKind, Freshness, Statx, StatxMask, StatxOptions, statx};
 pub use whole::{read, read_to_string, write};
 pub use xattr::{get_xattr, list_xattrs, remove_xattr, set_xattr};

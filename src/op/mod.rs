@@ -7,6 +7,7 @@ pub(crate) mod file;
 pub(crate) mod file_xattr;
 pub(crate) mod hop;
 mod locate;
+pub(crate) mod many;
 pub(crate) mod meta;
 pub(crate) mod names;
 pub(crate) mod open;
@@ -15,6 +16,7 @@ pub(crate) mod range;
 pub(crate) mod ranges;
 mod resident;
 pub(crate) mod rw;
+pub(crate) mod seek;
 pub(crate) mod splice;
 mod unit;
 pub(crate) mod vectored;
@@ -23,7 +25,7 @@ pub(crate) mod xattr;
 
 /// What the facade needs of the layers below operations.
 pub(crate) use crate::sys::blocking;
-pub(crate) use crate::sys::listing::OpenListing;
+pub(crate) use crate::sys::listing::{OpenEntry, OpenListing};
 pub(crate) use crate::sys::path::c_path;
 pub use crate::sys::range::{Advice, Space, Writeback};
 pub use crate::sys::rename::RenameMode;

@@ -22,16 +22,32 @@ use crate::sys::request::{self, Request};
 /// What the kernel says to O_NOATIME on somebody else's file.
 pub(crate) const NOT_OWNER: i32 = errno::EPERM;
 
-/// The error for options that contradict each other and for positions that no file has, as std gives it.
+/// The error for options that contradict each other, as std gives it.
 pub(crate) fn invalid() -> io::Error {
     io::Error::from_raw_os_error(errno::EINVAL)
 }
 
 /// Opens a file.
-struct Open<R> {
+pub(super) struct Open<R> {
     kind: Kind,
     request: R,
     path: PathBuf,
+}
+
+impl Open<request::Open> {
+    /// For the operation `kind`, which its error will name.
+    pub(super) fn new(kind: Kind, at: At<'_>, flags: i32, mode: u32) -> io::Result<Self> {
+        let named = |error| Error::io(kind, Some(at.path), error);
+        Ok(Open {
+            kind,
+            request: request::Open {
+                at: at.owned().map_err(named)?,
+                flags: flags | flag::O_CLOEXEC,
+                mode,
+            },
+            path: at.path.to_path_buf(),
+        })
+    }
 }
 
 impl<R: Request> Op for Open<R> {
@@ -163,8 +179,11 @@ fn open_at_poll(
     {
         return None;
     }
-    let (stat, mount) = match cached(driver, path, true) {
-        Cached::Found(stat, mount) => (stat, mount),
+    let looked = cached(driver, path, true, |_, stat, mount| {
+        Some((stat, mount.clone()))
+    });
+    let (stat, mount) = match looked {
+        Cached::Found(found) => found,
         Cached::Error(error) => return Some(Err(error)),
         Cached::Unknown(_) => return None,
     };

@@ -50,6 +50,7 @@ impl<B: IoBufMut> Op for Read<B> {
 struct Write<B> {
     request: request::Write<B>,
     load: Load,
+    kept: bool,
 }
 
 impl<B: IoBuf> Op for Write<B> {
@@ -61,6 +62,10 @@ impl<B: IoBuf> Op for Write<B> {
 
     fn request(&mut self) -> &mut dyn Request {
         &mut self.request
+    }
+
+    fn is_kept(&self) -> bool {
+        self.kept
     }
 
     fn load(&self) -> Load {
@@ -104,7 +109,7 @@ pub(super) fn check_offset<B>(kind: Kind, offset: u64, buf: B) -> Result<B, BufE
 pub(super) fn position(file: &SharedFile, kind: Kind, offset: u64) -> Option<u64> {
     let writes = matches!(kind, Kind::Write | Kind::WriteVectored);
     let appends = writes && file.is_append() && cfg!(not(target_os = "linux"));
-    (!file.is_stream() && !appends).then_some(offset)
+    (!file.is_pipe() && !appends).then_some(offset)
 }
 
 /// Reads once, at an offset; fewer bytes than asked for are no error, none mean the end of the file.
@@ -154,11 +159,13 @@ pub(crate) fn read_through<B: IoBufMut>(
     )
 }
 
-/// Writes once; fewer bytes than asked for are no error. Without an offset for files that have none.
+/// Writes once; fewer bytes than asked for are no error. Without an offset for files that have none. A
+/// write that is kept goes on when the future is dropped.
 pub(crate) fn write_once<B: IoBuf>(
     file: Arc<SharedFile>,
     buf: B,
     offset: Option<u64>,
+    kept: bool,
 ) -> impl Future<Output = Result<(usize, B), BufError<B>>> + Send + 'static {
     file.note_write();
     let (driver, mount, load) = (file.driver(), file.mount(), load_of(&file));
@@ -170,6 +177,7 @@ pub(crate) fn write_once<B: IoBuf>(
                 offset,
             },
             load,
+            kept,
         },
         &mount,
     )
@@ -200,7 +208,7 @@ pub(crate) async fn write_at<B: IoBuf>(
 ) -> Result<(usize, B), BufError<B>> {
     let buf = check_offset(Kind::Write, offset, buf)?;
     let offset = position(&file, Kind::Write, offset);
-    write_once(file, buf, offset).await
+    write_once(file, buf, offset, false).await
 }
 
 /// Reads into the caller's own memory what the page cache holds; `None` if it has to wait.

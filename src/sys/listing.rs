@@ -10,9 +10,17 @@ use nix::dir::{Dir, OwningIter, Type};
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
-use super::blocking::Entry;
 use super::lock::lock;
 use super::stat::kind;
+
+/// One entry of an open directory.
+#[derive(Debug)]
+pub(crate) struct OpenEntry {
+    pub(crate) name: OsString,
+    pub(crate) ino: u64,
+    /// Type bits of the mode, where the filesystem gives them with the name.
+    pub(crate) type_bits: Option<u32>,
+}
 
 /// An open directory being listed, through a description of its own. Behind a lock that nobody waits
 /// for, because what the C library has of it may not be shared.
@@ -26,7 +34,7 @@ impl OpenListing {
     }
 
     /// Entries worth about `bytes` of names; `true` at the end of the directory.
-    pub(crate) fn next_batch(&self, bytes: usize) -> (Vec<io::Result<Entry>>, bool) {
+    pub(crate) fn next_batch(&self, bytes: usize) -> (Vec<io::Result<OpenEntry>>, bool) {
         let mut entries = lock(&self.0);
         let mut batch = Vec::new();
         let mut used = 0;
@@ -45,7 +53,7 @@ impl OpenListing {
                 continue;
             }
             used += 24 + name.count_bytes();
-            batch.push(Ok(Entry {
+            batch.push(Ok(OpenEntry {
                 name: OsString::from_vec(name.to_bytes().to_vec()),
                 ino: entry.ino(),
                 type_bits: entry.file_type().map(type_bits),

@@ -277,7 +277,7 @@ async fn listed(dir: Dir, path: PathBuf) -> Seen {
         seen.push(format!(
             "{:?} {:?}",
             entry.file_name(),
-            entry.file_type().unwrap().is_dir()
+            entry.kind() == Some(fs::FileKind::Directory)
         ));
     }
     seen.sort();

@@ -10,12 +10,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::Dir;
-use crate::fs::FileType;
+use crate::fs::FileKind;
 use crate::limits;
-use crate::op::OpenListing;
-use crate::op::blocking::Entry;
 use crate::op::file::SharedFile;
 use crate::op::hop::hop_on_file;
+use crate::op::{OpenEntry, OpenListing};
 use crate::opcode::Kind;
 
 impl Dir {
@@ -66,7 +65,7 @@ fn next_batch(listing: OpenListing) -> Batch {
 }
 
 struct Batch {
-    entries: VecDeque<io::Result<Entry>>,
+    entries: VecDeque<io::Result<OpenEntry>>,
     /// The directory, unless it was read to its end.
     rest: Option<OpenListing>,
 }
@@ -144,7 +143,7 @@ impl Entries {
 
 /// One entry of an open directory. It has a name and no path: where the directory is may have changed.
 #[derive(Debug)]
-pub struct NamedEntry(Entry);
+pub struct NamedEntry(OpenEntry);
 
 impl NamedEntry {
     /// The name, for the operations of the [`Dir`].
@@ -153,8 +152,8 @@ impl NamedEntry {
     }
 
     /// What kind of file it is, where the directory says so: not every filesystem does.
-    pub fn file_type(&self) -> Option<FileType> {
-        self.0.type_bits.map(FileType::from_bits)
+    pub fn kind(&self) -> Option<FileKind> {
+        self.0.type_bits.map(FileKind::of)
     }
 
     /// The inode number.

@@ -1,11 +1,13 @@
 //! An open file.
 
 mod attributes;
+mod convert;
 mod cursor;
 mod durable;
 mod link;
 mod positional;
 mod ranges;
+mod raw_fd;
 mod space;
 mod vectored;
 mod xattr;
@@ -19,9 +21,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::io::AsyncWrite;
+use tokio::sync::Mutex;
 
-use self::cursor::Cursor;
+use self::cursor::{Cursor, Position};
 use super::OpenOptions;
+use crate::limits;
 use crate::op::file::SharedFile;
 pub use crate::op::{Advice, Space, Writeback};
 
@@ -44,8 +48,10 @@ pub use crate::op::{Advice, Space, Writeback};
 /// # Ok(()) }
 /// ```
 pub struct File {
-    shared: Arc<SharedFile>,
-    cursor: Cursor,
+    pub(super) shared: Arc<SharedFile>,
+    /// Locked by what waits for the cursor through a shared reference.
+    cursor: Mutex<Cursor>,
+    max_buf_bytes: usize,
 }
 
 impl fmt::Debug for File {
@@ -74,10 +80,20 @@ impl File {
     }
 
     pub(super) fn from_shared(shared: Arc<SharedFile>) -> File {
+        let cursor = Cursor::new(&shared, Position::default());
+        File::from_parts(shared, cursor)
+    }
+
+    fn from_parts(shared: Arc<SharedFile>, cursor: Cursor) -> File {
         File {
             shared,
-            cursor: Cursor::default(),
+            cursor: Mutex::new(cursor),
+            max_buf_bytes: limits::FILE_BUFFER_BYTES,
         }
+    }
+
+    fn parts(&mut self) -> (&Arc<SharedFile>, &mut Cursor) {
+        (&self.shared, self.cursor.get_mut())
     }
 
     /// Opens a file for reading.
@@ -108,7 +124,7 @@ impl File {
     /// # Cancel safety
     ///
     /// Resource reclaimed, see [`OpenOptions::open`], also for errors and backend.
-    pub async fn create_new(path: impl AsRef<Path>) -> io::Result<File> {
+    pub async fn create_new<P: AsRef<Path>>(path: P) -> io::Result<File> {
         OpenOptions::new()
             .read(true)
             .write(true)
@@ -146,7 +162,7 @@ impl File {
     /// ```
     pub async fn close(mut self) -> io::Result<()> {
         let flushed = poll_fn(|cx| Pin::new(&mut self).poll_flush(cx)).await;
-        let File { shared, cursor } = self;
+        let File { shared, cursor, .. } = self;
         drop(cursor);
         let closed = shared.close().await;
         flushed.and(closed)
