@@ -71,3 +71,36 @@ impl<R: Request> Op for Durable<R> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+
+    use super::*;
+    use crate::op::open::{flag, open};
+    use crate::sys::request::Hop;
+
+    fn durable(file: &Arc<SharedFile>) -> impl Op<Output = io::Result<()>> + use<> {
+        Durable {
+            kind: Kind::SyncData,
+            request: Hop::new(|_| Ok(())),
+            file: file.clone(),
+            on_worker: OnWorker::Async,
+        }
+    }
+
+    /// The error that a dropped future did not hear is told by the next one, and once.
+    #[tokio::test]
+    async fn an_error_that_nobody_heard_is_told_by_the_next() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let file = open(file.path(), flag::O_RDONLY, 0).await.unwrap();
+        durable(&file).unheard(errno::ENOSPC);
+        durable(&file).unheard(errno::ECANCELED);
+        let own = durable(&file).finish(Err(io::Error::from_raw_os_error(errno::EDQUOT)));
+        assert_eq!(own.unwrap_err().kind(), ErrorKind::QuotaExceeded);
+        let told = durable(&file).finish(Ok(0)).unwrap_err();
+        assert_eq!(told.kind(), ErrorKind::StorageFull);
+        assert!(told.to_string().starts_with("sync_data: "), "{told}");
+        durable(&file).finish(Ok(0)).unwrap();
+    }
+}

@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::AtomicBool;
 
-use nix::fcntl::{AT_FDCWD, AtFlags};
+use nix::fcntl::AtFlags;
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, linkat, symlinkat, unlinkat};
 
@@ -146,7 +146,7 @@ unsafe impl Request for LinkFile {
     #[cfg(target_os = "linux")]
     fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
         linkat(
-            AT_FDCWD,
+            self.original.dir(),
             self.original.path(),
             self.link.dir(),
             self.link.path(),

@@ -8,6 +8,7 @@ use std::io;
 use std::sync::atomic::AtomicBool;
 
 use super::{FdRef, Request};
+#[cfg(target_os = "linux")]
 use crate::limits::RW_BYTES_MAX;
 #[cfg(not(target_os = "linux"))]
 use crate::sys::errno::unsupported;
