@@ -132,6 +132,21 @@ fn restrictions_close_the_ways_out() {
             kind("/proc/self/exe", no_magiclinks).await,
             Err(libc::ELOOP)
         );
+    });
+}
+
+/// What was opened within a directory is a directory to stay in, too.
+#[test]
+fn directories_within_are_restricted_by_themselves() {
+    on_every_backend(|_| async {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("sub")).unwrap();
+        std::fs::write(root.path().join("file"), "").unwrap();
+        let dir = Dir::open(root.path()).await.unwrap();
+        if !restricts(&dir).await {
+            return eprintln!("skip: directories_within_are_restricted_by_themselves: no openat2");
+        }
+        let beneath = Resolve::new().beneath();
         let error = dir.open_dir_within("..", beneath).await.unwrap_err();
         assert!(
             error.to_string().contains("leads out of the directory"),
@@ -146,7 +161,7 @@ fn restrictions_close_the_ways_out() {
         let mut making = OpenOptions::new();
         let making = making.write(true).create_new(true).mode(0o640);
         sub.open_file_within("made", making, beneath).await.unwrap();
-        assert_eq!(names(&inside.join("sub")), ["made"]);
+        assert_eq!(names(&root.path().join("sub")), ["made"]);
     });
 }
 

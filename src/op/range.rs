@@ -18,6 +18,7 @@ impl SharedFile {
         len: u64,
         how: Space,
     ) -> io::Result<()> {
+        self.note_write();
         let (driver, mount) = (self.driver(), self.mount());
         let request = request::Allocate {
             fd: self,
@@ -39,18 +40,20 @@ impl SharedFile {
     ) -> io::Result<()> {
         let (driver, mount) = (self.driver(), self.mount());
         self.prefetch.heed(advice);
-        let advice = match advice {
-            Advice::Normal | Advice::Sequential if self.keeps_random() => Advice::Random,
-            advice => advice,
-        };
+        let keeps_random =
+            matches!(advice, Advice::Normal | Advice::Sequential) && self.keeps_random();
         let request = request::Advise {
-            fd: self,
+            fd: self.clone(),
             offset,
             len,
-            advice,
+            advice: if keeps_random { Advice::Random } else { advice },
         };
         let unit = Unit::on_file(Kind::Advise, request, OnWorker::Async);
-        driver.start(unit, &mount).await
+        driver.start(unit, &mount).await?;
+        if keeps_random {
+            self.note_quiet();
+        }
+        Ok(())
     }
 
     pub(crate) async fn sync_range(

@@ -116,6 +116,11 @@ mod linux {
             keeps
         }
 
+        /// The kernel was told to start no readahead.
+        pub(crate) fn note_quiet(&self) {
+            self.resident.quiet.store(true, Ordering::Relaxed);
+        }
+
         /// No readahead from this descriptor: starting one sleeps when the disk's queue is full.
         fn is_quiet(&self) -> bool {
             if self.resident.loud.load(Ordering::Relaxed) {
@@ -203,6 +208,8 @@ mod elsewhere {
         pub(crate) fn keeps_random(&self) -> bool {
             false
         }
+
+        pub(crate) fn note_quiet(&self) {}
 
         pub(crate) fn note_write(&self) {}
     }

@@ -49,6 +49,7 @@ pub(crate) type End = (Arc<SharedFile>, Option<u64>);
 
 /// On the lanes of what has no mount, as a pipe waits for its other end for as long as that likes.
 pub(crate) async fn splice(from: End, to: End, len: usize) -> io::Result<usize> {
+    to.0.note_write();
     let end = |(fd, offset): End| request::End { fd, offset };
     let (from, to) = (end(from), end(to));
     let request = request::Splice { from, to, len };

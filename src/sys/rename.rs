@@ -2,7 +2,6 @@
 #![allow(unsafe_code, reason = "makes the calls that nix lacks on some systems")]
 
 use std::io;
-use std::os::fd::AsRawFd;
 
 use super::request::At;
 
@@ -57,6 +56,7 @@ pub(crate) fn rename(from: &At, to: &At, mode: RenameMode) -> io::Result<()> {
 
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 fn rename_with(from: &At, to: &At, mode: RenameMode) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
     let (from_dir, to_dir) = (from.dir().as_raw_fd(), to.dir().as_raw_fd());
     let (from, to) = (from.path().as_ptr(), to.path().as_ptr());
     #[cfg(target_os = "linux")]

@@ -12,7 +12,7 @@ impl File {
     /// Reads once into the buffers, one after the other, each from its start, at an offset in bytes. Returns
     /// how many bytes came; none mean the end of the file. A read that falls short fills the first
     /// buffers and leaves the last ones as they were. Of more than 1 024 buffers, or of over 2 147 479 552
-    /// bytes, it reads into the first.
+    /// bytes, it reads into the first. A pipe or a socket ignores the offset and gives what comes.
     ///
     /// # Cancel safety
     ///
@@ -49,7 +49,8 @@ impl File {
 
     /// Writes once from the initialised bytes of the buffers, one after the other, at an offset in bytes.
     /// Returns how many were written, which may be fewer: of more than 1 024 buffers, or of over
-    /// 2 147 479 552 bytes, it writes the first. A file that was opened for appending ignores the offset.
+    /// 2 147 479 552 bytes, it writes the first. A file that was opened for appending ignores the offset, and
+    /// so does a pipe or a socket.
     ///
     /// # Cancel safety
     ///
