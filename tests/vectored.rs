@@ -5,8 +5,10 @@ mod common;
 use std::io::ErrorKind;
 
 use common::{on_each_route, on_every_backend};
+use tidegate::Way;
 use tidegate::buf::AlignedBuf;
 use tidegate::fs::{self, File, OpenOptions};
+use tidegate::opcode::Kind;
 use tokio::io::AsyncWriteExt;
 
 async fn read_write(path: &std::path::Path) -> File {
@@ -59,6 +61,30 @@ fn any_number_of_buffers_is_taken() {
         assert_eq!(file.writev_at(hidden, 7).await.unwrap().0, 5);
         file.writev_all_at(Vec::<&str>::new(), 0).await.unwrap();
         file.writev_all_at(vec!["", ""], 0).await.unwrap();
+    });
+}
+
+/// More than 2 GiB in one vector are clamped to what one call moves, and the rest follows.
+#[test]
+fn more_than_two_gib_are_clamped_and_continued() {
+    static ZEROS: [u8; 3 << 20] = [0; 3 << 20];
+    on_each_route(|_| async {
+        let mut writing = OpenOptions::new();
+        let null = writing.write(true).open("/dev/null").await.unwrap();
+        let bufs = vec![&ZEROS[..]; 1024];
+        let (count, bufs) = null.writev_at(bufs, 0).await.unwrap();
+        assert_eq!(count, 0x7fff_f000);
+        let handle = tidegate::Handle::current().unwrap();
+        let calls = || {
+            let ways = [Way::WorkerRing, Way::LaneRing, Way::Pool];
+            let stats = handle.stats();
+            ways.map(|way| stats.count(Kind::WriteVectored, way))
+                .iter()
+                .sum::<u64>()
+        };
+        let before = calls();
+        null.writev_all_at(bufs, 0).await.unwrap();
+        assert_eq!(calls() - before, 2);
     });
 }
 

@@ -171,3 +171,33 @@ fn open_again(file: &Weak<SharedFile>) -> Option<File> {
     let file = file.upgrade()?;
     reopen(&*file, file.has_no_atime()).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::open::{flag, open};
+
+    /// The user's word decides over what the reads look like, and may be taken back.
+    #[tokio::test]
+    async fn advice_decides_whether_is_read_ahead() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let file = open(file.path(), flag::O_RDONLY, 0).await.unwrap();
+        let streams = |offset| {
+            file.advance(offset, 4096);
+            file.prefetch.streaming.load(Ordering::Relaxed)
+        };
+        assert_eq!(
+            [0, 4096, 8192, 1 << 20].map(streams),
+            [false, true, true, false]
+        );
+        file.prefetch.heed(Advice::Sequential);
+        assert_eq!([0, 1 << 30, (1 << 30) + 4096].map(streams), [true; 3]);
+        file.prefetch.heed(Advice::WillNeed);
+        assert!(streams((1 << 30) + 8192));
+        file.prefetch.heed(Advice::Random);
+        assert!(!file.prefetch.streaming.load(Ordering::Relaxed));
+        assert_eq!([4096, 8192].map(streams), [false; 2]);
+        file.prefetch.heed(Advice::Normal);
+        assert_eq!([12_288, 40_960].map(streams), [true, false]);
+    }
+}
