@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
@@ -200,7 +200,8 @@ fn on_threads(job: &Arc<Job>) -> io::Result<Sample> {
     })
 }
 
-/// Splits the tasks among threads.
+/// Splits the tasks among threads. They begin when all of them are there: with many tasks, those that
+/// work would leave no processor to start the others.
 pub(crate) fn per_thread(
     job: &Arc<Job>,
     threads: usize,
@@ -208,14 +209,23 @@ pub(crate) fn per_thread(
 ) -> io::Result<Sample> {
     let total = job.workload.tasks;
     let share = |thread: usize| total * thread / threads..total * (thread + 1) / threads;
+    let gate = RwLock::new(());
+    let closed = gate.write();
     thread::scope(|scope| {
-        let meter = Meter::start(job);
-        let threads: Vec<_> = (0..threads)
-            .map(|thread| {
-                let (run, indices) = (&run, share(thread));
-                scope.spawn(move || run(job.clone(), indices))
+        let spawn = |thread| {
+            let (run, gate, indices) = (&run, &gate, share(thread));
+            thread::Builder::new().spawn_scoped(scope, move || {
+                drop(gate.read());
+                run(job.clone(), indices)
             })
-            .collect();
+        };
+        let spawned: io::Result<Vec<_>> = (0..threads).map(spawn).collect();
+        if spawned.is_err() {
+            job.end();
+        }
+        let meter = Meter::start(job);
+        drop(closed);
+        let threads = spawned?;
         meter.watch(|| {
             let mut latencies = Vec::new();
             for thread in threads {

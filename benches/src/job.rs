@@ -100,6 +100,11 @@ impl Job {
         self.phase.store(phase::MEASURE, Ordering::Relaxed);
         self.stop.wait(self.seconds);
         mark();
+        self.end();
+    }
+
+    /// Lets the tasks end.
+    pub(crate) fn end(&self) {
         self.phase.store(phase::STOP, Ordering::Relaxed);
     }
 }
