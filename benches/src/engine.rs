@@ -8,7 +8,7 @@ use std::sync::{Arc, RwLock};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
-use tidegate::{Handle, Route, Stats, Submit};
+use tidegate::{Builder, Handle, Route, Stats, Submit};
 use tokio::runtime::{self, Runtime};
 
 use crate::job::Job;
@@ -17,9 +17,6 @@ use crate::ring_peers::{self, RingPeer};
 use crate::sample::{Meter, Sample};
 use crate::tasks::tasks;
 use crate::workload::{Op, Workload};
-
-/// Threads of the tokio runtime.
-const WORKERS: usize = 2;
 
 pub(crate) type Latencies = io::Result<Vec<u64>>;
 
@@ -45,7 +42,7 @@ pub enum Engine {
 
 /// All of them, in the order of the tables.
 pub fn engines() -> Vec<Engine> {
-    let peers = ring_peers::ALL.iter().copied().map(Engine::Ring);
+    let peers = ring_peers::all().into_iter().map(Engine::Ring);
     ENGINES.iter().copied().chain(peers).collect()
 }
 
@@ -101,25 +98,23 @@ impl Engine {
             Engine::Ring(peer) => peer.run(job),
             Engine::SpawnBlocking => on_tokio(job, &tokio_runtime()?, tasks::<Hop>),
             Engine::Threads => on_threads(job),
-            Engine::Tidegate(submit) => on_tidegate(job, Route::Auto, submit),
-            Engine::TidegatePool => on_tidegate(job, Route::Pool, Submit::Auto),
+            Engine::Tidegate(submit) => on_tidegate(job, Handle::builder().submit(submit)),
+            Engine::TidegatePool => on_tidegate(job, Handle::builder().route(Route::Pool)),
             Engine::TokioFs => on_tokio(job, &tokio_runtime()?, tasks::<TokioFs>),
         }
     }
 }
 
+/// A runtime as people have it, with a worker per processor.
 fn tokio_runtime() -> io::Result<Runtime> {
-    runtime::Builder::new_multi_thread()
-        .worker_threads(WORKERS)
-        .enable_all()
-        .build()
+    runtime::Builder::new_multi_thread().enable_all().build()
 }
 
-fn on_tidegate(job: &Arc<Job>, route: Route, submit: Submit) -> io::Result<Sample> {
+fn on_tidegate(job: &Arc<Job>, builder: Builder) -> io::Result<Sample> {
     let runtime = tokio_runtime()?;
     let handle = {
         let _in_runtime = runtime.enter();
-        Handle::builder().route(route).submit(submit).install()?
+        builder.install()?
     };
     let mut sample = on_tokio(job, &runtime, tasks::<Tidegate>)?;
     sample.ways = ways(&handle.stats());

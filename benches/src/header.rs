@@ -38,23 +38,33 @@ impl Header {
             .chain(std::env::args_os().skip(1))
             .map(|arg| arg.to_string_lossy().into_owned())
             .collect();
-        Header {
-            entries: vec![
-                (
-                    "processors",
-                    match model {
-                        Some((_, name)) => format!("{cpus} × {name}"),
-                        None => cpus.to_string(),
-                    },
-                ),
-                ("kernel", report.kernel().to_owned()),
-                ("filesystem", filesystem),
-                ("io_uring", ring.unwrap_or_else(|| "available".to_owned())),
-                ("load before", read("/proc/loadavg")),
-                ("tidegate", env!("CARGO_PKG_VERSION").to_owned()),
-                ("command", command.join(" ")),
-            ],
+        let mut entries = vec![
+            (
+                "processors",
+                match model {
+                    Some((_, name)) => format!("{cpus} × {name}"),
+                    None => cpus.to_string(),
+                },
+            ),
+            ("kernel", report.kernel().to_owned()),
+            ("filesystem", filesystem),
+            ("io_uring", ring.unwrap_or_else(|| "available".to_owned())),
+            ("load before", read("/proc/loadavg")),
+            ("tidegate", env!("CARGO_PKG_VERSION").to_owned()),
+            ("command", command.join(" ")),
+        ];
+        if let Some(backend) = std::env::var_os("TIDEGATE_BACKEND") {
+            let backend = backend.to_string_lossy().into_owned();
+            entries.push(("TIDEGATE_BACKEND", backend));
         }
+        Header { entries }
+    }
+
+    /// The value of one entry; empty if there is none of this name.
+    pub fn entry(&self, name: &str) -> &str {
+        let mut entries = self.entries.iter();
+        let found = entries.find(|(entry, _)| *entry == name);
+        found.map_or("", |(_, value)| value)
     }
 
     /// A list in markdown.

@@ -9,6 +9,7 @@ use std::io;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::thread;
 
 use crate::engine::{Latencies, per_thread};
 use crate::job::Job;
@@ -27,13 +28,16 @@ pub enum RingPeer {
     TokioUring(usize),
 }
 
-/// All of them, in the order of the tables.
-pub(crate) const ALL: &[RingPeer] = &[
-    RingPeer::TokioUring(1),
-    RingPeer::TokioUring(2),
-    RingPeer::Monoio(1),
-    RingPeer::Monoio(2),
-];
+/// All of them, in the order of the tables: on one thread, on two, and on as many as tokio has workers.
+pub(crate) fn all() -> Vec<RingPeer> {
+    let mut threads = vec![1, 2];
+    threads.extend(thread::available_parallelism().map(usize::from));
+    threads.sort_unstable();
+    threads.dedup();
+    let tokio_uring = threads.iter().copied().map(RingPeer::TokioUring);
+    let monoio = threads.iter().copied().map(RingPeer::Monoio);
+    tokio_uring.chain(monoio).collect()
+}
 
 impl fmt::Display for RingPeer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
