@@ -24,9 +24,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Bench(bench::Arguments),
-    /// Copies a file or a tree: content, links, modes, times, attributes, owners, holes.
     Copy(copy::Arguments),
-    /// Tells how file I/O will be done on this machine, and what stands in the way of io_uring.
     Doctor(doctor::Arguments),
 }
 

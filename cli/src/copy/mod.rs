@@ -26,7 +26,7 @@ use walk::{Task, Walk};
 /// How long an interrupted copy waits for operations that the disk does not answer.
 const DRAIN_BOUND: Duration = Duration::from_secs(10);
 
-/// Copies SRC to DST.
+/// Copies a file or a tree: content, links, modes, times, attributes, owners, holes.
 ///
 /// A directory is copied as DST, whether or not DST exists: the content of SRC ends up directly in
 /// DST, and what DST had besides stays. A file is copied as DST, or into DST where that is a
