@@ -26,7 +26,7 @@ pub(super) fn prepare(dir: &Path, needed_bytes: u64) -> Result<TempDir, String> 
         .tempdir_in(dir)
         .map_err(|error| unusable(dir, &error))?;
     let free_bytes = free_bytes(dir).map_err(|error| unusable(dir, &error))?;
-    if free_bytes < needed_bytes {
+    if let Some(free_bytes) = free_bytes.filter(|&free_bytes| free_bytes < needed_bytes) {
         return Err(format!(
             "{} has {} left, and {} are needed; free some, or choose a smaller --size or another DIR",
             line(dir),
@@ -37,15 +37,16 @@ pub(super) fn prepare(dir: &Path, needed_bytes: u64) -> Result<TempDir, String> 
     Ok(folder)
 }
 
-/// What this user may still fill.
+/// What this user may still fill; `None` where the filesystem does not count, as ramfs and some on FUSE.
 #[allow(
     clippy::unnecessary_cast,
     clippy::useless_conversion,
     reason = "the types are others on other systems"
 )]
-fn free_bytes(dir: &Path) -> io::Result<u64> {
+fn free_bytes(dir: &Path) -> io::Result<Option<u64>> {
     let found = statvfs(dir)?;
-    Ok((found.blocks_available() as u64).saturating_mul(found.fragment_size() as u64))
+    let free_bytes = (found.blocks_available() as u64).saturating_mul(found.fragment_size() as u64);
+    Ok((found.blocks() > 0).then_some(free_bytes))
 }
 
 /// The kind alone: the error of the folder names a path that nobody has asked for.

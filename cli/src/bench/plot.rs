@@ -49,7 +49,7 @@ pub(super) fn svg(report: &Report) -> Fallible<String> {
             .margin_top(HEAD_HEIGHT)
             .margin_bottom(FOOT_HEIGHT - 30)
             .margin_left(NAMES_WIDTH)
-            .margin_right(16)
+            .margin_right(28)
             .x_label_area_size(30)
             .build_cartesian_2d(bounds(report).log_scale(), report.rows.len() as f64..0.0)?;
         axis(&mut chart)?;

@@ -99,7 +99,12 @@ impl Report {
         let mut notes: Vec<String> = Vec::new();
         for row in &self.rows {
             for (engine, reason) in &row.without {
-                let note = format!("{} by {}: {reason}", row.family.name, label(*engine));
+                let by = if row.results.engines.is_empty() {
+                    String::new()
+                } else {
+                    format!(" by {}", label(*engine))
+                };
+                let note = format!("{}{by}: {reason}", row.family.name);
                 if !notes.contains(&note) {
                     notes.push(note);
                 }
