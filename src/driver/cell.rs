@@ -158,11 +158,15 @@ impl<O: Op> Cell<O> {
         number == -errno::ECANCELED && self.driver.is_closed()
     }
 
-    fn ended(&self) {
+    /// Counts it as over and hands the outcome on. A write that the end of the runtime waits for is over
+    /// only once its error was told.
+    fn conclude(&self, outcome: Outcome) {
+        self.driver.counters.ended();
+        let waker = self.settle(outcome);
         if self.kept && self.kind == Kind::Write {
             self.driver.counters.end_kept_write();
         }
-        self.driver.counters.ended();
+        wake(waker);
     }
 
     /// Stores the outcome; returns the waker, or for an abandoned operation disposes of what it made.
@@ -292,8 +296,7 @@ impl<O: Op> Job for Cell<O> {
     fn run(&self) {
         if self.is_abandoned() {
             // Its future is gone and nothing was begun: nothing happens.
-            self.ended();
-            wake(self.settle(Outcome::Result(-errno::ECANCELED)));
+            self.conclude(Outcome::Result(-errno::ECANCELED));
             return;
         }
         let taken = match &mut *lock(&self.state) {
@@ -312,8 +315,7 @@ impl<O: Op> Job for Cell<O> {
         if let State::Running { op: place, .. } = &mut *lock(&self.state) {
             *place = Some(op);
         }
-        self.ended();
-        wake(self.settle(Outcome::Returned(result)));
+        self.conclude(Outcome::Returned(result));
     }
 
     fn end(self: Arc<Self>, outcome: Outcome) {
@@ -333,7 +335,6 @@ impl<O: Op> Job for Cell<O> {
             }
             outcome => outcome,
         };
-        self.ended();
         let outcome = match outcome {
             // The handle was closed, and its cancel met the operation before or inside the kernel.
             Outcome::Result(number)
@@ -345,7 +346,7 @@ impl<O: Op> Job for Cell<O> {
             }
             outcome => outcome,
         };
-        wake(self.settle(outcome));
+        self.conclude(outcome);
     }
 }
 
