@@ -1,0 +1,67 @@
+//! What tidegate does otherwise than tokio on purpose, with both sides as they are.
+
+use std::io::{ErrorKind, SeekFrom};
+use std::pin::Pin;
+
+use tokio::io::AsyncSeek;
+
+use crate::Dir;
+use crate::common::{on_every_backend, runtime};
+
+/// A file that is copied onto itself is lost with tokio, without an error.
+#[test]
+fn a_file_copied_onto_itself_is_kept() {
+    runtime(true).block_on(async {
+        let dir = Dir::new();
+        let path = dir.with("file", "text");
+        assert_eq!(tokio::fs::copy(&path, &path).await.unwrap(), 0);
+        assert_eq!(std::fs::read(&path).unwrap(), b"");
+    });
+    on_every_backend(|_| async {
+        let dir = Dir::new();
+        let path = dir.with("file", "text");
+        let error = tidegate::fs::copy(&path, &path).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert_eq!(std::fs::read(&path).unwrap(), b"text");
+    });
+}
+
+/// An error names what was done to which path. Its number is asked for by a function, because an
+/// `io::Error` has either a number or a text.
+#[test]
+fn an_error_names_operation_and_path_and_keeps_its_number_elsewhere() {
+    runtime(true).block_on(async {
+        let error = tokio::fs::read("/none").await.unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(2));
+    });
+    on_every_backend(|_| async {
+        let error = tidegate::fs::read("/none").await.unwrap_err();
+        assert_eq!(
+            (error.kind(), error.raw_os_error()),
+            (ErrorKind::NotFound, None)
+        );
+        assert_eq!(tidegate::raw_os_error(&error), Some(2));
+        assert!(error.to_string().contains("/none"), "{error}");
+    });
+}
+
+/// No error of tidegate is without a kind.
+#[test]
+fn a_refused_seek_has_a_kind() {
+    runtime(true).block_on(async {
+        let mut file = tokio::fs::File::open("/dev/zero").await.unwrap();
+        Pin::new(&mut file).start_seek(SeekFrom::Start(0)).unwrap();
+        let error = Pin::new(&mut file)
+            .start_seek(SeekFrom::Start(0))
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Other);
+    });
+    on_every_backend(|_| async {
+        let mut file = tidegate::fs::File::open("/dev/zero").await.unwrap();
+        Pin::new(&mut file).start_seek(SeekFrom::Start(0)).unwrap();
+        let error = Pin::new(&mut file)
+            .start_seek(SeekFrom::Start(0))
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    });
+}
