@@ -70,3 +70,31 @@ mod on_tokio {
     }
 }
 
+#[path = "tokio_file"]
+mod on_tidegate {
+    pub(crate) use tidegate::fs;
+
+    pub(crate) use crate::{Dir, common::child, full_name};
+
+    mod append;
+    mod conversions;
+    mod cursor;
+    mod dirs;
+    mod errors;
+    mod names;
+    mod options;
+    mod pending;
+    mod special;
+    mod streams;
+    mod times;
+    mod whole;
+
+    /// Runs the test on each backend, on both kinds of runtime.
+    pub(crate) fn run<F: Future<Output = ()>>(test: impl Fn(Dir) -> F) {
+        crate::common::on_every_backend(|_| test(Dir::new()));
+    }
+
+    pub(crate) fn errno(error: &std::io::Error) -> Option<i32> {
+        tidegate::raw_os_error(error)
+    }
+}

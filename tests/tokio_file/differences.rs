@@ -1,9 +1,8 @@
 //! What tidegate does otherwise than tokio on purpose, with both sides as they are.
 
-use std::io::{ErrorKind, SeekFrom};
-use std::pin::Pin;
+use std::io::ErrorKind;
 
-use tokio::io::AsyncSeek;
+use tokio::io::AsyncWriteExt;
 
 use crate::Dir;
 use crate::common::{on_every_backend, runtime};
@@ -45,23 +44,44 @@ fn an_error_names_operation_and_path_and_keeps_its_number_elsewhere() {
     });
 }
 
-/// No error of tidegate is without a kind.
+/// A write that failed in the background is not durable. tokio tells only at the next write or flush;
+/// here syncing tells as well.
+#[cfg(target_os = "linux")]
 #[test]
-fn a_refused_seek_has_a_kind() {
+fn syncing_tells_of_a_write_that_failed() {
     runtime(true).block_on(async {
-        let mut file = tokio::fs::File::open("/dev/zero").await.unwrap();
-        Pin::new(&mut file).start_seek(SeekFrom::Start(0)).unwrap();
-        let error = Pin::new(&mut file)
-            .start_seek(SeekFrom::Start(0))
-            .unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Other);
+        let mut options = tokio::fs::OpenOptions::new();
+        let mut file = options.write(true).open("/dev/full").await.unwrap();
+        file.write_all(b"x").await.unwrap();
+        // The device itself cannot be synced.
+        assert_eq!(
+            file.sync_all().await.unwrap_err().kind(),
+            ErrorKind::InvalidInput
+        );
+        assert_eq!(
+            file.flush().await.unwrap_err().kind(),
+            ErrorKind::StorageFull
+        );
     });
     on_every_backend(|_| async {
-        let mut file = tidegate::fs::File::open("/dev/zero").await.unwrap();
-        Pin::new(&mut file).start_seek(SeekFrom::Start(0)).unwrap();
-        let error = Pin::new(&mut file)
-            .start_seek(SeekFrom::Start(0))
-            .unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+        let mut options = tidegate::fs::OpenOptions::new();
+        let mut file = options.write(true).open("/dev/full").await.unwrap();
+        file.write_all(b"x").await.unwrap();
+        assert_eq!(
+            file.sync_all().await.unwrap_err().kind(),
+            ErrorKind::StorageFull
+        );
+        assert_eq!(
+            file.sync_data().await.unwrap_err().kind(),
+            ErrorKind::StorageFull
+        );
+        assert_eq!(
+            file.flush().await.unwrap_err().kind(),
+            ErrorKind::StorageFull
+        );
+        assert_eq!(
+            file.sync_all().await.unwrap_err().kind(),
+            ErrorKind::InvalidInput
+        );
     });
 }

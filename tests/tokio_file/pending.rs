@@ -1,6 +1,6 @@
 //! Operations that are on their way when the next one comes, or when the file goes.
 
-use std::io::SeekFrom;
+use std::io::{ErrorKind, SeekFrom};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -131,6 +131,7 @@ fn a_second_seek_before_the_first_is_complete_is_refused() {
         let error = Pin::new(&mut file)
             .start_seek(SeekFrom::Start(1))
             .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Other);
         assert!(error.to_string().contains(REFUSED), "{error}");
         let at = std::future::poll_fn(|cx| Pin::new(&mut file).poll_complete(cx)).await;
         assert_eq!(at.unwrap(), 7);
