@@ -25,25 +25,6 @@ fn a_file_copied_onto_itself_is_kept() {
     });
 }
 
-/// An error names what was done to which path. Its number is asked for by a function, because an
-/// `io::Error` has either a number or a text.
-#[test]
-fn an_error_names_operation_and_path_and_keeps_its_number_elsewhere() {
-    runtime(true).block_on(async {
-        let error = tokio::fs::read("/none").await.unwrap_err();
-        assert_eq!(error.raw_os_error(), Some(2));
-    });
-    on_every_backend(|_| async {
-        let error = tidegate::fs::read("/none").await.unwrap_err();
-        assert_eq!(
-            (error.kind(), error.raw_os_error()),
-            (ErrorKind::NotFound, None)
-        );
-        assert_eq!(tidegate::raw_os_error(&error), Some(2));
-        assert!(error.to_string().contains("/none"), "{error}");
-    });
-}
-
 /// A write that failed in the background is not durable. tokio tells only at the next write or flush;
 /// here syncing tells as well.
 #[cfg(target_os = "linux")]
