@@ -27,12 +27,14 @@ pub(crate) fn future<T, A, F: Future<Output = T>>(_: impl Fn(A) -> F) -> Of<F> {
 /// Whether what `Of` holds has the trait: the reference is only taken where the first has no answer.
 macro_rules! has {
     ($of:expr, $($bound:tt)+) => {{
+        #[allow(dead_code, reason = "one of the two is not chosen")]
         trait Yes {
             fn answer(&self) -> bool {
                 true
             }
         }
         impl<T: $($bound)+> Yes for crate::Of<T> {}
+        #[allow(dead_code, reason = "one of the two is not chosen")]
         trait No {
             fn answer(&self) -> bool {
                 false
@@ -67,35 +69,54 @@ mod on_tidegate {
     pub(crate) mod functions;
 }
 
-/// What has a trait with tokio has it here.
-fn compare(theirs: Vec<Row>, ours: Vec<Row>) {
-    assert!(theirs.iter().any(|row| row.2) && theirs.iter().any(|row| !row.2));
-    let missing: Vec<String> = theirs
-        .iter()
-        .zip(&ours)
-        .filter(|(theirs, ours)| theirs.2 && !ours.2)
+/// What has one of the traits with tokio has it here.
+fn compare(theirs: Vec<Row>, ours: Vec<Row>, among: fn(&str) -> bool) {
+    assert_eq!(theirs.len(), ours.len());
+    let rows = || theirs.iter().zip(&ours).filter(|(row, _)| among(row.1));
+    assert!(rows().any(|(theirs, _)| theirs.2) && rows().any(|(theirs, _)| !theirs.2));
+    let missing = rows().filter(|(theirs, ours)| theirs.2 && !ours.2);
+    let missing: Vec<String> = missing
         .map(|((name, bound, _), _)| format!("{name} is not {bound}"))
         .collect();
-    assert_eq!(theirs.len(), ours.len());
     assert!(missing.is_empty(), "{}", missing.join("\n"));
+}
+
+fn about_unwinding(bound: &str) -> bool {
+    bound.contains("UnwindSafe")
 }
 
 #[test]
 fn types_have_the_traits_that_they_have_with_tokio() {
-    compare(on_tokio::files::types(), on_tidegate::files::types());
+    let (theirs, ours) = (on_tokio::files::types(), on_tidegate::files::types());
+    compare(theirs, ours, |bound| !about_unwinding(bound));
 }
 
 #[test]
-fn the_futures_of_methods_have_the_traits_that_they_have_with_tokio() {
-    compare(on_tokio::files::futures(), on_tidegate::files::futures());
-}
-
-#[test]
-fn the_futures_of_functions_have_the_traits_that_they_have_with_tokio() {
-    compare(
-        on_tokio::functions::futures(),
+fn futures_have_the_traits_that_they_have_with_tokio() {
+    let theirs = [on_tokio::files::futures(), on_tokio::functions::futures()].concat();
+    let ours = [
+        on_tidegate::files::futures(),
         on_tidegate::functions::futures(),
-    );
+    ]
+    .concat();
+    compare(theirs, ours, |bound| !about_unwinding(bound));
+}
+
+#[test]
+fn types_are_unwind_safe_where_they_are_with_tokio() {
+    let (theirs, ours) = (on_tokio::files::types(), on_tidegate::files::types());
+    compare(theirs, ours, about_unwinding);
+}
+
+#[test]
+fn futures_are_unwind_safe_where_they_are_with_tokio() {
+    let theirs = [on_tokio::files::futures(), on_tokio::functions::futures()].concat();
+    let ours = [
+        on_tidegate::files::futures(),
+        on_tidegate::functions::futures(),
+    ]
+    .concat();
+    compare(theirs, ours, about_unwinding);
 }
 
 #[test]
