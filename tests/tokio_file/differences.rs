@@ -1,6 +1,10 @@
 //! What tidegate does otherwise than tokio on purpose, with both sides as they are.
 
 use std::io::ErrorKind;
+use std::path::Path;
+use std::pin::pin;
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt;
 
@@ -64,5 +68,41 @@ fn syncing_tells_of_a_write_that_failed() {
             file.sync_all().await.unwrap_err().kind(),
             ErrorKind::InvalidInput
         );
+    });
+}
+
+/// What goes on without anybody waiting is over after this long at the latest.
+const DONE_BOUND: Duration = Duration::from_secs(30);
+
+/// Starts a future and drops it.
+fn begin(future: impl Future) {
+    let mut future = pin!(future);
+    let _ = future
+        .as_mut()
+        .poll(&mut Context::from_waker(Waker::noop()));
+}
+
+/// A whole file that was begun to be written is written with tokio, though nobody waits any more. Here
+/// the rest of it is cancelled: some of the content is there, or none, and nothing else.
+#[test]
+fn a_whole_write_that_nobody_waits_for_is_cancelled() {
+    let content = vec![b'x'; 1_000_000];
+    let found = |path: &Path| std::fs::read(path).unwrap_or_default();
+    runtime(true).block_on(async {
+        let dir = Dir::new();
+        begin(tokio::fs::write(dir.at("file"), &content));
+        let start = Instant::now();
+        while found(&dir.at("file")) != content {
+            assert!(start.elapsed() < DONE_BOUND, "it was not written");
+            tokio::task::yield_now().await;
+        }
+    });
+    on_every_backend(|_| async {
+        let dir = Dir::new();
+        begin(tidegate::fs::write(dir.at("file"), &content));
+        for _ in 0..100 {
+            assert!(content.starts_with(&found(&dir.at("file"))));
+            tokio::task::yield_now().await;
+        }
     });
 }

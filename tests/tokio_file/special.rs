@@ -1,6 +1,7 @@
 //! Files that are not stored: procfs, devices, named pipes.
 
 use std::io::ErrorKind;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 
@@ -117,5 +118,28 @@ fn what_comes_through_a_pipe_is_handed_out_as_it_comes() {
         use tokio::io::AsyncSeekExt;
         let error = file.seek(std::io::SeekFrom::Start(0)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotSeekable);
+    });
+}
+
+#[test]
+fn a_socket_that_becomes_a_file_is_read_and_written() {
+    run(|_| async {
+        let (near, far) = std::os::unix::net::UnixStream::pair().unwrap();
+        let mut near = File::from(OwnedFd::from(near));
+        let mut far = File::from(OwnedFd::from(far));
+        let answer = tokio::spawn(async move {
+            let mut buf = [0; 5];
+            far.read_exact(&mut buf).await.unwrap();
+            far.write_all(&buf.map(|byte| byte.to_ascii_uppercase()))
+                .await
+                .unwrap();
+            far.flush().await.unwrap();
+        });
+        near.write_all(b"hello").await.unwrap();
+        near.flush().await.unwrap();
+        let mut text = String::new();
+        near.read_to_string(&mut text).await.unwrap();
+        assert_eq!(text, "HELLO");
+        answer.await.unwrap();
     });
 }
