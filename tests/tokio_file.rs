@@ -11,6 +11,8 @@
 mod common;
 #[path = "tokio_file/differences.rs"]
 mod differences;
+#[path = "tokio_file/model.rs"]
+mod model;
 
 use std::path::{Path, PathBuf};
 
@@ -53,6 +55,7 @@ mod on_tokio {
     mod names;
     mod options;
     mod pending;
+    pub(crate) mod player;
     mod special;
     mod streams;
     mod times;
@@ -84,6 +87,7 @@ mod on_tidegate {
     mod names;
     mod options;
     mod pending;
+    pub(crate) mod player;
     mod special;
     mod streams;
     mod times;
