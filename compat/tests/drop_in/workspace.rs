@@ -86,17 +86,23 @@ impl Workspace {
             }
         }
         let left_out = ["Cargo.toml", "Cargo.toml.orig", "Cargo.lock", "benches"];
+        let mut changed = 0;
         for (path, bytes) in read_tree(&folder(package), &left_out) {
             let is_text = path
                 .extension()
                 .is_some_and(|end| end == "rs" || end == "md");
             let bytes = match String::from_utf8(bytes) {
-                Ok(text) if is_text => rewrite(&text).into_bytes(),
+                Ok(text) if is_text => {
+                    let rewritten = rewrite(&text);
+                    changed += usize::from(rewritten != text);
+                    rewritten.into_bytes()
+                }
                 Ok(text) => text.into_bytes(),
                 Err(error) => error.into_bytes(),
             };
             self.add(Path::new(name).join(path), bytes);
         }
+        assert!(changed > 0, "{name} does not use tokio's files");
         self.add(format!("{name}/Cargo.toml"), manifest);
         self.members.push(name.to_owned());
     }
