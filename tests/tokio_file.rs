@@ -52,6 +52,7 @@ mod on_tokio {
     mod cursor;
     mod dirs;
     mod errors;
+    mod matrix;
     mod names;
     mod options;
     mod pending;
@@ -84,6 +85,7 @@ mod on_tidegate {
     mod cursor;
     mod dirs;
     mod errors;
+    mod matrix;
     mod names;
     mod options;
     mod pending;
