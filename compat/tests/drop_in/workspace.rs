@@ -176,7 +176,10 @@ impl Workspace {
             .env("CARGO_TARGET_DIR", self.root.join("target"))
             // The sources are not ours to tidy.
             .env("RUSTFLAGS", "--cap-lints=allow")
-            .env_remove("CARGO_ENCODED_RUSTFLAGS");
+            .env_remove("CARGO_ENCODED_RUSTFLAGS")
+            .env_remove("RUSTDOCFLAGS")
+            // What the tests print would stand in the middle of the lines that are counted.
+            .env_remove("RUST_TEST_NOCAPTURE");
         command
     }
 }
