@@ -3,7 +3,7 @@
 use crate::common::{on_each_route, runtime};
 use crate::{Dir, on_tidegate, on_tokio};
 
-const SEEDS: u64 = 150;
+const SEEDS: u64 = 200;
 const OPERATIONS: usize = 60;
 
 /// `TIDEGATE_SEED` plays one again.

@@ -102,6 +102,32 @@ fn a_change_of_length_forgets_what_an_abandoned_read_brings() {
 }
 
 #[test]
+fn the_end_that_an_abandoned_read_found_is_forgotten_with_a_seek() {
+    run(|dir| async move {
+        let mut file = opened(&dir).await;
+        file.seek(SeekFrom::End(0)).await.unwrap();
+        poll_read_once(&mut file, 5);
+        file.rewind().await.unwrap();
+        let mut text = String::new();
+        file.read_to_string(&mut text).await.unwrap();
+        assert_eq!(text, "0123456789");
+    });
+}
+
+#[test]
+fn the_end_that_an_abandoned_read_found_is_forgotten_with_a_longer_file() {
+    run(|dir| async move {
+        let mut file = opened(&dir).await;
+        file.seek(SeekFrom::End(0)).await.unwrap();
+        poll_read_once(&mut file, 5);
+        file.set_len(12).await.unwrap();
+        let mut text = String::new();
+        file.read_to_string(&mut text).await.unwrap();
+        assert_eq!(text, "\0\0");
+    });
+}
+
+#[test]
 fn a_seek_that_was_started_is_done_before_the_next_read() {
     run(|dir| async move {
         let mut file = opened(&dir).await;

@@ -3,8 +3,10 @@
 use std::fmt::Debug;
 use std::io::{self, IoSlice, Seek, SeekFrom};
 use std::path::Path;
+use std::pin::Pin;
+use std::task::{Context, Waker};
 
-use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeekExt, AsyncWriteExt, ReadBuf};
 
 use super::fs::{File, OpenOptions};
 
@@ -92,12 +94,19 @@ async fn read(file: &mut File, count: usize) -> io::Result<Vec<u8>> {
     Ok(found)
 }
 
+/// Begins to read and does not wait.
+fn abandon_read(file: &mut File, count: usize) {
+    let mut space = vec![0; count];
+    let mut cx = Context::from_waker(Waker::noop());
+    let _ = Pin::new(file).poll_read(&mut cx, &mut ReadBuf::new(&mut space));
+}
+
 impl Player {
     async fn step(&mut self) {
         let at = self.random.below(self.files.len() as u64) as usize;
         let file = &mut self.files[at];
         let random = &mut self.random;
-        let (name, text) = match random.below(12) {
+        let (name, text) = match random.below(13) {
             0..=2 => (
                 "read",
                 result(read(file, random.below(3000) as usize).await),
@@ -117,6 +126,11 @@ impl Player {
             10 => {
                 file.set_max_buf_size(1 + random.below(4000) as usize);
                 ("set_max_buf_size", String::new())
+            }
+            11 => {
+                abandon_read(file, 1 + random.below(3000) as usize);
+                let at = SeekFrom::Start(random.below(9000));
+                ("abandoned read", result(file.seek(at).await))
             }
             _ => return self.change_files(at).await,
         };
