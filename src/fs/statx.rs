@@ -203,6 +203,22 @@ pub enum FileKind {
     Symlink,
 }
 
+impl FileKind {
+    /// Of the type bits of a mode.
+    pub(super) fn of(type_bits: u32) -> FileKind {
+        match type_bits {
+            kind::BLOCK => FileKind::BlockDevice,
+            kind::CHARACTER => FileKind::CharDevice,
+            kind::DIRECTORY => FileKind::Directory,
+            kind::FIFO => FileKind::Fifo,
+            kind::FILE => FileKind::File,
+            kind::SOCKET => FileKind::Socket,
+            kind::SYMLINK => FileKind::Symlink,
+            _ => FileKind::Other,
+        }
+    }
+}
+
 /// The attributes of a file, as `statx(2)` gives them.
 ///
 /// [`std::os::unix::fs::MetadataExt`] has the basic ones under std's names. What a filesystem or a system
@@ -231,16 +247,7 @@ fn time(stamp: Stamp) -> io::Result<SystemTime> {
 impl Statx {
     /// What kind of file it is.
     pub fn kind(&self) -> FileKind {
-        match self.0.type_bits() {
-            kind::BLOCK => FileKind::BlockDevice,
-            kind::CHARACTER => FileKind::CharDevice,
-            kind::DIRECTORY => FileKind::Directory,
-            kind::FIFO => FileKind::Fifo,
-            kind::FILE => FileKind::File,
-            kind::SOCKET => FileKind::Socket,
-            kind::SYMLINK => FileKind::Symlink,
-            _ => FileKind::Other,
-        }
+        FileKind::of(self.0.type_bits())
     }
 
     /// When the content was changed last.

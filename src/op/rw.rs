@@ -87,7 +87,7 @@ impl<B: IoBuf> Op for Write<B> {
     }
 }
 
-fn load_of(file: &SharedFile) -> Load {
+pub(super) fn load_of(file: &SharedFile) -> Load {
     if file.is_direct() {
         Load::Direct
     } else {
@@ -96,12 +96,20 @@ fn load_of(file: &SharedFile) -> Load {
 }
 
 /// Refuses what the kernel would take for 'no position', as `pread` refuses it.
-fn check_offset<B>(kind: Kind, offset: u64, buf: B) -> Result<B, BufError<B>> {
+pub(super) fn check_offset<B>(kind: Kind, offset: u64, buf: B) -> Result<B, BufError<B>> {
     if i64::try_from(offset).is_ok() {
         return Ok(buf);
     }
     let error = io::Error::from_raw_os_error(errno::EINVAL);
     Err(BufError::new(Error::io(kind, None, error), buf))
+}
+
+/// The offset for the kernel: none for a stream, which the ring reads and writes as it comes, and `pread`
+/// would not; none either for a write to a file that appends, where the system would heed it.
+pub(super) fn position(file: &SharedFile, kind: Kind, offset: u64) -> Option<u64> {
+    let writes = matches!(kind, Kind::Write | Kind::WriteVectored);
+    let appends = writes && file.is_append() && cfg!(not(target_os = "linux"));
+    (!file.is_pipe() && !appends).then_some(offset)
 }
 
 /// Reads once, at an offset; fewer bytes than asked for are no error, none mean the end of the file.
@@ -125,7 +133,8 @@ pub(crate) async fn read_at<B: IoBufMut>(
         }
         None => {
             file.after_miss(offset, buf.bytes_total() as u64);
-            read_through(file, buf, Some(offset)).await
+            let offset = position(&file, Kind::Read, offset);
+            read_through(file, buf, offset).await
         }
     }
 }
@@ -198,7 +207,8 @@ pub(crate) async fn write_at<B: IoBuf>(
     offset: u64,
 ) -> Result<(usize, B), BufError<B>> {
     let buf = check_offset(Kind::Write, offset, buf)?;
-    write_once(file, buf, Some(offset), false).await
+    let offset = position(&file, Kind::Write, offset);
+    write_once(file, buf, offset, false).await
 }
 
 /// Reads into the caller's own memory what the page cache holds; `None` if it has to wait.

@@ -4,9 +4,13 @@ mod attributes;
 mod convert;
 mod cursor;
 mod durable;
+mod link;
 mod positional;
+mod ranges;
 mod raw_fd;
 mod space;
+mod vectored;
+mod xattr;
 
 use std::fmt;
 use std::future::poll_fn;
@@ -23,6 +27,7 @@ use self::cursor::{Cursor, Position};
 use super::OpenOptions;
 use crate::limits;
 use crate::op::file::SharedFile;
+pub use crate::op::{Advice, Space, Writeback};
 
 /// An open file.
 ///
@@ -70,6 +75,10 @@ impl AsRawFd for File {
 }
 
 impl File {
+    pub(super) fn shared(&self) -> &Arc<SharedFile> {
+        &self.shared
+    }
+
     pub(super) fn from_shared(shared: Arc<SharedFile>) -> File {
         let cursor = Cursor::new(&shared, Position::default());
         File::from_parts(shared, cursor)
