@@ -1,0 +1,108 @@
+//! What tidegate does otherwise than tokio on purpose, with both sides as they are.
+
+use std::io::ErrorKind;
+use std::path::Path;
+use std::pin::pin;
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncWriteExt;
+
+use crate::Dir;
+use crate::common::{on_every_backend, runtime};
+
+/// A file that is copied onto itself is lost with tokio, without an error.
+#[test]
+fn a_file_copied_onto_itself_is_kept() {
+    runtime(true).block_on(async {
+        let dir = Dir::new();
+        let path = dir.with("file", "text");
+        assert_eq!(tokio::fs::copy(&path, &path).await.unwrap(), 0);
+        assert_eq!(std::fs::read(&path).unwrap(), b"");
+    });
+    on_every_backend(|_| async {
+        let dir = Dir::new();
+        let path = dir.with("file", "text");
+        let error = tidegate::fs::copy(&path, &path).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert_eq!(std::fs::read(&path).unwrap(), b"text");
+    });
+}
+
+/// A write that failed in the background is not durable. tokio tells only at the next write or flush;
+/// here syncing tells as well.
+#[cfg(target_os = "linux")]
+#[test]
+fn syncing_tells_of_a_write_that_failed() {
+    runtime(true).block_on(async {
+        let mut options = tokio::fs::OpenOptions::new();
+        let mut file = options.write(true).open("/dev/full").await.unwrap();
+        file.write_all(b"x").await.unwrap();
+        // The device itself cannot be synced.
+        assert_eq!(
+            file.sync_all().await.unwrap_err().kind(),
+            ErrorKind::InvalidInput
+        );
+        assert_eq!(
+            file.flush().await.unwrap_err().kind(),
+            ErrorKind::StorageFull
+        );
+    });
+    on_every_backend(|_| async {
+        let mut options = tidegate::fs::OpenOptions::new();
+        let mut file = options.write(true).open("/dev/full").await.unwrap();
+        file.write_all(b"x").await.unwrap();
+        assert_eq!(
+            file.sync_all().await.unwrap_err().kind(),
+            ErrorKind::StorageFull
+        );
+        assert_eq!(
+            file.sync_data().await.unwrap_err().kind(),
+            ErrorKind::StorageFull
+        );
+        assert_eq!(
+            file.flush().await.unwrap_err().kind(),
+            ErrorKind::StorageFull
+        );
+        assert_eq!(
+            file.sync_all().await.unwrap_err().kind(),
+            ErrorKind::InvalidInput
+        );
+    });
+}
+
+/// What goes on without anybody waiting is over after this long at the latest.
+const DONE_BOUND: Duration = Duration::from_secs(30);
+
+/// Starts a future and drops it.
+fn begin(future: impl Future) {
+    let mut future = pin!(future);
+    let _ = future
+        .as_mut()
+        .poll(&mut Context::from_waker(Waker::noop()));
+}
+
+/// A whole file that was begun to be written is written with tokio, though nobody waits any more. Here
+/// the rest of it is cancelled: some of the content is there, or none, and nothing else.
+#[test]
+fn a_whole_write_that_nobody_waits_for_is_cancelled() {
+    let content = vec![b'x'; 1_000_000];
+    let found = |path: &Path| std::fs::read(path).unwrap_or_default();
+    runtime(true).block_on(async {
+        let dir = Dir::new();
+        begin(tokio::fs::write(dir.at("file"), &content));
+        let start = Instant::now();
+        while found(&dir.at("file")) != content {
+            assert!(start.elapsed() < DONE_BOUND, "it was not written");
+            tokio::task::yield_now().await;
+        }
+    });
+    on_every_backend(|_| async {
+        let dir = Dir::new();
+        begin(tidegate::fs::write(dir.at("file"), &content));
+        for _ in 0..100 {
+            assert!(content.starts_with(&found(&dir.at("file"))));
+            tokio::task::yield_now().await;
+        }
+    });
+}

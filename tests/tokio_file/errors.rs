@@ -1,0 +1,200 @@
+//! Errors of writes in the background, and of files that are not open for what is asked.
+
+use std::io::{ErrorKind, SeekFrom};
+
+use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
+
+use super::fs::{self, File, OpenOptions};
+use super::{errno, run};
+
+const EBADF: i32 = 9;
+
+/// What is written there does not fit, and what is read there is zero.
+#[cfg(target_os = "linux")]
+async fn full() -> File {
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .write(true)
+        .open("/dev/full")
+        .await
+        .unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_error_of_a_write_comes_with_the_flush_and_only_once() {
+    run(|_| async {
+        let mut file = full().await;
+        assert_eq!(file.write(b"x").await.unwrap(), 1);
+        let error = file.flush().await.unwrap_err();
+        assert_eq!(
+            (error.kind(), errno(&error)),
+            (ErrorKind::StorageFull, Some(28))
+        );
+        file.flush().await.unwrap();
+    });
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_error_of_a_write_comes_with_the_next_write() {
+    run(|_| async {
+        let mut file = full().await;
+        assert_eq!(file.write(b"x").await.unwrap(), 1);
+        assert_eq!(
+            file.write(b"x").await.unwrap_err().kind(),
+            ErrorKind::StorageFull
+        );
+        file.flush().await.unwrap();
+    });
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_error_of_a_write_comes_with_the_shutdown() {
+    run(|_| async {
+        let mut file = full().await;
+        assert_eq!(file.write(b"x").await.unwrap(), 1);
+        assert_eq!(
+            file.shutdown().await.unwrap_err().kind(),
+            ErrorKind::StorageFull
+        );
+    });
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_error_of_a_write_is_kept_over_a_read() {
+    run(|_| async {
+        let mut file = full().await;
+        assert_eq!(file.write(b"x").await.unwrap(), 1);
+        let mut buf = [1; 4];
+        assert_eq!(file.read(&mut buf).await.unwrap(), 4);
+        assert_eq!(buf, [0; 4]);
+        assert_eq!(
+            file.flush().await.unwrap_err().kind(),
+            ErrorKind::StorageFull
+        );
+        file.flush().await.unwrap();
+    });
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_error_of_a_write_is_kept_over_a_seek() {
+    run(|_| async {
+        let mut file = full().await;
+        assert_eq!(file.write(b"x").await.unwrap(), 1);
+        file.seek(SeekFrom::Start(0)).await.unwrap();
+        assert_eq!(
+            file.write(b"x").await.unwrap_err().kind(),
+            ErrorKind::StorageFull
+        );
+    });
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_error_of_a_write_is_kept_over_what_waits_for_it() {
+    run(|_| async {
+        let mut file = full().await;
+        assert_eq!(file.write(b"x").await.unwrap(), 1);
+        file.try_clone().await.unwrap();
+        assert_eq!(
+            file.flush().await.unwrap_err().kind(),
+            ErrorKind::StorageFull
+        );
+        assert_eq!(file.write(b"x").await.unwrap(), 1);
+        file.metadata().await.unwrap();
+        assert_eq!(
+            file.flush().await.unwrap_err().kind(),
+            ErrorKind::StorageFull
+        );
+    });
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_error_of_a_write_does_not_keep_the_file() {
+    run(|_| async {
+        let mut file = full().await;
+        assert_eq!(file.write(b"x").await.unwrap(), 1);
+        drop(file.into_std().await);
+    });
+}
+
+#[test]
+fn a_file_for_writing_cannot_be_read() {
+    run(|dir| async move {
+        let path = dir.with("file", "text");
+        let mut file = OpenOptions::new().write(true).open(&path).await.unwrap();
+        let error = file.read(&mut [0; 4]).await.unwrap_err();
+        assert_eq!(errno(&error), Some(EBADF));
+        file.write_all(b"T").await.unwrap();
+        file.flush().await.unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"Text");
+    });
+}
+
+#[test]
+fn a_file_for_reading_cannot_be_written_and_can_still_be_read() {
+    run(|dir| async move {
+        let path = dir.with("file", "text");
+        let mut file = File::open(&path).await.unwrap();
+        assert_eq!(file.write(b"X").await.unwrap(), 1);
+        let error = file.flush().await.unwrap_err();
+        assert_eq!(errno(&error), Some(EBADF));
+        let mut text = String::new();
+        file.read_to_string(&mut text).await.unwrap();
+        assert_eq!(text, "text");
+        assert_eq!(
+            file.set_len(1).await.unwrap_err().kind(),
+            ErrorKind::InvalidInput
+        );
+    });
+}
+
+#[test]
+fn a_folder_opens_and_cannot_be_read_or_written() {
+    run(|dir| async move {
+        let mut folder = File::open(dir.at("")).await.unwrap();
+        assert!(folder.metadata().await.unwrap().is_dir());
+        let error = folder.read(&mut [0; 4]).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::IsADirectory);
+        folder.sync_all().await.unwrap();
+        let error = OpenOptions::new()
+            .write(true)
+            .open(dir.at(""))
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::IsADirectory);
+    });
+}
+
+#[test]
+fn text_that_is_not_utf_8_leaves_the_string_as_it_was() {
+    run(|dir| async move {
+        let path = dir.with("file", b"ab\xff");
+        let mut text = "before".to_owned();
+        let mut file = File::open(path).await.unwrap();
+        let error = file.read_to_string(&mut text).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidData);
+        let message = error.to_string().to_lowercase();
+        assert!(message.contains("utf-8"), "{error}");
+        assert_eq!(text, "before");
+    });
+}
+
+/// Programs ask for it: tower-http tells by it whether a path is missing or something is wrong.
+#[test]
+fn an_error_has_the_number_that_the_system_gave() {
+    run(|dir| async move {
+        let file = dir.with("file", "");
+        let error = fs::metadata(file.join("x")).await.unwrap_err();
+        let of_std = std::fs::metadata(file.join("x")).unwrap_err();
+        assert_eq!(error.raw_os_error(), of_std.raw_os_error());
+        let error = File::open(dir.at("none")).await.unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(2));
+    });
+}
