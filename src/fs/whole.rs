@@ -64,8 +64,9 @@ pub async fn read(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
 pub async fn read_to_string(path: impl AsRef<Path>) -> io::Result<String> {
     let path = path.as_ref().to_path_buf();
     let bytes = whole::read(&path).await?;
-    String::from_utf8(bytes).map_err(|error| {
-        let error = io::Error::new(io::ErrorKind::InvalidData, error.utf8_error());
+    String::from_utf8(bytes).map_err(|_| {
+        let text = "stream did not contain valid UTF-8";
+        let error = io::Error::new(io::ErrorKind::InvalidData, text);
         Error::io(Kind::ReadFile, Some(&path), error)
     })
 }

@@ -98,7 +98,7 @@ impl File {
         hop::hop_on_file(&self.shared, Kind::SetPermissions, work).await
     }
 
-    /// Sets the times that are set in `times`.
+    /// Sets the times that are set in `times`, after what the cursor has on its way.
     ///
     /// # Cancel safety
     ///
@@ -117,6 +117,8 @@ impl File {
     /// See [`FileTimes`].
     #[doc(alias = "futimens")]
     pub async fn set_times(&self, times: FileTimes) -> io::Result<()> {
+        // A write that is on its way would set them again.
+        self.cursor.lock().await.idle().await;
         let shared = self.shared.clone();
         let work = move |_: &_| blocking::set_times_of(shared.as_fd(), times.into_std());
         hop::hop_on_file(&self.shared, Kind::SetTimes, work).await

@@ -134,6 +134,10 @@ impl File {
     /// Sets how many bytes one read or write of the cursor moves at most. Positional operations have no
     /// such bound.
     ///
+    /// # Panics
+    ///
+    /// If it is zero.
+    ///
     /// # Examples
     ///
     /// ```
@@ -144,6 +148,7 @@ impl File {
     /// # Ok(()) }
     /// ```
     pub fn set_max_buf_size(&mut self, max_buf_size: usize) {
+        assert!(max_buf_size > 0, "`max_buf_size` must be greater than 0");
         self.max_buf_bytes = max_buf_size;
     }
 }

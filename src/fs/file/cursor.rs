@@ -27,6 +27,8 @@ use crate::op::file::SharedFile;
 use crate::op::{meta, rw, seek};
 use crate::opcode::Kind;
 
+type Part = Slice<Vec<u8>>;
+type Counted = Result<(usize, Vec<u8>), BufError<Vec<u8>>>;
 type Done<T> = Pin<Box<dyn Future<Output = T> + Send + Sync>>;
 
 /// The next byte's position, of a file and its clones.
@@ -185,6 +187,7 @@ impl Cursor {
     fn forget_buffer(&mut self) -> u64 {
         let left = self.left().len() as u64;
         self.taken = self.buf.len();
+        self.at_end = false;
         left
     }
 
@@ -238,8 +241,9 @@ impl Cursor {
         let mut buf = std::mem::take(&mut self.buf);
         buf.clear();
         self.taken = 0;
+        // A buffer that was longer once still has that room.
         buf.reserve_exact(wanted);
-        let reading = read(shared.clone(), buf, self.position.clone());
+        let reading = read(shared.clone(), buf, wanted, self.position.clone());
         self.state = State::Reading(Box::pin(reading));
     }
 
@@ -257,49 +261,63 @@ impl Cursor {
 async fn read(
     shared: Arc<SharedFile>,
     buf: Vec<u8>,
+    wanted: usize,
     position: Position,
 ) -> Result<Vec<u8>, BufError<Vec<u8>>> {
     if !shared.is_seekable() {
-        return Ok(rw::read_through(shared, buf, None).await?.1);
+        return read_stream(shared, buf, wanted).await;
     }
-    let wanted = buf.capacity() as u64;
-    let begin = position.reserve(0, wanted);
-    let mut read = rw::read_at(shared.clone(), buf, begin).await;
+    let begin = position.reserve(0, wanted as u64);
+    let mut read = whole(rw::read_at(shared.clone(), buf.slice(..wanted), begin).await);
     if position.is_shared() {
         // What is not read here, nobody would read: a clone may have gone on behind it.
-        read = read_on(&shared, read, begin).await;
+        read = read_on(&shared, read, wanted, begin).await;
     }
     let used = match &read {
         Ok((_, buf)) => buf.len() as u64,
         Err(_) => 0,
     };
-    position.advance(begin.saturating_add(wanted), begin + used);
+    position.advance(begin.saturating_add(wanted as u64), begin + used);
     match read {
         Ok((_, buf)) => Ok(buf),
         Err(error) if shared.has_no_positions(&error.error) => match error.into_parts() {
-            (_, Some(buf)) => Ok(rw::read_through(shared, buf, None).await?.1),
+            (_, Some(buf)) => read_stream(shared, buf, wanted).await,
             (error, None) => Err(BufError::detached(error)),
         },
         Err(error) => Err(error),
     }
 }
 
-/// Reads until the buffer is full or the file at its end.
+/// Reads once from what has no positions.
+async fn read_stream(
+    shared: Arc<SharedFile>,
+    buf: Vec<u8>,
+    wanted: usize,
+) -> Result<Vec<u8>, BufError<Vec<u8>>> {
+    Ok(whole(rw::read_through(shared, buf.slice(..wanted), None).await)?.1)
+}
+
+/// What came of reading into a part of a buffer, with the buffer.
+fn whole(read: Result<(usize, Part), BufError<Part>>) -> Counted {
+    read.map(|(count, part)| (count, part.into_inner()))
+        .map_err(|error| error.map(Slice::into_inner))
+}
+
+/// Reads until there are as many bytes as wanted or the file is at its end.
 async fn read_on(
     shared: &Arc<SharedFile>,
-    mut read: Result<(usize, Vec<u8>), BufError<Vec<u8>>>,
+    mut read: Counted,
+    wanted: usize,
     begin: u64,
-) -> Result<(usize, Vec<u8>), BufError<Vec<u8>>> {
+) -> Counted {
     loop {
         let (count, buf) = read?;
-        let (start, end) = (buf.len(), buf.capacity());
-        if count == 0 || start == end {
+        let start = buf.len();
+        if count == 0 || start >= wanted {
             return Ok((start, buf));
         }
-        let step = rw::read_at(shared.clone(), buf.slice(start..end), begin + start as u64).await;
-        read = step
-            .map(|(count, part)| (count, part.into_inner()))
-            .map_err(|error| error.map(Slice::into_inner));
+        let (rest, offset) = (buf.slice(start..wanted), begin + start as u64);
+        read = whole(rw::read_at(shared.clone(), rest, offset).await);
     }
 }
 
@@ -394,10 +412,13 @@ impl AsyncRead for File {
             return Poll::Ready(Ok(()));
         }
         if !cursor.at_end {
-            if let Some(read) = read_at_poll(shared, cursor, cx, into) {
-                return read;
+            let wanted = into.remaining().min(bytes_max);
+            if wanted == into.remaining() {
+                if let Some(read) = read_at_poll(shared, cursor, cx, into) {
+                    return read;
+                }
             }
-            cursor.start_reading(shared, into.remaining().min(bytes_max));
+            cursor.start_reading(shared, wanted);
             ready!(cursor.poll_filled(cx))?;
             cursor.hand_out(into);
         }
