@@ -7,6 +7,7 @@
 mod copy_file;
 mod dir;
 mod file;
+mod lines;
 mod metadata;
 mod names;
 mod open_options;
@@ -17,7 +18,8 @@ pub use copy_file::{Copied, CopyFile, Preserve, Warning, copy, copy_metadata};
 pub use dir::{
     DirEntry, ReadDir, create_dir, create_dir_all, read_dir, remove_dir, remove_dir_all,
 };
-pub use file::File;
+pub use file::{File, FileStream};
+pub use lines::lines;
 pub use metadata::{
     FileTimes, FileType, Follow, Metadata, metadata, set_owner, set_permissions, set_times,
     symlink_metadata, try_exists,

@@ -22,7 +22,7 @@ pub(crate) struct SharedFile {
     fd: Option<OwnedFd>,
     driver: Arc<Driver>,
     mount: Arc<Mount>,
-    /// The attributes at the open; only type, device and mount are used of them.
+    /// The attributes at the open; what can change is only a hint.
     opened: Stat,
     flags: i32,
     pub(super) resident: Resident,
@@ -106,6 +106,15 @@ impl SharedFile {
         } else {
             of_fd_at_poll(self, mount)
         }
+    }
+
+    /// How long a regular file is, as the kernel has it in memory now, or else as it was at the open.
+    /// Some that are made when they are read, as in procfs, say 0.
+    pub(crate) fn size_hint(&self) -> Option<u64> {
+        self.is_regular().then(|| {
+            let now = self.stat_at_poll();
+            now.map_or(self.opened.size, |stat| stat.size)
+        })
     }
 
     /// Takes the descriptor out of the last reference; the file back if there are others.

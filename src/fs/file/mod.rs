@@ -1,10 +1,13 @@
 //! An open file.
 
 mod attributes;
+#[cfg(feature = "http-body")]
+mod body;
 mod cursor;
 mod durable;
 mod positional;
 mod space;
+mod stream;
 
 use std::fmt;
 use std::future::poll_fn;
@@ -17,6 +20,7 @@ use std::sync::Arc;
 use tokio::io::AsyncWrite;
 
 use self::cursor::Cursor;
+pub use self::stream::FileStream;
 use super::OpenOptions;
 use crate::op::file::SharedFile;
 
