@@ -114,11 +114,18 @@ pub(crate) async fn read_at<B: IoBufMut>(
                 Err(error) => Err(BufError::new(error, buf)),
             }
         }
-        None => {
-            file.after_miss(offset, buf.bytes_total() as u64);
-            read_through(file, buf, Some(offset)).await
-        }
+        None => read_missed(file, buf, offset).await,
     }
+}
+
+/// Reads once at an offset what was not answered at the poll; begun when this returns.
+pub(crate) fn read_missed<B: IoBufMut>(
+    file: Arc<SharedFile>,
+    buf: B,
+    offset: u64,
+) -> impl Future<Output = Result<(usize, B), BufError<B>>> + Send + 'static {
+    file.after_miss(offset, buf.bytes_total() as u64);
+    read_through(file, buf, Some(offset))
 }
 
 /// Reads once at an offset what the page cache holds; `None` if that has to wait.

@@ -28,9 +28,9 @@ type Waiting = dyn Future<Output = Result<(usize, BytesMut), BufError<BytesMut>>
 ///
 /// Each chunk is the buffer that was read into, so nothing is copied. What the page cache holds is
 /// answered at the poll that asks for it. Otherwise the stream reads ahead of its consumer, from the
-/// first poll on: at most [`read_ahead`](FileStream::read_ahead) chunks of
-/// [`chunk_bytes`](FileStream::chunk_bytes) are in memory, besides those that the consumer holds.
-/// It never reads ahead of what was the end of the file.
+/// first poll on, but never past what was the end of the file. It then has at most
+/// [`read_ahead`](FileStream::read_ahead) chunks of [`chunk_bytes`](FileStream::chunk_bytes) in memory,
+/// besides those that the consumer holds.
 ///
 /// The stream ends with the range or with the file, whichever comes first: it is no error if the file is
 /// shorter than the range, or shrinks meanwhile. What is added to the file before the stream has come to
@@ -98,8 +98,9 @@ impl File {
     ///
     /// # Errors
     ///
-    /// Those of [`read_at`](File::read_at), as the last item of the stream. A range that ends before it
-    /// begins is empty.
+    /// Those of [`read_at`](File::read_at), as the last item of the stream; `EINVAL` for a file that was
+    /// opened for direct I/O, because a chunk's memory is not aligned. A range that ends before it begins
+    /// is empty.
     ///
     /// # Backend
     ///
@@ -243,15 +244,12 @@ impl FileStream {
         }
         match rw::read_at_poll(&self.file, &mut buf, position) {
             Some(result) => State::InMemory(result.map(|_| buf)),
-            None => {
-                let offset = Some(position);
-                State::OnItsWay(Box::pin(rw::read_through(self.file.clone(), buf, offset)))
-            }
+            None => State::OnItsWay(Box::pin(rw::read_missed(self.file.clone(), buf, position))),
         }
     }
 
     /// What the first read brought, as the consumer gets it; `None` if there is nothing to tell.
-    fn take(&mut self, wanted: usize, result: io::Result<BytesMut>) -> Option<io::Result<Bytes>> {
+    fn take(&mut self, read: &Read, result: io::Result<BytesMut>) -> Option<io::Result<Bytes>> {
         match result {
             Ok(buf) if buf.is_empty() => {
                 self.finish();
@@ -260,9 +258,11 @@ impl FileStream {
             Ok(buf) => {
                 self.position += buf.len() as u64;
                 self.owed = buf.len().div_ceil(limits::STREAM_BYTES_PER_BUDGET);
-                self.is_steady = buf.len() == wanted;
+                self.is_steady = buf.len() == read.wanted;
                 if !self.is_steady {
                     self.reads.clear();
+                } else if matches!(read.state, State::OnItsWay(_)) && !self.is_over() {
+                    self.begin_ahead();
                 }
                 Some(Ok(buf.freeze()))
             }
@@ -302,14 +302,8 @@ impl Stream for FileStream {
             }
             let result = ready!(stream.reads[0].poll(cx));
             let read = stream.reads.pop_front();
-            let (wanted, waited) = read.map_or((0, false), |read| {
-                (read.wanted, matches!(read.state, State::OnItsWay(_)))
-            });
-            let item = stream.take(wanted, result);
+            let item = read.and_then(|read| stream.take(&read, result));
             if item.is_some() {
-                if waited && stream.is_steady && !stream.is_over() {
-                    stream.begin_ahead();
-                }
                 return Poll::Ready(item);
             }
         }
