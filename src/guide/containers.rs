@@ -23,7 +23,7 @@
 //! | seccomp | allow `io_uring_setup`, `io_uring_enter` and `io_uring_register` in the profile |
 //! | `kernel.io_uring_disabled` is 1 | give CAP_SYS_ADMIN or the group of `kernel.io_uring_group`, or set it to 0 |
 //! | `kernel.io_uring_disabled` is 2 | set it to 0 |
-//! | locked memory | raise RLIMIT_MEMLOCK to 8 MiB; only kernels before 5.12 count it |
+//! | locked memory | raise RLIMIT_MEMLOCK to 8 MiB; kernels before 5.12, and 6.16 to 7.1, count the ring |
 //! | kernel too old | Linux 5.6 |
 //!
 //! Whether to allow it is a question to who runs the machine: io_uring has had its share of kernel bugs.

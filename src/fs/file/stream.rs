@@ -148,6 +148,8 @@ impl File {
 impl FileStream {
     /// The length of a chunk, in bytes; 128 KiB by default, at least 1 and at most 2 147 479 552. Chunks
     /// are shorter at the end, and where the file gives less at a time, as pipes do.
+    ///
+    /// See [`FileStream`].
     pub fn chunk_bytes(mut self, chunk_bytes: usize) -> FileStream {
         self.chunk_bytes = chunk_bytes.clamp(1, limits::RW_BYTES_MAX);
         self
@@ -155,6 +157,8 @@ impl FileStream {
 
     /// How many chunks are read ahead of the consumer; 4 by default, at most 64. With 0 a chunk is read
     /// when it is asked for.
+    ///
+    /// See [`FileStream`].
     pub fn read_ahead(mut self, chunks: usize) -> FileStream {
         self.read_ahead = chunks.min(limits::STREAM_READ_AHEAD_MAX);
         self
@@ -162,6 +166,19 @@ impl FileStream {
 
     /// The bytes of the range that are still to come, if the range is closed and, as far as is known,
     /// within the file. A file that shrinks has fewer.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> std::io::Result<()> {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("f");
+    /// # tidegate::fs::write(&path, "one two three").await?;
+    /// let file = tidegate::fs::File::open(&path).await?;
+    /// assert_eq!(file.stream(..).bytes_left(), None);
+    /// # if cfg!(target_os = "linux") {
+    /// assert_eq!(file.stream(4..7).bytes_left(), Some(3));
+    /// # }
+    /// # Ok(()) }
+    /// ```
     pub fn bytes_left(&self) -> Option<u64> {
         let end = self.end.filter(|&end| {
             self.is_done || end == self.position || self.size.is_some_and(|size| end <= size)
