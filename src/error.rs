@@ -57,6 +57,8 @@ pub enum Error {
         /// Why, and what to do about it.
         reason: crate::probe::Reason,
     },
+    /// A seek was begun while another operation of the cursor was on its way.
+    SeekPending,
     /// A thread could not be started.
     Thread {
         /// The operation.
@@ -76,6 +78,8 @@ impl Error {
             Error::HandleExists => io::ErrorKind::AlreadyExists,
             Error::Closed { .. } | Error::RingLost { .. } => io::ErrorKind::BrokenPipe,
             Error::ForkedChild { .. } | Error::RingUnavailable { .. } => io::ErrorKind::Unsupported,
+            // The kind that `tokio::fs` gives it.
+            Error::SeekPending => io::ErrorKind::Other,
             Error::Io { source, .. } | Error::Thread { source, .. } => source.kind(),
         }
     }
@@ -103,6 +107,7 @@ impl Error {
             | Error::Io { operation, .. }
             | Error::RingLost { operation, .. }
             | Error::Thread { operation, .. } => Some(*operation),
+            Error::SeekPending => Some(Kind::Seek),
             _ => None,
         }
     }
@@ -235,6 +240,9 @@ impl fmt::Display for Error {
             Error::RingUnavailable { reason } => {
                 write!(f, "no io_uring: {reason}; {}", reason.remedy())
             }
+            Error::SeekPending => f.write_str(
+                "seek: other file operation is pending, call poll_complete before start_seek",
+            ),
             Error::Thread { operation, source } => {
                 write!(
                     f,

@@ -147,3 +147,10 @@ pub(crate) const THREAD_STACK_BYTES: usize = 256 << 10;
 
 /// How long a dropped runtime's rings are drained before the rest is reported as left behind.
 pub(crate) const DRAIN_BOUND: Duration = Duration::from_secs(5);
+
+/// Attributes of one batch that are asked for at a time: past 64 the kernel's workers do not get faster.
+pub(crate) const STATX_IN_FLIGHT: usize = 64;
+
+/// Positions up to this are not checked against what the filesystem takes, which costs a hop: ext4, the
+/// narrowest of the usual ones, has files of 4 TiB and more.
+pub(crate) const SEEK_UNCHECKED_BYTES_MAX: u64 = 1 << 40;

@@ -217,15 +217,24 @@ fn describe(_stat: &Stat) -> Nature {
 
 /// The attributes of an open file, and its mount if that is known. Cannot sleep on any filesystem; on
 /// others than local ones the attributes may be old.
-#[cfg(target_os = "linux")]
 pub(crate) fn of_fd(fd: BorrowedFd<'_>) -> io::Result<(Stat, Option<Arc<Mount>>)> {
-    let stat = crate::sys::linux::statx::of_fd_in_memory(fd)?;
+    of_fd_with(fd, 0)
+}
+
+/// The same with further fields of the kernel's `statx`.
+#[cfg(target_os = "linux")]
+pub(crate) fn of_fd_with(fd: BorrowedFd<'_>, mask: u32) -> io::Result<(Stat, Option<Arc<Mount>>)> {
+    use crate::sys::linux::statx;
+    let stat = statx::of_fd_in_memory(fd, statx::MASK | mask)?;
     let mount = find(&stat);
     Ok((stat, mount))
 }
 
 /// Without the calls that cannot sleep, nothing is known of an open file at a poll.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn of_fd(_fd: BorrowedFd<'_>) -> io::Result<(Stat, Option<Arc<Mount>>)> {
+pub(crate) fn of_fd_with(
+    _fd: BorrowedFd<'_>,
+    _mask: u32,
+) -> io::Result<(Stat, Option<Arc<Mount>>)> {
     Ok((Stat::default(), None))
 }

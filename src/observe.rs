@@ -46,6 +46,8 @@ impl Default for Shard {
 pub(crate) struct Counters {
     shards: Box<[Shard; SHARDS]>,
     in_flight: AtomicU64,
+    /// Of them, the writes that go on without their futures.
+    kept_writes: AtomicU64,
     lanes_replaced: AtomicU64,
     foreign_completions: AtomicU64,
     fallbacks: Mutex<BTreeMap<&'static str, u64>>,
@@ -84,7 +86,23 @@ impl Counters {
     }
 
     pub(crate) fn ended(&self) {
-        if self.in_flight.fetch_sub(1, Ordering::AcqRel) == 1 && *lock(&self.draining) {
+        if self.in_flight.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.tell_drained();
+        }
+    }
+
+    pub(crate) fn keep_write(&self) {
+        self.kept_writes.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn end_kept_write(&self) {
+        if self.kept_writes.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.tell_drained();
+        }
+    }
+
+    fn tell_drained(&self) {
+        if *lock(&self.draining) {
             self.drained.notify_all();
         }
     }
@@ -109,10 +127,19 @@ impl Counters {
 
     /// Waits on this thread until nothing is in flight, or the time is over.
     pub(crate) fn wait_drained(&self, bound: Duration) {
+        self.wait_for(&self.in_flight, bound);
+    }
+
+    /// Waits on this thread until no write is kept, or the time is over.
+    pub(crate) fn wait_kept_writes(&self, bound: Duration) {
+        self.wait_for(&self.kept_writes, bound);
+    }
+
+    fn wait_for(&self, count: &AtomicU64, bound: Duration) {
         let end = Instant::now() + bound;
         let mut draining = lock(&self.draining);
-        *draining = true;
-        while self.in_flight() > 0 {
+        while count.load(Ordering::SeqCst) > 0 {
+            *draining = true;
             let Some(left) = end.checked_duration_since(Instant::now()) else {
                 break;
             };

@@ -140,6 +140,10 @@ ops! {
     CreateDir, "create_dir", [MKDIRAT 37 since 5 . 15], "mkdir(2)", MayTakeEffect, false, Metadata;
     /// Makes a directory and its missing parents, in one hop.
     CreateDirAll, "create_dir_all", [none], "mkdir(2)", MayTakePartialEffect, false, Metadata;
+    /// Makes another descriptor of an open file.
+    Duplicate, "try_clone", [none], "fcntl(2)", ResourceReclaimed, true, Metadata;
+    /// Reads std's attributes of an open file.
+    FileMetadata, "file_metadata", [none], "fstat(2)", NoEffect, false, Metadata;
     /// Reads an extended attribute.
     GetXattr, "get_xattr", [GETXATTR 44 since 5 . 19], "getxattr(2)", NoEffect, false, Metadata;
     /// Makes a hard link.
@@ -148,8 +152,8 @@ ops! {
     ListXattrs, "list_xattrs", [none], "listxattr(2)", NoEffect, false, Metadata;
     /// Makes a FIFO.
     MakeFifo, "make_fifo", [none], "mkfifo(3)", MayTakeEffect, false, Metadata;
-    /// Reads attributes.
-    Metadata, "metadata", [STATX 21 since 5 . 6], "statx(2)", NoEffect, false, Metadata;
+    /// Reads std's attributes of a path. std makes them of a descriptor that the ring opens without access.
+    Metadata, "metadata", [OPENAT 18 since 5 . 6], "stat(2)", NoEffect, false, Metadata;
     /// Opens a file.
     Open, "open", [OPENAT 18 since 5 . 6], "openat(2)", ResourceReclaimed, true, Metadata;
     /// Reads ahead of a sequential reader, on its own account.
@@ -172,6 +176,8 @@ ops! {
     RemoveXattr, "remove_xattr", [none], "removexattr(2)", MayTakeEffect, false, Metadata;
     /// Renames.
     Rename, "rename", [RENAMEAT 35 since 5 . 11], "rename(2)", MayTakeEffect, false, Metadata;
+    /// Moves the kernel's position, of files whose positions only the kernel knows.
+    Seek, "seek", [none], "lseek(2)", MayTakeEffect, false, Data;
     /// Sets the length of an open file.
     SetLen, "set_len", [FTRUNCATE 55 since 6 . 9], "ftruncate(2)", MayTakeEffect, false, Data;
     /// Changes owner and group.
@@ -182,12 +188,16 @@ ops! {
     SetTimes, "set_times", [none], "utimensat(2)", MayTakeEffect, false, Metadata;
     /// Sets an extended attribute.
     SetXattr, "set_xattr", [SETXATTR 42 since 5 . 19], "setxattr(2)", MayTakeEffect, false, Metadata;
+    /// Reads all attributes that the kernel has.
+    Statx, "statx", [STATX 21 since 5 . 6], "statx(2)", NoEffect, false, Metadata;
     /// Makes a symbolic link.
     Symlink, "symlink", [SYMLINKAT 38 since 5 . 15], "symlink(2)", MayTakeEffect, false, Metadata;
     /// Waits until data and metadata are on the device.
     SyncAll, "sync_all", [FSYNC 3 since 5 . 1], "fsync(2)", MayTakeEffect, false, Sync;
     /// Waits until the data is on the device.
     SyncData, "sync_data", [FSYNC 3 since 5 . 1], "fdatasync(2)", MayTakeEffect, false, Sync;
+    /// Asks whether a path leads somewhere.
+    TryExists, "try_exists", [STATX 21 since 5 . 6], "stat(2)", NoEffect, false, Metadata;
     /// Writes at an offset.
     Write, "write", [WRITE 23 since 5 . 6], "pwrite(2)", MayTakePartialEffect, false, Data;
     /// Writes a whole file in one hop.

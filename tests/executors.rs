@@ -300,7 +300,7 @@ fn futures_are_send_and_static() {
     is_shared::<Error>();
     is_shared::<fs::ReadDir>();
     is_shared::<fs::DirEntry>();
-    is_shared::<fs::Metadata>();
+    is_shared::<fs::Statx>();
     is_shared::<OpenOptions>();
     common::runtime(false).block_on(async {
         let file = File::open("/dev/null").await.unwrap();
@@ -308,9 +308,11 @@ fn futures_are_send_and_static() {
         goes_anywhere(file.read_exact_at(vec![0; 1], 0));
         goes_anywhere(file.write_at("x", 0));
         goes_anywhere(file.write_all_at("x", 0));
-        goes_anywhere(file.sync_all());
-        goes_anywhere(file.sync_data());
-        goes_anywhere(async move { file.set_len(1).await });
+        goes_anywhere(async move {
+            file.sync_all().await?;
+            file.sync_data().await?;
+            file.set_len(1).await
+        });
         goes_anywhere(File::open("/dev/null"));
         goes_anywhere(fs::read("/dev/null"));
         goes_anywhere(fs::write("/dev/null", "x"));

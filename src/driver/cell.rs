@@ -55,10 +55,11 @@ pub(crate) struct Cell<O: Op> {
     kind: Kind,
     load: Load,
     on_worker: OnWorker,
+    kept: bool,
     driver: Arc<Driver>,
     group: Arc<Group>,
     started_ms: u64,
-    /// Set when the future was dropped: blocking work of several steps stops between them.
+    /// Set when the future was dropped and nobody keeps the operation: blocking work of several steps stops between them.
     abandoned: AtomicBool,
     /// Whether the operation was sent a second way already.
     rerouted: AtomicBool,
@@ -76,6 +77,8 @@ pub(crate) trait Job: Send + Sync {
     fn kind(&self) -> Kind;
     fn load(&self) -> Load;
     fn on_worker(&self) -> OnWorker;
+    /// Whether it goes on without its future and without its handle.
+    fn is_kept(&self) -> bool;
     /// When it was started, in coarse milliseconds.
     fn started_ms(&self) -> u64;
     fn is_abandoned(&self) -> bool;
@@ -99,10 +102,15 @@ pub(crate) trait Job: Send + Sync {
 impl<O: Op> Cell<O> {
     pub(crate) fn new(op: O, driver: Arc<Driver>, group: Arc<Group>) -> Arc<Cell<O>> {
         driver.counters.started();
+        let (kind, kept) = (op.kind(), op.is_kept());
+        if kept && kind == Kind::Write {
+            driver.counters.keep_write();
+        }
         Arc::new(Cell {
-            kind: op.kind(),
+            kind,
             load: op.load(),
             on_worker: op.on_worker(),
+            kept,
             driver,
             group,
             started_ms: coarse_ms(),
@@ -123,13 +131,9 @@ impl<O: Op> Cell<O> {
         let Outcome::Result(number) = outcome else {
             return None;
         };
-        // A close that was given up is still owed: its descriptor is open until one of the ways closes it.
+        // What is kept is still owed, whoever gave it up.
         let given_up = self.abandoned.load(Ordering::Acquire) || self.driver.is_closed();
-        if *number >= 0 || given_up && self.kind != Kind::Close {
-            return None;
-        }
-        // The shutdown cancelled it; only descriptors are closed all the same.
-        if self.driver.is_closed() && self.kind != Kind::Close {
+        if *number >= 0 || given_up && !self.kept {
             return None;
         }
         let reason = match -number {
@@ -138,6 +142,7 @@ impl<O: Op> Cell<O> {
             // We asked for it back, and nothing was transferred.
             errno::EINTR if self.asked_back.load(Ordering::Relaxed) => "asked back",
             // std calls these again; the blocking equivalent does the same.
+            errno::EINTR if self.kept && self.driver.is_closed() => "interrupted",
             errno::EINTR if !matches!(self.kind, Kind::Read | Kind::Write | Kind::Close) => {
                 "interrupted"
             }
@@ -149,6 +154,13 @@ impl<O: Op> Cell<O> {
     /// Whether this result means that the shutdown of the handle cancelled it.
     fn was_shut_down(&self, number: i32) -> bool {
         number == -errno::ECANCELED && self.driver.is_closed()
+    }
+
+    fn ended(&self) {
+        if self.kept && self.kind == Kind::Write {
+            self.driver.counters.end_kept_write();
+        }
+        self.driver.counters.ended();
     }
 
     /// Stores the outcome; returns the waker, or for an abandoned operation disposes of what it made.
@@ -204,6 +216,10 @@ impl<O: Op> Job for Cell<O> {
         self.on_worker
     }
 
+    fn is_kept(&self) -> bool {
+        self.kept
+    }
+
     fn started_ms(&self) -> u64 {
         self.started_ms
     }
@@ -246,7 +262,7 @@ impl<O: Op> Job for Cell<O> {
     fn run(&self) {
         if self.is_abandoned() {
             // Its future is gone and nothing was begun: nothing happens.
-            self.driver.counters.ended();
+            self.ended();
             wake(self.settle(Outcome::Result(-errno::ECANCELED)));
             return;
         }
@@ -266,7 +282,7 @@ impl<O: Op> Job for Cell<O> {
         if let State::Running { op: place, .. } = &mut *lock(&self.state) {
             *place = Some(op);
         }
-        self.driver.counters.ended();
+        self.ended();
         wake(self.settle(Outcome::Returned(result)));
     }
 
@@ -287,7 +303,7 @@ impl<O: Op> Job for Cell<O> {
             }
             outcome => outcome,
         };
-        self.driver.counters.ended();
+        self.ended();
         let outcome = match outcome {
             // The handle was closed, and its cancel met the operation before or inside the kernel.
             Outcome::Result(number)
@@ -358,8 +374,7 @@ impl<O: Op> Future for InFlight<O> {
 impl<O: Op> Drop for InFlight<O> {
     fn drop(&mut self) {
         let mut state = lock(&self.cell.state);
-        // A close goes on without its future: cancelled, it would leave its descriptor open.
-        if self.cell.kind == Kind::Close && matches!(*state, State::Running { .. }) {
+        if self.cell.kept && matches!(*state, State::Running { .. }) {
             return;
         }
         self.cell.abandoned.store(true, Ordering::SeqCst);

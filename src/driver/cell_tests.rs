@@ -47,6 +47,10 @@ impl Op for Counted {
         &mut self.hop
     }
 
+    fn is_kept(&self) -> bool {
+        self.kind == Kind::Close
+    }
+
     fn finish(self, result: io::Result<i32>) -> io::Result<i32> {
         result
     }

@@ -28,6 +28,11 @@ impl Op for Close {
         &mut self.0
     }
 
+    /// Cancelled, it would leave its descriptor open.
+    fn is_kept(&self) -> bool {
+        true
+    }
+
     fn finish(self, result: io::Result<i32>) -> io::Result<()> {
         result.map(drop)
     }

@@ -99,6 +99,10 @@ impl Driver {
         self.route
     }
 
+    pub(crate) fn has_runtime(&self) -> bool {
+        self.home.has_runtime()
+    }
+
     pub(crate) fn submit(&self) -> Submit {
         self.submit
     }
@@ -330,8 +334,8 @@ impl Driver {
         let groups: Vec<_> = read(&self.groups).values().cloned().collect();
         for group in groups {
             for job in group.close() {
-                // A descriptor is closed all the same; everything else never began.
-                if job.kind() == Kind::Close {
+                // What is not kept never began.
+                if job.is_kept() {
                     group.pool().push(job);
                 } else {
                     let refused: io::Error = Error::Closed {

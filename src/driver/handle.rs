@@ -11,6 +11,7 @@ use tokio::runtime;
 use super::core::Driver;
 use super::route::{Route, Submit};
 use crate::error::Error;
+use crate::limits;
 use crate::observe::Stats;
 use crate::opcode::Kind;
 use crate::sys::lock::lock;
@@ -78,6 +79,19 @@ pub(crate) fn current() -> Result<Arc<Driver>, Error> {
     Ok(driver)
 }
 
+/// The same for callers that cannot be told of an error: without a driver, blocking threads do it.
+pub(crate) fn current_or_pool() -> Arc<Driver> {
+    static POOL: OnceLock<Arc<Driver>> = OnceLock::new();
+    current().unwrap_or_else(|error| {
+        tracing::warn!(target: "tidegate::driver", %error, "files are read and written on blocking threads");
+        let pool = || {
+            Driver::new(Home::Outside, Route::Pool, Submit::Auto, 0)
+                .expect("blocking threads need nothing that could be missing")
+        };
+        POOL.get_or_init(pool).clone()
+    })
+}
+
 fn existing(id: runtime::Id) -> Option<Arc<Driver>> {
     lock(runtimes()).get(&id)?.upgrade()
 }
@@ -108,8 +122,11 @@ fn install(here: &runtime::Handle, route: Route, submit: Submit) -> Result<Arc<D
 struct EndsWithRuntime(Arc<Driver>);
 
 impl Drop for EndsWithRuntime {
+    /// Like tokio, the end of a runtime waits for writes that were accepted and not flushed; unlike
+    /// tokio, not for ever.
     fn drop(&mut self) {
         self.0.close();
+        self.0.counters.wait_kept_writes(limits::DRAIN_BOUND);
     }
 }
 

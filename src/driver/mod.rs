@@ -26,6 +26,6 @@ mod worker;
 
 pub(crate) use self::core::Driver;
 pub(crate) use budget::spend;
-pub(crate) use handle::current;
 pub use handle::{Builder, Handle, ShutdownReport};
+pub(crate) use handle::{current, current_or_pool};
 pub use route::{Route, Submit};

@@ -42,6 +42,12 @@ pub(crate) trait Op: Send + 'static {
         OnWorker::Async
     }
 
+    /// Whether it goes on when its future is dropped and when its handle is closed: what was promised
+    /// to be done in the background.
+    fn is_kept(&self) -> bool {
+        false
+    }
+
     /// What it waits for.
     fn load(&self) -> Load {
         Load::Metadata

@@ -47,6 +47,10 @@ impl Job for Mock {
         Load::Buffered
     }
 
+    fn is_kept(&self) -> bool {
+        false
+    }
+
     fn on_worker(&self) -> OnWorker {
         OnWorker::Async
     }

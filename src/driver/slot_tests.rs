@@ -23,6 +23,10 @@ impl Job for Nothing {
         Load::Buffered
     }
 
+    fn is_kept(&self) -> bool {
+        false
+    }
+
     fn on_worker(&self) -> OnWorker {
         OnWorker::Async
     }

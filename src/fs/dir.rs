@@ -2,13 +2,14 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
+use std::fs::{self, FileType, Metadata};
 use std::io;
+use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use super::metadata::{FileType, Metadata};
 use crate::limits;
 use crate::op::blocking::{self, Entry, Listing};
 use crate::op::hop::hop;
@@ -39,8 +40,7 @@ use crate::opcode::Kind;
 /// ```
 #[doc(alias = "mkdir")]
 pub async fn create_dir(path: impl AsRef<Path>) -> io::Result<()> {
-    let path = path.as_ref().to_path_buf();
-    names::create_dir(&path, 0o777).await
+    DirBuilder::new().create(path).await
 }
 
 /// Makes a directory and all its parents that are missing. One that is there already is no error.
@@ -66,12 +66,67 @@ pub async fn create_dir(path: impl AsRef<Path>) -> io::Result<()> {
 /// # Ok(()) }
 /// ```
 pub async fn create_dir_all(path: impl AsRef<Path>) -> io::Result<()> {
-    let path = path.as_ref().to_path_buf();
-    let owned = path.clone();
-    hop(Kind::CreateDirAll, &path, move |_| {
-        blocking::create_dir_all(&owned, 0o777)
-    })
-    .await
+    DirBuilder::new().recursive(true).create(path).await
+}
+
+/// How a directory is made.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main] async fn main() -> std::io::Result<()> {
+/// # let dir = tempfile::tempdir()?;
+/// use tidegate::fs::DirBuilder;
+/// DirBuilder::new().recursive(true).mode(0o700).create(dir.path().join("a/b/c")).await?;
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct DirBuilder {
+    recursive: bool,
+    mode: u32,
+}
+
+impl Default for DirBuilder {
+    fn default() -> DirBuilder {
+        DirBuilder::new()
+    }
+}
+
+impl DirBuilder {
+    /// One directory, with the permissions that the umask leaves of `rwxrwxrwx`.
+    pub fn new() -> DirBuilder {
+        DirBuilder {
+            recursive: false,
+            mode: 0o777,
+        }
+    }
+
+    /// Makes all parents that are missing, too, with the same permissions. A directory that is there
+    /// already is no error then.
+    pub fn recursive(&mut self, recursive: bool) -> &mut DirBuilder {
+        self.recursive = recursive;
+        self
+    }
+
+    /// The permission bits, less those of the umask; `0o777` by default.
+    pub fn mode(&mut self, mode: u32) -> &mut DirBuilder {
+        self.mode = mode;
+        self
+    }
+
+    /// Makes the directory. Cancel safety, errors and backend are those of [`create_dir`], and if
+    /// recursive those of [`create_dir_all`].
+    pub async fn create(&self, path: impl AsRef<Path>) -> io::Result<()> {
+        let (path, mode) = (path.as_ref().to_path_buf(), self.mode);
+        if !self.recursive {
+            return names::create_dir(&path, mode).await;
+        }
+        let owned = path.clone();
+        hop(Kind::CreateDirAll, &path, move |_| {
+            blocking::create_dir_all(&owned, mode)
+        })
+        .await
+    }
 }
 
 /// Removes an empty directory.
@@ -230,8 +285,8 @@ impl ReadDir {
                     if let Some(entry) = batch.entries.pop_front() {
                         return Poll::Ready(entry.map(|entry| {
                             Some(DirEntry {
-                                directory: self.path.clone(),
-                                entry,
+                                std: Arc::new(entry.std),
+                                file_type: entry.file_type,
                             })
                         }));
                     }
@@ -258,45 +313,79 @@ impl ReadDir {
 }
 
 /// One entry of a directory.
-#[derive(Debug)]
+///
+/// # Examples
+///
+/// See [`read_dir`].
 pub struct DirEntry {
-    directory: Arc<Path>,
-    entry: Entry,
+    std: Arc<fs::DirEntry>,
+    file_type: Option<FileType>,
+}
+
+impl std::fmt::Debug for DirEntry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.std.fmt(f)
+    }
 }
 
 impl DirEntry {
     /// The path: that of the directory as it was given, and the name.
     pub fn path(&self) -> PathBuf {
-        self.directory.join(&self.entry.name)
+        self.std.path()
     }
 
     /// The name, without the directory.
     pub fn file_name(&self) -> OsString {
-        self.entry.name.clone()
+        self.std.file_name()
     }
 
     /// The inode number.
     pub fn ino(&self) -> u64 {
-        self.entry.ino
+        self.std.ino()
     }
 
     /// The attributes; of the link itself for a symbolic link.
     ///
+    /// # Cancel safety
+    ///
+    /// No effect.
+    ///
     /// # Errors
     ///
-    /// Those of [`symlink_metadata`](super::symlink_metadata).
+    /// Those of `lstat(2)`.
+    ///
+    /// # Backend
+    ///
+    /// As for [`symlink_metadata`](super::symlink_metadata), where the path still leads to the entry;
+    /// else `fstatat(2)` on a blocking thread, from the directory that was listed.
     pub async fn metadata(&self) -> io::Result<Metadata> {
-        meta::of_path(self.path(), false).await.map(Metadata::from)
+        match meta::metadata_of_path(self.path(), false).await {
+            // Neither the directory nor the entry was renamed meanwhile.
+            Ok(metadata) if metadata.ino() == self.ino() => Ok(metadata),
+            _ => {
+                let entry = self.std.clone();
+                let work = move |_: &_| blocking::metadata_of_entry(&entry);
+                hop(Kind::Metadata, &self.path(), work).await
+            }
+        }
     }
 
     /// What kind of file it is; asks the file only where the directory does not say.
     ///
+    /// # Cancel safety
+    ///
+    /// No effect.
+    ///
     /// # Errors
     ///
-    /// Those of [`symlink_metadata`](super::symlink_metadata).
+    /// Those of [`metadata`](DirEntry::metadata).
+    ///
+    /// # Backend
+    ///
+    /// Known from the listing, else as for [`metadata`](DirEntry::metadata).
     pub async fn file_type(&self) -> io::Result<FileType> {
-        match self.entry.type_bits {
-            Some(bits) => Ok(FileType::from_bits(bits)),
+        match self.file_type {
+            Some(file_type) => Ok(file_type),
             None => Ok(self.metadata().await?.file_type()),
         }
     }

@@ -1,15 +1,14 @@
 //! Attributes of files.
 
-use std::fs::Permissions;
+use std::fs::{Metadata, Permissions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use crate::op::blocking;
 use crate::op::hop::hop;
-use crate::op::meta;
-use crate::op::stat::{Stamp, Stat, kind};
+use crate::op::meta::{self, How};
 use crate::opcode::Kind;
 
 /// Whether an operation on a symbolic link means the file that it leads to.
@@ -19,218 +18,6 @@ pub enum Follow {
     Links,
     /// The link itself.
     No,
-}
-
-/// Attributes of a file: [`std::fs::Metadata`] with the same methods, which std cannot make from what
-/// the ring returns. [`std::os::unix::fs::MetadataExt`] is implemented too.
-#[derive(Clone, Debug)]
-pub struct Metadata(Stat);
-
-impl From<Stat> for Metadata {
-    fn from(stat: Stat) -> Metadata {
-        Metadata(stat)
-    }
-}
-
-impl From<std::fs::Metadata> for Metadata {
-    fn from(metadata: std::fs::Metadata) -> Metadata {
-        Metadata(metadata.into())
-    }
-}
-
-/// The time of a stamp, to the nanosecond, also before 1970.
-fn time(stamp: Stamp) -> io::Result<SystemTime> {
-    let nanos = Duration::from_nanos(u64::from(stamp.nanos));
-    let seconds = Duration::from_secs(stamp.seconds.unsigned_abs());
-    let whole = if stamp.seconds >= 0 {
-        SystemTime::UNIX_EPOCH.checked_add(seconds)
-    } else {
-        SystemTime::UNIX_EPOCH.checked_sub(seconds)
-    };
-    whole
-        .and_then(|whole| whole.checked_add(nanos))
-        .ok_or_else(|| io::ErrorKind::InvalidData.into())
-}
-
-impl Metadata {
-    /// What kind of file it is.
-    pub fn file_type(&self) -> FileType {
-        FileType {
-            bits: self.0.type_bits(),
-        }
-    }
-
-    /// Whether it is a directory.
-    pub fn is_dir(&self) -> bool {
-        self.0.is_dir()
-    }
-
-    /// Whether it is a regular file.
-    pub fn is_file(&self) -> bool {
-        self.0.is_file()
-    }
-
-    /// Whether it is a symbolic link; only [`symlink_metadata`] can say so.
-    pub fn is_symlink(&self) -> bool {
-        self.file_type().is_symlink()
-    }
-
-    /// The size in bytes.
-    #[allow(clippy::len_without_is_empty, reason = "std's name")]
-    pub fn len(&self) -> u64 {
-        self.0.size
-    }
-
-    /// The permission bits.
-    pub fn permissions(&self) -> Permissions {
-        Permissions::from_mode(self.0.mode)
-    }
-
-    /// When the content was changed last.
-    ///
-    /// # Errors
-    ///
-    /// `InvalidData` if the system's clock type cannot represent the time.
-    pub fn modified(&self) -> io::Result<SystemTime> {
-        time(self.0.modified)
-    }
-
-    /// When the content was read last, as far as the mount keeps track.
-    ///
-    /// # Errors
-    ///
-    /// As for [`modified`](Metadata::modified).
-    pub fn accessed(&self) -> io::Result<SystemTime> {
-        time(self.0.accessed)
-    }
-
-    /// When the file was made.
-    ///
-    /// # Errors
-    ///
-    /// `Unsupported` if the filesystem does not say.
-    pub fn created(&self) -> io::Result<SystemTime> {
-        match self.0.created {
-            Some(stamp) => time(stamp),
-            None => Err(io::Error::new(
-                io::ErrorKind::Unsupported,
-                "creation time is not available on this filesystem",
-            )),
-        }
-    }
-}
-
-impl MetadataExt for Metadata {
-    fn dev(&self) -> u64 {
-        self.0.dev
-    }
-
-    fn ino(&self) -> u64 {
-        self.0.ino
-    }
-
-    fn mode(&self) -> u32 {
-        self.0.mode
-    }
-
-    fn nlink(&self) -> u64 {
-        self.0.nlink
-    }
-
-    fn uid(&self) -> u32 {
-        self.0.uid
-    }
-
-    fn gid(&self) -> u32 {
-        self.0.gid
-    }
-
-    fn rdev(&self) -> u64 {
-        self.0.rdev
-    }
-
-    fn size(&self) -> u64 {
-        self.0.size
-    }
-
-    fn atime(&self) -> i64 {
-        self.0.accessed.seconds
-    }
-
-    fn atime_nsec(&self) -> i64 {
-        i64::from(self.0.accessed.nanos)
-    }
-
-    fn mtime(&self) -> i64 {
-        self.0.modified.seconds
-    }
-
-    fn mtime_nsec(&self) -> i64 {
-        i64::from(self.0.modified.nanos)
-    }
-
-    fn ctime(&self) -> i64 {
-        self.0.changed.seconds
-    }
-
-    fn ctime_nsec(&self) -> i64 {
-        i64::from(self.0.changed.nanos)
-    }
-
-    fn blksize(&self) -> u64 {
-        self.0.blksize
-    }
-
-    fn blocks(&self) -> u64 {
-        self.0.blocks
-    }
-}
-
-/// What kind of file something is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct FileType {
-    bits: u32,
-}
-
-impl FileType {
-    pub(super) fn from_bits(bits: u32) -> FileType {
-        FileType { bits }
-    }
-
-    /// A block device.
-    pub fn is_block_device(&self) -> bool {
-        self.bits == kind::BLOCK
-    }
-
-    /// A character device.
-    pub fn is_char_device(&self) -> bool {
-        self.bits == kind::CHARACTER
-    }
-
-    /// A directory.
-    pub fn is_dir(&self) -> bool {
-        self.bits == kind::DIRECTORY
-    }
-
-    /// A FIFO.
-    pub fn is_fifo(&self) -> bool {
-        self.bits == kind::FIFO
-    }
-
-    /// A regular file.
-    pub fn is_file(&self) -> bool {
-        self.bits == kind::FILE
-    }
-
-    /// A socket.
-    pub fn is_socket(&self) -> bool {
-        self.bits == kind::SOCKET
-    }
-
-    /// A symbolic link.
-    pub fn is_symlink(&self) -> bool {
-        self.bits == kind::SYMLINK
-    }
 }
 
 /// The attributes of what a path leads to.
@@ -246,7 +33,9 @@ impl FileType {
 /// # Backend
 ///
 /// At the poll where the kernel has path and inode in memory and the filesystem is a local one; else
-/// STATX (Linux 5.6); else `statx(2)` on a blocking thread.
+/// on a local filesystem OPENAT (Linux 5.6) without access, whose descriptor std can then ask without
+/// sleeping; else `stat(2)` on a blocking thread. [`statx`](super::statx()) goes through the ring on every
+/// filesystem: std's type can be made of nothing but a path or a descriptor.
 ///
 /// # Examples
 ///
@@ -258,7 +47,7 @@ impl FileType {
 #[doc(alias = "stat")]
 #[doc(alias = "statx")]
 pub async fn metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
-    meta::of_path(path, true).await.map(Metadata)
+    meta::metadata_of_path(path, true).await
 }
 
 /// The attributes of a path itself, also where it is a symbolic link.
@@ -284,7 +73,7 @@ pub async fn metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
 /// ```
 #[doc(alias = "lstat")]
 pub async fn symlink_metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
-    meta::of_path(path, false).await.map(Metadata)
+    meta::metadata_of_path(path, false).await
 }
 
 /// Whether a path leads to something. A broken symbolic link does not.
@@ -299,7 +88,7 @@ pub async fn symlink_metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
 ///
 /// # Backend
 ///
-/// As for [`metadata`].
+/// At the poll as for [`metadata`]; else STATX (Linux 5.6); else `stat(2)` on a blocking thread.
 ///
 /// # Examples
 ///
@@ -309,7 +98,7 @@ pub async fn symlink_metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
 /// # Ok(()) }
 /// ```
 pub async fn try_exists(path: impl AsRef<Path>) -> io::Result<bool> {
-    match metadata(path).await {
+    match meta::stat_path(Kind::TryExists, path, true, How::default()).await {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
@@ -351,16 +140,74 @@ pub async fn set_permissions(path: impl AsRef<Path>, permissions: Permissions) -
     .await
 }
 
-/// Times to set on a file; `None` leaves one as it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Times to set on a file, to the nanosecond; what is not set here is left as it is.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main] async fn main() -> std::io::Result<()> {
+/// use std::time::SystemTime;
+/// use tidegate::fs::{File, FileTimes};
+/// # let dir = tempfile::tempdir()?;
+/// let file = File::create(dir.path().join("f")).await?;
+/// let times = FileTimes::new().set_accessed(SystemTime::now()).set_modified(SystemTime::UNIX_EPOCH);
+/// file.set_times(times).await?;
+/// assert_eq!(file.metadata().await?.modified()?, SystemTime::UNIX_EPOCH);
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use = "no file has these times until they are set"]
 pub struct FileTimes {
-    /// When it was read last.
-    pub accessed: Option<SystemTime>,
-    /// When its content was changed last.
-    pub modified: Option<SystemTime>,
+    pub(super) accessed: Option<SystemTime>,
+    pub(super) modified: Option<SystemTime>,
+    #[cfg(target_vendor = "apple")]
+    pub(super) created: Option<SystemTime>,
 }
 
-/// Sets the times of a file, to the nanosecond.
+impl FileTimes {
+    /// None of the times.
+    pub fn new() -> FileTimes {
+        FileTimes::default()
+    }
+
+    /// When it was read last.
+    pub fn set_accessed(mut self, time: SystemTime) -> FileTimes {
+        self.accessed = Some(time);
+        self
+    }
+
+    /// When its content was changed last.
+    pub fn set_modified(mut self, time: SystemTime) -> FileTimes {
+        self.modified = Some(time);
+        self
+    }
+
+    /// When it was made (macOS; [`set_times`] ignores it, [`File::set_times`](super::File::set_times) sets it).
+    #[cfg(target_vendor = "apple")]
+    pub fn set_created(mut self, time: SystemTime) -> FileTimes {
+        self.created = Some(time);
+        self
+    }
+
+    /// The same in std's type.
+    pub(super) fn into_std(self) -> std::fs::FileTimes {
+        let mut times = std::fs::FileTimes::new();
+        if let Some(accessed) = self.accessed {
+            times = times.set_accessed(accessed);
+        }
+        if let Some(modified) = self.modified {
+            times = times.set_modified(modified);
+        }
+        #[cfg(target_vendor = "apple")]
+        if let Some(created) = self.created {
+            use std::os::darwin::fs::FileTimesExt;
+            times = times.set_created(created);
+        }
+        times
+    }
+}
+
+/// Sets the times of what a path leads to, or of a symbolic link itself.
 ///
 /// # Cancel safety
 ///
@@ -382,7 +229,7 @@ pub struct FileTimes {
 /// # let dir = tempfile::tempdir()?;
 /// # let path = dir.path().join("f");
 /// # fs::write(&path, b"").await?;
-/// let times = FileTimes { modified: Some(std::time::SystemTime::UNIX_EPOCH), ..FileTimes::default() };
+/// let times = FileTimes::new().set_modified(std::time::SystemTime::UNIX_EPOCH);
 /// fs::set_times(&path, times, Follow::Links).await?;
 /// assert_eq!(fs::metadata(&path).await?.modified()?, std::time::SystemTime::UNIX_EPOCH);
 /// # Ok(()) }

@@ -11,20 +11,22 @@ mod lines;
 mod metadata;
 mod names;
 mod open_options;
+mod statx;
 mod whole;
 mod xattr;
 
 pub use copy_file::{Copied, CopyFile, Preserve, Warning, copy, copy_metadata};
 pub use dir::{
-    DirEntry, ReadDir, create_dir, create_dir_all, read_dir, remove_dir, remove_dir_all,
+    DirBuilder, DirEntry, ReadDir, create_dir, create_dir_all, read_dir, remove_dir, remove_dir_all,
 };
 pub use file::{File, FileStream};
 pub use lines::lines;
 pub use metadata::{
-    FileTimes, FileType, Follow, Metadata, metadata, set_owner, set_permissions, set_times,
-    symlink_metadata, try_exists,
+    FileTimes, Follow, metadata, set_owner, set_permissions, set_times, symlink_metadata,
+    try_exists,
 };
 pub use names::{canonicalize, hard_link, make_fifo, read_link, remove_file, rename, symlink};
 pub use open_options::OpenOptions;
+pub use statx::{FileKind, Freshness, Statx, StatxMask, StatxOptions, statx};
 pub use whole::{read, read_to_string, write};
 pub use xattr::{get_xattr, list_xattrs, remove_xattr, set_xattr};

@@ -202,7 +202,7 @@ pub async fn remove_file(path: impl AsRef<Path>) -> io::Result<()> {
 /// # let dir = tempfile::tempdir()?;
 /// # let path = dir.path().join("fifo");
 /// tidegate::fs::make_fifo(&path, 0o600).await?;
-/// assert!(tidegate::fs::metadata(&path).await?.file_type().is_fifo());
+/// assert_eq!(tidegate::fs::statx(&path).await?.kind(), tidegate::fs::FileKind::Fifo);
 /// # Ok(()) }
 /// ```
 #[doc(alias = "mkfifo")]

@@ -1,10 +1,14 @@
 //! How a file is opened.
 
+use std::fs::OpenOptions as StdOptions;
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::File;
 use crate::error::Error;
+use crate::op::blocking;
+use crate::op::hop::hop;
 use crate::op::open::{self, flag};
 use crate::opcode::Kind;
 
@@ -31,6 +35,8 @@ pub struct OpenOptions {
     no_atime: bool,
     mode: u32,
     custom_flags: i32,
+    /// Options of std that these were made of, which cannot be looked into: std opens the file.
+    std: Option<StdOptions>,
 }
 
 impl Default for OpenOptions {
@@ -53,43 +59,52 @@ impl OpenOptions {
             no_atime: false,
             mode: 0o666,
             custom_flags: 0,
+            std: None,
         }
+    }
+
+    /// Does the same with std's options, if there are some.
+    fn also(&mut self, set: impl FnOnce(&mut StdOptions) -> &mut StdOptions) -> &mut OpenOptions {
+        if let Some(std) = &mut self.std {
+            set(std);
+        }
+        self
     }
 
     /// For reading.
     pub fn read(&mut self, read: bool) -> &mut OpenOptions {
         self.read = read;
-        self
+        self.also(|std| std.read(read))
     }
 
     /// For writing.
     pub fn write(&mut self, write: bool) -> &mut OpenOptions {
         self.write = write;
-        self
+        self.also(|std| std.write(write))
     }
 
     /// For writing at the end; the offset of a positional write is ignored then.
     pub fn append(&mut self, append: bool) -> &mut OpenOptions {
         self.append = append;
-        self
+        self.also(|std| std.append(append))
     }
 
     /// Empties a file that is there.
     pub fn truncate(&mut self, truncate: bool) -> &mut OpenOptions {
         self.truncate = truncate;
-        self
+        self.also(|std| std.truncate(truncate))
     }
 
     /// Makes the file if it is not there.
     pub fn create(&mut self, create: bool) -> &mut OpenOptions {
         self.create = create;
-        self
+        self.also(|std| std.create(create))
     }
 
     /// Makes the file, and fails if it is there; `create` and `truncate` are ignored then.
     pub fn create_new(&mut self, create_new: bool) -> &mut OpenOptions {
         self.create_new = create_new;
-        self
+        self.also(|std| std.create_new(create_new))
     }
 
     /// Bypasses the page cache (O_DIRECT, Linux). Address, offset and length must then be aligned as
@@ -111,13 +126,13 @@ impl OpenOptions {
     /// The permission bits of a new file, less those of the umask; `0o666` by default.
     pub fn mode(&mut self, mode: u32) -> &mut OpenOptions {
         self.mode = mode;
-        self
+        self.also(|std| std.mode(mode))
     }
 
     /// Further flags of `open(2)`; those that say how the file is accessed are ignored.
     pub fn custom_flags(&mut self, flags: i32) -> &mut OpenOptions {
         self.custom_flags = flags;
-        self
+        self.also(|std| std.custom_flags(flags))
     }
 
     /// Opens the file.
@@ -142,6 +157,12 @@ impl OpenOptions {
     #[doc(alias = "openat")]
     pub async fn open(&self, path: impl AsRef<Path>) -> io::Result<File> {
         let path = path.as_ref().to_path_buf();
+        if let Some(std) = &self.std {
+            let std = self.completed(std);
+            let owned = path.clone();
+            let fd = hop(Kind::Open, &path, move |_| blocking::open(&std, &owned)).await?;
+            return Ok(File::from(fd));
+        }
         let flags = self
             .flags()
             .map_err(|error| Error::io(Kind::Open, Some(&path), error))?;
@@ -153,6 +174,17 @@ impl OpenOptions {
             opened => opened?,
         };
         Ok(File::from_shared(file))
+    }
+
+    /// std's options with the switches that std does not have.
+    fn completed(&self, std: &StdOptions) -> StdOptions {
+        let mut std = std.clone();
+        let direct = if self.direct { flag::O_DIRECT } else { 0 };
+        let no_atime = if self.no_atime { flag::O_NOATIME } else { 0 };
+        if direct | no_atime != 0 {
+            std.custom_flags(self.custom_flags | direct | no_atime);
+        }
+        std
     }
 
     /// The flags for `open(2)`. Contradictions are those that std refuses.
@@ -182,6 +214,18 @@ impl OpenOptions {
         };
         let direct = if self.direct { flag::O_DIRECT } else { 0 };
         Ok(access | creation | direct | flag::O_CLOEXEC | self.custom_flags & !flag::O_ACCMODE)
+    }
+}
+
+impl From<StdOptions> for OpenOptions {
+    /// What std's options are set to cannot be asked, so std opens the file, on a blocking thread. The
+    /// switches of these options add to them; [`direct`](OpenOptions::direct) and
+    /// [`no_atime`](OpenOptions::no_atime) replace std's custom flags.
+    fn from(std: StdOptions) -> OpenOptions {
+        OpenOptions {
+            std: Some(std),
+            ..OpenOptions::new()
+        }
     }
 }
 

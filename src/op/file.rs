@@ -1,10 +1,11 @@
 //! An open file as operations share it: the descriptor, where it lives, and what is known of it.
 
-use std::io;
+use std::io::{self, SeekFrom};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::meta::{learn_later, of_fd_at_poll};
+use super::meta::learn_later;
 use super::open::flag;
 use super::prefetch::Prefetch;
 use super::resident::Resident;
@@ -12,10 +13,12 @@ use super::unit::Unit;
 use crate::driver::attempt::attempt;
 use crate::driver::op::OnWorker;
 use crate::driver::{self, Driver};
+use crate::error::{Error, raw_os_error};
 use crate::mounts::{self, Mount};
 use crate::opcode::Kind;
-use crate::sys::request;
-use crate::sys::stat::Stat;
+use crate::sys::fd::{normal_readahead, position_of, status_flags};
+use crate::sys::stat::{Stat, kind};
+use crate::sys::{blocking, errno, request};
 
 /// An open file. Dropping the last reference closes it, on a lane wherever that may sleep.
 pub(crate) struct SharedFile {
@@ -25,6 +28,9 @@ pub(crate) struct SharedFile {
     /// The attributes at the open; what can change is only a hint.
     opened: Stat,
     flags: i32,
+    /// Whether only the kernel knows its position, if it has one. Also set once a read or write at a
+    /// position was refused: a stream that looks like a file.
+    is_stream: AtomicBool,
     pub(super) resident: Resident,
     pub(super) prefetch: Arc<Prefetch>,
 }
@@ -32,6 +38,13 @@ pub(crate) struct SharedFile {
 impl SharedFile {
     pub(crate) fn new(driver: &Arc<Driver>, fd: OwnedFd, flags: i32) -> Arc<SharedFile> {
         let (opened, mount) = mounts::of_fd(fd.as_fd()).unwrap_or_default();
+        let is_stream = match opened.type_bits() {
+            kind::BLOCK | kind::FILE => flags & flag::O_PATH != 0,
+            // Where the type is not known without asking, the position is.
+            0 => position_of(fd.as_fd()).is_err(),
+            _ => true,
+        };
+        let is_stream = AtomicBool::new(is_stream);
         let mount = match mount {
             // A pipe waits for its other end, which says nothing of the disk it has its name on.
             _ if opened.is_special() => Mount::unknown(),
@@ -44,6 +57,7 @@ impl SharedFile {
             mount,
             opened,
             flags,
+            is_stream,
             resident: Resident::default(),
             prefetch: Arc::default(),
         })
@@ -51,7 +65,7 @@ impl SharedFile {
 
     /// The driver for the next operation: the one of the opening runtime while it lives.
     pub(crate) fn driver(&self) -> Arc<Driver> {
-        if self.driver.is_closed() {
+        if self.driver.is_closed() || !self.driver.has_runtime() {
             driver::current().unwrap_or_else(|_| self.driver.live())
         } else {
             self.driver.clone()
@@ -92,29 +106,78 @@ impl SharedFile {
         self.opened.is_file()
     }
 
-    /// Whether reads and writes have positions: not so for pipes, sockets and terminals. On systems
-    /// where the type is not known at the open, it is taken for one that has.
+    /// Whether the cursor's position is kept here: not for pipes, sockets, terminals and directories, which
+    /// have none or one that means something to the kernel only.
     pub(crate) fn is_seekable(&self) -> bool {
-        !self.opened.is_special()
+        !self.is_stream.load(Ordering::Relaxed)
     }
 
-    /// The attributes, if they are exact and cannot sleep.
-    pub(crate) fn stat_at_poll(&self) -> Option<Stat> {
-        let mount = self.mount_ref();
-        if !self.driver.attempts() {
-            None
-        } else {
-            of_fd_at_poll(self, mount)
+    /// Whether this error of a read or write at a position says that the file has none. It is taken for
+    /// a stream from then on.
+    pub(crate) fn has_no_positions(&self, error: &io::Error) -> bool {
+        let is_stream = raw_os_error(error) == Some(errno::ESPIPE);
+        if is_stream {
+            self.is_stream.store(true, Ordering::Relaxed);
         }
+        is_stream
+    }
+
+    /// Where a regular file on a healthy local mount ends.
+    pub(crate) fn size_at_poll(&self) -> Option<u64> {
+        let stat = self.stat_at_poll(0)?;
+        stat.is_file().then_some(stat.size)
+    }
+
+    /// One more descriptor of the same open file.
+    pub(crate) fn duplicate(&self) -> io::Result<Arc<SharedFile>> {
+        let fd = self.as_fd().try_clone_to_owned();
+        let fd = fd.map_err(|error| Error::io(Kind::Duplicate, None, error))?;
+        self.driver.answered(Kind::Duplicate);
+        Ok(SharedFile::new(&self.driver, fd, self.flags))
+    }
+
+    /// A file that somebody else opened.
+    pub(crate) fn adopt(fd: OwnedFd) -> Arc<SharedFile> {
+        let flags = status_flags(fd.as_fd()).unwrap_or_default();
+        SharedFile::new(&driver::current_or_pool(), fd, flags)
+    }
+
+    /// The kernel's own position, for a file that was read or written before it came here.
+    pub(crate) fn position_in_kernel(&self) -> u64 {
+        position_of(self.as_fd()).unwrap_or(0)
+    }
+
+    /// Lets go of the descriptor, with the kernel's position and readahead as if the kernel had done all
+    /// the reading. If operations are still in flight, it is a duplicate.
+    pub(crate) fn release(self: Arc<Self>, position: u64) -> io::Result<OwnedFd> {
+        if self.resident.is_quiet() {
+            // A hint: without it, reads are only slower.
+            let _ = normal_readahead(self.as_fd());
+        }
+        if self.is_seekable() {
+            let _ = blocking::seek(self.as_fd(), SeekFrom::Start(position));
+        }
+        match self.into_fd() {
+            Ok(fd) => Ok(fd),
+            Err(file) => file.as_fd().try_clone_to_owned(),
+        }
+    }
+
+    /// The attributes, with further fields, if they are exact and cannot sleep.
+    pub(crate) fn stat_at_poll(&self, mask: u32) -> Option<Stat> {
+        if !self.driver.attempts() {
+            return None;
+        }
+        let look = || mounts::of_fd_with(self.as_fd(), mask);
+        let looked = attempt(Some(self.mount_ref()), look)?;
+        looked.ok().map(|(stat, _)| stat)
     }
 
     /// How long a regular file is, as the kernel has it in memory now, or else as it was at the open.
     /// Some that are made when they are read, as in procfs, say 0.
     pub(crate) fn size_hint(&self) -> Option<u64> {
-        self.is_regular().then(|| {
-            let now = self.stat_at_poll();
-            now.map_or(self.opened.size, |stat| stat.size)
-        })
+        let at_open = || self.is_regular().then_some(self.opened.size);
+        self.size_at_poll().or_else(at_open)
     }
 
     /// Takes the descriptor out of the last reference; the file back if there are others.

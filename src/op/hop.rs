@@ -7,9 +7,10 @@ use std::sync::atomic::AtomicBool;
 
 use super::file::SharedFile;
 use super::locate::locate;
-use crate::driver;
 use crate::driver::op::Op;
+use crate::driver::{self, Driver};
 use crate::error::Error;
+use crate::mounts::Mount;
 use crate::opcode::Kind;
 use crate::sys::path::c_path;
 use crate::sys::request::{self, Request};
@@ -72,14 +73,27 @@ where
     let driver = driver::current()?;
     let c_path = c_path(path).map_err(|error| Error::io(kind, Some(path), error))?;
     let mount = locate(&driver, &c_path, true);
-    Ok(driver.start(
-        Hop {
-            kind,
-            path: Some(path.to_path_buf()),
-            request: request::Hop::new(work),
-        },
-        &mount,
-    ))
+    Ok(hop_on(&driver, &mount, kind, path, work))
+}
+
+/// The same on the threads of a mount that is known.
+pub(crate) fn hop_on<T, F>(
+    driver: &Arc<Driver>,
+    mount: &Arc<Mount>,
+    kind: Kind,
+    path: &Path,
+    work: F,
+) -> impl Future<Output = io::Result<T>> + Send + use<T, F>
+where
+    T: Send + 'static,
+    F: FnOnce(&AtomicBool) -> io::Result<T> + Send + 'static,
+{
+    let hop = Hop {
+        kind,
+        path: Some(path.to_path_buf()),
+        request: request::Hop::new(work),
+    };
+    driver.start(hop, mount)
 }
 
 /// The same for an open file.

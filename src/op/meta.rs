@@ -1,33 +1,44 @@
-//! Reading attributes: at the poll where the kernel has them in memory, else by statx.
+//! Reading attributes: at the poll where the kernel has them in memory, else by the ring or a hop.
+//!
+//! [`stat_path`] and [`stat_file`] give this crate's own attributes, which the ring writes. std's
+//! `Metadata` can only be made by std, of a path or of an open file: for that the ring opens the path
+//! without access, and on a local filesystem std asks the descriptor, which does not sleep.
 
+use std::fs::Metadata;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::file::SharedFile;
+use super::hop::{hop_on, hop_on_file};
 use super::locate::locate;
+use super::open::{Open, flag};
 use crate::driver::attempt::attempt;
 use crate::driver::op::Op;
-use crate::driver::{self, Driver};
-use crate::error::Error;
+use crate::driver::{self, Driver, Route};
+use crate::error::{Error, raw_os_error};
 use crate::mounts::{self, Mount};
 use crate::opcode::Kind;
 use crate::sys::path::{c_path, with_c_path};
-use crate::sys::request::{Request, Statx, Target};
-use crate::sys::stat::Stat;
+use crate::sys::request::{self, Request, Target};
+use crate::sys::stat::{Stat, Sync};
+use crate::sys::{blocking, errno};
+
+pub(crate) use crate::sys::stat::How;
 
 /// Asks the kernel for attributes.
-struct Metadata {
-    request: Statx,
+struct Statx {
+    kind: Kind,
+    request: request::Statx,
     path: Option<PathBuf>,
 }
 
-impl Op for Metadata {
+impl Op for Statx {
     type Output = io::Result<Stat>;
 
     fn kind(&self) -> Kind {
-        Kind::Metadata
+        self.kind
     }
 
     fn request(&mut self) -> &mut dyn Request {
@@ -35,7 +46,7 @@ impl Op for Metadata {
     }
 
     fn finish(self, result: io::Result<i32>) -> io::Result<Stat> {
-        result.map_err(|error| Error::io(Kind::Metadata, self.path.as_deref(), error))?;
+        result.map_err(|error| Error::io(self.kind, self.path.as_deref(), error))?;
         Ok(self.request.into_stat())
     }
 
@@ -45,46 +56,65 @@ impl Op for Metadata {
 }
 
 /// What a look into the kernel's memory found.
-pub(super) enum Cached {
-    /// The attributes, and for a directory or file on a local mount a descriptor of the path.
-    Found(Stat, Arc<Mount>),
+pub(super) enum Cached<T> {
+    /// A path on a healthy local mount, and what was made of it.
+    Found(T),
     /// The path leads nowhere: the same error as the real call's.
     Error(io::Error),
     /// Not to be told without sleeping; the mount, where that much is known.
     Unknown(Option<Arc<Mount>>),
 }
 
-/// The attributes of a path.
-pub(crate) async fn of_path(path: impl AsRef<Path>, follow: bool) -> io::Result<Stat> {
+/// Looks a path up in the kernel's memory, unless the backend is pinned.
+fn look<T>(
+    driver: &Arc<Driver>,
+    path: &Path,
+    follow: bool,
+    found: impl FnOnce(BorrowedFd<'_>, Stat, &Arc<Mount>) -> Option<T>,
+) -> io::Result<Cached<T>> {
+    if driver.attempts() {
+        with_c_path(path, |path| Ok(cached(driver, path, follow, found)))
+    } else {
+        Ok(Cached::Unknown(None))
+    }
+}
+
+/// The attributes of a path. The operation's name is that of the call that wants them.
+pub(crate) async fn stat_path(
+    kind: Kind,
+    path: impl AsRef<Path>,
+    follow: bool,
+    how: How,
+) -> io::Result<Stat> {
     let pending = {
         let path = path.as_ref();
         let driver = driver::current()?;
-        let cached = if driver.attempts() {
-            with_c_path(path, |path| Ok(cached(&driver, path, follow)))
-        } else {
-            Ok(Cached::Unknown(None))
+        let named = |error| Error::io(kind, Some(path), error);
+        let cached = match how.sync {
+            Sync::Force => Cached::Unknown(None),
+            _ => look(&driver, path, follow, |fd, stat, _| more(fd, stat, how)).map_err(named)?,
         };
-        let named = |error| Error::io(Kind::Metadata, Some(path), error);
-        let answer = match cached.map_err(named)? {
-            Cached::Found(stat, _) => Ok(Ok(stat)),
+        let answer = match cached {
+            Cached::Found(stat) => Ok(Ok(stat)),
             Cached::Error(error) => Ok(Err(named(error))),
             Cached::Unknown(mount) => Err(mount),
         };
         match answer {
             Ok(answer) => {
-                driver.answered(Kind::Metadata);
+                driver.answered(kind);
                 Ok(answer)
             }
             Err(mount) => {
                 let c_path = c_path(path).map_err(named)?;
                 let mount = mount.unwrap_or_else(|| locate(&driver, &c_path, follow));
-                let request = Statx::new(Target::Path {
+                let target = Target::Path {
                     path: c_path,
                     follow,
-                });
+                };
                 Err(driver.start(
-                    Metadata {
-                        request,
+                    Statx {
+                        kind,
+                        request: request::Statx::new(target, how),
                         path: Some(path.to_path_buf()),
                     },
                     &mount,
@@ -101,29 +131,146 @@ pub(crate) async fn of_path(path: impl AsRef<Path>, follow: bool) -> io::Result<
     }
 }
 
-/// The attributes of an open file.
-pub(crate) async fn of_file(file: &Arc<SharedFile>) -> io::Result<Stat> {
-    if let Some(stat) = file.stat_at_poll() {
-        file.driver().answered(Kind::Metadata);
-        driver::spend().await;
-        return Ok(stat);
+/// Adds the fields that were asked for to attributes that are there already.
+fn more(fd: BorrowedFd<'_>, stat: Stat, how: How) -> Option<Stat> {
+    if how.mask == 0 {
+        return Some(stat);
     }
-    let request = Statx::new(Target::Fd(file.clone()));
-    file.driver()
-        .start(
-            Metadata {
-                request,
-                path: None,
-            },
-            &file.mount(),
-        )
-        .await
+    let (stat, _) = mounts::of_fd_with(fd, how.mask).ok()?;
+    Some(stat)
 }
 
-/// Looks a path up in the kernel's memory.
+/// The attributes of an open file.
+pub(crate) async fn stat_file(file: &Arc<SharedFile>, how: How) -> io::Result<Stat> {
+    if how.sync != Sync::Force {
+        if let Some(stat) = file.stat_at_poll(how.mask) {
+            file.driver().answered(Kind::Statx);
+            driver::spend().await;
+            return Ok(stat);
+        }
+    }
+    let statx = Statx {
+        kind: Kind::Statx,
+        request: request::Statx::new(Target::Fd(file.clone()), how),
+        path: None,
+    };
+    file.driver().start(statx, &file.mount()).await
+}
+
+/// The size of an open file.
+pub(crate) async fn size_of(file: &Arc<SharedFile>) -> io::Result<u64> {
+    stat_file(file, How::default()).await.map(|stat| stat.size)
+}
+
+/// std's attributes of a path.
+pub(crate) async fn metadata_of_path(path: impl AsRef<Path>, follow: bool) -> io::Result<Metadata> {
+    enum Next {
+        Answer(io::Result<Metadata>),
+        Ask(Arc<Driver>, Arc<Mount>, PathBuf),
+    }
+    let next = {
+        let path = path.as_ref();
+        let driver = driver::current()?;
+        let named = |error| Error::io(Kind::Metadata, Some(path), error);
+        let cached = look(&driver, path, follow, |fd, _, _| {
+            blocking::metadata_of(fd).ok()
+        });
+        let answer = match cached.map_err(named)? {
+            Cached::Found(metadata) => Ok(Ok(metadata)),
+            Cached::Error(error) => Ok(Err(named(error))),
+            Cached::Unknown(mount) => Err(mount),
+        };
+        match answer {
+            Ok(answer) => {
+                driver.answered(Kind::Metadata);
+                Next::Answer(answer)
+            }
+            Err(mount) => {
+                let c_path = c_path(path).map_err(named)?;
+                let mount = mount.unwrap_or_else(|| locate(&driver, &c_path, follow));
+                Next::Ask(driver, mount, path.to_path_buf())
+            }
+        }
+    };
+    match next {
+        Next::Answer(answer) => {
+            driver::spend().await;
+            answer
+        }
+        Next::Ask(driver, mount, path) => ask(driver, mount, path, follow).await,
+    }
+}
+
+/// Asks for std's attributes of a path off the poll: by the ring where its descriptor can tell them
+/// without sleeping, else by a hop.
+async fn ask(
+    driver: Arc<Driver>,
+    mount: Arc<Mount>,
+    path: PathBuf,
+    follow: bool,
+) -> io::Result<Metadata> {
+    let by_ring = match driver.route() {
+        Route::Auto => mount.is_local() && mount.is_healthy(),
+        Route::Ring => true,
+        Route::Pool => false,
+    };
+    if by_ring && flag::O_PATH != 0 {
+        let links = if follow { 0 } else { flag::O_NOFOLLOW };
+        let open = Open::new(Kind::Metadata, &path, flag::O_PATH | links, 0)?;
+        let reason = match driver.start(open, &mount).await {
+            Ok(fd) => match metadata_of_path_fd(&driver, fd) {
+                Some(metadata) => return Ok(metadata),
+                None => "std's attributes of a file that is not on a local filesystem",
+            },
+            // `stat` needs no descriptor.
+            Err(error) if is_out_of_descriptors(&error) => "no descriptor is free",
+            Err(error) => return Err(error),
+        };
+        driver.counters.fell_back(reason);
+    }
+    let owned = path.clone();
+    let work = move |_: &_| blocking::metadata(&owned, follow);
+    hop_on(&driver, &mount, Kind::Metadata, &path, work).await
+}
+
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    matches!(raw_os_error(error), Some(errno::EMFILE | errno::ENFILE))
+}
+
+/// std's attributes of a descriptor without access, if that cannot sleep.
+fn metadata_of_path_fd(driver: &Arc<Driver>, fd: OwnedFd) -> Option<Metadata> {
+    let (stat, mount) = attempt(None, || mounts::of_fd(fd.as_fd()))?.ok()?;
+    let mount = mount.unwrap_or_else(|| learn_later(driver, stat.clone()));
+    let metadata = attempt(Some(&mount), || blocking::metadata_of(fd.as_fd()));
+    close_path(driver, fd, &stat, &mount);
+    metadata?.ok()
+}
+
+/// std's attributes of an open file.
+pub(crate) async fn metadata_of_file(file: &Arc<SharedFile>) -> io::Result<Metadata> {
+    if file.driver().attempts() {
+        let metadata = attempt(Some(file.mount_ref()), || {
+            blocking::metadata_of(file.as_fd())
+        });
+        if let Some(Ok(metadata)) = metadata {
+            file.driver().answered(Kind::FileMetadata);
+            driver::spend().await;
+            return Ok(metadata);
+        }
+    }
+    let owned = file.clone();
+    let work = move |_: &_| blocking::metadata_of(owned.as_fd());
+    hop_on_file(file, Kind::FileMetadata, work).await
+}
+
+/// Looks a path up in the kernel's memory, and makes something of what it finds there.
 #[cfg(target_os = "linux")]
-pub(super) fn cached(driver: &Arc<Driver>, path: &std::ffi::CStr, follow: bool) -> Cached {
-    use crate::sys::errno;
+pub(super) fn cached<T>(
+    driver: &Arc<Driver>,
+    path: &std::ffi::CStr,
+    follow: bool,
+    found: impl FnOnce(BorrowedFd<'_>, Stat, &Arc<Mount>) -> Option<T>,
+) -> Cached<T> {
     use crate::sys::linux::nowait::open_path_cached;
 
     attempt(None, || match open_path_cached(path, follow) {
@@ -132,13 +279,14 @@ pub(super) fn cached(driver: &Arc<Driver>, path: &std::ffi::CStr, follow: bool) 
                 return Cached::Unknown(None);
             };
             let mount = mount.unwrap_or_else(|| learn_later(driver, stat.clone()));
-            close_path(driver, fd, &stat, &mount);
             // Elsewhere the attributes in memory may be old, and a stalled mount is left alone.
-            if mount.is_local() && mount.is_healthy() {
-                Cached::Found(stat, mount)
+            let made = if mount.is_local() && mount.is_healthy() {
+                found(fd.as_fd(), stat.clone(), &mount)
             } else {
-                Cached::Unknown(Some(mount))
-            }
+                None
+            };
+            close_path(driver, fd, &stat, &mount);
+            made.map_or(Cached::Unknown(Some(mount)), Cached::Found)
         }
         Err(error) => match error.raw_os_error() {
             Some(
@@ -151,7 +299,12 @@ pub(super) fn cached(driver: &Arc<Driver>, path: &std::ffi::CStr, follow: bool) 
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn cached(_driver: &Arc<Driver>, _path: &std::ffi::CStr, _follow: bool) -> Cached {
+pub(super) fn cached<T>(
+    _driver: &Arc<Driver>,
+    _path: &std::ffi::CStr,
+    _follow: bool,
+    _found: impl FnOnce(BorrowedFd<'_>, Stat, &Arc<Mount>) -> Option<T>,
+) -> Cached<T> {
     Cached::Unknown(None)
 }
 
@@ -175,10 +328,4 @@ pub(super) fn close_path(driver: &Arc<Driver>, fd: OwnedFd, stat: &Stat, mount: 
     } else {
         driver.close_later(fd, &driver.group(mount));
     }
-}
-
-/// The attributes of an open descriptor, if they are exact and cannot sleep.
-pub(super) fn of_fd_at_poll(fd: impl AsFd, mount: &Arc<Mount>) -> Option<Stat> {
-    let looked = attempt(Some(mount), || mounts::of_fd(fd.as_fd()));
-    looked?.ok().map(|(stat, _)| stat)
 }

@@ -20,22 +20,38 @@ use crate::sys::request::{self, Request};
 /// What the kernel says to O_NOATIME on somebody else's file.
 pub(crate) const NOT_OWNER: i32 = errno::EPERM;
 
-/// The error for options that contradict each other and for positions that no file has, as std gives it.
+/// The error for options that contradict each other, as std gives it.
 pub(crate) fn invalid() -> io::Error {
     io::Error::from_raw_os_error(errno::EINVAL)
 }
 
 /// Opens a file.
-struct Open {
+pub(super) struct Open {
+    kind: Kind,
     request: request::Open,
     path: PathBuf,
+}
+
+impl Open {
+    /// For the operation `kind`, which its error will name.
+    pub(super) fn new(kind: Kind, path: &Path, flags: i32, mode: u32) -> io::Result<Open> {
+        Ok(Open {
+            kind,
+            request: request::Open {
+                path: c_path(path).map_err(|error| Error::io(kind, Some(path), error))?,
+                flags: flags | flag::O_CLOEXEC,
+                mode,
+            },
+            path: path.to_path_buf(),
+        })
+    }
 }
 
 impl Op for Open {
     type Output = io::Result<OwnedFd>;
 
     fn kind(&self) -> Kind {
-        Kind::Open
+        self.kind
     }
 
     fn request(&mut self) -> &mut dyn Request {
@@ -45,7 +61,7 @@ impl Op for Open {
     fn finish(self, result: io::Result<i32>) -> io::Result<OwnedFd> {
         result
             .map(from_completion)
-            .map_err(|error| Error::io(Kind::Open, Some(&self.path), error))
+            .map_err(|error| Error::io(self.kind, Some(&self.path), error))
     }
 
     fn lost(error: io::Error) -> io::Result<OwnedFd> {
@@ -70,23 +86,9 @@ pub(crate) async fn open(path: &Path, flags: i32, mode: u32) -> io::Result<Arc<S
                 Ok(result.map_err(named))
             }
             None => {
-                let c_path = c_path(path).map_err(named)?;
-                let mount = locate(&driver, &c_path, true);
-                let request = request::Open {
-                    path: c_path,
-                    flags: flags | flag::O_CLOEXEC,
-                    mode,
-                };
-                Err((
-                    driver.start(
-                        Open {
-                            request,
-                            path: path.to_path_buf(),
-                        },
-                        &mount,
-                    ),
-                    driver,
-                ))
+                let open = Open::new(Kind::Open, path, flags, mode)?;
+                let mount = locate(&driver, &open.request.path, true);
+                Err((driver.start(open, &mount), driver))
             }
         }
     };
@@ -117,8 +119,11 @@ fn open_at_poll(
     {
         return None;
     }
-    let (stat, mount) = match cached(driver, path, true) {
-        Cached::Found(stat, mount) => (stat, mount),
+    let looked = cached(driver, path, true, |_, stat, mount| {
+        Some((stat, mount.clone()))
+    });
+    let (stat, mount) = match looked {
+        Cached::Found(found) => found,
         Cached::Error(error) => return Some(Err(error)),
         Cached::Unknown(_) => return None,
     };

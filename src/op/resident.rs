@@ -4,7 +4,7 @@
 //! update due; no readahead from this descriptor; and the kernel has just said that the whole range is
 //! in the page cache.
 
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// What is known of an open file's reads.
 #[derive(Default)]
@@ -13,6 +13,13 @@ pub(super) struct Resident {
     quiet: AtomicBool,
     /// Until when, in coarse milliseconds, no access time update is due.
     settled_until_ms: AtomicU64,
+}
+
+impl Resident {
+    /// Whether the open file was told to start no readahead.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.quiet.load(Ordering::Relaxed)
+    }
 }
 
 #[cfg(target_os = "linux")]

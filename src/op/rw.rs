@@ -50,6 +50,7 @@ impl<B: IoBufMut> Op for Read<B> {
 struct Write<B> {
     request: request::Write<B>,
     load: Load,
+    kept: bool,
 }
 
 impl<B: IoBuf> Op for Write<B> {
@@ -61,6 +62,10 @@ impl<B: IoBuf> Op for Write<B> {
 
     fn request(&mut self) -> &mut dyn Request {
         &mut self.request
+    }
+
+    fn is_kept(&self) -> bool {
+        self.kept
     }
 
     fn load(&self) -> Load {
@@ -162,11 +167,13 @@ pub(crate) fn read_through<B: IoBufMut>(
     )
 }
 
-/// Writes once; fewer bytes than asked for are no error. Without an offset for files that have none.
+/// Writes once; fewer bytes than asked for are no error. Without an offset for files that have none. A
+/// write that is kept goes on when the future is dropped.
 pub(crate) fn write_once<B: IoBuf>(
     file: Arc<SharedFile>,
     buf: B,
     offset: Option<u64>,
+    kept: bool,
 ) -> impl Future<Output = Result<(usize, B), BufError<B>>> + Send + 'static {
     file.note_write();
     let (driver, mount, load) = (file.driver(), file.mount(), load_of(&file));
@@ -178,6 +185,7 @@ pub(crate) fn write_once<B: IoBuf>(
                 offset,
             },
             load,
+            kept,
         },
         &mount,
     )
@@ -207,7 +215,7 @@ pub(crate) async fn write_at<B: IoBuf>(
     offset: u64,
 ) -> Result<(usize, B), BufError<B>> {
     let buf = check_offset(Kind::Write, offset, buf)?;
-    write_once(file, buf, Some(offset)).await
+    write_once(file, buf, Some(offset), false).await
 }
 
 /// Reads into the caller's own memory what the page cache holds; `None` if it has to wait.

@@ -36,8 +36,8 @@ pub(crate) async fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// that shrinks ends early, one that grows or is of size zero in procfs is read to its end.
 async fn read_by_ring(path: &Path) -> io::Result<Vec<u8>> {
     let file = open::open(path, flag::O_RDONLY, 0).await?;
-    let stat = super::meta::of_file(&file).await;
-    let size = stat.map_err(|error| Error::on_path(error, path))?.size;
+    let size = super::meta::size_of(&file).await;
+    let size = size.map_err(|error| Error::on_path(error, path))?;
     let size = usize::try_from(size).unwrap_or(usize::MAX);
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(size.saturating_add(1))?;
@@ -70,8 +70,11 @@ fn read_at_poll(driver: &Arc<Driver>, path: &std::ffi::CStr) -> Option<io::Resul
     if !driver.attempts() {
         return None;
     }
-    let (stat, mount) = match cached(driver, path, true) {
-        Cached::Found(stat, mount) => (stat, mount),
+    let looked = cached(driver, path, true, |_, stat, mount| {
+        Some((stat, mount.clone()))
+    });
+    let (stat, mount) = match looked {
+        Cached::Found(found) => found,
         Cached::Error(error) => return Some(Err(error)),
         Cached::Unknown(_) => return None,
     };

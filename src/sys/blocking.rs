@@ -4,11 +4,10 @@
     reason = "this is where blocking calls live"
 )]
 
-use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::os::fd::BorrowedFd;
-use std::os::unix::fs::{DirEntryExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -21,10 +20,9 @@ use super::stat::Stat;
 /// One entry of a directory.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    pub(crate) name: OsString,
-    pub(crate) ino: u64,
-    /// Type bits of the mode, where the filesystem gives them with the name.
-    pub(crate) type_bits: Option<u32>,
+    pub(crate) std: fs::DirEntry,
+    /// Asked for with the name, as that costs nothing where the filesystem gives both together.
+    pub(crate) file_type: Option<fs::FileType>,
 }
 
 /// A directory being listed.
@@ -45,32 +43,17 @@ impl Listing {
                 return (batch, true);
             };
             let entry = entry.map(|entry| Entry {
-                name: entry.file_name(),
-                ino: entry.ino(),
-                type_bits: type_bits(&entry),
+                file_type: entry.file_type().ok(),
+                std: entry,
             });
-            used += 24 + entry.as_ref().map_or(0, |entry| entry.name.len());
+            used += 24
+                + entry
+                    .as_ref()
+                    .map_or(0, |entry| entry.std.file_name().len());
             batch.push(entry);
         }
         (batch, false)
     }
-}
-
-/// The type from the directory itself. std asks the file instead where the directory does not say.
-fn type_bits(entry: &fs::DirEntry) -> Option<u32> {
-    use super::stat::kind;
-    use std::os::unix::fs::FileTypeExt;
-    let file_type = entry.file_type().ok()?;
-    Some(match () {
-        () if file_type.is_file() => kind::FILE,
-        () if file_type.is_dir() => kind::DIRECTORY,
-        () if file_type.is_symlink() => kind::SYMLINK,
-        () if file_type.is_fifo() => kind::FIFO,
-        () if file_type.is_socket() => kind::SOCKET,
-        () if file_type.is_block_device() => kind::BLOCK,
-        () if file_type.is_char_device() => kind::CHARACTER,
-        () => return None,
-    })
 }
 
 pub(crate) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
@@ -176,18 +159,43 @@ pub(crate) fn set_times(
     )?)
 }
 
-pub(crate) fn stat_path(path: &std::ffi::CStr, follow: bool) -> io::Result<Stat> {
-    let path = as_path(path);
-    let metadata = if follow {
-        fs::metadata(path)?
+pub(crate) fn seek(fd: BorrowedFd<'_>, to: io::SeekFrom) -> io::Result<u64> {
+    use io::Seek;
+    super::fd::with_file(fd, |mut file| file.seek(to))
+}
+
+pub(crate) fn set_times_of(fd: BorrowedFd<'_>, times: fs::FileTimes) -> io::Result<()> {
+    super::errno::retry(|| super::fd::with_file(fd, |file| file.set_times(times)))
+}
+
+pub(crate) fn metadata(path: &Path, follow: bool) -> io::Result<fs::Metadata> {
+    if follow {
+        fs::metadata(path)
     } else {
-        fs::symlink_metadata(path)?
-    };
-    Ok(metadata.into())
+        fs::symlink_metadata(path)
+    }
+}
+
+/// Of the entry in the directory that was listed, wherever that is now.
+pub(crate) fn metadata_of_entry(entry: &fs::DirEntry) -> io::Result<fs::Metadata> {
+    entry.metadata()
+}
+
+/// Cannot sleep on a local filesystem, also for a descriptor without access.
+pub(crate) fn metadata_of(fd: BorrowedFd<'_>) -> io::Result<fs::Metadata> {
+    super::fd::with_file(fd, fs::File::metadata)
+}
+
+pub(crate) fn stat_path(path: &std::ffi::CStr, follow: bool) -> io::Result<Stat> {
+    metadata(as_path(path), follow).map(Stat::from)
 }
 
 pub(crate) fn stat_fd(fd: BorrowedFd<'_>) -> io::Result<Stat> {
-    super::fd::with_file(fd, |file| Ok(file.metadata()?.into()))
+    metadata_of(fd).map(Stat::from)
+}
+
+pub(crate) fn open(options: &fs::OpenOptions, path: &Path) -> io::Result<std::os::fd::OwnedFd> {
+    Ok(options.open(path)?.into())
 }
 
 /// Opens a path only to look at it: without reading, and without following what an open would start.

@@ -23,3 +23,33 @@ pub(crate) fn from_completion(number: i32) -> OwnedFd {
     // SAFETY: the kernel made this descriptor for this completion, which is handled once (INV-3, INV-5).
     unsafe { OwnedFd::from_raw_fd(number) }
 }
+
+/// The kernel's position; an error for what has none. Waits only for another thread's read or write
+/// through the same open file.
+pub(crate) fn position_of(fd: BorrowedFd<'_>) -> io::Result<u64> {
+    use io::Seek;
+    with_file(fd, |mut file| file.stream_position())
+}
+
+/// The flags that the file was opened with.
+pub(crate) fn status_flags(fd: BorrowedFd<'_>) -> io::Result<i32> {
+    Ok(nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_GETFL)?)
+}
+
+/// Lets the kernel read ahead of reads through this open file.
+#[cfg(target_os = "linux")]
+pub(crate) fn normal_readahead(fd: BorrowedFd<'_>) -> io::Result<()> {
+    use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+    Ok(posix_fadvise(
+        fd,
+        0,
+        0,
+        PosixFadviseAdvice::POSIX_FADV_NORMAL,
+    )?)
+}
+
+/// Elsewhere it was never taken away.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn normal_readahead(_fd: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(())
+}

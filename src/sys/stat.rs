@@ -14,6 +14,26 @@ pub(crate) struct Stamp {
     pub(crate) nanos: u32,
 }
 
+/// How attributes are asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct How {
+    /// Bits of `STATX_*` for more than the basic attributes.
+    pub(crate) mask: u32,
+    pub(crate) sync: Sync,
+}
+
+/// Whether a filesystem with a server asks it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Sync {
+    /// As `stat` does: what the filesystem holds for fresh enough.
+    #[default]
+    AsStat,
+    /// Always.
+    Force,
+    /// Never.
+    Never,
+}
+
 /// The attributes of a file.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stat {
@@ -33,6 +53,40 @@ pub(crate) struct Stat {
     pub(crate) created: Option<Stamp>,
     /// The unique id of the mount, zero where the kernel (before 6.8) does not say.
     pub(crate) mount_id: u64,
+    pub(crate) more: More,
+}
+
+/// Bits of the kernel's `statx` that the facade names; the numbers are the kernel's on every system.
+pub(crate) mod bits {
+    pub(crate) const MOUNT_ID: u32 = 0x1000;
+    pub(crate) const DIRECT_ALIGN: u32 = 0x2000;
+    pub(crate) const SUBVOLUME: u32 = 0x8000;
+    pub(crate) const ATOMIC_WRITE: u32 = 0x10000;
+
+    pub(crate) const ATTR_COMPRESSED: u64 = 0x4;
+    pub(crate) const ATTR_IMMUTABLE: u64 = 0x10;
+    pub(crate) const ATTR_APPEND: u64 = 0x20;
+    pub(crate) const ATTR_ENCRYPTED: u64 = 0x800;
+    pub(crate) const ATTR_MOUNT_ROOT: u64 = 0x2000;
+    pub(crate) const ATTR_VERITY: u64 = 0x10_0000;
+    pub(crate) const ATTR_DAX: u64 = 0x20_0000;
+}
+
+/// What only Linux tells, and only who asks for it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct More {
+    /// Bits of `STATX_*`: which fields the filesystem filled in. Zero on other systems.
+    pub(crate) mask: u32,
+    /// Bits of `STATX_ATTR_*`, and which of them the filesystem knows.
+    pub(crate) attributes: u64,
+    pub(crate) attributes_mask: u64,
+    /// A mount id that may be used again after an unmount (Linux 5.8 to 6.7).
+    pub(crate) reused_mount_id: u64,
+    pub(crate) direct_memory_align: u32,
+    pub(crate) direct_offset_align: u32,
+    pub(crate) subvolume: u64,
+    pub(crate) atomic_write_min: u32,
+    pub(crate) atomic_write_max: u32,
 }
 
 /// The bits of the mode that say what kind of file it is.
@@ -113,6 +167,7 @@ impl From<fs::Metadata> for Stat {
                 }
             }),
             mount_id: 0,
+            more: More::default(),
         }
     }
 }

@@ -1,12 +1,15 @@
 //! What is tried on open files: every way of opening, with lengths and offsets in and out of range.
 
+use std::io::SeekFrom;
 use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::time::SystemTime;
 
 use tidegate::fs::File;
 use tidegate::opcode::Kind;
 
 use crate::case::{Case, Seen, done, on_files};
 use crate::raw;
+use crate::table::{attributes, times_of};
 use crate::tree::Place;
 
 const LAST: u64 = i64::MAX as u64;
@@ -43,7 +46,22 @@ pub(crate) fn cases(kind: Kind, place: &Place) -> Vec<Case> {
                 done(Ok(()))
             },
         ),
+        Kind::Duplicate => on_files(
+            place,
+            &[Kind::Duplicate],
+            &[()],
+            |file, ()| async move { file.try_clone().await.map(|_| "done".into()) },
+            |file, ()| file.try_clone().map(|_| "done".into()),
+        ),
+        Kind::FileMetadata => on_files(
+            place,
+            &[Kind::FileMetadata],
+            &[()],
+            |file, ()| async move { file.metadata().await.map(|m| attributes(&m)) },
+            |file, ()| file.metadata().map(|m| attributes(&m)),
+        ),
         Kind::Read => read(place),
+        Kind::Seek => seek(place),
         Kind::SetLen => on_files(
             place,
             &[Kind::SetLen],
@@ -91,6 +109,74 @@ pub(crate) fn permissions(place: &Place) -> Vec<Case> {
             done(file.set_permissions(permissions).await)
         },
         |file, mode| done(file.set_permissions(std::fs::Permissions::from_mode(mode))),
+    )
+}
+
+/// Two seeks, so that the second is relative to something.
+fn seek(place: &Place) -> Vec<Case> {
+    let mut pairs = Vec::new();
+    for first in [0, 7, 1 << 32] {
+        for second in [
+            SeekFrom::Start(3),
+            SeekFrom::Start(1 << 41),
+            SeekFrom::Start(LAST),
+            SeekFrom::Start(u64::MAX),
+            SeekFrom::Current(5),
+            SeekFrom::Current(-8),
+            SeekFrom::Current(i64::MAX),
+            SeekFrom::Current(i64::MIN),
+            SeekFrom::End(0),
+            SeekFrom::End(-3),
+            SeekFrom::End(-100),
+            SeekFrom::End(1 << 33),
+            SeekFrom::End(i64::MAX),
+        ] {
+            pairs.push((first, second));
+        }
+    }
+    on_files(
+        place,
+        &[Kind::Seek],
+        &pairs,
+        |mut file, (first, second)| async move {
+            use tokio::io::AsyncSeekExt;
+            let first = file.seek(SeekFrom::Start(first)).await?;
+            let second = file.seek(second).await;
+            let position = file.stream_position().await?;
+            second.map(|second| format!("{first} {second} {position}"))
+        },
+        |mut file, (first, second)| {
+            use std::io::Seek;
+            let first = file.seek(SeekFrom::Start(first))?;
+            let second = file.seek(second);
+            let position = file.stream_position()?;
+            second.map(|second| format!("{first} {second} {position}"))
+        },
+    )
+}
+
+pub(crate) fn times(
+    place: &Place,
+    accessed: Option<SystemTime>,
+    modified: Option<SystemTime>,
+) -> Vec<Case> {
+    on_files(
+        place,
+        &[Kind::SetTimes],
+        &[(accessed, modified)],
+        |file, (accessed, modified)| async move {
+            done(file.set_times(times_of(accessed, modified)).await)
+        },
+        |file, (accessed, modified)| {
+            let mut times = std::fs::FileTimes::new();
+            if let Some(accessed) = accessed {
+                times = times.set_accessed(accessed);
+            }
+            if let Some(modified) = modified {
+                times = times.set_modified(modified);
+            }
+            done(file.set_times(times))
+        },
     )
 }
 

@@ -20,7 +20,10 @@ pub(crate) fn cases(kind: Kind, place: &Place) -> Option<Result<Vec<Case>, &'sta
         Kind::CopyFile | Kind::CopyMetadata => copies(kind, place),
         Kind::Allocate
         | Kind::Close
+        | Kind::Duplicate
+        | Kind::FileMetadata
         | Kind::Read
+        | Kind::Seek
         | Kind::SetLen
         | Kind::SyncAll
         | Kind::SyncData
@@ -44,7 +47,7 @@ pub(crate) fn cases(kind: Kind, place: &Place) -> Option<Result<Vec<Case>, &'sta
             |path| async move { done(fs::make_fifo(path, 0o640).await) },
             |path| done(raw::make_fifo(path, 0o640)),
         ),
-        Kind::Metadata => metadata(place),
+        Kind::Metadata | Kind::Statx | Kind::TryExists => metadata(kind, place),
         Kind::Open => open(place),
         Kind::ReadDir => on_paths(
             place.paths(),
@@ -168,7 +171,7 @@ fn dirs(kind: Kind, place: &Place) -> Vec<Case> {
 }
 
 /// The attributes, less those that a new tree has other values of.
-fn attributes(metadata: &impl MetadataExt) -> String {
+pub(crate) fn attributes(metadata: &impl MetadataExt) -> String {
     let size = if metadata.mode() & libc::S_IFMT == libc::S_IFDIR {
         0
     } else {
@@ -179,26 +182,49 @@ fn attributes(metadata: &impl MetadataExt) -> String {
     format!("{mode:o} links {links} of {uid}:{gid} device {rdev} size {size}")
 }
 
-fn metadata(place: &Place) -> Vec<Case> {
-    let mut cases = on_paths(
-        place.paths(),
-        &[Kind::Metadata],
-        |path| async move { fs::metadata(path).await.map(|m| attributes(&m)) },
-        |path| std::fs::metadata(path).map(|m| attributes(&m)),
-    );
-    cases.extend(on_paths(
-        place.paths(),
-        &[Kind::Metadata],
-        |path| async move { fs::symlink_metadata(path).await.map(|m| attributes(&m)) },
-        |path| std::fs::symlink_metadata(path).map(|m| attributes(&m)),
-    ));
-    cases.extend(on_paths(
-        place.paths(),
-        &[Kind::Metadata],
-        |path| async move { fs::try_exists(path).await.map(|there| there.to_string()) },
-        |path| std::fs::exists(path).map(|there| there.to_string()),
-    ));
-    cases
+fn metadata(kind: Kind, place: &Place) -> Vec<Case> {
+    let paths = place.paths();
+    match kind {
+        Kind::Statx => {
+            let mut cases = on_paths(
+                paths.clone(),
+                &[Kind::Statx],
+                |path| async move { fs::statx(path).await.map(|m| attributes(&m)) },
+                |path| std::fs::metadata(path).map(|m| attributes(&m)),
+            );
+            cases.extend(on_paths(
+                paths,
+                &[Kind::Statx],
+                |path| async move {
+                    let of_links = fs::StatxOptions::new().follow(Follow::No);
+                    of_links.path(path).await.map(|m| attributes(&m))
+                },
+                |path| std::fs::symlink_metadata(path).map(|m| attributes(&m)),
+            ));
+            cases
+        }
+        Kind::TryExists => on_paths(
+            paths,
+            &[Kind::TryExists],
+            |path| async move { fs::try_exists(path).await.map(|there| there.to_string()) },
+            |path| std::fs::exists(path).map(|there| there.to_string()),
+        ),
+        _ => {
+            let mut cases = on_paths(
+                paths.clone(),
+                &[Kind::Metadata],
+                |path| async move { fs::metadata(path).await.map(|m| attributes(&m)) },
+                |path| std::fs::metadata(path).map(|m| attributes(&m)),
+            );
+            cases.extend(on_paths(
+                paths,
+                &[Kind::Metadata],
+                |path| async move { fs::symlink_metadata(path).await.map(|m| attributes(&m)) },
+                |path| std::fs::symlink_metadata(path).map(|m| attributes(&m)),
+            ));
+            cases
+        }
+    }
 }
 
 /// Which switches are on: read, write, append, truncate, create, create_new; and further flags.
@@ -370,6 +396,17 @@ fn permissions(place: &Place) -> Vec<Case> {
     cases
 }
 
+pub(crate) fn times_of(accessed: Option<SystemTime>, modified: Option<SystemTime>) -> FileTimes {
+    let mut times = FileTimes::new();
+    if let Some(accessed) = accessed {
+        times = times.set_accessed(accessed);
+    }
+    if let Some(modified) = modified {
+        times = times.set_modified(modified);
+    }
+    times
+}
+
 fn times(place: &Place) -> Vec<Case> {
     let at = |seconds, nanos| SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos);
     let before = SystemTime::UNIX_EPOCH - Duration::new(86_400, 250_000_000);
@@ -383,14 +420,18 @@ fn times(place: &Place) -> Vec<Case> {
     let mut cases = Vec::new();
     for (accessed, modified) in choices {
         for follow in [Follow::Links, Follow::No] {
-            let times = FileTimes { accessed, modified };
+            let times = times_of(accessed, modified);
             cases.extend(on_paths(
                 place.paths(),
                 &[Kind::SetTimes],
-                move |path| async move { done(fs::set_times(path, times, follow).await) },
+                move |path| {
+                    let times = times.clone();
+                    async move { done(fs::set_times(path, times, follow).await) }
+                },
                 move |path| done(raw::set_times(path, accessed, modified, follow)),
             ));
         }
+        cases.extend(files::times(place, accessed, modified));
     }
     cases
 }

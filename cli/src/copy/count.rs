@@ -1,10 +1,9 @@
 //! The pass that counts ahead of the copy, so that the bar knows how much there is.
 
+use std::fs::Metadata;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-
-use tidegate::fs;
 
 use super::job::Job;
 use super::walk::{Pass, Task, Visit};
@@ -30,11 +29,11 @@ impl Drop for Count {
 }
 
 impl Pass for Count {
-    async fn enter(&self, _: &Task, _: &fs::Metadata) -> bool {
+    async fn enter(&self, _: &Task, _: &Metadata) -> bool {
         true
     }
 
-    async fn visit(&self, _: &Task, found: &fs::Metadata) -> Visit {
+    async fn visit(&self, _: &Task, found: &Metadata) -> Visit {
         if found.is_file() {
             self.job.progress.found(found.len());
         }

@@ -1,6 +1,8 @@
 //! Copies one entry that is no directory. What exists at the destination is replaced in one step.
 
+use std::fs::Metadata;
 use std::io;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +13,7 @@ use super::job::{Job, Tally};
 use super::walk::Task;
 
 /// Copies the entry and reports what goes wrong; says whether the destination has it.
-pub(super) async fn copy(job: &Job, preserve: Preserve, task: &Task, found: &fs::Metadata) -> bool {
+pub(super) async fn copy(job: &Job, preserve: Preserve, task: &Task, found: &Metadata) -> bool {
     let kind = found.file_type();
     let counted: fn(&Tally) -> &AtomicU64;
     let (operation, made) = if kind.is_file() {
@@ -114,11 +116,11 @@ where
     }
 }
 
-fn is_fifo(found: &fs::Metadata) -> bool {
+fn is_fifo(found: &Metadata) -> bool {
     found.file_type().is_fifo()
 }
 
-fn unsupported(found: &fs::Metadata) -> &'static str {
+fn unsupported(found: &Metadata) -> &'static str {
     let kind = found.file_type();
     if kind.is_socket() {
         "a socket, which belongs to the program that listens on it,"

@@ -1,5 +1,6 @@
 //! The pass that copies.
 
+use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
@@ -61,7 +62,7 @@ impl Copy {
     }
 
     /// Copies an entry that is no directory, and tells the other names of the same file.
-    async fn first(&self, task: &Task, found: &fs::Metadata) -> Visit {
+    async fn first(&self, task: &Task, found: &Metadata) -> Visit {
         let id = (found.dev(), found.ino());
         let made = entry::copy(&self.job, self.preserve, task, found).await;
         if found.nlink() < 2 {
@@ -72,7 +73,7 @@ impl Copy {
 }
 
 impl Pass for Copy {
-    async fn enter(&self, task: &Task, _: &fs::Metadata) -> bool {
+    async fn enter(&self, task: &Task, _: &Metadata) -> bool {
         match self.make_directory(&task.destination).await {
             Ok(()) => true,
             Err(error) => {
@@ -82,7 +83,7 @@ impl Pass for Copy {
         }
     }
 
-    async fn visit(&self, task: &Task, found: &fs::Metadata) -> Visit {
+    async fn visit(&self, task: &Task, found: &Metadata) -> Visit {
         self.job.progress.enter(&task.source);
         if found.nlink() < 2 {
             return self.first(task, found).await;

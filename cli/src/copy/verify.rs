@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
+use std::fs::Metadata;
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -56,7 +57,7 @@ impl Verify {
     }
 
     /// Compares all but a directory's entries; reports what differs.
-    async fn check(&self, task: &Task, found: &fs::Metadata) -> bool {
+    async fn check(&self, task: &Task, found: &Metadata) -> bool {
         match self.compare(task, found).await {
             Ok(None) => {
                 self.entries.fetch_add(1, Ordering::Relaxed);
@@ -70,7 +71,7 @@ impl Verify {
     }
 
     /// The first difference between source and destination.
-    async fn compare(&self, task: &Task, found: &fs::Metadata) -> io::Result<Option<String>> {
+    async fn compare(&self, task: &Task, found: &Metadata) -> io::Result<Option<String>> {
         let made = fs::symlink_metadata(&task.destination).await?;
         if let Some(difference) = differing_attributes(found, &made, self.job.root) {
             return Ok(Some(format!(
@@ -110,7 +111,7 @@ impl Verify {
     }
 
     /// Whether all names of one source file are names of one file in the copy.
-    fn is_twin(&self, found: &fs::Metadata, made: &fs::Metadata) -> bool {
+    fn is_twin(&self, found: &Metadata, made: &Metadata) -> bool {
         let twin = (made.dev(), made.ino());
         let mut twins = self.twins.lock().unwrap_or_else(PoisonError::into_inner);
         *twins.entry((found.dev(), found.ino())).or_insert(twin) == twin
@@ -141,11 +142,11 @@ impl Verify {
 }
 
 impl Pass for Verify {
-    async fn enter(&self, task: &Task, found: &fs::Metadata) -> bool {
+    async fn enter(&self, task: &Task, found: &Metadata) -> bool {
         !self.job.has_failed(&task.source) && self.check(task, found).await
     }
 
-    async fn visit(&self, task: &Task, found: &fs::Metadata) -> Visit {
+    async fn visit(&self, task: &Task, found: &Metadata) -> Visit {
         self.job.progress.enter(&task.source);
         if !self.job.has_failed(&task.source) {
             self.check(task, found).await;
@@ -163,7 +164,7 @@ impl Pass for Verify {
 }
 
 /// What `stat` says that is not the same of both.
-fn differing_attributes(found: &fs::Metadata, made: &fs::Metadata, root: bool) -> Option<String> {
+fn differing_attributes(found: &Metadata, made: &Metadata, root: bool) -> Option<String> {
     const KIND: u32 = 0o170_000;
     if found.mode() & KIND != made.mode() & KIND {
         return Some("it is of another kind".into());
@@ -194,7 +195,7 @@ fn differing_attributes(found: &fs::Metadata, made: &fs::Metadata, root: bool) -
     None
 }
 
-fn found_kind(found: &fs::Metadata) -> &'static str {
+fn found_kind(found: &Metadata) -> &'static str {
     let kind = found.file_type();
     if kind.is_dir() {
         "the directory"

@@ -3,6 +3,7 @@
 //! What is held at a time: at most [`QUEUE_MAX`] entries that are not directories, the names of the
 //! subdirectories next to the paths in work, and one record per directory that is not finished.
 
+use std::fs::Metadata;
 use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -57,9 +58,9 @@ pub(super) enum Visit {
 /// What is done to the entries of a tree.
 pub(super) trait Pass: Send + Sync + 'static {
     /// Begins a directory; `false` where it is not to be gone into.
-    fn enter(&self, task: &Task, found: &fs::Metadata) -> impl Future<Output = bool> + Send;
+    fn enter(&self, task: &Task, found: &Metadata) -> impl Future<Output = bool> + Send;
     /// Handles anything else.
-    fn visit(&self, task: &Task, found: &fs::Metadata) -> impl Future<Output = Visit> + Send;
+    fn visit(&self, task: &Task, found: &Metadata) -> impl Future<Output = Visit> + Send;
     /// Ends a directory all of whose entries are done.
     fn leave(
         &self,

@@ -1,38 +1,87 @@
-//! tokio's reading, writing and seeking on a file, with a cursor of its own.
+//! tokio's reading, writing and seeking on a file, with a cursor that clones of the file share.
 //!
 //! A read that the page cache can answer goes straight into the caller's memory. Any other read fills
 //! a buffer of ours, because the kernel may write into it after the caller is gone. A write is copied
-//! into a buffer and done in the background, as in tokio: its error comes with the next call or `flush`.
+//! into a buffer and done in the background, as in tokio: its error comes with the next call or `flush`,
+//! and it goes on when the file is dropped.
+//!
+//! The position is kept here and not in the kernel, where asking for it can sleep while another thread
+//! reads. It is that of the next byte to be read into the buffer or to be written. An operation reserves
+//! its bytes when it starts, and gives back what it did not use: two clones never read or write the same.
 
+use std::future::poll_fn;
 use std::io::{self, SeekFrom};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncSeek, AsyncWrite, ReadBuf};
+use tokio::runtime;
 
 use super::File;
-use crate::buf::BufError;
-use crate::error::Error;
+use crate::buf::{BufError, IoBuf, Slice};
+use crate::error::{Error, raw_os_error};
 use crate::limits;
 use crate::op::file::SharedFile;
-use crate::op::{meta, open, rw};
+use crate::op::{meta, rw, seek};
 use crate::opcode::Kind;
 
 type Done<T> = Pin<Box<dyn Future<Output = T> + Send + Sync>>;
-type Bytes = Result<(usize, Vec<u8>), BufError<Vec<u8>>>;
+
+/// The next byte's position, of a file and its clones.
+#[derive(Clone, Default)]
+pub(super) struct Position(Arc<AtomicU64>);
+
+impl Position {
+    pub(super) fn new(position: u64) -> Position {
+        Position(Arc::new(AtomicU64::new(position)))
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    fn set(&self, position: u64) {
+        self.0.store(position, Ordering::Release);
+    }
+
+    fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
+    /// Steps back over what was not handed out, and takes so many bytes; returns where they begin.
+    fn reserve(&self, unread: u64, length: u64) -> u64 {
+        let begin = |position: u64| position.saturating_sub(unread);
+        let next = |position| Some(begin(position).saturating_add(length));
+        match self
+            .0
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, next)
+        {
+            Ok(position) | Err(position) => begin(position),
+        }
+    }
+
+    /// Goes from one place to another, unless a clone moved it meanwhile.
+    fn advance(&self, from: u64, to: u64) -> bool {
+        let moved = self
+            .0
+            .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire);
+        moved.is_ok()
+    }
+}
 
 enum State {
     Idle,
-    Reading(Done<Bytes>),
+    Reading(Done<Result<Vec<u8>, BufError<Vec<u8>>>>),
     Seeking(Done<io::Result<u64>>),
-    Writing(Done<io::Result<u64>>),
+    Writing(Done<io::Result<()>>),
 }
 
 /// Where a file is read and written next, and what is on its way.
 pub(super) struct Cursor {
     /// Ignored by files without positions.
-    position: u64,
+    position: Position,
     state: State,
     /// What was read and not handed out: `buf[taken..]`.
     buf: Vec<u8>,
@@ -41,24 +90,76 @@ pub(super) struct Cursor {
     at_end: bool,
     /// The error of a write that nobody has been told of.
     failed: Option<io::Error>,
-    max_buf_bytes: usize,
+    /// Where the last seek led.
+    sought: u64,
+    /// Whether one write may take several steps, as on pipes.
+    is_stream: bool,
 }
 
-impl Default for Cursor {
-    fn default() -> Cursor {
-        Cursor {
-            position: 0,
-            state: State::Idle,
-            buf: Vec::new(),
-            taken: 0,
-            at_end: false,
-            failed: None,
-            max_buf_bytes: limits::FILE_BUFFER_BYTES,
+impl Drop for Cursor {
+    /// A write that was accepted is done. The kernel has its first step already, which for a file is all of
+    /// it; what a pipe does not take at once goes on in a task.
+    fn drop(&mut self) {
+        if let State::Writing(writing) = std::mem::replace(&mut self.state, State::Idle) {
+            if let (true, Ok(runtime)) = (self.is_stream, runtime::Handle::try_current()) {
+                runtime.spawn(writing);
+            }
         }
     }
 }
 
 impl Cursor {
+    pub(super) fn new(shared: &SharedFile, position: Position) -> Cursor {
+        Cursor {
+            is_stream: !shared.is_seekable(),
+            position,
+            state: State::Idle,
+            buf: Vec::new(),
+            taken: 0,
+            at_end: false,
+            failed: None,
+            sought: 0,
+        }
+    }
+
+    /// One of another descriptor with the same position.
+    pub(super) fn sharing(&self, shared: &SharedFile) -> Cursor {
+        Cursor::new(shared, self.position.clone())
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(self.state, State::Idle)
+    }
+
+    /// Waits for whatever is on its way.
+    pub(super) async fn idle(&mut self) {
+        poll_fn(|cx| self.poll_idle(cx)).await;
+    }
+
+    /// Waits for whatever is on its way; an error if a write failed, of which flush will tell as well.
+    pub(super) async fn written(&mut self) -> io::Result<()> {
+        self.idle().await;
+        match &self.failed {
+            None => Ok(()),
+            Some(error) => {
+                let failed = io::Error::from(error.kind());
+                let again = raw_os_error(error).map_or(failed, io::Error::from_raw_os_error);
+                Err(Error::io(Kind::Write, None, again))
+            }
+        }
+    }
+
+    /// Steps back over what was read and not handed out.
+    pub(super) fn give_back(&mut self) {
+        let unread = self.forget_buffer();
+        self.position.reserve(unread, 0);
+    }
+
+    /// Where the next byte would be read.
+    pub(super) fn position(&self) -> u64 {
+        self.position.get().saturating_sub(self.left().len() as u64)
+    }
+
     fn left(&self) -> &[u8] {
         &self.buf[self.taken..]
     }
@@ -68,25 +169,38 @@ impl Cursor {
         let count = self.left().len().min(into.remaining());
         into.put_slice(&self.buf[self.taken..self.taken + count]);
         self.taken += count;
-        self.position += count as u64;
         count > 0
     }
 
-    fn forget_buffer(&mut self) {
+    /// Gives up what was read and not handed out; returns how many bytes that were.
+    fn forget_buffer(&mut self) -> u64 {
+        let left = self.left().len() as u64;
         self.taken = self.buf.len();
+        left
+    }
+
+    /// Waits for whatever is on its way. The next write or flush tells of a write that failed; reads and
+    /// seeks that nobody waited for are not told of.
+    pub(super) fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        ready!(self.poll_written(cx));
+        let _ = ready!(self.poll_filled(cx));
+        let _ = ready!(self.poll_sought(cx));
+        Poll::Ready(())
     }
 
     /// Waits for a write that is on its way.
-    fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let State::Writing(writing) = &mut self.state {
             let written = ready!(writing.as_mut().poll(cx));
             self.state = State::Idle;
-            match written {
-                Ok(position) => self.position = position,
-                Err(error) => self.failed = Some(error),
-            }
+            self.failed = written.err();
         }
-        Poll::Ready(self.failed.take().map_or(Ok(()), Err))
+        Poll::Ready(())
+    }
+
+    /// The error of a write in the background.
+    fn take_failure(&mut self) -> io::Result<()> {
+        self.failed.take().map_or(Ok(()), Err)
     }
 
     /// Waits for a read that is on its way, and keeps what came.
@@ -94,9 +208,19 @@ impl Cursor {
         if let State::Reading(reading) = &mut self.state {
             let read = ready!(reading.as_mut().poll(cx));
             self.state = State::Idle;
-            let (_, buf) = read?;
+            let buf = read?;
             self.at_end = buf.is_empty();
             (self.buf, self.taken) = (buf, 0);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Waits for a seek that is on its way.
+    fn poll_sought(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let State::Seeking(seeking) = &mut self.state {
+            let sought = ready!(seeking.as_mut().poll(cx));
+            self.state = State::Idle;
+            self.sought = sought?;
         }
         Poll::Ready(Ok(()))
     }
@@ -105,56 +229,142 @@ impl Cursor {
         let mut buf = std::mem::take(&mut self.buf);
         buf.clear();
         self.taken = 0;
-        buf.reserve_exact(wanted.min(self.max_buf_bytes));
-        let (shared, position) = (shared.clone(), self.position);
-        self.state = State::Reading(if shared.is_seekable() {
-            Box::pin(rw::read_at(shared, buf, position))
-        } else {
-            Box::pin(rw::read_through(shared, buf, None))
-        });
+        buf.reserve_exact(wanted);
+        let reading = read(shared.clone(), buf, self.position.clone());
+        self.state = State::Reading(Box::pin(reading));
+    }
+
+    /// Starts now, and not when somebody flushes.
+    fn start_writing(&mut self, shared: &Arc<SharedFile>, from: Vec<u8>, cx: &mut Context<'_>) {
+        let unread = self.forget_buffer();
+        let begin = self.position.reserve(unread, from.len() as u64);
+        let writing = write_all(shared.clone(), from, begin, self.position.clone());
+        self.state = State::Writing(Box::pin(writing));
+        let _ = self.poll_written(cx);
     }
 }
 
-/// Writes all of the buffer; returns where the cursor is then.
-async fn write_all(shared: Arc<SharedFile>, buf: Vec<u8>, position: u64) -> io::Result<u64> {
-    use crate::buf::IoBuf;
-    let (total, mut buf, mut done) = (buf.len(), buf, 0);
-    while done < total {
-        let offset = shared.is_seekable().then_some(position + done as u64);
-        let (count, part) = rw::write_once(shared.clone(), buf.slice(done..total), offset).await?;
-        if count == 0 {
-            return Err(Error::io(
-                Kind::Write,
-                None,
-                io::ErrorKind::WriteZero.into(),
-            ));
+/// Reads once, at the cursor where there is one.
+async fn read(
+    shared: Arc<SharedFile>,
+    buf: Vec<u8>,
+    position: Position,
+) -> Result<Vec<u8>, BufError<Vec<u8>>> {
+    if !shared.is_seekable() {
+        return Ok(rw::read_through(shared, buf, None).await?.1);
+    }
+    let wanted = buf.capacity() as u64;
+    let begin = position.reserve(0, wanted);
+    let mut read = rw::read_at(shared.clone(), buf, begin).await;
+    if position.is_shared() {
+        // What is not read here, nobody would read: a clone may have gone on behind it.
+        read = read_on(&shared, read, begin).await;
+    }
+    let used = match &read {
+        Ok((_, buf)) => buf.len() as u64,
+        Err(_) => 0,
+    };
+    position.advance(begin.saturating_add(wanted), begin + used);
+    match read {
+        Ok((_, buf)) => Ok(buf),
+        Err(error) if shared.has_no_positions(&error.error) => match error.into_parts() {
+            (_, Some(buf)) => Ok(rw::read_through(shared, buf, None).await?.1),
+            (error, None) => Err(BufError::detached(error)),
+        },
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads until the buffer is full or the file at its end.
+async fn read_on(
+    shared: &Arc<SharedFile>,
+    mut read: Result<(usize, Vec<u8>), BufError<Vec<u8>>>,
+    begin: u64,
+) -> Result<(usize, Vec<u8>), BufError<Vec<u8>>> {
+    loop {
+        let (count, buf) = read?;
+        let (start, end) = (buf.len(), buf.capacity());
+        if count == 0 || start == end {
+            return Ok((start, buf));
         }
+        let step = rw::read_at(shared.clone(), buf.slice(start..end), begin + start as u64).await;
+        read = step
+            .map(|(count, part)| (count, part.into_inner()))
+            .map_err(|error| error.map(Slice::into_inner));
+    }
+}
+
+/// Writes all of the buffer, at the cursor where there is one.
+async fn write_all(
+    shared: Arc<SharedFile>,
+    buf: Vec<u8>,
+    begin: u64,
+    position: Position,
+) -> io::Result<()> {
+    let total = buf.len();
+    let (done, written) = write_steps(&shared, buf, begin).await;
+    if shared.is_seekable() {
+        let end = begin.saturating_add(done as u64);
+        position.advance(begin.saturating_add(total as u64), end);
+        // What is appended goes to the end, wherever that was.
+        if shared.is_append() && done > 0 {
+            position.set(meta::size_of(&shared).await?);
+        }
+    }
+    written
+}
+
+/// The steps of a write, and how many bytes they wrote.
+async fn write_steps(
+    shared: &Arc<SharedFile>,
+    mut buf: Vec<u8>,
+    begin: u64,
+) -> (usize, io::Result<()>) {
+    let (total, mut done) = (buf.len(), 0);
+    while done < total {
+        let offset = shared.is_seekable().then_some(begin + done as u64);
+        let step = rw::write_once(shared.clone(), buf.slice(done..total), offset, true).await;
+        let (count, part) = match rw::uninterrupted(step) {
+            Ok((Some(0), _)) => {
+                let error = io::ErrorKind::WriteZero.into();
+                return (done, Err(Error::io(Kind::Write, None, error)));
+            }
+            Ok((count, part)) => (count.unwrap_or(0), part),
+            Err(error) => {
+                let again = offset.is_some() && shared.has_no_positions(&error.error);
+                match error.into_parts() {
+                    (_, Some(part)) if again => (0, part),
+                    (error, _) => return (done, Err(error)),
+                }
+            }
+        };
         buf = part.into_inner();
         done += count;
     }
-    // What is appended goes to the end, wherever that was.
-    if shared.is_append() {
-        Ok(meta::of_file(&shared).await?.size)
-    } else {
-        Ok(position + total as u64)
-    }
+    (done, Ok(()))
 }
 
-/// Where a seek leads.
-async fn seek(shared: Arc<SharedFile>, position: u64, to: SeekFrom) -> io::Result<u64> {
-    let (base, offset) = match to {
-        SeekFrom::Start(offset) => {
-            return i64::try_from(offset)
-                .map(|_| offset)
-                .map_err(|_| open::invalid());
-        }
-        SeekFrom::Current(offset) => (position, offset),
-        SeekFrom::End(offset) => (meta::of_file(&shared).await?.size, offset),
+/// Moves the cursor, which has given back what was not handed out.
+async fn move_to(shared: Arc<SharedFile>, to: SeekFrom, position: Position) -> io::Result<u64> {
+    if !shared.is_seekable() {
+        return seek::in_kernel(&shared, to).await;
+    }
+    let target = match to {
+        SeekFrom::Start(offset) => Some(offset),
+        SeekFrom::Current(offset) => position.get().checked_add_signed(offset),
+        SeekFrom::End(offset) => match shared.size_at_poll() {
+            Some(size) => size.checked_add_signed(offset),
+            // Only the file itself knows where it ends: a device's attributes have no size.
+            None => Some(seek::in_kernel(&shared, to).await?),
+        },
     };
-    let target = base
-        .checked_add_signed(offset)
-        .filter(|&target| i64::try_from(target).is_ok());
-    target.ok_or_else(open::invalid)
+    let mut target = target.ok_or_else(seek::invalid)?;
+    if target > limits::SEEK_UNCHECKED_BYTES_MAX {
+        // Filesystems differ in how long a file can be.
+        target = seek::in_kernel(&shared, SeekFrom::Start(target)).await?;
+    }
+    position.set(target);
+    Ok(target)
 }
 
 impl AsyncRead for File {
@@ -163,12 +373,14 @@ impl AsyncRead for File {
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let File { shared, cursor } = &mut *self;
-        ready!(cursor.poll_written(cx))?;
+        let bytes_max = self.max_buf_bytes;
+        let (shared, cursor) = self.parts();
+        ready!(cursor.poll_written(cx));
+        let _ = ready!(cursor.poll_sought(cx));
+        ready!(cursor.poll_filled(cx))?;
         if into.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
-        ready!(cursor.poll_filled(cx))?;
         if cursor.hand_out(into) {
             return Poll::Ready(Ok(()));
         }
@@ -176,7 +388,7 @@ impl AsyncRead for File {
             if let Some(read) = read_at_poll(shared, cursor, cx, into) {
                 return read;
             }
-            cursor.start_reading(shared, into.remaining());
+            cursor.start_reading(shared, into.remaining().min(bytes_max));
             ready!(cursor.poll_filled(cx))?;
             cursor.hand_out(into);
         }
@@ -197,11 +409,16 @@ fn read_at_poll(
         Poll::Ready(budget) => budget,
         Poll::Pending => return Some(Poll::Pending),
     };
-    let count = rw::read_into_at_poll(shared, into, cursor.position)?;
+    let (filled, position) = (into.filled().len(), cursor.position.get());
+    let count = rw::read_into_at_poll(shared, into, position)?;
+    let end = position + *count.as_ref().unwrap_or(&0) as u64;
+    if !cursor.position.advance(position, end) {
+        // A clone has read the same bytes.
+        into.set_filled(filled);
+        return None;
+    }
     budget.made_progress();
-    Some(Poll::Ready(
-        count.map(|count| cursor.position += count as u64),
-    ))
+    Some(Poll::Ready(count.map(drop)))
 }
 
 impl AsyncWrite for File {
@@ -210,23 +427,41 @@ impl AsyncWrite for File {
         cx: &mut Context<'_>,
         from: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let File { shared, cursor } = &mut *self;
-        ready!(cursor.poll_written(cx))?;
-        // A read on its way is of the old position, and what it brings is not asked for any more.
-        ready!(cursor.poll_filled(cx))?;
-        cursor.forget_buffer();
-        let count = from.len().min(cursor.max_buf_bytes);
-        let writing = write_all(shared.clone(), from[..count].to_vec(), cursor.position);
-        cursor.state = State::Writing(Box::pin(writing));
-        // Started now, and not when somebody flushes.
-        if let Poll::Ready(Err(error)) = cursor.poll_written(cx) {
-            return Poll::Ready(Err(error));
-        }
+        let bytes_max = self.max_buf_bytes;
+        let (shared, cursor) = self.parts();
+        ready!(cursor.poll_idle(cx));
+        cursor.take_failure()?;
+        let count = from.len().min(bytes_max);
+        cursor.start_writing(shared, from[..count].to_vec(), cx);
         Poll::Ready(Ok(count))
     }
 
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        from: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let bytes_max = self.max_buf_bytes;
+        let (shared, cursor) = self.parts();
+        ready!(cursor.poll_idle(cx));
+        cursor.take_failure()?;
+        let mut buf = Vec::new();
+        for part in from {
+            let room = bytes_max - buf.len();
+            buf.extend_from_slice(&part[..part.len().min(room)]);
+        }
+        let count = buf.len();
+        cursor.start_writing(shared, buf, cx);
+        Poll::Ready(Ok(count))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.cursor.poll_written(cx)
+        ready!(self.parts().1.poll_idle(cx));
+        Poll::Ready(self.parts().1.take_failure())
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -236,30 +471,21 @@ impl AsyncWrite for File {
 
 impl AsyncSeek for File {
     fn start_seek(mut self: Pin<&mut Self>, to: SeekFrom) -> io::Result<()> {
-        let File { shared, cursor } = &mut *self;
-        match cursor.state {
-            State::Idle => {}
-            _ => {
-                return Err(io::Error::new(
-                    io::ErrorKind::WouldBlock,
-                    "other file operation is pending, call poll_complete before start_seek",
-                ));
-            }
+        let (shared, cursor) = self.parts();
+        if !cursor.is_idle() {
+            return Err(Error::SeekPending.into());
         }
-        cursor.forget_buffer();
-        cursor.state = State::Seeking(Box::pin(seek(shared.clone(), cursor.position, to)));
+        cursor.give_back();
+        let seeking = move_to(shared.clone(), to, cursor.position.clone());
+        cursor.state = State::Seeking(Box::pin(seeking));
         Ok(())
     }
 
     fn poll_complete(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<u64>> {
-        let cursor = &mut self.cursor;
-        ready!(cursor.poll_written(cx))?;
-        ready!(cursor.poll_filled(cx))?;
-        if let State::Seeking(seeking) = &mut cursor.state {
-            let target = ready!(seeking.as_mut().poll(cx));
-            cursor.state = State::Idle;
-            cursor.position = target?;
-        }
-        Poll::Ready(Ok(cursor.position))
+        let (_, cursor) = self.parts();
+        ready!(cursor.poll_written(cx));
+        let _ = ready!(cursor.poll_filled(cx));
+        ready!(cursor.poll_sought(cx))?;
+        Poll::Ready(Ok(cursor.sought))
     }
 }

@@ -5,8 +5,8 @@ use std::io;
 use super::File;
 
 impl File {
-    /// Waits until content and attributes are on the device. Writes that are not over when this is
-    /// called are not waited for, except those of this file's own cursor: call `flush` first.
+    /// Waits until content and attributes are on the device, of all writes that were over when this was
+    /// called and of those of this file's cursor, flushed or not.
     ///
     /// # Cancel safety
     ///
@@ -14,7 +14,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// Those of `fsync(2)`. The kernel reports a failed writeback once: after an error, what was
+    /// Those of `fsync(2)`; that of a write of the cursor that failed and was not flushed. The kernel reports a failed writeback once: after an error, what was
     /// written since the last success may be lost, and calling again proves nothing.
     ///
     /// # Backend
@@ -32,8 +32,9 @@ impl File {
     /// # Ok(()) }
     /// ```
     #[doc(alias = "fsync")]
-    pub fn sync_all(&self) -> impl Future<Output = io::Result<()>> + Send + use<> {
-        self.shared.clone().sync(false)
+    pub async fn sync_all(&self) -> io::Result<()> {
+        self.cursor.lock().await.written().await?;
+        self.shared.clone().sync(false).await
     }
 
     /// Waits until the content is on the device, and those attributes that are needed to read it.
@@ -54,7 +55,8 @@ impl File {
     ///
     /// See [`sync_all`](File::sync_all).
     #[doc(alias = "fdatasync")]
-    pub fn sync_data(&self) -> impl Future<Output = io::Result<()>> + Send + use<> {
-        self.shared.clone().sync(true)
+    pub async fn sync_data(&self) -> io::Result<()> {
+        self.cursor.lock().await.written().await?;
+        self.shared.clone().sync(true).await
     }
 }

@@ -3,9 +3,11 @@
 mod attributes;
 #[cfg(feature = "http-body")]
 mod body;
+mod convert;
 mod cursor;
 mod durable;
 mod positional;
+mod raw_fd;
 mod space;
 mod stream;
 
@@ -18,10 +20,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::io::AsyncWrite;
+use tokio::sync::Mutex;
 
-use self::cursor::Cursor;
+use self::cursor::{Cursor, Position};
 pub use self::stream::FileStream;
 use super::OpenOptions;
+use crate::limits;
 use crate::op::file::SharedFile;
 
 /// An open file.
@@ -43,8 +47,10 @@ use crate::op::file::SharedFile;
 /// # Ok(()) }
 /// ```
 pub struct File {
-    shared: Arc<SharedFile>,
-    cursor: Cursor,
+    pub(super) shared: Arc<SharedFile>,
+    /// Locked by what waits for the cursor through a shared reference.
+    cursor: Mutex<Cursor>,
+    max_buf_bytes: usize,
 }
 
 impl fmt::Debug for File {
@@ -69,10 +75,20 @@ impl AsRawFd for File {
 
 impl File {
     pub(super) fn from_shared(shared: Arc<SharedFile>) -> File {
+        let cursor = Cursor::new(&shared, Position::default());
+        File::from_parts(shared, cursor)
+    }
+
+    fn from_parts(shared: Arc<SharedFile>, cursor: Cursor) -> File {
         File {
             shared,
-            cursor: Cursor::default(),
+            cursor: Mutex::new(cursor),
+            max_buf_bytes: limits::FILE_BUFFER_BYTES,
         }
+    }
+
+    fn parts(&mut self) -> (&Arc<SharedFile>, &mut Cursor) {
+        (&self.shared, self.cursor.get_mut())
     }
 
     /// Opens a file for reading.
@@ -103,7 +119,7 @@ impl File {
     /// # Cancel safety
     ///
     /// Resource reclaimed, see [`OpenOptions::open`], also for errors and backend.
-    pub async fn create_new(path: impl AsRef<Path>) -> io::Result<File> {
+    pub async fn create_new<P: AsRef<Path>>(path: P) -> io::Result<File> {
         OpenOptions::new()
             .read(true)
             .write(true)
@@ -141,7 +157,7 @@ impl File {
     /// ```
     pub async fn close(mut self) -> io::Result<()> {
         let flushed = poll_fn(|cx| Pin::new(&mut self).poll_flush(cx)).await;
-        let File { shared, cursor } = self;
+        let File { shared, cursor, .. } = self;
         drop(cursor);
         let closed = shared.close().await;
         flushed.and(closed)

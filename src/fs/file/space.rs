@@ -40,6 +40,10 @@ impl File {
                 io::ErrorKind::InvalidInput.into(),
             ));
         }
+        let mut cursor = self.cursor.lock().await;
+        cursor.idle().await;
+        // What was read ahead of the caller may be cut off now.
+        cursor.give_back();
         self.shared.clone().set_len(len).await
     }
 

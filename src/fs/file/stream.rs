@@ -265,6 +265,12 @@ impl FileStream {
         }
     }
 
+    /// Whether to read again: nothing was wrong, or the file turned out to have no positions.
+    fn is_worth_another(&self, error: &io::Error) -> bool {
+        error.kind() == io::ErrorKind::Interrupted
+            || self.file.is_seekable() && self.file.has_no_positions(error)
+    }
+
     /// What the first read brought, as the consumer gets it; `None` if there is nothing to tell.
     fn take(&mut self, read: &Read, result: io::Result<BytesMut>) -> Option<io::Result<Bytes>> {
         match result {
@@ -283,7 +289,7 @@ impl FileStream {
                 }
                 Some(Ok(buf.freeze()))
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+            Err(error) if self.is_worth_another(&error) => {
                 self.reads.clear();
                 None
             }

@@ -9,7 +9,8 @@ use io_uring::squeue::{Entry, Flags};
 use io_uring::types::{Fd, FsyncFlags};
 
 use super::eventfd::EventFd;
-use super::statx::{MASK, StatxBuf};
+use super::statx::{self, StatxBuf};
+use crate::sys::stat::How;
 
 /// A submission entry. Making one does nothing; pushing it is what needs care.
 #[derive(Clone, Debug)]
@@ -76,17 +77,16 @@ impl Sqe {
         Sqe(opcode::Close::new(Fd(number)).build())
     }
 
-    pub(crate) fn statx_path(path: &CStr, follow: bool, buf: &StatxBuf) -> Sqe {
-        let flags = if follow { 0 } else { libc::AT_SYMLINK_NOFOLLOW };
-        Sqe(opcode::Statx::new(CWD, path.as_ptr(), buf.as_ptr().cast())
-            .flags(flags)
-            .mask(MASK)
-            .build())
+    pub(crate) fn statx_path(path: &CStr, follow: bool, how: How, buf: &StatxBuf) -> Sqe {
+        let (flags, mask) = statx::words(follow, how);
+        let entry = opcode::Statx::new(CWD, path.as_ptr(), buf.as_ptr().cast());
+        Sqe(entry.flags(flags).mask(mask).build())
     }
 
-    pub(crate) fn statx_fd(file: BorrowedFd<'_>, buf: &StatxBuf) -> Sqe {
+    pub(crate) fn statx_fd(file: BorrowedFd<'_>, how: How, buf: &StatxBuf) -> Sqe {
+        let (flags, mask) = statx::words(true, how);
         let entry = opcode::Statx::new(fd(file), c"".as_ptr(), buf.as_ptr().cast());
-        Sqe(entry.flags(libc::AT_EMPTY_PATH).mask(MASK).build())
+        Sqe(entry.flags(flags | libc::AT_EMPTY_PATH).mask(mask).build())
     }
 
     pub(crate) fn mkdirat(path: &CStr, mode: u32) -> Sqe {

@@ -6,7 +6,7 @@ use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use crate::sys::stat::{Stamp, Stat};
+use crate::sys::stat::{How, More, Stamp, Stat, Sync, bits};
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -42,14 +42,16 @@ struct RawStatx {
     mount_id: u64,
     dio_mem_align: u32,
     dio_offset_align: u32,
-    spare: [u64; 12],
+    subvolume: u64,
+    atomic_write_unit_min: u32,
+    atomic_write_unit_max: u32,
+    spare: [u64; 10],
 }
 
 const _: () = assert!(size_of::<RawStatx>() == 256);
 
 const BASIC: u32 = 0x7ff;
 const BTIME: u32 = 0x800;
-const DIOALIGN: u32 = 0x2000;
 const MNT_ID_UNIQUE: u32 = 0x4000;
 
 /// What is asked for: the basic attributes, the time of creation and the unique mount id.
@@ -116,6 +118,21 @@ impl From<RawStatx> for Stat {
             } else {
                 0
             },
+            more: More {
+                mask: raw.mask,
+                attributes: raw.attributes,
+                attributes_mask: raw.attributes_mask,
+                reused_mount_id: if raw.mask & bits::MOUNT_ID != 0 {
+                    raw.mount_id
+                } else {
+                    0
+                },
+                direct_memory_align: raw.dio_mem_align,
+                direct_offset_align: raw.dio_offset_align,
+                subvolume: raw.subvolume,
+                atomic_write_min: raw.atomic_write_unit_min,
+                atomic_write_max: raw.atomic_write_unit_max,
+            },
         }
     }
 }
@@ -142,22 +159,51 @@ fn call(dirfd: i32, path: &CStr, flags: i32, mask: u32) -> io::Result<RawStatx> 
 
 /// The attributes of an open file as the filesystem has them in memory: it never asks a server, so on
 /// FUSE and network filesystems they may be old. On local filesystems they are exact.
-pub(crate) fn of_fd_in_memory(fd: BorrowedFd<'_>) -> io::Result<Stat> {
+pub(crate) fn of_fd_in_memory(fd: BorrowedFd<'_>, mask: u32) -> io::Result<Stat> {
     let flags = libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC;
-    call(fd.as_raw_fd(), c"", flags, MASK).map(Stat::from)
+    call(fd.as_raw_fd(), c"", flags, mask).map(Stat::from)
+}
+
+/// The flags and the mask of a call.
+pub(crate) fn words(follow: bool, how: How) -> (i32, u32) {
+    let links = if follow { 0 } else { libc::AT_SYMLINK_NOFOLLOW };
+    let sync = match how.sync {
+        Sync::AsStat => libc::AT_STATX_SYNC_AS_STAT,
+        Sync::Force => libc::AT_STATX_FORCE_SYNC,
+        Sync::Never => libc::AT_STATX_DONT_SYNC,
+    };
+    (links | sync, MASK | how.mask)
+}
+
+/// The attributes of a path; blocking.
+pub(crate) fn of_path(path: &CStr, follow: bool, how: How) -> io::Result<Stat> {
+    let (flags, mask) = words(follow, how);
+    call(libc::AT_FDCWD, path, flags, mask).map(Stat::from)
+}
+
+/// The attributes of an open file; blocking.
+pub(crate) fn of_fd(fd: BorrowedFd<'_>, how: How) -> io::Result<Stat> {
+    let (flags, mask) = words(true, how);
+    call(fd.as_raw_fd(), c"", flags | libc::AT_EMPTY_PATH, mask).map(Stat::from)
 }
 
 /// The alignment for direct I/O on a file, or in a directory on files that are made there, where the
 /// filesystem says; blocking. A directory is asked through a file without a name.
 pub(crate) fn direct_align(path: &CStr) -> io::Result<Option<DirectAlign>> {
-    let asked = call(libc::AT_FDCWD, path, 0, DIOALIGN)?;
+    let asked = call(libc::AT_FDCWD, path, 0, bits::DIRECT_ALIGN)?;
     if let Some(align) = asked.direct_align() {
         return Ok(Some(align));
     }
     let flags =
         nix::fcntl::OFlag::O_TMPFILE | nix::fcntl::OFlag::O_RDWR | nix::fcntl::OFlag::O_CLOEXEC;
     match nix::fcntl::open(path, flags, nix::sys::stat::Mode::S_IRUSR) {
-        Ok(file) => Ok(call(file.as_raw_fd(), c"", libc::AT_EMPTY_PATH, DIOALIGN)?.direct_align()),
+        Ok(file) => Ok(call(
+            file.as_raw_fd(),
+            c"",
+            libc::AT_EMPTY_PATH,
+            bits::DIRECT_ALIGN,
+        )?
+        .direct_align()),
         // Not a directory, or not one to make files in.
         Err(_) => Ok(None),
     }
@@ -165,7 +211,7 @@ pub(crate) fn direct_align(path: &CStr) -> io::Result<Option<DirectAlign>> {
 
 impl RawStatx {
     fn direct_align(&self) -> Option<DirectAlign> {
-        let told = self.mask & DIOALIGN != 0 && self.dio_offset_align != 0;
+        let told = self.mask & bits::DIRECT_ALIGN != 0 && self.dio_offset_align != 0;
         told.then_some(DirectAlign {
             memory: self.dio_mem_align,
             offset: self.dio_offset_align,

@@ -10,9 +10,9 @@ use std::sync::atomic::AtomicBool;
 
 use super::{FdRef, Request};
 use crate::sys::blocking;
+use crate::sys::stat::{How, Stat};
 #[cfg(target_os = "linux")]
-use crate::sys::linux::{sqe::Sqe, statx::StatxBuf};
-use crate::sys::stat::Stat;
+use crate::sys::{errno, linux::sqe::Sqe, linux::statx, linux::statx::StatxBuf};
 
 /// Whose attributes.
 pub(crate) enum Target {
@@ -23,15 +23,17 @@ pub(crate) enum Target {
 /// Reads attributes of a path or an open file.
 pub(crate) struct Statx {
     target: Target,
+    how: How,
     #[cfg(target_os = "linux")]
     buf: Option<StatxBuf>,
     stat: Option<Stat>,
 }
 
 impl Statx {
-    pub(crate) fn new(target: Target) -> Statx {
+    pub(crate) fn new(target: Target, how: How) -> Statx {
         Statx {
             target,
+            how,
             #[cfg(target_os = "linux")]
             buf: None,
             stat: None,
@@ -46,6 +48,13 @@ impl Statx {
         }
         self.stat.unwrap_or_default()
     }
+
+    fn block_portably(&self) -> io::Result<Stat> {
+        match &self.target {
+            Target::Path { path, follow } => blocking::stat_path(path, *follow),
+            Target::Fd(fd) => blocking::stat_fd(fd.as_fd()),
+        }
+    }
 }
 
 // SAFETY: the entry points to the path's heap block and to the heap block of the result, neither of
@@ -55,21 +64,33 @@ unsafe impl Request for Statx {
     fn sqe(&mut self) -> Option<Sqe> {
         let buf = self.buf.insert(StatxBuf::new());
         Some(match &self.target {
-            Target::Path { path, follow } => Sqe::statx_path(path, *follow, buf),
-            Target::Fd(fd) => Sqe::statx_fd(fd.as_fd(), buf),
+            Target::Path { path, follow } => Sqe::statx_path(path, *follow, self.how, buf),
+            Target::Fd(fd) => Sqe::statx_fd(fd.as_fd(), self.how, buf),
         })
     }
 
+    #[cfg(target_os = "linux")]
     fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
-        let stat = match &self.target {
-            Target::Path { path, follow } => blocking::stat_path(path, *follow)?,
-            Target::Fd(fd) => blocking::stat_fd(fd.as_fd())?,
+        let asked = match &self.target {
+            Target::Path { path, follow } => statx::of_path(path, *follow, self.how),
+            Target::Fd(fd) => statx::of_fd(fd.as_fd(), self.how),
         };
-        #[cfg(target_os = "linux")]
-        {
-            self.buf = None;
-        }
+        let stat = match asked {
+            // Older than the call, or a filter that does not know it; std knows what else to ask.
+            Err(error) if matches!(error.raw_os_error(), Some(errno::ENOSYS | errno::EPERM)) => {
+                self.block_portably()?
+            }
+            asked => asked?,
+        };
+        self.buf = None;
         self.stat = Some(stat);
+        Ok(0)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+        let _ = self.how;
+        self.stat = Some(self.block_portably()?);
         Ok(0)
     }
 }

@@ -1,0 +1,24 @@
+//! Where a file ends, and the kernel's own position, for files whose positions only the kernel knows.
+
+use std::io::{self, SeekFrom};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use super::file::SharedFile;
+use super::hop::hop_on_file;
+use crate::error::Error;
+use crate::opcode::Kind;
+use crate::sys::{blocking, errno};
+
+/// The error for a position that no file has, as std gives it.
+pub(crate) fn invalid() -> io::Error {
+    let error = io::Error::from_raw_os_error(errno::EINVAL);
+    Error::io(Kind::Seek, None, error)
+}
+
+/// Moves the kernel's position of the open file, and returns it.
+pub(crate) async fn in_kernel(file: &Arc<SharedFile>, to: SeekFrom) -> io::Result<u64> {
+    let owned = file.clone();
+    let work = move |_: &_| blocking::seek(owned.as_fd(), to);
+    hop_on_file(file, Kind::Seek, work).await
+}
