@@ -11,13 +11,12 @@ use std::io::{self, SeekFrom};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::SystemTime;
 
 use axum::Router;
 use tidegate::fs;
 use tokio::io::{AsyncRead, AsyncSeek, ReadBuf};
 use tower_http::services::ServeDir;
-use tower_http::services::fs::{Backend, File, Metadata};
+use tower_http::services::fs::{Backend, File};
 
 type Later<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send + 'a>>;
 
@@ -40,61 +39,27 @@ struct Tidegate;
 
 impl Backend for Tidegate {
     type File = Opened;
-    type Metadata = Attributes;
+    type Metadata = std::fs::Metadata;
     type OpenFuture = Later<'static, Opened>;
-    type MetadataFuture = Later<'static, Attributes>;
+    type MetadataFuture = Later<'static, std::fs::Metadata>;
 
     fn open(&self, path: PathBuf) -> Self::OpenFuture {
         Box::pin(async move { fs::File::open(path).await.map(Opened) })
     }
 
     fn metadata(&self, path: PathBuf) -> Self::MetadataFuture {
-        Box::pin(async move {
-            let metadata = fs::metadata(path).await?;
-            Ok(Attributes {
-                is_dir: metadata.is_dir(),
-                len: metadata.len(),
-                modified: metadata.modified()?,
-            })
-        })
-    }
-}
-
-struct Attributes {
-    is_dir: bool,
-    len: u64,
-    modified: SystemTime,
-}
-
-impl Metadata for Attributes {
-    fn is_dir(&self) -> bool {
-        self.is_dir
-    }
-
-    fn modified(&self) -> io::Result<SystemTime> {
-        Ok(self.modified)
-    }
-
-    fn len(&self) -> u64 {
-        self.len
+        Box::pin(fs::metadata(path))
     }
 }
 
 struct Opened(fs::File);
 
 impl File for Opened {
-    type Metadata = Attributes;
-    type MetadataFuture<'a> = Later<'a, Attributes>;
+    type Metadata = std::fs::Metadata;
+    type MetadataFuture<'a> = Later<'a, std::fs::Metadata>;
 
     fn metadata(&self) -> Self::MetadataFuture<'_> {
-        Box::pin(async {
-            let metadata = self.0.metadata().await?;
-            Ok(Attributes {
-                is_dir: metadata.is_dir(),
-                len: metadata.len(),
-                modified: metadata.modified()?,
-            })
-        })
+        Box::pin(self.0.metadata())
     }
 }
 

@@ -96,6 +96,10 @@ impl File {
     /// # Cancel safety
     ///
     /// Resource reclaimed, see [`OpenOptions::open`], also for errors and backend.
+    ///
+    /// # Examples
+    ///
+    /// See [`File`].
     pub async fn open(path: impl AsRef<Path>) -> io::Result<File> {
         OpenOptions::new().read(true).open(path).await
     }
@@ -105,6 +109,16 @@ impl File {
     /// # Cancel safety
     ///
     /// Resource reclaimed, see [`OpenOptions::open`], also for errors and backend.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> std::io::Result<()> {
+    /// # let dir = tempfile::tempdir()?;
+    /// let file = tidegate::fs::File::create(dir.path().join("f")).await?;
+    /// file.write_all_at("content", 0).await?;
+    /// # Ok(()) }
+    /// ```
     pub async fn create(path: impl AsRef<Path>) -> io::Result<File> {
         OpenOptions::new()
             .write(true)
@@ -119,6 +133,19 @@ impl File {
     /// # Cancel safety
     ///
     /// Resource reclaimed, see [`OpenOptions::open`], also for errors and backend.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> std::io::Result<()> {
+    /// # let dir = tempfile::tempdir()?;
+    /// use tidegate::fs::File;
+    /// let path = dir.path().join("f");
+    /// File::create_new(&path).await?;
+    /// let error = File::create_new(&path).await.unwrap_err();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::AlreadyExists);
+    /// # Ok(()) }
+    /// ```
     pub async fn create_new<P: AsRef<Path>>(path: P) -> io::Result<File> {
         OpenOptions::new()
             .read(true)
@@ -129,6 +156,8 @@ impl File {
     }
 
     /// Options, all off.
+    ///
+    /// See [`OpenOptions`].
     pub fn options() -> OpenOptions {
         OpenOptions::new()
     }
