@@ -56,6 +56,8 @@ pub(crate) struct Cell<O: Op> {
     load: Load,
     on_worker: OnWorker,
     kept: bool,
+    /// Whether a future will take the output; without one, only the log can tell of an error.
+    heard: AtomicBool,
     driver: Arc<Driver>,
     group: Arc<Group>,
     started_ms: u64,
@@ -100,7 +102,8 @@ pub(crate) trait Job: Send + Sync {
 }
 
 impl<O: Op> Cell<O> {
-    pub(crate) fn new(op: O, driver: Arc<Driver>, group: Arc<Group>) -> Arc<Cell<O>> {
+    /// `heard` says whether there will be a future.
+    pub(crate) fn new(op: O, driver: Arc<Driver>, group: Arc<Group>, heard: bool) -> Arc<Cell<O>> {
         driver.counters.started();
         let (kind, kept) = (op.kind(), op.is_kept());
         if kept && kind == Kind::Write {
@@ -111,6 +114,7 @@ impl<O: Op> Cell<O> {
             load: op.load(),
             on_worker: op.on_worker(),
             kept,
+            heard: AtomicBool::new(heard),
             driver,
             group,
             started_ms: coarse_ms(),
@@ -169,6 +173,9 @@ impl<O: Op> Cell<O> {
         let State::Running { op, waker } = &mut *state else {
             return None;
         };
+        if !self.heard.load(Ordering::Acquire) {
+            self.tell(&outcome);
+        }
         let waker = waker.take();
         let next = match (op.take(), outcome) {
             // The kernel may still write to the operation's memory: never freed (INV-7).
@@ -191,6 +198,23 @@ impl<O: Op> Cell<O> {
             return None;
         }
         waker
+    }
+
+    /// Says that something that was promised to be done in the background was not.
+    fn tell(&self, outcome: &Outcome) {
+        let failed;
+        let error = match outcome {
+            Outcome::Result(number) if *number < 0 => {
+                failed = io::Error::from_raw_os_error(-number);
+                &failed
+            }
+            Outcome::Returned(Err(error)) | Outcome::Lost(error) | Outcome::Refused(error) => error,
+            _ => return,
+        };
+        if self.kept {
+            let operation = self.kind.name();
+            tracing::warn!(target: "tidegate::driver", operation, %error, "failed in the background");
+        }
     }
 
     /// Frees an operation whose output nobody takes; a descriptor it made is closed on a lane (INV-3).
@@ -375,6 +399,7 @@ impl<O: Op> Drop for InFlight<O> {
     fn drop(&mut self) {
         let mut state = lock(&self.cell.state);
         if self.cell.kept && matches!(*state, State::Running { .. }) {
+            self.cell.heard.store(false, Ordering::Release);
             return;
         }
         self.cell.abandoned.store(true, Ordering::SeqCst);
@@ -397,6 +422,9 @@ impl<O: Op> Drop for InFlight<O> {
             State::Done(..) | State::Gone(_) => {
                 let last = std::mem::replace(&mut *state, State::Taken);
                 drop(state);
+                if let State::Done(_, outcome) = &last {
+                    self.cell.tell(outcome);
+                }
                 self.cell.dispose(last);
             }
         }

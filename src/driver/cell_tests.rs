@@ -77,7 +77,7 @@ fn make(kind: Kind, work: Work, panics: bool) -> Made {
         panics,
     };
     let group = driver.group(&Mount::unknown());
-    let cell = Cell::new(op, driver.clone(), group);
+    let cell = Cell::new(op, driver.clone(), group, true);
     Made {
         driver,
         future: InFlight::new(cell.clone()),

@@ -141,17 +141,17 @@ impl Driver {
 
     /// Starts an operation on the best way for it.
     pub(crate) fn start<O: Op>(self: &Arc<Self>, op: O, mount: &Arc<Mount>) -> InFlight<O> {
-        InFlight::new(self.launch(op, mount))
+        InFlight::new(self.launch(op, mount, true))
     }
 
     /// Starts an operation that nobody waits for.
     pub(crate) fn start_detached<O: Op>(self: &Arc<Self>, op: O, mount: &Arc<Mount>) {
-        self.launch(op, mount);
+        self.launch(op, mount, false);
     }
 
-    fn launch<O: Op>(self: &Arc<Self>, op: O, mount: &Arc<Mount>) -> Arc<Cell<O>> {
+    fn launch<O: Op>(self: &Arc<Self>, op: O, mount: &Arc<Mount>, heard: bool) -> Arc<Cell<O>> {
         let group = self.group(mount);
-        let cell = Cell::new(op, self.clone(), group.clone());
+        let cell = Cell::new(op, self.clone(), group.clone(), heard);
         let job: Arc<dyn Job> = cell.clone();
         if fork::is_child() {
             let refused = Error::ForkedChild {
@@ -280,7 +280,7 @@ impl Driver {
         let driver = self.live();
         let group = driver.group(&Mount::chores());
         let chore = super::chore::Chore::new(kind, work);
-        let cell = Cell::new(chore, driver.clone(), group.clone());
+        let cell = Cell::new(chore, driver.clone(), group.clone(), false);
         watchdog::call();
         driver.to_pool(&group, cell);
     }
