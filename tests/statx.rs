@@ -97,7 +97,10 @@ fn the_mask_says_what_comes() {
             tidegate::probe::filesystem(&path).unwrap().direct_io
         );
         assert_eq!(all.is_mount_root(), Some(false));
-        assert_eq!(fs::statx("/proc").await.unwrap().is_mount_root(), Some(true));
+        assert_eq!(
+            fs::statx("/proc").await.unwrap().is_mount_root(),
+            Some(true)
+        );
 
         let basic = StatxOptions::new().mask(StatxMask::BASIC);
         let basic = basic.path(&path).await.unwrap();
