@@ -21,16 +21,19 @@
 //!
 //! # What is the same
 //!
+//! - Types: [`std::fs::Metadata`], `Permissions` and `FileType` are std's; files go from and into std's.
 //! - Kinds of errors, and the numbers that the system gave.
-//! - A write returns when it is in a buffer, and its error comes with the next call: `flush` before you drop a
-//!   file, or before somebody else is to see what you wrote.
-//! - Futures are `Send`. Dropping a file closes it in the background.
+//! - A write returns when it is in a buffer, and its error comes with the next call: `flush` before somebody else
+//!   is to see what you wrote, and to be told how it went. Dropping a file closes it in the background.
+//! - Futures are `Send`.
 //!
 //! # What is not
 //!
 //! - `error.raw_os_error()` is `None`, because the error carries operation and path instead:
 //!   [`raw_os_error`](crate::raw_os_error) has the number.
 //! - The text of an error names operation and path. Do not compare texts; compare kinds.
+//! - What a write has accepted is written, also when the file or the runtime is dropped right after. An error is
+//!   then logged, since nobody is left to be told.
 //! - There is no Windows.
 //! - What the kernel has in memory is answered at the first poll, so that a future may be ready at once. Loops
 //!   still yield: it costs the task's budget.

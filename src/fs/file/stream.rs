@@ -88,8 +88,9 @@ impl File {
     /// The bytes of a range as a stream of chunks, with read-ahead.
     ///
     /// Nothing is read before the first poll. The stream has its own position, and may be read at the
-    /// same time as others of the same file. A file without positions (a pipe, a socket, a terminal) is
-    /// read from where it is, without read-ahead; of the range only the length counts then.
+    /// same time as others of the same file. It does not wait for what the cursor has not written yet.
+    /// A file without positions (a pipe, a socket, a terminal) is read from where it is, without
+    /// read-ahead; of the range only the length counts then.
     ///
     /// # Cancel safety
     ///
