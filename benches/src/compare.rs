@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use clap::Parser;
 use serde_json::json;
+use tempfile::TempDir;
 
 use crate::data::{Data, Size};
-use crate::engine::{ENGINES, Engine};
+use crate::engine::{Engine, engines};
 use crate::header::Header;
-use crate::job::Job;
 use crate::report;
-use crate::summary::{Results, Rounds};
+use crate::rounds::{Settings, measure};
+use crate::stop::Stop;
 use crate::workload::{WORKLOADS, Workload};
 
 /// Compares tidegate with its peers, in interleaved rounds, and prints medians.
@@ -81,17 +82,17 @@ impl Options {
     }
 
     fn chosen_engines(&self) -> io::Result<Vec<Engine>> {
-        let names: Vec<String> = ENGINES.iter().map(Engine::to_string).collect();
+        let all = engines();
+        let names: Vec<String> = all.iter().map(Engine::to_string).collect();
         if let Some(name) = self.engines.iter().find(|name| !names.contains(name)) {
             return Err(invalid(format!(
                 "no engine is named {name}; there are {}",
                 names.join(", ")
             )));
         }
-        let is_meant = |engine: &&Engine| {
-            self.engines.is_empty() || self.engines.contains(&engine.to_string())
-        };
-        Ok(ENGINES.iter().filter(is_meant).copied().collect())
+        let is_meant =
+            |engine: &Engine| self.engines.is_empty() || self.engines.contains(&engine.to_string());
+        Ok(all.into_iter().filter(is_meant).collect())
     }
 
     fn data_dir(&self) -> io::Result<PathBuf> {
@@ -124,10 +125,17 @@ pub fn run(options: &Options, out: &mut impl Write) -> io::Result<()> {
         file_bytes: options.file_mib << 20,
         small_files: options.small_files,
     };
-    let data = Arc::new(Data::make(&dir, size)?);
+    std::fs::create_dir_all(&dir)?;
+    let folder = TempDir::with_prefix_in("tidegate-bench-", &dir)?;
+    let settings = Settings {
+        rounds: options.rounds,
+        turn: Duration::from_secs_f64(options.seconds),
+        stop: Stop::default(),
+    };
+    let data = Arc::new(Data::make(folder.path(), size, &settings.stop)?);
     let mut results = Vec::with_capacity(workloads.len());
     for workload in workloads {
-        let result = measure(options, workload, &engines, &data)?;
+        let result = measure(&settings, workload, &engines, &data, &mut |_, _| ())?;
         if !options.json {
             writeln!(out, "{}", report::markdown(&result))?;
             out.flush()?;
@@ -140,45 +148,6 @@ pub fn run(options: &Options, out: &mut impl Write) -> io::Result<()> {
         return writeln!(out, "{all:#}");
     }
     write!(out, "{}", report::goals(&results))
-}
-
-/// All rounds of one workload. The order is another one in each round, since every engine finds the
-/// machine as the one before has left it.
-fn measure(
-    options: &Options,
-    workload: Workload,
-    engines: &[Engine],
-    data: &Arc<Data>,
-) -> io::Result<Results> {
-    let able = engines.iter().filter(|engine| engine.does(&workload));
-    let mut engines: Vec<Rounds> = able
-        .map(|&engine| Rounds {
-            engine,
-            samples: Vec::with_capacity(options.rounds),
-            failed: None,
-        })
-        .collect();
-    let seconds = Duration::from_secs_f64(options.seconds);
-    let mut random = fastrand::Rng::with_seed(workload.tasks as u64);
-    let mut order: Vec<usize> = (0..engines.len()).collect();
-    for _ in 0..options.rounds {
-        random.shuffle(&mut order);
-        for &index in &order {
-            let rounds = &mut engines[index];
-            if rounds.failed.is_some() {
-                continue;
-            }
-            let job = Job::new(workload, data, seconds)?;
-            match rounds.engine.run(&job) {
-                Ok(sample) => rounds.samples.push(sample),
-                Err(error) => rounds.failed = Some(error.to_string()),
-            }
-            if workload.writes() {
-                data.settle_writes()?;
-            }
-        }
-    }
-    Ok(Results { workload, engines })
 }
 
 #[cfg(test)]

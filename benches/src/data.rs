@@ -2,10 +2,11 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
-use tempfile::TempDir;
+use crate::ops;
+use crate::stop::Stop;
 
 /// How large the data set is.
 #[derive(Clone, Copy, Debug)]
@@ -25,12 +26,29 @@ impl Default for Size {
     }
 }
 
+impl Size {
+    /// How much a sequential writer writes.
+    pub fn written_bytes(&self) -> u64 {
+        self.file_bytes.min(WRITTEN_BYTES_MAX)
+    }
+
+    /// How much space the files take, and the largest that a workload makes beside them: a copy.
+    pub fn needed_bytes(&self) -> u64 {
+        let small = self.small_files as u64 * (SMALL_BYTES as u64 + INODE_BYTES);
+        self.file_bytes.saturating_mul(3).saturating_add(small)
+    }
+}
+
+/// Enough for the disk to be what counts.
+const WRITTEN_BYTES_MAX: u64 = 256 << 20;
 const SMALL_BYTES: usize = 4096;
+/// What a filesystem keeps of a file besides its content, rounded up.
+const INODE_BYTES: u64 = 1024;
 const CHUNK_BYTES: usize = 1 << 20;
 /// Files of one folder, as a service's object store would have.
 const FOLDER_FILES: usize = 1000;
 
-/// A folder with the files, removed when this is dropped.
+/// The files, in a folder of their own, which whoever made it removes.
 #[derive(Debug)]
 pub struct Data {
     /// Read while it is in the page cache.
@@ -42,46 +60,56 @@ pub struct Data {
     /// How large the files are.
     pub size: Size,
     scratch: PathBuf,
-    _folder: TempDir,
 }
 
 impl Data {
-    /// Makes the files in a new folder within `dir`, and brings all but the cold one into memory.
+    /// Makes the files in an empty folder, and brings all but the cold one into memory.
     ///
     /// # Errors
     ///
-    /// Those of making and writing files.
-    pub fn make(dir: &Path, size: Size) -> io::Result<Data> {
-        fs::create_dir_all(dir)?;
-        let folder = TempDir::with_prefix_in("tidegate-bench-", dir)?;
-        let path = |name: &str| folder.path().join(name);
+    /// Those of making and writing files; `Interrupted` if there is the wish to stop.
+    pub fn make(folder: &Path, size: Size, stop: &Stop) -> io::Result<Data> {
+        let path = |name: &str| folder.join(name);
         let (hot, cold, scratch) = (path("hot"), path("cold"), path("scratch"));
         let mut random = fastrand::Rng::with_seed(1);
         for file in [&hot, &cold] {
-            fill(file, size.file_bytes, &mut random)?;
+            fill(file, size.file_bytes, &mut random, stop)?;
         }
-        let small = small_files(&path("small"), size.small_files, &mut random)?;
-        nix::unistd::syncfs(File::open(&hot)?)?;
+        let small = small_files(&path("small"), size.small_files, &mut random, stop)?;
+        sync_all_of(&hot)?;
         let data = Data {
             hot,
             cold,
             small,
             size,
             scratch,
-            _folder: folder,
         };
-        data.settle()?;
+        data.settle(stop)?;
         Ok(data)
     }
 
     /// Reads everything once, as whoever used the files before would have: then no access time update
     /// is due, which a filesystem mounted with `relatime` would write at the first read of each file.
-    fn settle(&self) -> io::Result<()> {
+    fn settle(&self, stop: &Stop) -> io::Result<()> {
         for path in self.small.iter().chain([&self.hot, &self.cold]) {
+            stop.check()?;
             io::copy(&mut File::open(path)?, &mut io::sink())?;
         }
-        nix::unistd::syncfs(File::open(&self.hot)?)?;
-        self.forget_cold()
+        sync_all_of(&self.hot)?;
+        match self.forget_cold() {
+            Err(error) if error.kind() != io::ErrorKind::Unsupported => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads once past the page cache, to see whether that can be done here.
+    ///
+    /// # Errors
+    ///
+    /// Those of `open(2)` with O_DIRECT and of `pread(2)`; `Unsupported` where there is no O_DIRECT.
+    pub fn try_direct(&self) -> io::Result<()> {
+        let file = ops::open_std(&self.cold, ops::Mode::Direct)?;
+        file.read_exact_at(&mut ops::aligned(SMALL_BYTES), 0)
     }
 
     /// Reads the cold file once in the ordinary way, and drops it from the page cache. The memory that
@@ -100,15 +128,9 @@ impl Data {
     ///
     /// # Errors
     ///
-    /// Those of `open(2)` and `posix_fadvise(2)`.
+    /// Those of `open(2)` and `posix_fadvise(2)`; `Unsupported` where the system has no such call.
     pub fn forget_cold(&self) -> io::Result<()> {
-        let file = File::open(&self.cold)?;
-        Ok(posix_fadvise(
-            &file,
-            0,
-            0,
-            PosixFadviseAdvice::POSIX_FADV_DONTNEED,
-        )?)
+        forget(&File::open(&self.cold)?)
     }
 
     /// Waits until what a workload wrote is on the disk, and removes the files that it made, so that the
@@ -141,12 +163,38 @@ impl Data {
     }
 }
 
-fn fill(path: &Path, bytes: u64, random: &mut fastrand::Rng) -> io::Result<()> {
+#[cfg(any(target_os = "freebsd", target_os = "linux"))]
+fn forget(file: &File) -> io::Result<()> {
+    use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+    let advice = PosixFadviseAdvice::POSIX_FADV_DONTNEED;
+    Ok(posix_fadvise(file, 0, 0, advice)?)
+}
+
+#[cfg(not(any(target_os = "freebsd", target_os = "linux")))]
+fn forget(_: &File) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Waits until all that was written to the filesystem of a file is on the disk.
+#[cfg(target_os = "linux")]
+fn sync_all_of(path: &Path) -> io::Result<()> {
+    Ok(nix::unistd::syncfs(File::open(path)?)?)
+}
+
+/// Starts writing out all that was written anywhere, and waits for one file.
+#[cfg(not(target_os = "linux"))]
+fn sync_all_of(path: &Path) -> io::Result<()> {
+    nix::unistd::sync();
+    File::open(path)?.sync_all()
+}
+
+fn fill(path: &Path, bytes: u64, random: &mut fastrand::Rng, stop: &Stop) -> io::Result<()> {
     let mut file = File::create(path)?;
     let mut chunk = vec![0; CHUNK_BYTES];
     random.fill(&mut chunk);
     let mut left = bytes;
     while left > 0 {
+        stop.check()?;
         // A mark per chunk, so that a disk that compares blocks sees no two alike.
         chunk
             .chunks_mut(SMALL_BYTES)
@@ -162,10 +210,12 @@ fn small_files(
     folder: &Path,
     count: usize,
     random: &mut fastrand::Rng,
+    stop: &Stop,
 ) -> io::Result<Vec<PathBuf>> {
     let mut content = vec![0; SMALL_BYTES];
     let mut paths = Vec::with_capacity(count);
     for index in 0..count {
+        stop.check()?;
         let within = folder.join(format!("{:03}", index / FOLDER_FILES));
         if index % FOLDER_FILES == 0 {
             fs::create_dir_all(&within)?;

@@ -4,24 +4,21 @@ use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
-use tidegate::{Handle, Route, Stats, Submit};
+use tidegate::{Builder, Handle, Route, Stats, Submit};
 use tokio::runtime::{self, Runtime};
 
 use crate::job::Job;
-use crate::ops::{Blocking, Hop, Monoio, Ops, Tidegate, TokioFs, TokioUring};
+use crate::ops::{Blocking, Hop, Tidegate, TokioFs};
+use crate::ring_peers::{self, RingPeer};
 use crate::sample::{Meter, Sample};
 use crate::tasks::tasks;
 use crate::workload::{Op, Workload};
 
-/// Threads of the tokio runtime, and of the two-thread peers.
-const WORKERS: usize = 2;
-const PEER_RING_ENTRIES: u32 = 1024;
-
-type Latencies = io::Result<Vec<u64>>;
+pub(crate) type Latencies = io::Result<Vec<u64>>;
 
 /// A way to do file I/O.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,8 +26,8 @@ type Latencies = io::Result<Vec<u64>>;
 pub enum Engine {
     /// Blocking calls in the same tasks of the same runtime: what the work itself costs.
     Inline,
-    /// monoio on this many threads.
-    Monoio(usize),
+    /// A library with a ring per thread, if these were built.
+    Ring(RingPeer),
     /// One hop to tokio's blocking pool per operation.
     SpawnBlocking,
     /// A thread of its own for each task.
@@ -41,12 +38,15 @@ pub enum Engine {
     TidegatePool,
     /// `tokio::fs`.
     TokioFs,
-    /// tokio-uring on this many threads.
-    TokioUring(usize),
 }
 
 /// All of them, in the order of the tables.
-pub const ENGINES: &[Engine] = &[
+pub fn engines() -> Vec<Engine> {
+    let peers = ring_peers::all().into_iter().map(Engine::Ring);
+    ENGINES.iter().copied().chain(peers).collect()
+}
+
+const ENGINES: &[Engine] = &[
     Engine::Tidegate(Submit::Auto),
     Engine::Tidegate(Submit::Isolated),
     Engine::Tidegate(Submit::Inline),
@@ -55,38 +55,35 @@ pub const ENGINES: &[Engine] = &[
     Engine::SpawnBlocking,
     Engine::Inline,
     Engine::Threads,
-    Engine::TokioUring(1),
-    Engine::TokioUring(WORKERS),
-    Engine::Monoio(1),
-    Engine::Monoio(WORKERS),
 ];
 
 impl fmt::Display for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Engine::Inline => f.pad("inline"),
-            Engine::Monoio(threads) => f.pad(&format!("monoio-{threads}t")),
+            Engine::Ring(peer) => peer.fmt(f),
             Engine::SpawnBlocking => f.pad("spawn-blocking"),
             Engine::Threads => f.pad("threads"),
             Engine::Tidegate(Submit::Auto) => f.pad("tidegate"),
             Engine::Tidegate(submit) => f.pad(&format!("tidegate-{submit:?}").to_ascii_lowercase()),
             Engine::TidegatePool => f.pad("tidegate-pool"),
             Engine::TokioFs => f.pad("tokio-fs"),
-            Engine::TokioUring(threads) => f.pad(&format!("tokio-uring-{threads}t")),
         }
     }
 }
 
 impl Engine {
-    /// Whether the engine can do this, and it is another thing than what a simpler engine does.
-    pub fn does(self, workload: &Workload) -> bool {
-        match self {
-            Engine::Monoio(threads) | Engine::TokioUring(threads) => {
-                threads <= workload.tasks && workload.op != Op::ColdStream
+    /// Why the engine cannot do this, or does it as a simpler engine does; `None` if it can.
+    pub fn why_not(self, workload: &Workload) -> Option<&'static str> {
+        match (self, workload.op) {
+            (Engine::Ring(_), Op::ColdStream | Op::Copy) => Some("it has no such operation"),
+            (Engine::Ring(peer), _) if peer.threads() > workload.tasks => {
+                Some("it has more threads than there are tasks")
             }
-            // tokio copies through a buffer of its own, which is not aligned.
-            Engine::TokioFs => workload.op != Op::DirectRead,
-            _ => true,
+            (Engine::TokioFs, Op::DirectRead) => Some(
+                "it reads into a buffer of its own, which is not aligned as O_DIRECT asks (EINVAL)",
+            ),
+            _ => None,
         }
     }
 
@@ -98,29 +95,26 @@ impl Engine {
     pub fn run(self, job: &Arc<Job>) -> io::Result<Sample> {
         match self {
             Engine::Inline => on_tokio(job, &tokio_runtime()?, tasks::<Blocking<true>>),
-            Engine::Monoio(threads) => on_monoio(job, threads),
+            Engine::Ring(peer) => peer.run(job),
             Engine::SpawnBlocking => on_tokio(job, &tokio_runtime()?, tasks::<Hop>),
             Engine::Threads => on_threads(job),
-            Engine::Tidegate(submit) => on_tidegate(job, Route::Auto, submit),
-            Engine::TidegatePool => on_tidegate(job, Route::Pool, Submit::Auto),
+            Engine::Tidegate(submit) => on_tidegate(job, Handle::builder().submit(submit)),
+            Engine::TidegatePool => on_tidegate(job, Handle::builder().route(Route::Pool)),
             Engine::TokioFs => on_tokio(job, &tokio_runtime()?, tasks::<TokioFs>),
-            Engine::TokioUring(threads) => on_tokio_uring(job, threads),
         }
     }
 }
 
+/// A runtime as people have it, with a worker per processor.
 fn tokio_runtime() -> io::Result<Runtime> {
-    runtime::Builder::new_multi_thread()
-        .worker_threads(WORKERS)
-        .enable_all()
-        .build()
+    runtime::Builder::new_multi_thread().enable_all().build()
 }
 
-fn on_tidegate(job: &Arc<Job>, route: Route, submit: Submit) -> io::Result<Sample> {
+fn on_tidegate(job: &Arc<Job>, builder: Builder) -> io::Result<Sample> {
     let runtime = tokio_runtime()?;
     let handle = {
         let _in_runtime = runtime.enter();
-        Handle::builder().route(route).submit(submit).install()?
+        builder.install()?
     };
     let mut sample = on_tokio(job, &runtime, tasks::<Tidegate>)?;
     sample.ways = ways(&handle.stats());
@@ -201,64 +195,32 @@ fn on_threads(job: &Arc<Job>) -> io::Result<Sample> {
     })
 }
 
-fn on_tokio_uring(job: &Arc<Job>, threads: usize) -> io::Result<Sample> {
-    per_thread(job, threads, |job, indices| {
-        let mut builder = tokio_uring::builder();
-        builder.entries(PEER_RING_ENTRIES);
-        builder.start(local::<TokioUring, _, _>(job, indices, |task| {
-            let task = tokio_uring::spawn(task);
-            async move { task.await? }
-        }))
-    })
-}
-
-fn on_monoio(job: &Arc<Job>, threads: usize) -> io::Result<Sample> {
-    per_thread(job, threads, |job, indices| {
-        let mut runtime = monoio::RuntimeBuilder::<monoio::IoUringDriver>::new()
-            .with_entries(PEER_RING_ENTRIES)
-            .build()?;
-        runtime.block_on(local::<Monoio, _, _>(job, indices, monoio::spawn))
-    })
-}
-
-/// Spawns tasks on the runtime of this thread, and waits for them.
-async fn local<E: Ops, S, J>(
-    job: Arc<Job>,
-    indices: Range<usize>,
-    spawn: S,
-) -> io::Result<Vec<Vec<u64>>>
-where
-    S: Fn(std::pin::Pin<Box<dyn Future<Output = Latencies>>>) -> J,
-    J: Future<Output = Latencies>,
-{
-    let tasks = tasks::<E>(job, indices).await?;
-    let tasks: Vec<J> = tasks
-        .into_iter()
-        .map(|task| spawn(Box::pin(task)))
-        .collect();
-    let mut latencies = Vec::new();
-    for task in tasks {
-        latencies.push(task.await?);
-    }
-    Ok(latencies)
-}
-
-/// Splits the tasks among threads.
-fn per_thread(
+/// Splits the tasks among threads. They begin when all of them are there: with many tasks, those that
+/// work would leave no processor to start the others.
+pub(crate) fn per_thread(
     job: &Arc<Job>,
     threads: usize,
     run: impl Fn(Arc<Job>, Range<usize>) -> io::Result<Vec<Vec<u64>>> + Sync,
 ) -> io::Result<Sample> {
     let total = job.workload.tasks;
     let share = |thread: usize| total * thread / threads..total * (thread + 1) / threads;
+    let gate = RwLock::new(());
+    let closed = gate.write();
     thread::scope(|scope| {
-        let meter = Meter::start(job);
-        let threads: Vec<_> = (0..threads)
-            .map(|thread| {
-                let (run, indices) = (&run, share(thread));
-                scope.spawn(move || run(job.clone(), indices))
+        let spawn = |thread| {
+            let (run, gate, indices) = (&run, &gate, share(thread));
+            thread::Builder::new().spawn_scoped(scope, move || {
+                drop(gate.read());
+                run(job.clone(), indices)
             })
-            .collect();
+        };
+        let spawned: io::Result<Vec<_>> = (0..threads).map(spawn).collect();
+        if spawned.is_err() {
+            job.end();
+        }
+        let meter = Meter::start(job);
+        drop(closed);
+        let threads = spawned?;
         meter.watch(|| {
             let mut latencies = Vec::new();
             for thread in threads {

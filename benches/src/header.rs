@@ -1,10 +1,10 @@
 //! On what a run was made.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use nix::sys::statfs::statfs;
 use serde_json::{Value, json};
+use tidegate::probe;
 
 /// The machine, its kernel and the command, as figures are worth nothing without.
 #[derive(Clone, Debug)]
@@ -26,27 +26,45 @@ impl Header {
             .lines()
             .find_map(|line| line.strip_prefix("model name")?.split_once(": "));
         let cpus = std::thread::available_parallelism().map_or(0, usize::from);
-        let filesystem = statfs(dir).map_or_else(
-            |error| error.to_string(),
-            |stat| format!("type {:#x}", stat.filesystem_type().0),
-        );
-        let command: Vec<String> = std::env::args_os()
-            .skip(1)
+        let filesystem = probe::filesystem(dir);
+        let filesystem = filesystem.map_or_else(|error| error.to_string(), |found| found.fs_type);
+        let report = probe::report();
+        let ring = report.ring_reason().map(ToString::to_string);
+        let program = std::env::args_os().next().map(PathBuf::from);
+        let program = program.as_deref().and_then(Path::file_name);
+        let command: Vec<String> = program
+            .map(ToOwned::to_owned)
+            .into_iter()
+            .chain(std::env::args_os().skip(1))
             .map(|arg| arg.to_string_lossy().into_owned())
             .collect();
-        Header {
-            entries: vec![
-                (
-                    "processors",
-                    format!("{cpus} × {}", model.map_or("?", |(_, name)| name)),
-                ),
-                ("kernel", read("/proc/sys/kernel/osrelease")),
-                ("filesystem", filesystem),
-                ("load before", read("/proc/loadavg")),
-                ("tidegate", env!("CARGO_PKG_VERSION").to_owned()),
-                ("command", format!("compare {}", command.join(" "))),
-            ],
+        let mut entries = vec![
+            (
+                "processors",
+                match model {
+                    Some((_, name)) => format!("{cpus} × {name}"),
+                    None => cpus.to_string(),
+                },
+            ),
+            ("kernel", report.kernel().to_owned()),
+            ("filesystem", filesystem),
+            ("io_uring", ring.unwrap_or_else(|| "available".to_owned())),
+            ("load before", read("/proc/loadavg")),
+            ("tidegate", env!("CARGO_PKG_VERSION").to_owned()),
+            ("command", command.join(" ")),
+        ];
+        if let Some(backend) = std::env::var_os("TIDEGATE_BACKEND") {
+            let backend = backend.to_string_lossy().into_owned();
+            entries.push(("TIDEGATE_BACKEND", backend));
         }
+        Header { entries }
+    }
+
+    /// The value of one entry; empty if there is none of this name.
+    pub fn entry(&self, name: &str) -> &str {
+        let mut entries = self.entries.iter();
+        let found = entries.find(|(entry, _)| *entry == name);
+        found.map_or("", |(_, value)| value)
     }
 
     /// A list in markdown.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::data::Data;
+use crate::stop::Stop;
 use crate::workload::{Op, Workload};
 
 /// How much is done before measuring, as a part of the time that is measured: threads start, lanes too.
@@ -36,6 +37,8 @@ pub struct Job {
     pub data: Arc<Data>,
     /// An empty folder for what is made.
     pub scratch: PathBuf,
+    /// Whether to end early.
+    pub(crate) stop: Stop,
     seconds: Duration,
     phase: AtomicU8,
     counts: Box<[Count]>,
@@ -47,7 +50,12 @@ impl Job {
     /// # Errors
     ///
     /// Those of dropping the cold file from the page cache, or emptying the scratch folder.
-    pub fn new(workload: Workload, data: &Arc<Data>, seconds: Duration) -> io::Result<Arc<Job>> {
+    pub fn new(
+        workload: Workload,
+        data: &Arc<Data>,
+        seconds: Duration,
+        stop: &Stop,
+    ) -> io::Result<Arc<Job>> {
         let scratch = data.scratch()?.to_path_buf();
         match workload.op {
             Op::ColdReadAt | Op::ColdStream => data.renew_cold()?,
@@ -63,6 +71,7 @@ impl Job {
             workload,
             data: data.clone(),
             scratch,
+            stop: stop.clone(),
             seconds,
             phase: AtomicU8::new(phase),
             counts: (0..workload.tasks).map(|_| Count::default()).collect(),
@@ -85,11 +94,17 @@ impl Job {
 
     /// Lets the tasks work for their time, calling `mark` where the measured part begins and ends.
     pub(crate) fn watch(&self, mut mark: impl FnMut()) {
-        std::thread::sleep((self.seconds / WARM_UP_PART).min(WARM_UP_MAX));
+        self.stop
+            .wait((self.seconds / WARM_UP_PART).min(WARM_UP_MAX));
         mark();
         self.phase.store(phase::MEASURE, Ordering::Relaxed);
-        std::thread::sleep(self.seconds);
+        self.stop.wait(self.seconds);
         mark();
+        self.end();
+    }
+
+    /// Lets the tasks end.
+    pub(crate) fn end(&self) {
         self.phase.store(phase::STOP, Ordering::Relaxed);
     }
 }

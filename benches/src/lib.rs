@@ -5,7 +5,8 @@
 //!
 //! A [`workload::Workload`] says what is done, an [`engine::Engine`] by whom. Engines take turns within
 //! each round, so that what else the machine does hits all of them, and medians over the rounds count.
-#![cfg(target_os = "linux")]
+//! `tidegate bench` in the command line does the same with fewer engines, and without the feature
+//! `ring-peers`, which takes most of the time to build.
 
 pub mod compare;
 pub mod data;
@@ -14,7 +15,14 @@ pub mod header;
 pub mod job;
 mod ops;
 pub mod report;
+#[cfg_attr(
+    not(all(feature = "ring-peers", target_os = "linux")),
+    path = "no_ring_peers.rs"
+)]
+mod ring_peers;
+pub mod rounds;
 pub mod sample;
+pub mod stop;
 pub mod summary;
 mod tasks;
 pub mod usage;

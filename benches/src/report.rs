@@ -119,7 +119,18 @@ pub fn table(columns: &[&str], rows: &[Vec<String>]) -> String {
     format!("{}{rule}{rows}", line(&head))
 }
 
-/// One workload for programs: every round, and the medians.
+fn sample(sample: &Sample) -> Value {
+    json!({
+        "rate": sample.rate,
+        "cpu_ns": sample.cpu_ns,
+        "switches": sample.switches,
+        "p50_ns": sample.p50_ns,
+        "p99_ns": sample.p99_ns,
+        "p999_ns": sample.p999_ns,
+    })
+}
+
+/// One workload for programs: every round, the medians, and the medians of the rounds' ratios.
 pub fn json(results: &Results) -> Value {
     let engines: Vec<Value> = results
         .engines
@@ -136,7 +147,8 @@ pub fn json(results: &Results) -> Value {
                 "rate_to_spawn_blocking": results.rate_ratio(rounds, Engine::SpawnBlocking),
                 "rate_to_tokio_fs": results.rate_ratio(rounds, Engine::TokioFs),
                 "rate_to_inline": results.rate_ratio(rounds, Engine::Inline),
-                "rates": rounds.samples.iter().map(|sample| sample.rate).collect::<Vec<_>>(),
+                "rate_to_threads": results.rate_ratio(rounds, Engine::Threads),
+                "rounds": rounds.samples.iter().map(sample).collect::<Vec<_>>(),
                 "ways": rounds.samples.last().map_or("", |sample| &sample.ways),
                 "failed": rounds.failed,
             })

@@ -45,6 +45,7 @@ async fn task<E: Ops>(job: Arc<Job>, index: usize, file: Option<E::File>) -> io:
         (Op::ColdStream, _) => stream::<E>(&job, &mut pace).await?,
         (Op::WriteSequential, _) => write_in_order::<E>(&job, &mut pace).await?,
         (Op::Create, _) => creates::<E>(&job, &mut pace, index).await?,
+        (Op::Copy, _) => copy::<E>(&job, &mut pace).await?,
         (op, None) => unreachable!("{op:?} has a file"),
     }
     Ok(pace.into_samples())
@@ -123,7 +124,8 @@ async fn write_in_order<E: Ops>(job: &Job, pace: &mut Pace) -> io::Result<()> {
     let mut buf = E::buf(bytes);
     let file = E::open(&job.scratch.join("sequential"), Mode::Create).await?;
     let mut offset = 0;
-    while offset < job.data.size.file_bytes / 4 {
+    while offset < job.data.size.written_bytes() {
+        job.stop.check()?;
         let began = pace.begin().flatten();
         let count;
         (count, buf) = E::write_at(&file, buf, offset).await?;
@@ -164,5 +166,13 @@ async fn creates<E: Ops>(job: &Job, pace: &mut Pace, task: usize) -> io::Result<
         buf = E::create(&path, buf).await?;
         pace.end(began, 1);
     }
+    Ok(())
+}
+
+async fn copy<E: Ops>(job: &Job, pace: &mut Pace) -> io::Result<()> {
+    let began = pace.begin().flatten();
+    let count = E::copy(job.path(), &job.scratch.join("copy")).await?;
+    check(count as usize, job.data.size.file_bytes as usize)?;
+    pace.end(began, count);
     Ok(())
 }

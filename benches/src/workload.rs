@@ -20,6 +20,8 @@ pub enum Op {
     WriteSequential,
     /// Writes at random offsets of a file that is in the page cache.
     WriteRandom,
+    /// Copies a file that is in the page cache, as a whole.
+    Copy,
     /// Makes a file, writes it, syncs it, closes it.
     Create,
 }
@@ -42,13 +44,16 @@ impl Workload {
     pub fn is_once(&self) -> bool {
         matches!(
             self.op,
-            Op::ColdReadAt | Op::ColdStream | Op::WriteSequential
+            Op::ColdReadAt | Op::ColdStream | Op::Copy | Op::WriteSequential
         )
     }
 
     /// Whether it leaves something behind that has yet to reach the disk.
     pub fn writes(&self) -> bool {
-        matches!(self.op, Op::Create | Op::WriteRandom | Op::WriteSequential)
+        matches!(
+            self.op,
+            Op::Copy | Op::Create | Op::WriteRandom | Op::WriteSequential
+        )
     }
 
     /// What is counted: operations, or for a file that is gone through once, MiB.
@@ -91,14 +96,15 @@ pub const WORKLOADS: &[Workload] = &[
     workload("read-file-64", Op::ReadFile, PAGE, 64),
     workload("direct-read-1", Op::DirectRead, PAGE, 1),
     workload("direct-read-32", Op::DirectRead, PAGE, 32),
-    workload("direct-read-128", Op::DirectRead, PAGE, 128),
+    workload("direct-read-256", Op::DirectRead, PAGE, 256),
     workload("cold-read-128k", Op::ColdReadAt, 128 << 10, 1),
     workload("cold-read-1m", Op::ColdReadAt, 1 << 20, 1),
     workload("cold-stream-8k", Op::ColdStream, 8 << 10, 1),
     workload("cold-stream-128k", Op::ColdStream, 128 << 10, 1),
-    workload("write-sequential", Op::WriteSequential, 1 << 20, 1),
+    workload("write-sync", Op::WriteSequential, 1 << 20, 1),
     workload("write-random-32", Op::WriteRandom, PAGE, 32),
     workload("create-32", Op::Create, PAGE, 32),
+    workload("copy", Op::Copy, 0, 1),
 ];
 
 #[cfg(test)]

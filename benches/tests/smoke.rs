@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use tidegate_benches::engine::{ENGINES, Engine};
+use tidegate_benches::engine::{Engine, engines};
 use tidegate_benches::workload::WORKLOADS;
 
 /// Short turns over small files.
@@ -26,11 +26,10 @@ fn has_ring() -> bool {
 
 #[test]
 fn every_engine_does_every_workload() {
-    let able = |engine: &&Engine| {
-        has_ring() || !matches!(engine, Engine::Monoio(_) | Engine::TokioUring(_))
-    };
-    let engines: Vec<String> = ENGINES.iter().filter(able).map(Engine::to_string).collect();
-    if engines.len() < ENGINES.len() {
+    let all = engines();
+    let able = |engine: &&Engine| has_ring() || !matches!(engine, Engine::Ring(_));
+    let engines: Vec<String> = all.iter().filter(able).map(Engine::to_string).collect();
+    if engines.len() < all.len() {
         println!("skip: ring_peers_do_every_workload: no ring can be had here");
     }
     let text = compare(&["--engines", &engines.join(",")]);
@@ -50,6 +49,6 @@ fn json_has_every_round() {
     let all: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     let engines = &all["workloads"][0]["engines"];
     assert_eq!(engines[0]["engine"], "tidegate");
-    assert_eq!(engines[0]["rates"].as_array().map(Vec::len), Some(1));
+    assert_eq!(engines[0]["rounds"].as_array().map(Vec::len), Some(1));
     assert!(engines[0].get("rate_to_inline").is_some(), "{text}");
 }

@@ -26,15 +26,22 @@ impl From<Exit> for ExitCode {
     }
 }
 
+/// Says why nothing can be done.
+pub(crate) fn fatal(message: &str) -> Exit {
+    eprintln!("tidegate: {message}");
+    Exit::Fatal
+}
+
 /// The table of exit codes that `--help` ends with.
 pub(crate) const HELP: &str = "\
 Exit codes:
     0  done
     1  nothing was done; the reason is on stderr
     2  copy: something was not copied or not verified; each is named on stderr
+       bench: an engine failed, or something could not be removed; likewise
     3  doctor: everything works, but without io_uring
    64  the command line is wrong
-  130  interrupted; nothing unfinished was left under its final name
+  130  interrupted; nothing unfinished was left under its final name, nothing measured
 
 Environment:
   TIDEGATE_BACKEND=auto|ring|pool   forces the way that operations take";

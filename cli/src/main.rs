@@ -1,17 +1,19 @@
-//! The `tidegate` command: says what a machine can do, and copies trees through the library.
+//! The `tidegate` command: says what a machine can do, measures it, and copies trees through the library.
 #![deny(unsafe_code)]
 
+mod bench;
 mod copy;
 mod doctor;
 mod exit;
 mod explain;
+mod signals;
 
 use std::process::ExitCode;
 
 use crate::exit::Exit;
 use clap::{Parser, Subcommand};
 
-/// Async file I/O that no disk can freeze: what this machine can do, and trees copied with it.
+/// Async file I/O that no disk can freeze: what this machine can do, how fast, and trees copied with it.
 #[derive(Debug, Parser)]
 #[command(name = "tidegate", version, propagate_version = true, after_help = exit::HELP)]
 struct Arguments {
@@ -21,9 +23,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Copies a file or a tree: content, links, modes, times, attributes, owners, holes.
+    Bench(bench::Arguments),
     Copy(copy::Arguments),
-    /// Tells how file I/O will be done on this machine, and what stands in the way of io_uring.
     Doctor(doctor::Arguments),
 }
 
@@ -45,6 +46,7 @@ fn run() -> Exit {
         }
     };
     match arguments.command {
+        Command::Bench(arguments) => bench::main(arguments),
         Command::Copy(arguments) => copy::main(arguments),
         Command::Doctor(arguments) => doctor::main(&arguments),
     }

@@ -77,6 +77,10 @@ impl<const IN_TASK: bool> Ops for Blocking<IN_TASK> {
         Ok(bytes.len())
     }
 
+    async fn copy(from: &Path, to: &Path) -> io::Result<u64> {
+        std::fs::copy(from, to)
+    }
+
     async fn open_stream(path: &Path) -> io::Result<File> {
         File::open(path)
     }

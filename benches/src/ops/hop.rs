@@ -89,6 +89,11 @@ impl Ops for Hop {
         .await
     }
 
+    async fn copy(from: &Path, to: &Path) -> io::Result<u64> {
+        let (from, to) = (from.to_path_buf(), to.to_path_buf());
+        hop(move || std::fs::copy(from, to)).await
+    }
+
     async fn open_stream(path: &Path) -> io::Result<(Arc<File>, Vec<u8>)> {
         let file = Self::open(path, Mode::Read).await?;
         Ok((file, Vec::new()))

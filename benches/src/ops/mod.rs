@@ -2,25 +2,19 @@
 
 mod blocking;
 mod hop;
-mod monoio;
-mod ring_buf;
 mod tidegate;
 mod tokio_fs;
-mod tokio_uring;
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use ::tidegate::buf::AlignedBuf;
 
 pub(crate) use self::blocking::Blocking;
 pub(crate) use self::hop::Hop;
-pub(crate) use self::monoio::Monoio;
 pub(crate) use self::tidegate::Tidegate;
 pub(crate) use self::tokio_fs::TokioFs;
-pub(crate) use self::tokio_uring::TokioUring;
 
 /// What O_DIRECT asks for on the disks of today.
 const ALIGN: usize = 4096;
@@ -82,6 +76,9 @@ pub(crate) trait Ops: 'static {
         }
     }
 
+    /// Makes a file with the content of another, and returns how many bytes that is.
+    fn copy(from: &Path, to: &Path) -> impl Future<Output = io::Result<u64>>;
+
     fn open_stream(path: &Path) -> impl Future<Output = io::Result<Self::Stream>>;
 
     fn read_stream(
@@ -91,25 +88,29 @@ pub(crate) trait Ops: 'static {
 }
 
 /// An aligned buffer that is in use as a whole.
-fn aligned(len: usize) -> AlignedBuf {
+pub(crate) fn aligned(len: usize) -> AlignedBuf {
     AlignedBuf::zeroed(len, ALIGN)
 }
 
 /// Opens a file in the blocking way.
-fn open_std(path: &Path, mode: Mode) -> io::Result<File> {
+pub(crate) fn open_std(path: &Path, mode: Mode) -> io::Result<File> {
     let mut options = File::options();
     match mode {
         Mode::Create => options.write(true).create_new(true),
-        Mode::Direct => options
-            .read(true)
-            .custom_flags(nix::fcntl::OFlag::O_DIRECT.bits()),
+        Mode::Direct => past_the_cache(options.read(true))?,
         Mode::Read => options.read(true),
         Mode::Write => options.write(true),
     };
     options.open(path)
 }
 
-/// The error of peers whose files cannot be read as a stream.
-fn no_stream() -> io::Error {
-    io::Error::new(io::ErrorKind::Unsupported, "the engine has no streams")
+#[cfg(target_os = "linux")]
+fn past_the_cache(options: &mut OpenOptions) -> io::Result<&mut OpenOptions> {
+    use std::os::unix::fs::OpenOptionsExt;
+    Ok(options.custom_flags(nix::fcntl::OFlag::O_DIRECT.bits()))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn past_the_cache(_: &mut OpenOptions) -> io::Result<&mut OpenOptions> {
+    Err(io::ErrorKind::Unsupported.into())
 }

@@ -68,6 +68,10 @@ impl Ops for Tidegate {
         Ok(fs::read(path).await?.len())
     }
 
+    async fn copy(from: &Path, to: &Path) -> io::Result<u64> {
+        fs::copy(from, to).await
+    }
+
     async fn open_stream(path: &Path) -> io::Result<File> {
         File::open(path).await
     }

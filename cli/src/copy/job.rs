@@ -94,7 +94,8 @@ impl Job {
         let operation = tidegate::Error::from_io(error)
             .and_then(tidegate::Error::operation)
             .map_or(operation, |kind| kind.name());
-        let text = match advice(error.kind()) {
+        let errno = tidegate::raw_os_error(error);
+        let text = match advice(error.kind(), errno) {
             Some(advice) => format!("{}; {advice}", cause(error)),
             None => cause(error),
         };
@@ -102,7 +103,7 @@ impl Job {
             path: path.to_path_buf(),
             operation,
             error: text,
-            errno: tidegate::raw_os_error(error),
+            errno,
         });
     }
 
@@ -137,7 +138,11 @@ impl Job {
     }
 }
 
-fn advice(kind: io::ErrorKind) -> Option<&'static str> {
+fn advice(kind: io::ErrorKind, errno: Option<i32>) -> Option<&'static str> {
+    // The kind of this one is newer than the oldest Rust that this builds with.
+    if errno == Some(nix::errno::Errno::ENAMETOOLONG as i32) {
+        return Some("the name or path is too long here; shorten it");
+    }
     Some(match kind {
         io::ErrorKind::PermissionDenied => "run as a user who may, or change the permissions",
         io::ErrorKind::NotFound => "it vanished in the middle; copy again if it should be there",
@@ -145,7 +150,6 @@ fn advice(kind: io::ErrorKind) -> Option<&'static str> {
         io::ErrorKind::QuotaExceeded => "free space within the quota and copy again",
         io::ErrorKind::ReadOnlyFilesystem => "the destination is mounted read-only",
         io::ErrorKind::IsADirectory => "a directory is in the way; remove it and copy again",
-        io::ErrorKind::InvalidFilename => "the name or path is too long here; shorten it",
         io::ErrorKind::Unsupported => "the destination's filesystem cannot keep this",
         _ => return None,
     })

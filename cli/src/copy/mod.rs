@@ -18,14 +18,15 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 use tidegate::{Handle, Route};
 
-use crate::exit::Exit;
+use crate::exit::{Exit, fatal};
+use crate::signals::Signals;
 use job::Job;
 use walk::{Task, Walk};
 
 /// How long an interrupted copy waits for operations that the disk does not answer.
 const DRAIN_BOUND: Duration = Duration::from_secs(10);
 
-/// Copies SRC to DST.
+/// Copies a file or a tree: content, links, modes, times, attributes, owners, holes.
 ///
 /// A directory is copied as DST, whether or not DST exists: the content of SRC ends up directly in
 /// DST, and what DST had besides stays. A file is copied as DST, or into DST where that is a
@@ -94,11 +95,6 @@ pub(crate) fn main(arguments: Arguments) -> Exit {
     let exit = runtime.block_on(run(arguments));
     runtime.shutdown_background();
     exit
-}
-
-fn fatal(message: &str) -> Exit {
-    eprintln!("tidegate: {message}");
-    Exit::Fatal
 }
 
 async fn run(arguments: Arguments) -> Exit {
@@ -209,27 +205,4 @@ fn finish(
         println!("{}", report.text());
     }
     exit
-}
-
-/// The signals that ask to stop.
-struct Signals {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn listen() -> std::io::Result<Signals> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Signals {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
 }

@@ -7,7 +7,8 @@ use std::rc::Rc;
 use tokio_uring::fs::{File, OpenOptions, statx};
 
 use super::ring_buf::RingBuf;
-use super::{Mode, Ops, aligned, no_stream, open_std};
+use super::unsupported;
+use crate::ops::{Mode, Ops, aligned, open_std};
 
 /// tokio-uring's files. They have no streams.
 pub(crate) struct TokioUring;
@@ -66,11 +67,15 @@ impl Ops for TokioUring {
         result
     }
 
+    async fn copy(_: &Path, _: &Path) -> io::Result<u64> {
+        Err(unsupported())
+    }
+
     async fn open_stream(_: &Path) -> io::Result<()> {
-        Err(no_stream())
+        Err(unsupported())
     }
 
     async fn read_stream((): &mut (), _: &mut [u8]) -> io::Result<usize> {
-        Err(no_stream())
+        Err(unsupported())
     }
 }

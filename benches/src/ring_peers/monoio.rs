@@ -7,7 +7,8 @@ use std::rc::Rc;
 use monoio::fs::{self, File, OpenOptions};
 
 use super::ring_buf::RingBuf;
-use super::{Mode, Ops, aligned, no_stream, open_std};
+use super::unsupported;
+use crate::ops::{Mode, Ops, aligned, open_std};
 
 /// monoio's files. They have no streams.
 pub(crate) struct Monoio;
@@ -62,11 +63,15 @@ impl Ops for Monoio {
         Ok(fs::read(path).await?.len())
     }
 
+    async fn copy(_: &Path, _: &Path) -> io::Result<u64> {
+        Err(unsupported())
+    }
+
     async fn open_stream(_: &Path) -> io::Result<()> {
-        Err(no_stream())
+        Err(unsupported())
     }
 
     async fn read_stream((): &mut (), _: &mut [u8]) -> io::Result<usize> {
-        Err(no_stream())
+        Err(unsupported())
     }
 }
