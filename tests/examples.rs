@@ -293,8 +293,11 @@ fn axum_ranges() {
         let (head, _) = server.get("/link", &[]);
         assert!(head.starts_with("http/1.1 40"), "{head}");
         std::fs::create_dir(served.join("folder")).unwrap();
-        let (head, _) = server.get("/folder", &[]);
-        assert!(head.starts_with("http/1.1 404 "), "{head}");
+        nix::unistd::mkfifo(&served.join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for path in ["/folder", "/pipe"] {
+            let (head, _) = server.get(path, &[]);
+            assert!(head.starts_with("http/1.1 404 "), "{path}: {head}");
+        }
 
         let (head, _) = server.get("/big", &["--head"]);
         let etag = head
