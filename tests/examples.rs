@@ -89,7 +89,7 @@ impl Server {
         let mut command = Command::new("curl");
         command
             .args(["--silent", "--show-error", "--noproxy", "*", "--path-as-is"])
-            .args(["--max-time", "300"])
+            .args(["--max-time", "100"])
             .args(arguments)
             .arg(format!("http://{}{path}", self.address))
             .stdin(Stdio::null())
