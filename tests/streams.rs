@@ -177,6 +177,33 @@ fn a_file_in_memory_is_answered_at_the_poll() {
     });
 }
 
+/// What is not in memory comes by all ways at once: reads in flight, the prefetch behind them, and at the poll
+/// what that has brought; also for several streams of one file.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_evicted_file_comes_whole() {
+    use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+    on_every_backend(|_| async {
+        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let content = pattern(8 << 20);
+        let file = file_with(dir.path(), &content).await;
+        let evict = || {
+            let file = std::fs::File::open(dir.path().join("file")).unwrap();
+            file.sync_all().unwrap();
+            posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED).unwrap();
+        };
+        for ahead in [0, 4] {
+            evict();
+            assert!(all(file.stream(..).read_ahead(ahead)).await == content);
+            evict();
+            let several = (0..4u64).map(|n| all(file.stream(n << 20..).read_ahead(ahead)));
+            for (n, bytes) in futures::future::join_all(several).await.iter().enumerate() {
+                assert!(*bytes == content[n << 20..], "{n}");
+            }
+        }
+    });
+}
+
 /// A long stream from memory leaves the other tasks of its thread their turn.
 #[test]
 fn a_stream_from_memory_yields() {
