@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use futures::TryStreamExt;
 use tidegate::buf::AlignedBuf;
 use tidegate::fs::{self, File, OpenOptions};
 use tidegate_rig::files::first_difference;
@@ -102,7 +103,13 @@ impl Play for Operations {
     }
 
     fn stuck(&self) -> &'static [&'static str] {
-        &["cold read", "direct read", "sync_all", "direct write"]
+        &[
+            "cold read",
+            "cold stream",
+            "direct read",
+            "sync_all",
+            "direct write",
+        ]
     }
 }
 
@@ -120,6 +127,17 @@ impl Operations {
                         made.first_difference(offset, &bytes).is_none(),
                         "wrong bytes",
                     )
+                });
+            }
+            for extent in (12..self.files.cold.extents()).step_by(50) {
+                let made = self.files.cold.clone();
+                let offset = made.offset_of(extent);
+                let stream = file.stream(offset..offset + 8192).chunk_bytes(4096);
+                ops.start("cold stream", async move {
+                    let chunks: Vec<_> = stream.try_collect().await.map_err(text)?;
+                    let bytes = chunks.concat();
+                    let same = made.first_difference(offset, &bytes).is_none();
+                    ensure(same && bytes.len() == 8192, "wrong bytes")
                 });
             }
         }
