@@ -6,27 +6,25 @@
 
 use std::io;
 
-use futures::future::try_join_all;
 use tidegate::fs::{self, File};
 
-const RECORD_BYTES: usize = 1 << 10;
+const RECORD_BYTES: u64 = 1 << 10;
 
 #[tokio::main]
 async fn main() -> io::Result<()> {
     let dir = tempfile::tempdir()?;
     let path = dir.path().join("records");
     let records: Vec<u8> = (0..4096u32)
-        .flat_map(|n| vec![n as u8; RECORD_BYTES])
+        .flat_map(|n| [n as u8; RECORD_BYTES as usize])
         .collect();
     fs::write(&path, &records).await?;
 
     let file = File::open(&path).await?;
     let wanted: Vec<u64> = (0..256).map(|n| n * 7 % 4096).collect();
-    // A positional read borrows nothing, so that any number of them may be on their way.
-    let reads = wanted
-        .iter()
-        .map(|n| file.read_exact_at(Vec::with_capacity(RECORD_BYTES), n * RECORD_BYTES as u64));
-    let records = try_join_all(reads).await?;
+    // One call: ranges that are close together are read as one, the others several at a time.
+    let range = |n: &u64| n * RECORD_BYTES..(n + 1) * RECORD_BYTES;
+    let ranges: Vec<_> = wanted.iter().map(range).collect();
+    let records = file.read_ranges(&ranges).await?;
 
     for (n, record) in wanted.iter().zip(&records) {
         assert!(record.iter().all(|&byte| byte == *n as u8));

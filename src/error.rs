@@ -178,8 +178,11 @@ pub fn raw_os_error(error: &io::Error) -> Option<i32> {
 }
 
 /// What the user can do about an error number, where it is not plain from the error's own text.
-fn remedy(number: i32) -> Option<&'static str> {
+fn remedy(operation: Kind, number: i32) -> Option<&'static str> {
     Some(match number {
+        errno::EXDEV if operation == Kind::OpenWithin => {
+            "the path leads out of the directory, or to another filesystem"
+        }
         errno::EMFILE => "close files or raise RLIMIT_NOFILE",
         errno::ENFILE => "the whole system is out of descriptors: raise fs.file-max",
         errno::ENOSPC => "free space on the filesystem",
@@ -223,7 +226,8 @@ impl fmt::Display for Error {
                     write!(f, " {}", path.display())?;
                 }
                 write!(f, ": {source}")?;
-                match source.raw_os_error().and_then(remedy) {
+                let number = source.raw_os_error();
+                match number.and_then(|number| remedy(*operation, number)) {
                     Some(text) => write!(f, "; {text}"),
                     None => Ok(()),
                 }

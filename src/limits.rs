@@ -93,6 +93,29 @@ pub(crate) const ATIME_CHECK_REUSE: Duration = Duration::from_millis(500);
 /// The most that one read or write moves, as in the kernel (`MAX_RW_COUNT`); longer ones are short.
 pub(crate) const RW_BYTES_MAX: usize = 0x7fff_f000;
 
+/// Buffers of one vectored read or write, as in every kernel (`IOV_MAX`); of more, it takes the first.
+pub(crate) const VECTOR_PARTS_MAX: usize = 1024;
+
+/// Reads that one `read_ranges` has in flight: what a lane takes at a time, and an eighth of its ring, so
+/// that one caller keeps a disk busy and leaves room for others.
+pub(crate) const RANGES_IN_FLIGHT: usize = 32;
+
+/// Ranges this close together are read as one: copying 16 KiB too much costs 1 to 2 µs, no more than
+/// one more operation, and a disk takes longer for a request than for these bytes.
+pub(crate) const RANGES_GAP_BYTES: u64 = 16 << 10;
+
+/// The most that ranges read as one come to, gaps included: a range that is kept keeps the memory of those
+/// that were read with it.
+pub(crate) const RANGES_JOINED_BYTES: u64 = 1 << 20;
+
+/// The most that `read_ranges` reads in one operation; longer ranges are read by several at a
+/// time. Past 1 MiB the cost of an operation no longer weighs.
+pub(crate) const RANGES_READ_BYTES: usize = 1 << 20;
+
+/// How often an `openat2` is tried that something renamed elsewhere on the system made fail. Each try is
+/// as short as the walk; only a flood of renames makes more than a few fail.
+pub(crate) const RESOLVE_TRIES_MAX: usize = 64;
+
 /// How far a sequential reader is read ahead of.
 pub(crate) const PREFETCH_WINDOW_BYTES: u64 = 8 << 20;
 

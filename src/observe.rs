@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::opcode::{Kind, Row, TABLE};
+use crate::opcode::{KINDS, Kind, Row, TABLE};
 use crate::sys::lock::{lock, wait_timeout};
 
 /// Which way an operation took.
@@ -26,8 +26,7 @@ pub enum Way {
 }
 
 const WAYS: usize = 4;
-const OPS: usize = TABLE_LEN;
-const TABLE_LEN: usize = Kind::WriteFile as usize + 1;
+const OPS: usize = KINDS;
 
 /// Counters that several threads raise without sharing a cache line.
 const SHARDS: usize = 16;

@@ -112,6 +112,9 @@ macro_rules! ops {
         #[repr(u8)]
         pub enum Kind { $( $(#[$doc])* $kind, )* }
 
+        /// How many there are.
+        pub(crate) const KINDS: usize = [$( Kind::$kind, )*].len();
+
         /// The op table, in the order of [`Kind`].
         pub static TABLE: &[Row] = &[ $( Row {
             kind: Kind::$kind,
@@ -126,7 +129,9 @@ macro_rules! ops {
 }
 
 ops! {
-    /// Reserves space.
+    /// Tells the kernel how a range will be used.
+    Advise, "advise", [FADVISE 24 since 5 . 6], "posix_fadvise(2)", MayTakeEffect, false, Data;
+    /// Reserves, frees, zeroes, takes out or puts in space.
     Allocate, "allocate", [FALLOCATE 17 since 5 . 6], "fallocate(2)", MayTakePartialEffect, false, Data;
     /// Resolves a path.
     Canonicalize, "canonicalize", [none], "realpath(3)", NoEffect, false, Metadata;
@@ -144,6 +149,8 @@ ops! {
     Duplicate, "try_clone", [none], "fcntl(2)", ResourceReclaimed, true, Metadata;
     /// Reads std's attributes of an open file.
     FileMetadata, "file_metadata", [none], "fstat(2)", NoEffect, false, Metadata;
+    /// Reads an extended attribute of an open file.
+    GetFileXattr, "get_file_xattr", [FGETXATTR 43 since 5 . 19], "fgetxattr(2)", NoEffect, false, Metadata;
     /// Reads an extended attribute.
     GetXattr, "get_xattr", [GETXATTR 44 since 5 . 19], "getxattr(2)", NoEffect, false, Metadata;
     /// Makes a hard link.
@@ -156,6 +163,8 @@ ops! {
     Metadata, "metadata", [OPENAT 18 since 5 . 6], "stat(2)", NoEffect, false, Metadata;
     /// Opens a file.
     Open, "open", [OPENAT 18 since 5 . 6], "openat(2)", ResourceReclaimed, true, Metadata;
+    /// Opens a file under restrictions on the way to it.
+    OpenWithin, "open_within", [OPENAT2 28 since 5 . 6], "openat2(2)", ResourceReclaimed, true, Metadata;
     /// Reads ahead of a sequential reader, on its own account.
     Prefetch, "prefetch", [none], "pread(2)", NoEffect, false, Data;
     /// Reads at an offset.
@@ -166,6 +175,8 @@ ops! {
     ReadFile, "read_file", [none], "open(2), read(2), close(2)", NoEffect, false, Data;
     /// Reads a symbolic link.
     ReadLink, "read_link", [none], "readlink(2)", NoEffect, false, Metadata;
+    /// Reads at an offset into several buffers.
+    ReadVectored, "read_vectored", [READV 1 since 5 . 1], "preadv(2)", NoEffect, false, Data;
     /// Removes an empty directory.
     RemoveDir, "remove_dir", [UNLINKAT 36 since 5 . 11], "rmdir(2)", MayTakeEffect, false, Metadata;
     /// Removes a tree, in one hop.
@@ -175,9 +186,11 @@ ops! {
     /// Removes an extended attribute.
     RemoveXattr, "remove_xattr", [none], "removexattr(2)", MayTakeEffect, false, Metadata;
     /// Renames.
-    Rename, "rename", [RENAMEAT 35 since 5 . 11], "rename(2)", MayTakeEffect, false, Metadata;
+    Rename, "rename", [RENAMEAT 35 since 5 . 11], "renameat(2), renameat2(2)", MayTakeEffect, false, Metadata;
     /// Moves the kernel's position, of files whose positions only the kernel knows.
     Seek, "seek", [none], "lseek(2)", MayTakeEffect, false, Data;
+    /// Sets an extended attribute of an open file.
+    SetFileXattr, "set_file_xattr", [FSETXATTR 41 since 5 . 19], "fsetxattr(2)", MayTakeEffect, false, Metadata;
     /// Sets the length of an open file.
     SetLen, "set_len", [FTRUNCATE 55 since 6 . 9], "ftruncate(2)", MayTakeEffect, false, Data;
     /// Changes owner and group.
@@ -188,6 +201,8 @@ ops! {
     SetTimes, "set_times", [none], "utimensat(2)", MayTakeEffect, false, Metadata;
     /// Sets an extended attribute.
     SetXattr, "set_xattr", [SETXATTR 42 since 5 . 19], "setxattr(2)", MayTakeEffect, false, Metadata;
+    /// Moves bytes between a pipe and a file or another pipe.
+    Splice, "splice", [SPLICE 30 since 5 . 7], "splice(2)", MayTakePartialEffect, false, Data;
     /// Reads all attributes that the kernel has.
     Statx, "statx", [STATX 21 since 5 . 6], "statx(2)", NoEffect, false, Metadata;
     /// Makes a symbolic link.
@@ -196,12 +211,18 @@ ops! {
     SyncAll, "sync_all", [FSYNC 3 since 5 . 1], "fsync(2)", MayTakeEffect, false, Sync;
     /// Waits until the data is on the device.
     SyncData, "sync_data", [FSYNC 3 since 5 . 1], "fdatasync(2)", MayTakeEffect, false, Sync;
+    /// Starts the writeback of a range, or waits for it.
+    SyncRange, "sync_range", [SYNC_FILE_RANGE 8 since 5 . 2], "sync_file_range(2)", MayTakeEffect, false, Sync;
+    /// Copies what is in a pipe to another.
+    Tee, "tee", [TEE 33 since 5 . 8], "tee(2)", MayTakePartialEffect, false, Data;
     /// Asks whether a path leads somewhere.
     TryExists, "try_exists", [STATX 21 since 5 . 6], "stat(2)", NoEffect, false, Metadata;
     /// Writes at an offset.
     Write, "write", [WRITE 23 since 5 . 6], "pwrite(2)", MayTakePartialEffect, false, Data;
     /// Writes a whole file in one hop.
     WriteFile, "write_file", [none], "open(2), write(2), close(2)", MayTakePartialEffect, false, Data;
+    /// Writes at an offset from several buffers.
+    WriteVectored, "write_vectored", [WRITEV 2 since 5 . 1], "pwritev(2)", MayTakePartialEffect, false, Data;
 }
 
 impl Kind {
@@ -226,15 +247,22 @@ impl Kind {
         );
         let frees_or_flushes = matches!(
             self,
-            Kind::Allocate | Kind::Close | Kind::RemoveFile | Kind::SetLen
+            Kind::Advise | Kind::Allocate | Kind::Close | Kind::RemoveFile | Kind::SetLen
         );
-        !several_steps && !frees_or_flushes && self.row().deadline_class != DeadlineClass::Sync
+        let waits_for_a_peer = matches!(self, Kind::Splice | Kind::Tee);
+        !several_steps
+            && !frees_or_flushes
+            && !waits_for_a_peer
+            && self.row().deadline_class != DeadlineClass::Sync
     }
 
     /// Whether the kernel does them one after the other for each inode, by way of 64 queues for all the
     /// inodes that one thread uses: one that is stuck then holds up those of other files as well.
     pub(crate) fn is_serialised(self) -> bool {
-        matches!(self, Kind::Allocate | Kind::SetLen | Kind::Write)
+        matches!(
+            self,
+            Kind::Allocate | Kind::SetLen | Kind::Splice | Kind::Write | Kind::WriteVectored
+        )
     }
 
     /// The name used in errors, traces and metrics.

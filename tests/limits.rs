@@ -92,7 +92,9 @@ async fn by_us(path: &Path, bytes: usize) -> Vec<Seen> {
     file.close().await.unwrap();
     all.push(seen(result.map(|()| 0), path));
     let file = File::create(path).await.unwrap();
-    let result = file.allocate(0, bytes as u64).await;
+    let result = file
+        .allocate(0, bytes as u64, fs::Space::ReserveExtend)
+        .await;
     file.close().await.unwrap();
     all.push(seen(result.map(|()| 0), path));
     all

@@ -1,13 +1,19 @@
 //! Each operation of the op table gives what std gives: bytes, kind, errno and the tree it leaves, on
 //! every backend, for good and for bad input (INV-9, R7, R86, R90).
 
+#[path = "parity/beyond.rs"]
+mod beyond;
 #[path = "parity/case.rs"]
 mod case;
 mod common;
+#[path = "parity/dirs.rs"]
+mod dirs;
 #[path = "parity/files.rs"]
 mod files;
 #[path = "parity/raw.rs"]
 mod raw;
+#[path = "parity/raw_at.rs"]
+mod raw_at;
 #[path = "parity/table.rs"]
 mod table;
 #[path = "parity/tree.rs"]

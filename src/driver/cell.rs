@@ -147,9 +147,7 @@ impl<O: Op> Cell<O> {
             errno::EINTR if self.asked_back.load(Ordering::Relaxed) => "asked back",
             // std calls these again; the blocking equivalent does the same.
             errno::EINTR if self.kept && self.driver.is_closed() => "interrupted",
-            errno::EINTR if !matches!(self.kind, Kind::Read | Kind::Write | Kind::Close) => {
-                "interrupted"
-            }
+            errno::EINTR if !is_left_to_the_caller(self.kind) => "interrupted",
             _ => return None,
         };
         (!self.rerouted.swap(true, Ordering::AcqRel)).then_some(reason)
@@ -160,11 +158,15 @@ impl<O: Op> Cell<O> {
         number == -errno::ECANCELED && self.driver.is_closed()
     }
 
-    fn ended(&self) {
+    /// Counts it as over and hands the outcome on. A write that the end of the runtime waits for is over
+    /// only once its error was told.
+    fn conclude(&self, outcome: Outcome) {
+        self.driver.counters.ended();
+        let waker = self.settle(outcome);
         if self.kept && self.kind == Kind::Write {
             self.driver.counters.end_kept_write();
         }
-        self.driver.counters.ended();
+        wake(waker);
     }
 
     /// Stores the outcome; returns the waker, or for an abandoned operation disposes of what it made.
@@ -219,10 +221,18 @@ impl<O: Op> Cell<O> {
 
     /// Frees an operation whose output nobody takes; a descriptor it made is closed on a lane (INV-3).
     fn dispose(&self, state: State<O>) {
-        if let State::Done(op, Outcome::Result(number) | Outcome::Returned(Ok(number))) = &state {
-            if let Some(fd) = (*number >= 0).then(|| op.unclaimed(*number)).flatten() {
-                self.driver.close_later(fd, &self.group);
-            }
+        let State::Done(op, outcome) = &state else {
+            return;
+        };
+        let result = match outcome {
+            Outcome::Result(number) | Outcome::Returned(Ok(number)) => *number,
+            Outcome::Returned(Err(error)) => -error.raw_os_error().unwrap_or(errno::ECANCELED),
+            Outcome::Lost(_) | Outcome::Refused(_) => return,
+        };
+        if result < 0 {
+            op.unheard(-result);
+        } else if let Some(fd) = op.unclaimed(result) {
+            self.driver.close_later(fd, &self.group);
         }
     }
 }
@@ -286,8 +296,7 @@ impl<O: Op> Job for Cell<O> {
     fn run(&self) {
         if self.is_abandoned() {
             // Its future is gone and nothing was begun: nothing happens.
-            self.ended();
-            wake(self.settle(Outcome::Result(-errno::ECANCELED)));
+            self.conclude(Outcome::Result(-errno::ECANCELED));
             return;
         }
         let taken = match &mut *lock(&self.state) {
@@ -306,8 +315,7 @@ impl<O: Op> Job for Cell<O> {
         if let State::Running { op: place, .. } = &mut *lock(&self.state) {
             *place = Some(op);
         }
-        self.ended();
-        wake(self.settle(Outcome::Returned(result)));
+        self.conclude(Outcome::Returned(result));
     }
 
     fn end(self: Arc<Self>, outcome: Outcome) {
@@ -327,7 +335,6 @@ impl<O: Op> Job for Cell<O> {
             }
             outcome => outcome,
         };
-        self.ended();
         let outcome = match outcome {
             // The handle was closed, and its cancel met the operation before or inside the kernel.
             Outcome::Result(number)
@@ -339,8 +346,16 @@ impl<O: Op> Job for Cell<O> {
             }
             outcome => outcome,
         };
-        wake(self.settle(outcome));
+        self.conclude(outcome);
     }
+}
+
+/// Whether an interruption is the caller's to handle, as with std.
+fn is_left_to_the_caller(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Close | Kind::Read | Kind::ReadVectored | Kind::Write | Kind::WriteVectored
+    )
 }
 
 /// Wakes a task; a waker that panics takes nobody with it.

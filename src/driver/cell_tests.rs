@@ -4,7 +4,7 @@ use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use super::{Cell, InFlight, Job, Outcome};
@@ -24,6 +24,7 @@ struct Counted {
     kind: Kind,
     hop: Hop<(), Work>,
     drops: Arc<AtomicUsize>,
+    unheard: Arc<AtomicI32>,
     panics: bool,
 }
 
@@ -58,6 +59,10 @@ impl Op for Counted {
     fn lost(error: io::Error) -> io::Result<i32> {
         Err(error)
     }
+
+    fn unheard(&self, number: i32) {
+        self.unheard.store(number, Ordering::SeqCst);
+    }
 }
 
 struct Made {
@@ -65,15 +70,18 @@ struct Made {
     cell: Arc<Cell<Counted>>,
     future: InFlight<Counted>,
     drops: Arc<AtomicUsize>,
+    unheard: Arc<AtomicI32>,
 }
 
 fn make(kind: Kind, work: Work, panics: bool) -> Made {
     let driver = Driver::new(Home::Outside, Route::Pool, Submit::Auto, 0).unwrap();
     let drops = Arc::<AtomicUsize>::default();
+    let unheard = Arc::<AtomicI32>::default();
     let op = Counted {
         kind,
         hop: Hop::new(work),
         drops: drops.clone(),
+        unheard: unheard.clone(),
         panics,
     };
     let group = driver.group(&Mount::unknown());
@@ -83,6 +91,7 @@ fn make(kind: Kind, work: Work, panics: bool) -> Made {
         future: InFlight::new(cell.clone()),
         cell,
         drops,
+        unheard,
     }
 }
 
@@ -175,4 +184,31 @@ fn a_panic_in_a_drop_stays_with_its_operation() {
     made.cell.clone().end(Outcome::Result(0));
     assert_eq!(made.drops.load(Ordering::SeqCst), 1);
     assert_eq!(made.driver.counters.in_flight(), 0);
+}
+
+/// An error that comes when the future is gone, or before it was polled, reaches the operation.
+#[test]
+fn an_error_that_nobody_takes_is_told_to_the_operation() {
+    let errors: [(fn() -> Outcome, i32); 3] = [
+        (|| Outcome::Result(-errno::ENOSPC), errno::ENOSPC),
+        (
+            || Outcome::Returned(Err(io::Error::from_raw_os_error(errno::EDQUOT))),
+            errno::EDQUOT,
+        ),
+        (|| Outcome::Result(0), 0),
+    ];
+    for (outcome, number) in errors {
+        let late = make(Kind::SyncData, never, false);
+        drop(late.future);
+        late.cell.end(outcome());
+        assert_eq!(late.unheard.load(Ordering::SeqCst), number);
+        let early = make(Kind::SyncData, never, false);
+        early.cell.end(outcome());
+        drop(early.future);
+        assert_eq!(early.unheard.load(Ordering::SeqCst), number);
+        let heard = make(Kind::SyncData, never, false);
+        heard.cell.end(outcome());
+        assert!(poll(heard.future).is_ready());
+        assert_eq!(heard.unheard.load(Ordering::SeqCst), 0);
+    }
 }

@@ -63,4 +63,7 @@ pub(crate) trait Op: Send + 'static {
     fn unclaimed(&self, _result: i32) -> Option<OwnedFd> {
         None
     }
+
+    /// Called with the error number when nobody takes the output.
+    fn unheard(&self, _number: i32) {}
 }

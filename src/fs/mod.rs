@@ -6,11 +6,14 @@
 
 mod copy_file;
 mod dir;
+mod dir_handle;
 mod file;
 mod lines;
 mod metadata;
 mod names;
 mod open_options;
+mod resolve;
+mod splice;
 mod statx;
 mod whole;
 mod xattr;
@@ -19,14 +22,20 @@ pub use copy_file::{Copied, CopyFile, Preserve, Warning, copy, copy_metadata};
 pub use dir::{
     DirBuilder, DirEntry, ReadDir, create_dir, create_dir_all, read_dir, remove_dir, remove_dir_all,
 };
-pub use file::{File, FileStream};
+pub use dir_handle::{Dir, Entries, NamedEntry};
+pub use file::{Advice, File, FileStream, Space, Writeback};
 pub use lines::lines;
 pub use metadata::{
     FileTimes, Follow, metadata, set_owner, set_permissions, set_times, symlink_metadata,
     try_exists,
 };
-pub use names::{canonicalize, hard_link, make_fifo, read_link, remove_file, rename, symlink};
+pub use names::{
+    RenameMode, canonicalize, hard_link, make_fifo, read_link, remove_file, rename, rename_with,
+    symlink,
+};
 pub use open_options::OpenOptions;
+pub use resolve::Resolve;
+pub use splice::{splice, tee};
 pub use statx::{FileKind, Freshness, Statx, StatxMask, StatxOptions, statx};
 pub use whole::{read, read_to_string, write};
 pub use xattr::{get_xattr, list_xattrs, remove_xattr, set_xattr};

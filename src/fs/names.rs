@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use crate::op::RenameMode;
 use crate::op::blocking;
 use crate::op::hop::hop;
 use crate::op::names;
@@ -34,7 +35,48 @@ use crate::opcode::Kind;
 /// ```
 pub async fn rename(from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<()> {
     let (from, to) = (from.as_ref().to_path_buf(), to.as_ref().to_path_buf());
-    names::rename(&from, &to).await
+    names::rename(&from, &to, RenameMode::Replace).await
+}
+
+/// Gives a file or directory another name, and says what becomes of a file that has it.
+///
+/// # Cancel safety
+///
+/// May take effect.
+///
+/// # Errors
+///
+/// Those of `renameat2(2)`: among them `AlreadyExists` for [`RenameMode::NoReplace`], `NotFound` for an
+/// [`Exchange`](RenameMode::Exchange) where one is missing, `InvalidInput` where the filesystem lacks the mode,
+/// and `Unsupported` where the system does.
+///
+/// # Backend
+///
+/// RENAMEAT (Linux 5.11); else `renameat2(2)` on a blocking thread, `renameatx_np(2)` on macOS.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main] async fn main() -> std::io::Result<()> {
+/// use tidegate::fs::{self, RenameMode};
+/// # let dir = tempfile::tempdir()?;
+/// # let (draft, published) = (dir.path().join("a"), dir.path().join("b"));
+/// # fs::write(&draft, b"").await?;
+/// # fs::write(&published, b"").await?;
+/// match fs::rename_with(&draft, &published, RenameMode::NoReplace).await {
+///     Ok(()) => println!("published"),
+///     Err(error) => println!("left alone: {error}"),
+/// }
+/// # Ok(()) }
+/// ```
+#[doc(alias = "renameat2")]
+pub async fn rename_with(
+    from: impl AsRef<Path>,
+    to: impl AsRef<Path>,
+    mode: RenameMode,
+) -> io::Result<()> {
+    let (from, to) = (from.as_ref().to_path_buf(), to.as_ref().to_path_buf());
+    names::rename(&from, &to, mode).await
 }
 
 /// Gives a file one more name.

@@ -4,10 +4,12 @@ use std::fs::OpenOptions as StdOptions;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::File;
 use crate::error::Error;
 use crate::op::blocking;
+use crate::op::file::SharedFile;
 use crate::op::hop::hop;
 use crate::op::open::{self, flag};
 use crate::opcode::Kind;
@@ -33,6 +35,7 @@ pub struct OpenOptions {
     create_new: bool,
     direct: bool,
     no_atime: bool,
+    unnamed: bool,
     mode: u32,
     custom_flags: i32,
     /// Options of std that these were made of, which cannot be looked into: std opens the file.
@@ -59,6 +62,7 @@ impl OpenOptions {
             create_new: false,
             direct: false,
             no_atime: false,
+            unnamed: false,
             mode: 0o666,
             custom_flags: 0,
             std: None,
@@ -168,6 +172,16 @@ impl OpenOptions {
         self
     }
 
+    /// Makes a file without a name in the directory that is opened, for writing (O_TMPFILE, Linux). It is gone
+    /// once it is closed, unless [`File::link`] gives it a name. Not every filesystem has it: `Unsupported`.
+    ///
+    /// See [`File::link`].
+    #[doc(alias = "O_TMPFILE")]
+    pub fn unnamed(&mut self, unnamed: bool) -> &mut OpenOptions {
+        self.unnamed = unnamed;
+        self
+    }
+
     /// The permission bits of a new file, less those of the umask; `0o666` by default.
     ///
     /// ```
@@ -225,17 +239,38 @@ impl OpenOptions {
             let fd = hop(Kind::Open, &path, move |_| blocking::open(&std, &owned)).await?;
             return Ok(File::from(fd));
         }
-        let flags = self
-            .flags()
-            .map_err(|error| Error::io(Kind::Open, Some(&path), error))?;
+        let (path, mode) = (&path, self.mode);
+        self.open_by(Kind::Open, path, |flags| open::open(path, flags, mode))
+            .await
+    }
+
+    /// Opens with these options in some way that takes the flags, as std's options cannot.
+    pub(super) async fn open_by<F>(
+        &self,
+        kind: Kind,
+        path: &Path,
+        open: impl Fn(i32) -> F,
+    ) -> io::Result<File>
+    where
+        F: Future<Output = io::Result<Arc<SharedFile>>>,
+    {
+        let named = |error| Error::io(kind, Some(path), error);
+        if self.std.is_some() {
+            return Err(named(io::ErrorKind::Unsupported.into()));
+        }
+        let flags = self.flags().map_err(named)?;
         let optional = if self.no_atime { flag::O_NOATIME } else { 0 };
-        let file = match open::open(&path, flags | optional, self.mode).await {
+        let file = match open(flags | optional).await {
             Err(error) if optional != 0 && crate::raw_os_error(&error) == Some(open::NOT_OWNER) => {
-                open::open(&path, flags, self.mode).await?
+                open(flags).await?
             }
             opened => opened?,
         };
         Ok(File::from_shared(file))
+    }
+
+    pub(super) fn mode_bits(&self) -> u32 {
+        self.mode
     }
 
     /// std's options with the switches that std does not have.
@@ -243,8 +278,10 @@ impl OpenOptions {
         let mut std = std.clone();
         let direct = if self.direct { flag::O_DIRECT } else { 0 };
         let no_atime = if self.no_atime { flag::O_NOATIME } else { 0 };
-        if direct | no_atime != 0 {
-            std.custom_flags(self.custom_flags | direct | no_atime);
+        let unnamed = if self.unnamed { flag::O_TMPFILE } else { 0 };
+        let more = direct | no_atime | unnamed;
+        if more != 0 {
+            std.custom_flags(self.custom_flags | more);
         }
         std
     }
@@ -275,7 +312,12 @@ impl OpenOptions {
             (false, false, false) => 0,
         };
         let direct = if self.direct { flag::O_DIRECT } else { 0 };
-        Ok(access | creation | direct | flag::O_CLOEXEC | self.custom_flags & !flag::O_ACCMODE)
+        let unnamed = if self.unnamed { flag::O_TMPFILE } else { 0 };
+        if self.unnamed && unnamed == 0 {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        let custom = self.custom_flags & !flag::O_ACCMODE;
+        Ok(access | creation | direct | unnamed | flag::O_CLOEXEC | custom)
     }
 }
 

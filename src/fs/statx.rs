@@ -239,6 +239,22 @@ pub enum FileKind {
     Symlink,
 }
 
+impl FileKind {
+    /// Of the type bits of a mode.
+    pub(super) fn of(type_bits: u32) -> FileKind {
+        match type_bits {
+            kind::BLOCK => FileKind::BlockDevice,
+            kind::CHARACTER => FileKind::CharDevice,
+            kind::DIRECTORY => FileKind::Directory,
+            kind::FIFO => FileKind::Fifo,
+            kind::FILE => FileKind::File,
+            kind::SOCKET => FileKind::Socket,
+            kind::SYMLINK => FileKind::Symlink,
+            _ => FileKind::Other,
+        }
+    }
+}
+
 /// The attributes of a file, as `statx(2)` gives them.
 ///
 /// [`std::os::unix::fs::MetadataExt`] has the basic ones under std's names. What a filesystem or a system
@@ -281,16 +297,7 @@ impl Statx {
     ///
     /// See [`Statx`].
     pub fn kind(&self) -> FileKind {
-        match self.0.type_bits() {
-            kind::BLOCK => FileKind::BlockDevice,
-            kind::CHARACTER => FileKind::CharDevice,
-            kind::DIRECTORY => FileKind::Directory,
-            kind::FIFO => FileKind::Fifo,
-            kind::FILE => FileKind::File,
-            kind::SOCKET => FileKind::Socket,
-            kind::SYMLINK => FileKind::Symlink,
-            _ => FileKind::Other,
-        }
+        FileKind::of(self.0.type_bits())
     }
 
     /// When the content was changed last.

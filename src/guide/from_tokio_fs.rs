@@ -45,6 +45,8 @@
 //! | instead of | write | because |
 //! |---|---|---|
 //! | `seek` and `read` | [`read_at`](crate::fs::File::read_at) | no `&mut`, no copy, several at a time |
+//! | many small reads | [`read_ranges`](crate::fs::File::read_ranges) | one call; neighbours are read as one |
+//! | `root.join(path)`, checked | [`Dir`](crate::fs::Dir) with [`Resolve`](crate::fs::Resolve) | no way out |
 //! | `ReaderStream::new(file)` | [`File::stream`](crate::fs::File::stream) | no copy, read-ahead |
 //! | `BufReader::new(file).lines()` | [`fs::lines`](crate::fs::lines) | shorter |
 //! | a loop with progress | [`CopyFile`](crate::fs::CopyFile) | one hop, holes kept, progress and stop included |

@@ -31,6 +31,7 @@
 //! - [`File::stream`](crate::fs::File::stream): larger chunks cost less per byte and more memory; more read-ahead
 //!   helps where each answer takes long, as over a network.
 //! - Positional reads of one file may be on their way at the same time; on a fast disk that is what fills it.
+//! - Many ranges at once are one [`read_ranges`](crate::fs::File::read_ranges).
 //! - A sequential reader is read ahead for, up to 8 MiB, once its second read has to wait.
 //! - [`fs::copy`](crate::fs::copy) leaves it to the kernel, which shares blocks where the filesystem can.
 //!

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::durable::{Durable, Unheard};
 use super::meta::learn_later;
 use super::open::flag;
 use super::prefetch::Prefetch;
@@ -33,6 +34,7 @@ pub(crate) struct SharedFile {
     is_stream: AtomicBool,
     pub(super) resident: Resident,
     pub(super) prefetch: Arc<Prefetch>,
+    pub(super) unheard: Unheard,
 }
 
 impl SharedFile {
@@ -60,6 +62,7 @@ impl SharedFile {
             is_stream,
             resident: Resident::default(),
             prefetch: Arc::default(),
+            unheard: Unheard::default(),
         })
     }
 
@@ -110,6 +113,11 @@ impl SharedFile {
     /// have none or one that means something to the kernel only.
     pub(crate) fn is_seekable(&self) -> bool {
         !self.is_stream.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is a pipe or a socket, which have no positions.
+    pub(super) fn is_pipe(&self) -> bool {
+        self.opened.is_pipe()
     }
 
     /// Whether this error of a read or write at a position says that the file has none. It is taken for
@@ -199,9 +207,13 @@ impl SharedFile {
             fd: self.clone(),
             data_only,
         };
-        self.driver()
-            .start(Unit::on_file(kind, request, OnWorker::Plain), &self.mount())
-            .await
+        let durable = Durable {
+            kind,
+            request,
+            file: self,
+            on_worker: OnWorker::Plain,
+        };
+        durable.run().await
     }
 
     pub(crate) async fn set_len(self: Arc<Self>, len: u64) -> io::Result<()> {
@@ -212,26 +224,6 @@ impl SharedFile {
         self.driver()
             .start(
                 Unit::on_file(Kind::SetLen, request, OnWorker::Async),
-                &self.mount(),
-            )
-            .await
-    }
-
-    pub(crate) async fn allocate(
-        self: Arc<Self>,
-        offset: u64,
-        len: u64,
-        keep_size: bool,
-    ) -> io::Result<()> {
-        let request = request::Allocate {
-            fd: self.clone(),
-            offset,
-            len,
-            keep_size,
-        };
-        self.driver()
-            .start(
-                Unit::on_file(Kind::Allocate, request, OnWorker::Async),
                 &self.mount(),
             )
             .await

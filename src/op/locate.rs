@@ -4,14 +4,25 @@
 use std::ffi::CStr;
 use std::sync::Arc;
 
+use super::file::SharedFile;
 use crate::driver::Driver;
 use crate::mounts::Mount;
 
 /// The mount whose lanes should run an operation on the path.
-#[cfg(target_os = "linux")]
 pub(crate) fn locate(driver: &Arc<Driver>, path: &CStr, follow: bool) -> Arc<Mount> {
+    locate_at(driver, None, path, follow)
+}
+
+/// The same for a path that starts from an open directory.
+#[cfg(target_os = "linux")]
+pub(super) fn locate_at(
+    driver: &Arc<Driver>,
+    dir: Option<&Arc<SharedFile>>,
+    path: &CStr,
+    follow: bool,
+) -> Arc<Mount> {
     use std::ffi::CString;
-    if let Some(mount) = mount_of(driver, path, follow) {
+    if let Some(mount) = mount_of(driver, dir, path, follow) {
         return mount;
     }
     let mut bytes = path.to_bytes();
@@ -20,15 +31,20 @@ pub(crate) fn locate(driver: &Arc<Driver>, path: &CStr, follow: bool) -> Arc<Mou
         let Ok(parent) = CString::new(parent) else {
             break;
         };
-        if let Some(mount) = mount_of(driver, &parent, true) {
+        if let Some(mount) = mount_of(driver, dir, &parent, true) {
             return mount;
         }
     }
-    Mount::unknown()
+    dir.map_or_else(Mount::unknown, |dir| dir.mount())
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn locate(_driver: &Arc<Driver>, _path: &CStr, _follow: bool) -> Arc<Mount> {
+pub(super) fn locate_at(
+    _driver: &Arc<Driver>,
+    _dir: Option<&Arc<SharedFile>>,
+    _path: &CStr,
+    _follow: bool,
+) -> Arc<Mount> {
     Mount::unknown()
 }
 
@@ -44,15 +60,24 @@ fn parent(path: &[u8]) -> Option<&[u8]> {
 }
 
 #[cfg(target_os = "linux")]
-fn mount_of(driver: &Arc<Driver>, path: &CStr, follow: bool) -> Option<Arc<Mount>> {
+fn mount_of(
+    driver: &Arc<Driver>,
+    dir: Option<&Arc<SharedFile>>,
+    path: &CStr,
+    follow: bool,
+) -> Option<Arc<Mount>> {
     use std::os::fd::AsFd;
 
     use crate::driver::attempt::attempt;
     use crate::mounts;
-    use crate::sys::linux::nowait::open_path_cached;
+    use crate::sys::linux::nowait::{open_path_cached, open_path_cached_at};
 
     attempt(None, || {
-        let fd = open_path_cached(path, follow).ok()?;
+        let fd = match dir {
+            Some(dir) => open_path_cached_at(dir.as_fd(), path, follow),
+            None => open_path_cached(path, follow),
+        };
+        let fd = fd.ok()?;
         let (stat, mount) = mounts::of_fd(fd.as_fd()).ok()?;
         let mount = mount.unwrap_or_else(|| super::meta::learn_later(driver, stat.clone()));
         super::meta::close_path(driver, fd, &stat, &mount);

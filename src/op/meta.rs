@@ -216,7 +216,7 @@ async fn ask(
     };
     if by_ring && flag::O_PATH != 0 {
         let links = if follow { 0 } else { flag::O_NOFOLLOW };
-        let open = Open::new(Kind::Metadata, &path, flag::O_PATH | links, 0)?;
+        let open = Open::new(Kind::Metadata, (&path).into(), flag::O_PATH | links, 0)?;
         let reason = match driver.start(open, &mount).await {
             Ok(fd) => match metadata_of_path_fd(&driver, fd) {
                 Some(metadata) => return Ok(metadata),

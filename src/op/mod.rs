@@ -1,7 +1,10 @@
 //! Operations: what each family hands to the kernel, tries without sleeping, and makes of the result.
 
+pub(crate) mod at;
 pub(crate) mod copy;
+mod durable;
 pub(crate) mod file;
+pub(crate) mod file_xattr;
 pub(crate) mod hop;
 mod locate;
 pub(crate) mod many;
@@ -9,14 +12,21 @@ pub(crate) mod meta;
 pub(crate) mod names;
 pub(crate) mod open;
 mod prefetch;
+pub(crate) mod range;
+pub(crate) mod ranges;
 mod resident;
 pub(crate) mod rw;
 pub(crate) mod seek;
+pub(crate) mod splice;
 mod unit;
+pub(crate) mod vectored;
 pub(crate) mod whole;
 pub(crate) mod xattr;
 
 /// What the facade needs of the layers below operations.
 pub(crate) use crate::sys::blocking;
+pub(crate) use crate::sys::listing::{OpenEntry, OpenListing};
 pub(crate) use crate::sys::path::c_path;
+pub use crate::sys::range::{Advice, Space, Writeback};
+pub use crate::sys::rename::RenameMode;
 pub(crate) use crate::sys::stat;

@@ -5,16 +5,18 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::at::At;
 use super::file::SharedFile;
-use super::locate::locate;
+use super::locate::locate_at;
 use crate::driver::op::Op;
 use crate::driver::{self, Driver};
 use crate::error::Error;
+use crate::limits;
 use crate::opcode::Kind;
 use crate::sys::errno;
 use crate::sys::fd::from_completion;
-pub(crate) use crate::sys::flag;
-use crate::sys::path::{c_path, with_c_path};
+pub(crate) use crate::sys::flag::{self, resolve};
+use crate::sys::path::with_c_path;
 use crate::sys::request::{self, Request};
 
 /// What the kernel says to O_NOATIME on somebody else's file.
@@ -26,28 +28,29 @@ pub(crate) fn invalid() -> io::Error {
 }
 
 /// Opens a file.
-pub(super) struct Open {
+pub(super) struct Open<R> {
     kind: Kind,
-    request: request::Open,
+    request: R,
     path: PathBuf,
 }
 
-impl Open {
+impl Open<request::Open> {
     /// For the operation `kind`, which its error will name.
-    pub(super) fn new(kind: Kind, path: &Path, flags: i32, mode: u32) -> io::Result<Open> {
+    pub(super) fn new(kind: Kind, at: At<'_>, flags: i32, mode: u32) -> io::Result<Self> {
+        let named = |error| Error::io(kind, Some(at.path), error);
         Ok(Open {
             kind,
             request: request::Open {
-                path: c_path(path).map_err(|error| Error::io(kind, Some(path), error))?,
+                at: at.owned().map_err(named)?,
                 flags: flags | flag::O_CLOEXEC,
                 mode,
             },
-            path: path.to_path_buf(),
+            path: at.path.to_path_buf(),
         })
     }
 }
 
-impl Op for Open {
+impl<R: Request> Op for Open<R> {
     type Output = io::Result<OwnedFd>;
 
     fn kind(&self) -> Kind {
@@ -86,9 +89,11 @@ pub(crate) async fn open(path: &Path, flags: i32, mode: u32) -> io::Result<Arc<S
                 Ok(result.map_err(named))
             }
             None => {
-                let open = Open::new(Kind::Open, path, flags, mode)?;
-                let mount = locate(&driver, &open.request.path, true);
-                Err((driver.start(open, &mount), driver))
+                let started = start(&driver, Kind::Open, path.into(), |at| {
+                    let flags = flags | flag::O_CLOEXEC;
+                    request::Open { at, flags, mode }
+                })?;
+                Err((started, driver))
             }
         }
     };
@@ -99,6 +104,61 @@ pub(crate) async fn open(path: &Path, flags: i32, mode: u32) -> io::Result<Arc<S
         }
         Err((pending, driver)) => Ok(SharedFile::new(&driver, pending.await?, flags)),
     }
+}
+
+/// Opens a path that starts from an open directory; `resolve` are the flags of `openat2(2)`, none for
+/// a plain open.
+pub(crate) async fn open_at(
+    at: At<'_>,
+    flags: i32,
+    mode: u32,
+    resolve: u64,
+) -> io::Result<Arc<SharedFile>> {
+    let driver = driver::current()?;
+    let all = flags | flag::O_CLOEXEC;
+    if resolve == 0 {
+        let started = start(&driver, Kind::Open, at, |at| request::Open {
+            at,
+            flags: all,
+            mode,
+        });
+        return Ok(SharedFile::new(&driver, started?.await?, flags));
+    }
+    let mut tries = 1;
+    loop {
+        let started = start(&driver, Kind::OpenWithin, at, |at| {
+            request::OpenWithin::new(at, all, mode, resolve)
+        });
+        match started?.await {
+            // Something was renamed on the way, so that the kernel cannot tell whether it left the directory.
+            Err(error)
+                if error.kind() == io::ErrorKind::WouldBlock
+                    && tries < limits::RESOLVE_TRIES_MAX =>
+            {
+                tries += 1;
+            }
+            opened => return Ok(SharedFile::new(&driver, opened?, flags)),
+        }
+    }
+}
+
+/// Starts an open on the lanes of the path's mount.
+fn start<R: Request>(
+    driver: &Arc<Driver>,
+    kind: Kind,
+    at: At<'_>,
+    request: impl FnOnce(request::At) -> R,
+) -> io::Result<impl Future<Output = io::Result<OwnedFd>> + Send + 'static> {
+    let owned = at
+        .owned()
+        .map_err(|error| Error::io(kind, Some(at.path), error))?;
+    let mount = locate_at(driver, at.dir, owned.path(), true);
+    let open = Open {
+        kind,
+        request: request(owned),
+        path: at.path.to_path_buf(),
+    };
+    Ok(driver.start(open, &mount))
 }
 
 /// Opens a file that is in the kernel's memory, for reading, on a local mount.

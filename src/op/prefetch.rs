@@ -9,7 +9,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use super::file::SharedFile;
@@ -17,6 +17,7 @@ use crate::driver::chore::Chore;
 use crate::limits;
 use crate::opcode::Kind;
 use crate::sys::blocking::reopen;
+use crate::sys::range::Advice;
 
 /// Where a reader is and how far ahead of it was read. Races between readers only misplace a window.
 #[derive(Default)]
@@ -29,13 +30,36 @@ pub(super) struct Prefetch {
     done: AtomicU64,
     /// How far is to be read ahead.
     target: AtomicU64,
+    /// What the user has said of the reader: one of the three below.
+    advised: AtomicU8,
     /// Whether a thread is at it.
     running: AtomicBool,
     /// The file is closed: a thread that is at it stops.
     stopped: AtomicBool,
 }
 
+/// Nothing was said: the reads are watched.
+const WATCHED: u8 = 0;
+/// It is sequential, from its next miss on, wherever that is.
+const SEQUENTIAL: u8 = 1;
+/// It is not.
+const RANDOM: u8 = 2;
+
 impl Prefetch {
+    /// Takes the user's word for what the reader does.
+    pub(super) fn heed(&self, advice: Advice) {
+        let advised = match advice {
+            Advice::Normal => WATCHED,
+            Advice::Random => RANDOM,
+            Advice::Sequential => SEQUENTIAL,
+            Advice::DontNeed | Advice::NoReuse | Advice::WillNeed => return,
+        };
+        self.advised.store(advised, Ordering::Relaxed);
+        if advised == RANDOM {
+            self.streaming.store(false, Ordering::Relaxed);
+        }
+    }
+
     /// Whether a read up to here may be answered from memory without starting readahead.
     pub(super) fn is_behind(&self, end: u64) -> bool {
         !self.streaming.load(Ordering::Relaxed) || end <= self.done.load(Ordering::Acquire)
@@ -95,9 +119,14 @@ impl SharedFile {
     fn advance(self: &Arc<Self>, offset: u64, length: u64) {
         let state = &self.prefetch;
         let end = offset.saturating_add(length);
-        // A first read from the start may be the only one.
-        if state.next.swap(end, Ordering::Relaxed) != offset || offset == 0 {
-            return state.streaming.store(false, Ordering::Relaxed);
+        let jumped = state.next.swap(end, Ordering::Relaxed) != offset;
+        match state.advised.load(Ordering::Relaxed) {
+            // It goes on from there.
+            SEQUENTIAL if jumped => state.streaming.store(false, Ordering::Relaxed),
+            SEQUENTIAL => {}
+            // A first read from the start may be the only one.
+            WATCHED if !jumped && offset != 0 => {}
+            _ => return state.streaming.store(false, Ordering::Relaxed),
         }
         if !state.streaming.load(Ordering::Relaxed) {
             state.done.store(end, Ordering::Relaxed);
@@ -141,4 +170,34 @@ impl SharedFile {
 fn open_again(file: &Weak<SharedFile>) -> Option<File> {
     let file = file.upgrade()?;
     reopen(&*file, file.has_no_atime()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::open::{flag, open};
+
+    /// The user's word decides over what the reads look like, and may be taken back.
+    #[tokio::test]
+    async fn advice_decides_whether_is_read_ahead() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let file = open(file.path(), flag::O_RDONLY, 0).await.unwrap();
+        let streams = |offset| {
+            file.advance(offset, 4096);
+            file.prefetch.streaming.load(Ordering::Relaxed)
+        };
+        assert_eq!(
+            [0, 4096, 8192, 1 << 20].map(streams),
+            [false, true, true, false]
+        );
+        file.prefetch.heed(Advice::Sequential);
+        assert_eq!([0, 1 << 30, (1 << 30) + 4096].map(streams), [true; 3]);
+        file.prefetch.heed(Advice::WillNeed);
+        assert!(streams((1 << 30) + 8192));
+        file.prefetch.heed(Advice::Random);
+        assert!(!file.prefetch.streaming.load(Ordering::Relaxed));
+        assert_eq!([4096, 8192].map(streams), [false; 2]);
+        file.prefetch.heed(Advice::Normal);
+        assert_eq!([12_288, 40_960].map(streams), [true, false]);
+    }
 }

@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 pub(super) struct Resident {
     /// Whether this descriptor was told to start no readahead.
     quiet: AtomicBool,
+    /// Whether it was told to start some after all: then no read is answered at the poll.
+    loud: AtomicBool,
     /// Until when, in coarse milliseconds, no access time update is due.
     settled_until_ms: AtomicU64,
 }
@@ -73,12 +75,7 @@ mod linux {
             read: impl FnOnce(usize) -> io::Result<usize>,
         ) -> Option<io::Result<usize>> {
             let mount = self.mount_ref();
-            if !mount.reads_nowait()
-                || !self.driver_ref().attempts()
-                || !self.is_regular()
-                || self.is_direct()
-                || length == 0
-            {
+            if length == 0 || !self.may_read_at_poll() {
                 return None;
             }
             let result = attempt(Some(mount), || {
@@ -101,8 +98,34 @@ mod linux {
             }
         }
 
+        /// Whether reads are answered at the poll, where what they want is in memory.
+        fn may_read_at_poll(&self) -> bool {
+            self.mount_ref().reads_nowait()
+                && self.driver_ref().attempts()
+                && self.is_regular()
+                && !self.is_direct()
+        }
+
+        /// Whether the kernel may not start readahead for this descriptor, whatever its user advises. If
+        /// it may, it may from now on.
+        pub(crate) fn keeps_random(&self) -> bool {
+            let keeps = self.may_read_at_poll() && !self.resident.loud.load(Ordering::Relaxed);
+            if !keeps {
+                self.resident.loud.store(true, Ordering::Relaxed);
+            }
+            keeps
+        }
+
+        /// The kernel was told to start no readahead.
+        pub(crate) fn note_quiet(&self) {
+            self.resident.quiet.store(true, Ordering::Relaxed);
+        }
+
         /// No readahead from this descriptor: starting one sleeps when the disk's queue is full.
         fn is_quiet(&self) -> bool {
+            if self.resident.loud.load(Ordering::Relaxed) {
+                return false;
+            }
             if !self.resident.quiet.load(Ordering::Relaxed) {
                 if nowait::no_readahead(self.as_fd()).is_err() {
                     return false;
@@ -181,6 +204,12 @@ mod elsewhere {
         ) -> Option<io::Result<usize>> {
             None
         }
+
+        pub(crate) fn keeps_random(&self) -> bool {
+            false
+        }
+
+        pub(crate) fn note_quiet(&self) {}
 
         pub(crate) fn note_write(&self) {}
     }

@@ -87,7 +87,7 @@ impl<B: IoBuf> Op for Write<B> {
     }
 }
 
-fn load_of(file: &SharedFile) -> Load {
+pub(super) fn load_of(file: &SharedFile) -> Load {
     if file.is_direct() {
         Load::Direct
     } else {
@@ -102,6 +102,14 @@ pub(crate) fn check_offset<B>(kind: Kind, offset: u64, buf: B) -> Result<B, BufE
     }
     let error = io::Error::from_raw_os_error(errno::EINVAL);
     Err(BufError::new(Error::io(kind, None, error), buf))
+}
+
+/// The offset for the kernel: none for a stream, which the ring reads and writes as it comes, and `pread`
+/// would not; none either for a write to a file that appends, where the system would heed it.
+pub(super) fn position(file: &SharedFile, kind: Kind, offset: u64) -> Option<u64> {
+    let writes = matches!(kind, Kind::Write | Kind::WriteVectored);
+    let appends = writes && file.is_append() && cfg!(not(target_os = "linux"));
+    (!file.is_pipe() && !appends).then_some(offset)
 }
 
 /// Reads once, at an offset; fewer bytes than asked for are no error, none mean the end of the file.
@@ -130,7 +138,8 @@ pub(crate) fn read_missed<B: IoBufMut>(
     offset: u64,
 ) -> impl Future<Output = Result<(usize, B), BufError<B>>> + Send + 'static {
     file.after_miss(offset, buf.bytes_total() as u64);
-    read_through(file, buf, Some(offset))
+    let offset = position(&file, Kind::Read, offset);
+    read_through(file, buf, offset)
 }
 
 /// Reads once at an offset what the page cache holds; `None` if that has to wait.
@@ -215,7 +224,8 @@ pub(crate) async fn write_at<B: IoBuf>(
     offset: u64,
 ) -> Result<(usize, B), BufError<B>> {
     let buf = check_offset(Kind::Write, offset, buf)?;
-    write_once(file, buf, Some(offset), false).await
+    let offset = position(&file, Kind::Write, offset);
+    write_once(file, buf, offset, false).await
 }
 
 /// Reads into the caller's own memory what the page cache holds; `None` if it has to wait.

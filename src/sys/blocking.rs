@@ -73,6 +73,13 @@ pub(crate) fn read_link(path: &Path) -> io::Result<std::path::PathBuf> {
     fs::read_link(path)
 }
 
+pub(crate) fn read_link_at(
+    dir: impl std::os::fd::AsFd,
+    path: &Path,
+) -> io::Result<std::path::PathBuf> {
+    Ok(nix::fcntl::readlinkat(dir, path)?.into())
+}
+
 pub(crate) fn canonicalize(path: &Path) -> io::Result<std::path::PathBuf> {
     fs::canonicalize(path)
 }

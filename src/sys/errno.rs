@@ -12,6 +12,12 @@ pub(crate) use libc::EOPNOTSUPP;
 #[cfg(target_os = "linux")]
 pub(crate) use libc::{EAGAIN, EBADF, EBUSY, EISDIR, ELOOP, ENODATA, ENOENT, ENOTDIR};
 
+/// What this system has not at all.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn unsupported() -> io::Error {
+    io::Error::from_raw_os_error(libc::ENOTSUP)
+}
+
 /// The result of a completion: zero or more is a value, less than zero an error number.
 pub(crate) fn from_completion(result: i32) -> io::Result<i32> {
     if result < 0 {

@@ -16,10 +16,13 @@ pub(crate) mod fork;
 pub(crate) mod limit;
 #[cfg(target_os = "linux")]
 pub(crate) mod linux;
+pub(crate) mod listing;
 pub(crate) mod lock;
 pub(crate) mod path;
+pub(crate) mod range;
+pub(crate) mod rename;
 pub(crate) mod request;
 pub(crate) mod stat;
 pub(crate) mod thread;
 pub(crate) mod xattr;
-mod xattr_open;
+pub(crate) mod xattr_open;

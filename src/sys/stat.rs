@@ -120,6 +120,11 @@ impl Stat {
         )
     }
 
+    /// Whether it is a pipe or a socket.
+    pub(crate) fn is_pipe(&self) -> bool {
+        matches!(self.type_bits(), kind::FIFO | kind::SOCKET)
+    }
+
     pub(crate) fn is_dir(&self) -> bool {
         self.type_bits() == kind::DIRECTORY
     }

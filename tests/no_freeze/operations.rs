@@ -1,11 +1,12 @@
 //! Every operation on a disk that does not answer, at the same time.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::TryStreamExt;
 use tidegate::buf::AlignedBuf;
-use tidegate::fs::{self, File, OpenOptions};
+use tidegate::fs::{self, Advice, Dir, File, OpenOptions, Resolve, Writeback};
 use tidegate_rig::files::first_difference;
 use tidegate_rig::{FsKind, HeldDisk};
 
@@ -32,6 +33,7 @@ pub(crate) fn run(kind: FsKind, way: Way) -> Outcome {
 #[derive(Default)]
 struct Open {
     cold: Option<File>,
+    beyond: Option<(File, Dir)>,
     direct: Option<File>,
     unlinked: Option<File>,
     read_only: Vec<File>,
@@ -66,6 +68,10 @@ impl Play for Operations {
         self.healthy.prepare().await?;
         let (files, open) = (&self.files, &mut self.open);
         open.cold = Some(File::open(files.cold.path()).await.map_err(text)?);
+        open.beyond = Some((
+            File::open(files.cold.path()).await.map_err(text)?,
+            Dir::open(&files.root).await.map_err(text)?,
+        ));
         let mut direct = OpenOptions::new();
         let direct = direct.read(true).direct(true).open(&files.direct).await;
         open.direct = Some(direct.map_err(text)?);
@@ -95,6 +101,9 @@ impl Play for Operations {
         self.start_names(ops);
         start_writes(ops, open.writes, open.direct_writes, open.syncs);
         self.start_reads(ops, open.cold, open.direct);
+        if let Some((file, dir)) = open.beyond {
+            start_beyond(ops, &self.files, file, dir);
+        }
         Ok(())
     }
 
@@ -106,6 +115,8 @@ impl Play for Operations {
         &[
             "cold read",
             "cold stream",
+            "cold vectored read",
+            "cold ranges",
             "direct read",
             "sync_all",
             "direct write",
@@ -191,6 +202,45 @@ impl Operations {
     }
 }
 
+/// What tokio does not have, each on parts of the file that nothing else reads.
+fn start_beyond(ops: &mut Ops, files: &Files, file: File, dir: Dir) {
+    let file = Arc::new(file);
+    for extent in (5..files.cold.extents()).step_by(50) {
+        let (made, file) = (files.cold.clone(), file.clone());
+        let offset = made.offset_of(extent);
+        let is_whole = move |bytes: &[u8]| made.first_difference(offset, bytes).is_none();
+        let same = (file.clone(), is_whole.clone());
+        ops.start("cold vectored read", async move {
+            let read = file.readv_at(vec![vec![0; 4096]; 2], offset).await;
+            let (count, bufs) = read.map_err(|error| text(error.error))?;
+            ensure(is_whole(&bufs.concat()[..count]), "wrong bytes")
+        });
+        let (file, is_whole) = same;
+        let same = file.clone();
+        ops.start("cold ranges", async move {
+            let ranges = [offset..offset + 100, offset + 4096..offset + 8192];
+            let read = file.read_ranges(&ranges).await.map_err(text)?;
+            ensure(read[1].len() == 4096 && is_whole(&read[0]), "wrong bytes")
+        });
+        ops.start("advice", async move {
+            for advice in [Advice::Sequential, Advice::DontNeed, Advice::WillNeed] {
+                let given = same.advise(offset, 8192, advice).await;
+                given.map_err(text)?;
+            }
+            Ok(())
+        });
+    }
+    ops.start("open within", async move {
+        let (mut reading, within) = (OpenOptions::new(), Resolve::new().beneath());
+        for index in 0..SEVERAL {
+            let path = format!("cold-dir/{index}");
+            let opened = dir.open_file_within(path, reading.read(true), within).await;
+            opened.map_err(text)?;
+        }
+        dir.sync().await.map_err(text)
+    });
+}
+
 async fn metadata(path: PathBuf, bytes: u64) -> Done {
     let length = fs::metadata(path).await.map_err(text)?.len();
     ensure(length == bytes, format!("{length} bytes"))
@@ -227,10 +277,11 @@ fn start_writes(ops: &mut Ops, buffered: Vec<File>, direct: Vec<File>, syncs: Ve
         });
     }
     for file in syncs {
-        ops.start(
-            "sync_all",
-            async move { file.sync_all().await.map_err(text) },
-        );
+        ops.start("sync_all", async move {
+            let written = file.sync_range(0, 0, Writeback::Complete).await;
+            written.map_err(text)?;
+            file.sync_all().await.map_err(text)
+        });
     }
 }
 

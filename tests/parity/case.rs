@@ -61,6 +61,26 @@ where
     paths.into_iter().map(case).collect()
 }
 
+/// One case: an operation that an error may name, with paths of which an error must name one.
+pub(crate) fn one<F>(
+    label: String,
+    steps: &'static [Kind],
+    paths: Vec<PathBuf>,
+    ours: impl Fn() -> F + 'static,
+    theirs: impl Fn() -> Seen + 'static,
+) -> Case
+where
+    F: Future<Output = Seen> + Send + 'static,
+{
+    Case {
+        label,
+        steps,
+        paths,
+        ours: Box::new(move || Box::pin(ours())),
+        theirs: Box::new(theirs),
+    }
+}
+
 /// An operation on each pair of paths.
 pub(crate) fn on_pairs<F>(
     place: &Place,

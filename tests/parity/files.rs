@@ -4,7 +4,7 @@ use std::io::SeekFrom;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::time::SystemTime;
 
-use tidegate::fs::File;
+use tidegate::fs::{File, Space};
 use tidegate::opcode::Kind;
 
 use crate::case::{Case, Seen, done, on_files};
@@ -12,7 +12,7 @@ use crate::raw;
 use crate::table::{attributes, times_of};
 use crate::tree::Place;
 
-const LAST: u64 = i64::MAX as u64;
+pub(crate) const LAST: u64 = i64::MAX as u64;
 
 /// Offsets in, at, beyond and far beyond the file, and those that would look negative.
 const OFFSETS: &[u64] = &[
@@ -184,6 +184,7 @@ fn allocate(place: &Place) -> Vec<Case> {
     let ranges: &[(u64, u64)] = &[
         (0, 0),
         (0, 1),
+        (5, 3),
         (10, 0),
         (0, 65_536),
         (4096, 4096),
@@ -196,16 +197,29 @@ fn allocate(place: &Place) -> Vec<Case> {
         (u64::MAX, 1),
         (u64::MAX, u64::MAX),
     ];
+    let hows = [
+        Space::Collapse,
+        Space::Insert,
+        Space::PunchHole,
+        Space::Reserve,
+        Space::ReserveExtend,
+        Space::Zero,
+        Space::ZeroExtend,
+    ];
+    let all: Vec<(u64, u64, Space)> = hows
+        .into_iter()
+        .flat_map(|how| ranges.iter().map(move |&(at, length)| (at, length, how)))
+        .collect();
     on_files(
         place,
         &[Kind::Allocate],
-        ranges,
-        |file, (offset, length)| async move { done(file.allocate(offset, length).await) },
-        |file, (offset, length)| done(raw::allocate(&file, offset, length)),
+        &all,
+        |file, (offset, length, how)| async move { done(file.allocate(offset, length, how).await) },
+        |file, (offset, length, how)| done(raw::allocate(&file, offset, length, how)),
     )
 }
 
-fn text(count: usize, buf: &[u8]) -> Seen {
+pub(crate) fn text(count: usize, buf: &[u8]) -> Seen {
     Ok(format!("{count}: {:?}", String::from_utf8_lossy(buf)))
 }
 

@@ -8,16 +8,20 @@ use std::time::{Duration, SystemTime};
 use tidegate::fs::{self, FileTimes, Follow, OpenOptions};
 use tidegate::opcode::Kind;
 
+use crate::beyond;
 use crate::case::{Case, Seen, bytes, done, on_pairs, on_paths};
+use crate::dirs;
 use crate::files;
 use crate::raw;
 use crate::tree::Place;
 
 /// All cases of an operation, or why it has none; nothing for one that nobody thought of yet.
 pub(crate) fn cases(kind: Kind, place: &Place) -> Option<Result<Vec<Case>, &'static str>> {
-    Some(Ok(match kind {
+    let mut cases = match kind {
         Kind::Prefetch => return Some(Err("nobody asks for it, and nobody sees it")),
         Kind::CopyFile | Kind::CopyMetadata => copies(kind, place),
+        _ if beyond::KINDS.contains(&kind) => beyond::cases(kind, place),
+        Kind::OpenWithin => Vec::new(),
         Kind::Allocate
         | Kind::Close
         | Kind::Duplicate
@@ -38,7 +42,7 @@ pub(crate) fn cases(kind: Kind, place: &Place) -> Option<Result<Vec<Case>, &'sta
             |path| shown(std::fs::canonicalize(path)),
         ),
         Kind::CreateDir | Kind::CreateDirAll | Kind::RemoveDir | Kind::RemoveDirAll => {
-            dirs(kind, place)
+            directories(kind, place)
         }
         Kind::HardLink | Kind::Rename | Kind::Symlink => pairs(kind, place),
         Kind::MakeFifo => on_paths(
@@ -78,7 +82,9 @@ pub(crate) fn cases(kind: Kind, place: &Place) -> Option<Result<Vec<Case>, &'sta
             |path| done(std::fs::write(path, "new content")),
         ),
         _ => return None,
-    }))
+    };
+    cases.extend(dirs::cases(kind, place));
+    Some(Ok(cases))
 }
 
 /// Copies, other than of a file onto itself: std empties it, and this crate refuses.
@@ -127,11 +133,11 @@ fn pairs(kind: Kind, place: &Place) -> Vec<Case> {
     }
 }
 
-fn shown(path: io::Result<std::path::PathBuf>) -> Seen {
+pub(crate) fn shown(path: io::Result<std::path::PathBuf>) -> Seen {
     path.map(|path| path.display().to_string())
 }
 
-fn dirs(kind: Kind, place: &Place) -> Vec<Case> {
+fn directories(kind: Kind, place: &Place) -> Vec<Case> {
     let paths = place.paths();
     match kind {
         Kind::CreateDir => on_paths(

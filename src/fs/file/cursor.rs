@@ -102,10 +102,19 @@ impl Drop for Cursor {
     fn drop(&mut self) {
         if let State::Writing(writing) = std::mem::replace(&mut self.state, State::Idle) {
             if let (true, Ok(runtime)) = (self.is_stream, runtime::Handle::try_current()) {
-                runtime.spawn(writing);
+                runtime.spawn(async { writing.await.unwrap_or_else(|error| log(&error)) });
             }
         }
+        if let Some(error) = &self.failed {
+            log(error);
+        }
     }
+}
+
+/// Says that a write which was accepted was not done, where nobody is left to hear it.
+fn log(error: &io::Error) {
+    let operation = Kind::Write.name();
+    tracing::warn!(target: "tidegate::driver", operation, %error, "failed in the background");
 }
 
 impl Cursor {

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::File;
+use super::{File, Writeback};
 
 impl File {
     /// Waits until content and attributes are on the device, of all writes that were over when this was
@@ -10,7 +10,8 @@ impl File {
     ///
     /// # Cancel safety
     ///
-    /// May take effect.
+    /// May take effect. An error that comes after the future was dropped is returned by the next sync of
+    /// this file.
     ///
     /// # Errors
     ///
@@ -41,7 +42,7 @@ impl File {
     ///
     /// # Cancel safety
     ///
-    /// May take effect.
+    /// As for [`sync_all`](File::sync_all).
     ///
     /// # Errors
     ///
@@ -58,5 +59,51 @@ impl File {
     pub async fn sync_data(&self) -> io::Result<()> {
         self.cursor.lock().await.written().await?;
         self.shared.clone().sync(true).await
+    }
+
+    /// Starts writing what is dirty in `len` bytes at `offset`, or waits for it: [`Writeback`] says which. A
+    /// `len` of zero means up to the end.
+    ///
+    /// This spreads the work of a later [`sync_data`](File::sync_data), and proves nothing: neither the
+    /// device's own cache nor the attributes that are needed to find the data are written.
+    ///
+    /// # Cancel safety
+    ///
+    /// May take effect. An error that comes after the future was dropped is returned by the next
+    /// `sync_range`, `sync_data` or `sync_all` of this file.
+    ///
+    /// # Errors
+    ///
+    /// Those of `sync_file_range(2)`; `Unsupported` outside of Linux. [`Writeback::Wait`] and
+    /// [`Writeback::Complete`] report a failed writeback **in place of** a later `sync_data`: the kernel
+    /// tells it once, also if it failed in another range. After an error, what was written since the last
+    /// successful sync may be lost, and a success afterwards proves nothing.
+    ///
+    /// # Backend
+    ///
+    /// SYNC_FILE_RANGE (Linux 5.2), for lengths under 4 GiB; else `sync_file_range(2)` on a blocking thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> std::io::Result<()> {
+    /// use tidegate::fs::{File, Writeback};
+    /// # let dir = tempfile::tempdir()?;
+    /// let file = File::create(dir.path().join("f")).await?;
+    /// file.write_all_at(vec![7; 1 << 20], 0).await?;
+    /// # if cfg!(target_os = "linux") {
+    /// file.sync_range(0, 1 << 20, Writeback::Start).await?;
+    /// # }
+    /// file.sync_data().await?;
+    /// # Ok(()) }
+    /// ```
+    #[doc(alias = "sync_file_range")]
+    pub fn sync_range(
+        &self,
+        offset: u64,
+        len: u64,
+        how: Writeback,
+    ) -> impl Future<Output = io::Result<()>> + Send + use<> {
+        self.shared.clone().sync_range(offset, len, how)
     }
 }

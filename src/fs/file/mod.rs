@@ -6,10 +6,14 @@ mod body;
 mod convert;
 mod cursor;
 mod durable;
+mod link;
 mod positional;
+mod ranges;
 mod raw_fd;
 mod space;
 mod stream;
+mod vectored;
+mod xattr;
 
 use std::fmt;
 use std::future::poll_fn;
@@ -27,6 +31,7 @@ pub use self::stream::FileStream;
 use super::OpenOptions;
 use crate::limits;
 use crate::op::file::SharedFile;
+pub use crate::op::{Advice, Space, Writeback};
 
 /// An open file.
 ///
@@ -74,6 +79,10 @@ impl AsRawFd for File {
 }
 
 impl File {
+    pub(super) fn shared(&self) -> &Arc<SharedFile> {
+        &self.shared
+    }
+
     pub(super) fn from_shared(shared: Arc<SharedFile>) -> File {
         let cursor = Cursor::new(&shared, Position::default());
         File::from_parts(shared, cursor)

@@ -10,7 +10,8 @@ use crate::opcode::Kind;
 
 impl File {
     /// Reads once into the buffer, from its start, at an offset in bytes. Returns how many bytes came;
-    /// none mean the end of the file. A buffer of over 2 147 479 552 bytes is read into only so far.
+    /// none mean the end of the file. A buffer of over 2 147 479 552 bytes is read into only so far. A pipe
+    /// or a socket ignores the offset and gives what comes.
     ///
     /// # Cancel safety
     ///
@@ -92,7 +93,8 @@ impl File {
     }
 
     /// Writes once from the buffer's initialised bytes, at an offset in bytes. Returns how many were
-    /// written, which may be fewer. A file that was opened for appending ignores the offset.
+    /// written, which may be fewer. A file that was opened for appending ignores the offset, and so does a
+    /// pipe or a socket.
     ///
     /// # Cancel safety
     ///

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::File;
+use super::{Advice, File, Space};
 use crate::error::Error;
 use crate::opcode::Kind;
 
@@ -47,8 +47,8 @@ impl File {
         self.shared.clone().set_len(len).await
     }
 
-    /// Reserves space for `len` bytes at `offset`, so that writing there cannot run out of it. The
-    /// length of the file grows if the range ends beyond it.
+    /// Reserves, frees or zeroes the space of `len` bytes at `offset`, takes it out or puts it in:
+    /// [`Space`] says which.
     ///
     /// # Cancel safety
     ///
@@ -56,26 +56,74 @@ impl File {
     ///
     /// # Errors
     ///
-    /// Those of `fallocate(2)`, among them `StorageFull` and `Unsupported`.
+    /// Those of `fallocate(2)`, among them `StorageFull`, and `Unsupported` where the filesystem or the system
+    /// cannot: nothing is done in its place.
     ///
     /// # Backend
     ///
-    /// FALLOCATE (Linux 5.6); else `fallocate(2)` on a blocking thread, and outside of Linux only the
-    /// length is set.
+    /// FALLOCATE (Linux 5.6); else `fallocate(2)` on a blocking thread. FreeBSD has
+    /// [`Space::ReserveExtend`] alone, macOS none.
     ///
     /// # Examples
     ///
     /// ```
     /// # #[tokio::main] async fn main() -> std::io::Result<()> {
+    /// use tidegate::fs::{File, Space};
     /// # let dir = tempfile::tempdir()?;
-    /// let file = tidegate::fs::File::create(dir.path().join("f")).await?;
-    /// if let Err(error) = file.allocate(0, 1 << 20).await {
-    ///     assert_eq!(error.kind(), std::io::ErrorKind::Unsupported);
+    /// let file = File::create(dir.path().join("f")).await?;
+    /// match file.allocate(0, 1 << 20, Space::Reserve).await {
+    ///     Ok(()) => assert_eq!(file.metadata().await?.len(), 0),
+    ///     Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::Unsupported),
     /// }
     /// # Ok(()) }
     /// ```
     #[doc(alias = "fallocate")]
-    pub async fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
-        self.shared.clone().allocate(offset, len, false).await
+    pub fn allocate(
+        &self,
+        offset: u64,
+        len: u64,
+        how: Space,
+    ) -> impl Future<Output = io::Result<()>> + Send + use<> {
+        self.shared.clone().allocate(offset, len, how)
+    }
+
+    /// Tells how `len` bytes at `offset` will be used; a `len` of zero means up to the end.
+    ///
+    /// Where reads are answered at the poll, the kernel may not read ahead for this file, and this
+    /// crate does: for these files `Sequential` makes it read ahead from the next miss on, `Random` makes it
+    /// stop, and `Normal` makes it watch the reads again. To the kernel they stay random, also to other
+    /// holders of the descriptor. All else goes to the kernel as it is.
+    ///
+    /// # Cancel safety
+    ///
+    /// May take effect.
+    ///
+    /// # Errors
+    ///
+    /// Those of `posix_fadvise(2)`; `Unsupported` on macOS.
+    ///
+    /// # Backend
+    ///
+    /// FADVISE (Linux 5.6), for lengths under 4 GiB; else `posix_fadvise(2)` on a blocking thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> std::io::Result<()> {
+    /// use tidegate::fs::{Advice, File};
+    /// let file = File::open("/etc/passwd").await?;
+    /// # if cfg!(not(target_os = "macos")) {
+    /// file.advise(0, 0, Advice::WillNeed).await?;
+    /// # }
+    /// # Ok(()) }
+    /// ```
+    #[doc(alias = "posix_fadvise")]
+    pub fn advise(
+        &self,
+        offset: u64,
+        len: u64,
+        advice: Advice,
+    ) -> impl Future<Output = io::Result<()>> + Send + use<> {
+        self.shared.clone().advise(offset, len, advice)
     }
 }

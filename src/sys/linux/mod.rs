@@ -3,6 +3,7 @@
 pub(crate) mod eventfd;
 pub(crate) mod mount;
 pub(crate) mod nowait;
+pub(crate) mod openat2;
 pub(crate) mod poll;
 pub(crate) mod probe;
 pub(crate) mod reactor;

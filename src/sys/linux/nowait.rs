@@ -6,58 +6,41 @@
 
 use std::ffi::CStr;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
+use nix::fcntl::AT_FDCWD;
 use tokio::io::ReadBuf;
 
+use super::openat2::{OpenHow, openat2};
 use crate::buf::IoBufMut;
-
-/// `struct open_how` of the kernel.
-#[repr(C)]
-struct OpenHow {
-    flags: u64,
-    mode: u64,
-    resolve: u64,
-}
 
 const RESOLVE_CACHED: u64 = 0x20;
 const SYS_CACHESTAT: libc::c_long = 451;
 
 /// Opens a path if all that it takes is in memory; `EAGAIN` if not.
-pub(crate) fn open_cached(path: &CStr, flags: i32) -> io::Result<OwnedFd> {
-    let how = OpenHow {
-        flags: (flags | libc::O_CLOEXEC) as u64,
-        mode: 0,
-        resolve: RESOLVE_CACHED,
-    };
-    // SAFETY: the path is terminated, and `how` is the structure of the size given.
-    let number = unsafe {
-        libc::syscall(
-            libc::SYS_openat2,
-            libc::AT_FDCWD,
-            path.as_ptr(),
-            &raw const how,
-            size_of::<OpenHow>(),
-        )
-    };
-    if number < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the descriptor was just made, and nobody else has it.
-    Ok(unsafe { OwnedFd::from_raw_fd(number as i32) })
+fn open_cached(dir: BorrowedFd<'_>, path: &CStr, flags: i32) -> io::Result<OwnedFd> {
+    let how = OpenHow::new(flags | libc::O_CLOEXEC, 0, RESOLVE_CACHED);
+    openat2(dir, path, &how)
 }
 
 /// Opens a path without access to its content, if it is in memory.
 pub(crate) fn open_path_cached(path: &CStr, follow: bool) -> io::Result<OwnedFd> {
-    open_cached(
-        path,
-        libc::O_PATH | if follow { 0 } else { libc::O_NOFOLLOW },
-    )
+    open_path_cached_at(AT_FDCWD, path, follow)
+}
+
+/// The same from an open directory.
+pub(crate) fn open_path_cached_at(
+    dir: BorrowedFd<'_>,
+    path: &CStr,
+    follow: bool,
+) -> io::Result<OwnedFd> {
+    let link = if follow { 0 } else { libc::O_NOFOLLOW };
+    open_cached(dir, path, libc::O_PATH | link)
 }
 
 /// Opens a file for reading if it is in memory. `flags` are added to read-only.
 pub(crate) fn open_read_cached(path: &CStr, flags: i32) -> io::Result<OwnedFd> {
-    open_cached(path, libc::O_RDONLY | libc::O_NONBLOCK | flags)
+    open_cached(AT_FDCWD, path, libc::O_RDONLY | libc::O_NONBLOCK | flags)
 }
 
 /// Takes back the O_NONBLOCK that [`open_read_cached`] adds against lease breaks.

@@ -9,7 +9,9 @@ use io_uring::squeue::{Entry, Flags};
 use io_uring::types::{Fd, FsyncFlags};
 
 use super::eventfd::EventFd;
+use super::openat2::OpenHow;
 use super::statx::{self, StatxBuf};
+use crate::sys::request::At;
 use crate::sys::stat::How;
 
 /// A submission entry. Making one does nothing; pushing it is what needs care.
@@ -35,6 +37,20 @@ impl Sqe {
             .build())
     }
 
+    pub(crate) fn readv(file: BorrowedFd<'_>, parts: &[libc::iovec], offset: u64) -> Sqe {
+        let (start, count) = (parts.as_ptr(), parts.len() as u32);
+        Sqe(opcode::Readv::new(fd(file), start, count)
+            .offset(offset)
+            .build())
+    }
+
+    pub(crate) fn writev(file: BorrowedFd<'_>, parts: &[libc::iovec], offset: u64) -> Sqe {
+        let (start, count) = (parts.as_ptr(), parts.len() as u32);
+        Sqe(opcode::Writev::new(fd(file), start, count)
+            .offset(offset)
+            .build())
+    }
+
     pub(crate) fn fsync(file: BorrowedFd<'_>, data_only: bool) -> Sqe {
         let flags = if data_only {
             FsyncFlags::DATASYNC
@@ -48,28 +64,54 @@ impl Sqe {
         Sqe(opcode::Ftruncate::new(fd(file), length).build())
     }
 
-    pub(crate) fn fallocate(
-        file: BorrowedFd<'_>,
-        offset: u64,
-        length: u64,
-        keep_size: bool,
-    ) -> Sqe {
-        let mode = if keep_size {
-            libc::FALLOC_FL_KEEP_SIZE
-        } else {
-            0
-        };
+    pub(crate) fn fallocate(file: BorrowedFd<'_>, offset: u64, length: u64, mode: i32) -> Sqe {
         Sqe(opcode::Fallocate::new(fd(file), length)
             .offset(offset)
             .mode(mode)
             .build())
     }
 
-    pub(crate) fn openat(path: &CStr, flags: i32, mode: u32) -> Sqe {
-        Sqe(opcode::OpenAt::new(CWD, path.as_ptr())
+    pub(crate) fn fadvise(file: BorrowedFd<'_>, offset: u64, length: u32, advice: i32) -> Sqe {
+        Sqe(opcode::Fadvise::new(fd(file), length.into(), advice)
+            .offset(offset)
+            .build())
+    }
+
+    pub(crate) fn sync_file_range(
+        file: BorrowedFd<'_>,
+        offset: u64,
+        length: u32,
+        flags: u32,
+    ) -> Sqe {
+        Sqe(opcode::SyncFileRange::new(fd(file), length)
+            .offset(offset)
+            .flags(flags)
+            .build())
+    }
+
+    /// Offsets are -1 for what has none.
+    pub(crate) fn splice(
+        from: (BorrowedFd<'_>, i64),
+        to: (BorrowedFd<'_>, i64),
+        length: u32,
+    ) -> Sqe {
+        Sqe(opcode::Splice::new(fd(from.0), from.1, fd(to.0), to.1, length).build())
+    }
+
+    pub(crate) fn tee(from: BorrowedFd<'_>, to: BorrowedFd<'_>, length: u32) -> Sqe {
+        Sqe(opcode::Tee::new(fd(from), fd(to), length).build())
+    }
+
+    pub(crate) fn openat(at: &At, flags: i32, mode: u32) -> Sqe {
+        Sqe(opcode::OpenAt::new(fd(at.dir()), at.path().as_ptr())
             .flags(flags)
             .mode(mode)
             .build())
+    }
+
+    pub(crate) fn openat2(at: &At, how: &OpenHow) -> Sqe {
+        let how = std::ptr::from_ref(how).cast();
+        Sqe(opcode::OpenAt2::new(fd(at.dir()), at.path().as_ptr(), how).build())
     }
 
     /// From here on only the kernel closes the number.
@@ -89,27 +131,38 @@ impl Sqe {
         Sqe(entry.flags(flags | libc::AT_EMPTY_PATH).mask(mask).build())
     }
 
-    pub(crate) fn mkdirat(path: &CStr, mode: u32) -> Sqe {
-        Sqe(opcode::MkDirAt::new(CWD, path.as_ptr()).mode(mode).build())
+    pub(crate) fn mkdirat(at: &At, mode: u32) -> Sqe {
+        Sqe(opcode::MkDirAt::new(fd(at.dir()), at.path().as_ptr())
+            .mode(mode)
+            .build())
     }
 
-    pub(crate) fn unlinkat(path: &CStr, directory: bool) -> Sqe {
+    pub(crate) fn unlinkat(at: &At, directory: bool) -> Sqe {
         let flags = if directory { libc::AT_REMOVEDIR } else { 0 };
-        Sqe(opcode::UnlinkAt::new(CWD, path.as_ptr())
+        Sqe(opcode::UnlinkAt::new(fd(at.dir()), at.path().as_ptr())
             .flags(flags)
             .build())
     }
 
-    pub(crate) fn renameat(from: &CStr, to: &CStr) -> Sqe {
-        Sqe(opcode::RenameAt::new(CWD, from.as_ptr(), CWD, to.as_ptr()).build())
+    pub(crate) fn renameat(from: &At, to: &At, flags: u32) -> Sqe {
+        let (from_dir, from) = (fd(from.dir()), from.path().as_ptr());
+        let (to_dir, to) = (fd(to.dir()), to.path().as_ptr());
+        Sqe(opcode::RenameAt::new(from_dir, from, to_dir, to)
+            .flags(flags)
+            .build())
     }
 
-    pub(crate) fn linkat(original: &CStr, link: &CStr) -> Sqe {
-        Sqe(opcode::LinkAt::new(CWD, original.as_ptr(), CWD, link.as_ptr()).build())
+    pub(crate) fn linkat(original: &At, link: &At, flags: i32) -> Sqe {
+        let (original_dir, original) = (fd(original.dir()), original.path().as_ptr());
+        let (link_dir, link) = (fd(link.dir()), link.path().as_ptr());
+        Sqe(opcode::LinkAt::new(original_dir, original, link_dir, link)
+            .flags(flags)
+            .build())
     }
 
-    pub(crate) fn symlinkat(original: &CStr, link: &CStr) -> Sqe {
-        Sqe(opcode::SymlinkAt::new(CWD, original.as_ptr(), link.as_ptr()).build())
+    pub(crate) fn symlinkat(original: &CStr, link: &At) -> Sqe {
+        let (dir, link) = (fd(link.dir()), link.path().as_ptr());
+        Sqe(opcode::SymlinkAt::new(dir, original.as_ptr(), link).build())
     }
 
     pub(crate) fn getxattr(path: &CStr, name: &CStr, value: *mut u8, length: u32) -> Sqe {
@@ -118,6 +171,19 @@ impl Sqe {
 
     pub(crate) fn setxattr(path: &CStr, name: &CStr, value: *const u8, length: u32) -> Sqe {
         Sqe(opcode::SetXattr::new(name.as_ptr(), value.cast(), path.as_ptr(), length).build())
+    }
+
+    pub(crate) fn fgetxattr(file: BorrowedFd<'_>, name: &CStr, value: *mut u8, length: u32) -> Sqe {
+        Sqe(opcode::FGetXattr::new(fd(file), name.as_ptr(), value.cast(), length).build())
+    }
+
+    pub(crate) fn fsetxattr(
+        file: BorrowedFd<'_>,
+        name: &CStr,
+        value: *const u8,
+        length: u32,
+    ) -> Sqe {
+        Sqe(opcode::FSetXattr::new(fd(file), name.as_ptr(), value.cast(), length).build())
     }
 
     pub(crate) fn cancel(user_data: u64) -> Sqe {

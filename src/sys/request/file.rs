@@ -13,10 +13,10 @@ use std::os::fd::{AsFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::atomic::AtomicBool;
 
 use super::{FdRef, Request};
-use crate::sys::errno::retry;
 use crate::sys::fd::with_file;
 #[cfg(target_os = "linux")]
 use crate::sys::linux::sqe::Sqe;
+use crate::sys::range::{self, Advice, Space, Writeback};
 
 /// Waits until the file is on its device.
 pub(crate) struct Sync {
@@ -61,65 +61,70 @@ unsafe impl Request for SetLen {
     }
 }
 
-/// Reserves space.
+/// Reserves, frees, zeroes, takes out or puts in space.
 pub(crate) struct Allocate {
     pub(crate) fd: FdRef,
     pub(crate) offset: u64,
     pub(crate) len: u64,
-    pub(crate) keep_size: bool,
+    pub(crate) how: Space,
 }
 
 // SAFETY: as for `Sync`.
 unsafe impl Request for Allocate {
     #[cfg(target_os = "linux")]
     fn sqe(&mut self) -> Option<Sqe> {
-        Some(Sqe::fallocate(
-            self.fd.as_fd(),
-            self.offset,
-            self.len,
-            self.keep_size,
-        ))
+        let (fd, mode) = (self.fd.as_fd(), self.how.mode());
+        Some(Sqe::fallocate(fd, self.offset, self.len, mode))
     }
 
+    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+        range::allocate(self.fd.as_fd(), self.offset, self.len, self.how).map(|()| 0)
+    }
+}
+
+/// Tells how a range will be used.
+pub(crate) struct Advise {
+    pub(crate) fd: FdRef,
+    pub(crate) offset: u64,
+    pub(crate) len: u64,
+    pub(crate) advice: Advice,
+}
+
+// SAFETY: as for `Sync`.
+unsafe impl Request for Advise {
+    /// The entry of most kernels has 32 bits for the length.
     #[cfg(target_os = "linux")]
-    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
-        use nix::fcntl::{FallocateFlags, fallocate};
-        let flags = if self.keep_size {
-            FallocateFlags::FALLOC_FL_KEEP_SIZE
-        } else {
-            FallocateFlags::empty()
-        };
-        retry(|| {
-            Ok(fallocate(
-                self.fd.as_fd(),
-                flags,
-                self.offset as libc::off_t,
-                self.len as libc::off_t,
-            )?)
-        })?;
-        Ok(0)
+    fn sqe(&mut self) -> Option<Sqe> {
+        let len = u32::try_from(self.len).ok()?;
+        let (fd, number) = (self.fd.as_fd(), self.advice.number());
+        Some(Sqe::fadvise(fd, self.offset, len, number))
     }
 
-    #[cfg(not(target_os = "linux"))]
     fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
-        if self.keep_size {
-            // A reservation beyond the end is a hint that other systems do not take.
-            return Ok(0);
-        }
-        let end = self
-            .offset
-            .checked_add(self.len)
-            .ok_or(io::ErrorKind::InvalidInput)?;
-        retry(|| {
-            with_file(self.fd.as_fd(), |file| {
-                if file.metadata()?.len() < end {
-                    file.set_len(end)
-                } else {
-                    Ok(())
-                }
-            })
-        })?;
-        Ok(0)
+        range::advise(self.fd.as_fd(), self.offset, self.len, self.advice).map(|()| 0)
+    }
+}
+
+/// Starts the writeback of a range, or waits for it.
+pub(crate) struct SyncRange {
+    pub(crate) fd: FdRef,
+    pub(crate) offset: u64,
+    pub(crate) len: u64,
+    pub(crate) how: Writeback,
+}
+
+// SAFETY: as for `Sync`.
+unsafe impl Request for SyncRange {
+    /// The entry has 32 bits for the length.
+    #[cfg(target_os = "linux")]
+    fn sqe(&mut self) -> Option<Sqe> {
+        let len = u32::try_from(self.len).ok()?;
+        let (fd, flags) = (self.fd.as_fd(), self.how.flags());
+        Some(Sqe::sync_file_range(fd, self.offset, len, flags))
+    }
+
+    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+        range::sync_range(self.fd.as_fd(), self.offset, self.len, self.how).map(|()| 0)
     }
 }
 

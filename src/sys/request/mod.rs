@@ -1,12 +1,15 @@
 //! What an operation hands to the kernel: the memory, the submission entry and the blocking
 //! equivalent, side by side.
 
+mod at;
 mod file;
 mod hop;
 mod meta;
 mod names;
 mod open;
 mod rw;
+mod splice;
+mod vectored;
 mod xattr;
 
 use std::io;
@@ -14,13 +17,16 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-pub(crate) use file::{Allocate, Close, SetLen, Sync};
+pub(crate) use at::At;
+pub(crate) use file::{Advise, Allocate, Close, SetLen, Sync, SyncRange};
 pub(crate) use hop::Hop;
 pub(crate) use meta::{Statx, Target};
-pub(crate) use names::{CreateDir, HardLink, Remove, Rename, Symlink};
-pub(crate) use open::Open;
+pub(crate) use names::{CreateDir, HardLink, LinkFile, Remove, Rename, Symlink};
+pub(crate) use open::{Open, OpenWithin};
 pub(crate) use rw::{Read, Write};
-pub(crate) use xattr::{GetXattr, SetXattr};
+pub(crate) use splice::{End, Splice, Tee};
+pub(crate) use vectored::{ReadVectored, WriteVectored};
+pub(crate) use xattr::{GetFileXattr, GetXattr, SetFileXattr, SetXattr};
 
 #[cfg(target_os = "linux")]
 use super::linux::sqe::Sqe;

@@ -1,54 +1,44 @@
 //! Requests that change names: directories, links, renames, removals.
 #![allow(unsafe_code, reason = "hands paths to the kernel")]
-#![allow(
-    clippy::disallowed_methods,
-    reason = "the blocking equivalents are std's"
-)]
 
-#[cfg(target_os = "linux")]
-use std::ffi::CStr;
 use std::ffi::CString;
-use std::fs;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::sync::atomic::AtomicBool;
 
-use super::Request;
+use nix::fcntl::AtFlags;
+use nix::sys::stat::{Mode, mkdirat};
+use nix::unistd::{UnlinkatFlags, linkat, symlinkat, unlinkat};
+
+use super::{At, FdRef, Request};
 #[cfg(target_os = "linux")]
 use crate::sys::linux::sqe::Sqe;
-use crate::sys::path::as_path;
-
-/// Whether the kernel resolves a path before it says anything against it. The ring looks at both paths
-/// of a request before it resolves the first; where both are bad, the system call tells of the first.
-#[cfg(target_os = "linux")]
-fn is_path(path: &CStr) -> bool {
-    (1..libc::PATH_MAX as usize).contains(&path.count_bytes())
-}
+use crate::sys::rename::{RenameMode, rename};
 
 /// Makes a directory.
 pub(crate) struct CreateDir {
-    pub(crate) path: CString,
+    pub(crate) at: At,
     pub(crate) mode: u32,
 }
 
-// SAFETY: the entry points to the path's heap block, which is not changed (INV-1).
+// SAFETY: the entry points to the path's heap block, which is not changed; the directory that it
+// starts from is held open (INV-1).
 unsafe impl Request for CreateDir {
     #[cfg(target_os = "linux")]
     fn sqe(&mut self) -> Option<Sqe> {
-        Some(Sqe::mkdirat(&self.path, self.mode))
+        Some(Sqe::mkdirat(&self.at, self.mode))
     }
 
     fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
-        use std::os::unix::fs::DirBuilderExt;
-        fs::DirBuilder::new()
-            .mode(self.mode)
-            .create(as_path(&self.path))
-            .map(|()| 0)
+        let mode = Mode::from_bits_truncate(self.mode as libc::mode_t);
+        mkdirat(self.at.dir(), self.at.path(), mode)?;
+        Ok(0)
     }
 }
 
 /// Removes a name: a file's, or an empty directory's.
 pub(crate) struct Remove {
-    pub(crate) path: CString,
+    pub(crate) at: At,
     pub(crate) directory: bool,
 }
 
@@ -56,60 +46,125 @@ pub(crate) struct Remove {
 unsafe impl Request for Remove {
     #[cfg(target_os = "linux")]
     fn sqe(&mut self) -> Option<Sqe> {
-        Some(Sqe::unlinkat(&self.path, self.directory))
+        Some(Sqe::unlinkat(&self.at, self.directory))
     }
 
     fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
-        let path = as_path(&self.path);
-        if self.directory {
-            fs::remove_dir(path)
+        let flag = if self.directory {
+            UnlinkatFlags::RemoveDir
         } else {
-            fs::remove_file(path)
-        }
-        .map(|()| 0)
+            UnlinkatFlags::NoRemoveDir
+        };
+        unlinkat(self.at.dir(), self.at.path(), flag)?;
+        Ok(0)
     }
 }
 
 /// Gives a file another name.
 pub(crate) struct Rename {
-    pub(crate) from: CString,
-    pub(crate) to: CString,
+    pub(crate) from: At,
+    pub(crate) to: At,
+    pub(crate) mode: RenameMode,
 }
 
 // SAFETY: as for `CreateDir`, for both paths.
 unsafe impl Request for Rename {
     #[cfg(target_os = "linux")]
     fn sqe(&mut self) -> Option<Sqe> {
-        is_path(&self.to).then(|| Sqe::renameat(&self.from, &self.to))
+        let flags = self.mode.flags();
+        self.to
+            .is_path()
+            .then(|| Sqe::renameat(&self.from, &self.to, flags))
     }
 
     fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
-        fs::rename(as_path(&self.from), as_path(&self.to)).map(|()| 0)
+        rename(&self.from, &self.to, self.mode).map(|()| 0)
     }
 }
 
 /// Gives a file one more name.
 pub(crate) struct HardLink {
-    pub(crate) original: CString,
-    pub(crate) link: CString,
+    pub(crate) original: At,
+    pub(crate) link: At,
 }
 
 // SAFETY: as for `CreateDir`, for both paths.
 unsafe impl Request for HardLink {
     #[cfg(target_os = "linux")]
     fn sqe(&mut self) -> Option<Sqe> {
-        is_path(&self.link).then(|| Sqe::linkat(&self.original, &self.link))
+        self.link
+            .is_path()
+            .then(|| Sqe::linkat(&self.original, &self.link, 0))
     }
 
     fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
-        fs::hard_link(as_path(&self.original), as_path(&self.link)).map(|()| 0)
+        let (original, link) = (&self.original, &self.link);
+        linkat(
+            original.dir(),
+            original.path(),
+            link.dir(),
+            link.path(),
+            AtFlags::empty(),
+        )?;
+        Ok(0)
+    }
+}
+
+/// Gives an open file a name, its first or one more.
+pub(crate) struct LinkFile {
+    /// Held open, so that its number is the file's for as long as the path below is used.
+    _file: FdRef,
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "Linux has it"))]
+    original: At,
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "Linux has it"))]
+    link: At,
+}
+
+impl LinkFile {
+    /// Goes by `/proc/self/fd`: by the descriptor itself, the kernel asks for a capability.
+    pub(crate) fn new(file: FdRef, link: At) -> io::Result<LinkFile> {
+        let number = (*file).as_fd().as_raw_fd();
+        let path = CString::new(format!("/proc/self/fd/{number}"))?;
+        Ok(LinkFile {
+            _file: file,
+            original: At { dir: None, path },
+            link,
+        })
+    }
+}
+
+// SAFETY: as for `CreateDir`, for both paths.
+unsafe impl Request for LinkFile {
+    #[cfg(target_os = "linux")]
+    fn sqe(&mut self) -> Option<Sqe> {
+        let follow = libc::AT_SYMLINK_FOLLOW;
+        self.link
+            .is_path()
+            .then(|| Sqe::linkat(&self.original, &self.link, follow))
+    }
+
+    #[cfg(target_os = "linux")]
+    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+        linkat(
+            self.original.dir(),
+            self.original.path(),
+            self.link.dir(),
+            self.link.path(),
+            AtFlags::AT_SYMLINK_FOLLOW,
+        )?;
+        Ok(0)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+        Err(crate::sys::errno::unsupported())
     }
 }
 
 /// Makes a symbolic link.
 pub(crate) struct Symlink {
     pub(crate) original: CString,
-    pub(crate) link: CString,
+    pub(crate) link: At,
 }
 
 // SAFETY: as for `CreateDir`, for both paths.
@@ -120,6 +175,7 @@ unsafe impl Request for Symlink {
     }
 
     fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
-        std::os::unix::fs::symlink(as_path(&self.original), as_path(&self.link)).map(|()| 0)
+        symlinkat(self.original.as_c_str(), self.link.dir(), self.link.path())?;
+        Ok(0)
     }
 }

@@ -1,38 +1,83 @@
 //! Opening a file.
 #![allow(unsafe_code, reason = "hands the path to the kernel")]
 
-use std::ffi::CString;
 use std::io;
 use std::os::fd::IntoRawFd;
 use std::sync::atomic::AtomicBool;
 
-use nix::fcntl::OFlag;
+use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 
-use super::Request;
+use super::{At, Request};
 use crate::sys::errno::retry;
 #[cfg(target_os = "linux")]
-use crate::sys::linux::sqe::Sqe;
+use crate::sys::linux::{
+    openat2::{OpenHow, openat2},
+    sqe::Sqe,
+};
 
 /// Opens a path; the result is a descriptor number.
 pub(crate) struct Open {
-    pub(crate) path: CString,
+    pub(crate) at: At,
     pub(crate) flags: i32,
     pub(crate) mode: u32,
 }
 
-// SAFETY: the entry points to the path's heap block, which is not changed (INV-1).
+// SAFETY: the entry points to the path's heap block, which is not changed; the directory that it
+// starts from is held open (INV-1).
 unsafe impl Request for Open {
     #[cfg(target_os = "linux")]
     fn sqe(&mut self) -> Option<Sqe> {
         // Tried on the submitting thread, the kernel would open a FIFO without waiting for its other end.
-        Some(Sqe::openat(&self.path, self.flags, self.mode).for_kernel_worker())
+        Some(Sqe::openat(&self.at, self.flags, self.mode).for_kernel_worker())
     }
 
     fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
         let flags = OFlag::from_bits_retain(self.flags);
         let mode = Mode::from_bits_truncate(self.mode as libc::mode_t);
-        retry(|| Ok(nix::fcntl::open(self.path.as_c_str(), flags, mode)?))
+        retry(|| Ok(openat(self.at.dir(), self.at.path(), flags, mode)?))
             .map(IntoRawFd::into_raw_fd)
+    }
+}
+
+/// Opens a path under restrictions; the result is a descriptor number.
+pub(crate) struct OpenWithin {
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "Linux has it"))]
+    at: At,
+    /// On the heap, since the kernel reads it when it begins.
+    #[cfg(target_os = "linux")]
+    how: Box<OpenHow>,
+}
+
+impl OpenWithin {
+    /// `resolve` are the flags of `openat2(2)`.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn new(at: At, flags: i32, mode: u32, resolve: u64) -> OpenWithin {
+        let how = Box::new(OpenHow::new(flags, mode, resolve));
+        OpenWithin { at, how }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn new(at: At, _flags: i32, _mode: u32, _resolve: u64) -> OpenWithin {
+        OpenWithin { at }
+    }
+}
+
+// SAFETY: as for `Open`, for path and structure.
+unsafe impl Request for OpenWithin {
+    #[cfg(target_os = "linux")]
+    fn sqe(&mut self) -> Option<Sqe> {
+        let entry = || Sqe::openat2(&self.at, &self.how).for_kernel_worker();
+        self.at.is_path().then(entry)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+        retry(|| openat2(self.at.dir(), self.at.path(), &self.how)).map(IntoRawFd::into_raw_fd)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+        Err(crate::sys::errno::unsupported())
     }
 }

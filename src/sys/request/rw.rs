@@ -11,7 +11,7 @@ use crate::limits::RW_BYTES_MAX;
 #[cfg(target_os = "linux")]
 use crate::sys::linux::sqe::Sqe;
 
-fn check(result: isize) -> io::Result<i32> {
+pub(super) fn check(result: isize) -> io::Result<i32> {
     if result < 0 {
         Err(io::Error::last_os_error())
     } else {
@@ -22,7 +22,7 @@ fn check(result: isize) -> io::Result<i32> {
 /// What the kernel takes for 'no position'. A position can never have this value: offsets over
 /// `i64::MAX` are refused before they come here.
 #[cfg(target_os = "linux")]
-const NO_POSITION: u64 = u64::MAX;
+pub(super) const NO_POSITION: u64 = u64::MAX;
 
 /// Reads into an owned buffer.
 pub(crate) struct Read<B> {

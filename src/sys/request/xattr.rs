@@ -5,10 +5,11 @@ use std::ffi::CString;
 use std::io;
 use std::sync::atomic::AtomicBool;
 
-use super::Request;
+use super::{FdRef, Request};
+use crate::sys::fd::with_file;
 #[cfg(target_os = "linux")]
 use crate::sys::linux::sqe::Sqe;
-use crate::sys::xattr;
+use crate::sys::{xattr, xattr_open};
 
 /// Reads the value of an attribute.
 pub(crate) struct GetXattr {
@@ -73,5 +74,65 @@ unsafe impl Request for SetXattr {
 
     fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
         xattr::set(&self.path, &self.name, &self.value, self.follow).map(|()| 0)
+    }
+}
+
+/// Reads the value of an attribute of an open file.
+pub(crate) struct GetFileXattr {
+    pub(crate) fd: FdRef,
+    pub(crate) name: CString,
+    pub(crate) value: Vec<u8>,
+}
+
+impl GetFileXattr {
+    /// The value, after a success whose completion was `length`.
+    pub(crate) fn into_value(mut self, length: i32) -> Vec<u8> {
+        if self.value.is_empty() {
+            // SAFETY: the kernel initialised `length` bytes, at most the capacity it was given.
+            unsafe { self.value.set_len(length as usize) };
+        }
+        self.value.shrink_to_fit();
+        self.value
+    }
+}
+
+// SAFETY: as for `GetXattr`; the descriptor is held open by `fd`.
+unsafe impl Request for GetFileXattr {
+    #[cfg(target_os = "linux")]
+    fn sqe(&mut self) -> Option<Sqe> {
+        self.value = Vec::with_capacity(xattr::BYTES_MAX);
+        Some(Sqe::fgetxattr(
+            self.fd.as_fd(),
+            &self.name,
+            self.value.as_mut_ptr(),
+            self.value.capacity() as u32,
+        ))
+    }
+
+    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+        self.value = with_file(self.fd.as_fd(), |file| xattr_open::get(file, &self.name))?;
+        Ok(self.value.len() as i32)
+    }
+}
+
+/// Sets an attribute of an open file, new or not.
+pub(crate) struct SetFileXattr {
+    pub(crate) fd: FdRef,
+    pub(crate) name: CString,
+    pub(crate) value: Vec<u8>,
+}
+
+// SAFETY: as for `GetFileXattr`.
+unsafe impl Request for SetFileXattr {
+    #[cfg(target_os = "linux")]
+    fn sqe(&mut self) -> Option<Sqe> {
+        let length = u32::try_from(self.value.len()).ok()?;
+        let (fd, start) = (self.fd.as_fd(), self.value.as_ptr());
+        Some(Sqe::fsetxattr(fd, &self.name, start, length))
+    }
+
+    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+        let set = |file: &_| xattr_open::set(file, &self.name, &self.value);
+        with_file(self.fd.as_fd(), set).map(|()| 0)
     }
 }

@@ -1,0 +1,89 @@
+//! An open directory, and what is done from there.
+
+mod entries;
+mod names;
+mod open;
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::sync::Arc;
+
+use crate::op::file::SharedFile;
+
+pub use entries::{Entries, NamedEntry};
+
+/// An open directory. Paths start from it, wherever it is renamed or moved to meanwhile; an absolute path
+/// starts from the root, unless [`Resolve`](super::Resolve) says otherwise.
+///
+/// A path of several names is walked by the kernel: each of them but the first may be renamed or replaced
+/// by a link at any time. To stay inside, open with [`Resolve::beneath`](super::Resolve::beneath), and change
+/// names in the [`Dir`] that has them.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main] async fn main() -> std::io::Result<()> {
+/// use tidegate::fs::{Dir, OpenOptions};
+/// # let temporary = tempfile::tempdir()?;
+/// # let path = temporary.path();
+/// let dir = Dir::open(path).await?;
+/// let file = dir.open_file("draft", OpenOptions::new().write(true).create(true)).await?;
+/// file.write_all_at("text", 0).await?;
+/// file.sync_all().await?;
+/// dir.rename("draft", &dir, "final").await?;
+/// dir.sync().await?;
+/// # Ok(()) }
+/// ```
+pub struct Dir {
+    shared: Arc<SharedFile>,
+}
+
+impl fmt::Debug for Dir {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dir")
+            .field("fd", &self.as_raw_fd())
+            .finish_non_exhaustive()
+    }
+}
+
+impl AsFd for Dir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.shared.as_fd()
+    }
+}
+
+impl AsRawFd for Dir {
+    fn as_raw_fd(&self) -> RawFd {
+        self.shared.as_fd().as_raw_fd()
+    }
+}
+
+impl Dir {
+    pub(super) fn shared(&self) -> &Arc<SharedFile> {
+        &self.shared
+    }
+
+    /// Waits until the names in the directory are on the device: what was made, renamed or removed in it
+    /// before. The content of files has its own [`sync_all`](super::File::sync_all).
+    ///
+    /// # Cancel safety
+    ///
+    /// May take effect.
+    ///
+    /// # Errors
+    ///
+    /// Those of `fsync(2)`.
+    ///
+    /// # Backend
+    ///
+    /// FSYNC (Linux 5.1); else `fsync(2)` on a blocking thread.
+    ///
+    /// # Examples
+    ///
+    /// See [`Dir`].
+    #[doc(alias = "fsync")]
+    pub fn sync(&self) -> impl Future<Output = io::Result<()>> + Send + use<> {
+        self.shared.clone().sync(false)
+    }
+}

@@ -1,0 +1,87 @@
+//! Extended attributes of an open file.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::file::SharedFile;
+use super::hop::hop_on_file;
+use super::unit::Unit;
+use crate::driver::op::{OnWorker, Op};
+use crate::error::Error;
+use crate::opcode::Kind;
+use crate::sys::fd::with_file;
+use crate::sys::path::c_path;
+use crate::sys::request::{self, Request};
+use crate::sys::xattr::is_absent;
+use crate::sys::xattr_open;
+
+struct GetFileXattr(request::GetFileXattr);
+
+impl Op for GetFileXattr {
+    type Output = io::Result<Option<Vec<u8>>>;
+
+    fn kind(&self) -> Kind {
+        Kind::GetFileXattr
+    }
+
+    fn request(&mut self) -> &mut dyn Request {
+        &mut self.0
+    }
+
+    fn finish(self, result: io::Result<i32>) -> Self::Output {
+        match result {
+            Ok(length) => Ok(Some(self.0.into_value(length))),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(Error::io(Kind::GetFileXattr, None, error)),
+        }
+    }
+
+    fn lost(error: io::Error) -> Self::Output {
+        Err(error)
+    }
+}
+
+impl SharedFile {
+    pub(crate) async fn get_xattr(self: Arc<Self>, name: &OsStr) -> io::Result<Option<Vec<u8>>> {
+        let name = c_name(Kind::GetFileXattr, name)?;
+        let (driver, mount) = (self.driver(), self.mount());
+        let request = request::GetFileXattr {
+            fd: self,
+            name,
+            value: Vec::new(),
+        };
+        driver.start(GetFileXattr(request), &mount).await
+    }
+
+    pub(crate) async fn set_xattr(self: Arc<Self>, name: &OsStr, value: Vec<u8>) -> io::Result<()> {
+        let name = c_name(Kind::SetFileXattr, name)?;
+        let (driver, mount) = (self.driver(), self.mount());
+        let request = request::SetFileXattr {
+            fd: self,
+            name,
+            value,
+        };
+        let unit = Unit::on_file(Kind::SetFileXattr, request, OnWorker::Async);
+        driver.start(unit, &mount).await
+    }
+
+    pub(crate) async fn remove_xattr(self: Arc<Self>, name: &OsStr) -> io::Result<()> {
+        let name = c_name(Kind::RemoveXattr, name)?;
+        let file = self.clone();
+        let work = move |_: &_| with_file(file.as_fd(), |file| xattr_open::remove(file, &name));
+        hop_on_file(&self, Kind::RemoveXattr, work).await
+    }
+
+    pub(crate) async fn list_xattrs(self: Arc<Self>) -> io::Result<Vec<OsString>> {
+        let file = self.clone();
+        let work = move |_: &_| with_file(file.as_fd(), xattr_open::list);
+        hop_on_file(&self, Kind::ListXattrs, work).await
+    }
+}
+
+fn c_name(kind: Kind, name: &OsStr) -> io::Result<std::ffi::CString> {
+    c_path(Path::new(name)).map_err(|error| Error::io(kind, None, error))
+}

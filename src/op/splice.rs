@@ -1,0 +1,74 @@
+//! Moving bytes between pipes and files inside the kernel.
+
+use std::io;
+use std::sync::Arc;
+
+use super::file::SharedFile;
+use crate::driver;
+use crate::driver::op::{Load, Op};
+use crate::error::Error;
+use crate::mounts::Mount;
+use crate::opcode::Kind;
+use crate::sys::request::{self, Request};
+
+/// A request whose result is a number of bytes.
+struct Moved<R> {
+    kind: Kind,
+    request: R,
+}
+
+impl<R: Request> Op for Moved<R> {
+    type Output = io::Result<usize>;
+
+    fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    fn request(&mut self) -> &mut dyn Request {
+        &mut self.request
+    }
+
+    fn load(&self) -> Load {
+        Load::Buffered
+    }
+
+    fn finish(self, result: io::Result<i32>) -> io::Result<usize> {
+        match result {
+            Ok(count) => Ok(count as usize),
+            Err(error) => Err(Error::io(self.kind, None, error)),
+        }
+    }
+
+    fn lost(error: io::Error) -> io::Result<usize> {
+        Err(error)
+    }
+}
+
+/// One end: a file and where in it, or a pipe.
+pub(crate) type End = (Arc<SharedFile>, Option<u64>);
+
+/// On the lanes of what has no mount, as a pipe waits for its other end for as long as that likes.
+pub(crate) async fn splice(from: End, to: End, len: usize) -> io::Result<usize> {
+    to.0.note_write();
+    let end = |(fd, offset): End| request::End { fd, offset };
+    let (from, to) = (end(from), end(to));
+    let request = request::Splice { from, to, len };
+    let kind = Kind::Splice;
+    let driver = driver::current()?;
+    driver
+        .start(Moved { kind, request }, &Mount::unknown())
+        .await
+}
+
+pub(crate) async fn tee(
+    from: Arc<SharedFile>,
+    to: Arc<SharedFile>,
+    len: usize,
+) -> io::Result<usize> {
+    let request = request::Tee { from, to, len };
+    let kind = Kind::Tee;
+    let driver = driver::current()?;
+    driver
+        .start(Moved { kind, request }, &Mount::unknown())
+        .await
+}

@@ -1,0 +1,110 @@
+//! Reads and writes of several buffers at an offset.
+
+use std::io;
+use std::sync::Arc;
+
+use super::file::SharedFile;
+use super::rw::{check_offset, load_of, position};
+use crate::buf::{BufError, IoBuf, IoBufMut};
+use crate::driver::op::{Load, Op};
+use crate::error::Error;
+use crate::opcode::Kind;
+use crate::sys::request::{self, Request};
+
+struct Read<B> {
+    request: request::ReadVectored<B>,
+    load: Load,
+}
+
+impl<B: IoBufMut> Op for Read<B> {
+    type Output = Result<(usize, Vec<B>), BufError<Vec<B>>>;
+
+    fn kind(&self) -> Kind {
+        Kind::ReadVectored
+    }
+
+    fn request(&mut self) -> &mut dyn Request {
+        &mut self.request
+    }
+
+    fn load(&self) -> Load {
+        self.load
+    }
+
+    fn finish(self, result: io::Result<i32>) -> Self::Output {
+        match result {
+            Ok(count) => Ok(self.request.into_parts(count)),
+            Err(error) => Err(BufError::new(
+                Error::io(Kind::ReadVectored, None, error),
+                self.request.into_bufs(),
+            )),
+        }
+    }
+
+    fn lost(error: io::Error) -> Self::Output {
+        Err(BufError::detached(error))
+    }
+}
+
+struct Write<B> {
+    request: request::WriteVectored<B>,
+    load: Load,
+}
+
+impl<B: IoBuf> Op for Write<B> {
+    type Output = Result<(usize, Vec<B>), BufError<Vec<B>>>;
+
+    fn kind(&self) -> Kind {
+        Kind::WriteVectored
+    }
+
+    fn request(&mut self) -> &mut dyn Request {
+        &mut self.request
+    }
+
+    fn load(&self) -> Load {
+        self.load
+    }
+
+    fn finish(self, result: io::Result<i32>) -> Self::Output {
+        match result {
+            Ok(count) => Ok((count as usize, self.request.bufs)),
+            Err(error) => Err(BufError::new(
+                Error::io(Kind::WriteVectored, None, error),
+                self.request.bufs,
+            )),
+        }
+    }
+
+    fn lost(error: io::Error) -> Self::Output {
+        Err(BufError::detached(error))
+    }
+}
+
+/// Reads once into the buffers, one after the other.
+pub(crate) async fn read<B: IoBufMut>(
+    file: Arc<SharedFile>,
+    bufs: Vec<B>,
+    offset: u64,
+) -> Result<(usize, Vec<B>), BufError<Vec<B>>> {
+    let bufs = check_offset(Kind::ReadVectored, offset, bufs)?;
+    let (driver, mount, load) = (file.driver(), file.mount(), load_of(&file));
+    let offset = position(&file, Kind::ReadVectored, offset);
+    let request = request::ReadVectored::new(file, bufs, offset);
+    driver.start(Read { request, load }, &mount).await
+}
+
+/// Writes once from the buffers, less the first `skip` bytes of all that they have.
+pub(crate) async fn write<B: IoBuf>(
+    file: Arc<SharedFile>,
+    bufs: Vec<B>,
+    skip: usize,
+    offset: u64,
+) -> Result<(usize, Vec<B>), BufError<Vec<B>>> {
+    let bufs = check_offset(Kind::WriteVectored, offset, bufs)?;
+    file.note_write();
+    let (driver, mount, load) = (file.driver(), file.mount(), load_of(&file));
+    let offset = position(&file, Kind::WriteVectored, offset);
+    let request = request::WriteVectored::new(file, bufs, skip, offset);
+    driver.start(Write { request, load }, &mount).await
+}

@@ -1,0 +1,109 @@
+//! Moving bytes between pipes and files inside the kernel.
+#![allow(
+    unsafe_code,
+    reason = "each request promises what its submission entry points to"
+)]
+
+use std::io;
+use std::sync::atomic::AtomicBool;
+
+use super::{FdRef, Request};
+#[cfg(target_os = "linux")]
+use crate::limits::RW_BYTES_MAX;
+#[cfg(not(target_os = "linux"))]
+use crate::sys::errno::unsupported;
+#[cfg(target_os = "linux")]
+use crate::sys::{errno::retry, linux::sqe::Sqe};
+
+/// One end: a file and where in it, or a pipe.
+pub(crate) struct End {
+    pub(crate) fd: FdRef,
+    /// `None` for what has no positions.
+    pub(crate) offset: Option<u64>,
+}
+
+#[cfg(target_os = "linux")]
+impl End {
+    /// As the entry takes it, which has -1 for 'no position': the call itself refuses what is over `i64::MAX`.
+    fn for_entry(&self) -> Option<(std::os::fd::BorrowedFd<'_>, i64)> {
+        let offset = match self.offset {
+            Some(offset) => i64::try_from(offset).ok()?,
+            None => -1,
+        };
+        Some((self.fd.as_fd(), offset))
+    }
+}
+
+/// Moves bytes from one end to the other, one of which is a pipe.
+pub(crate) struct Splice {
+    pub(crate) from: End,
+    pub(crate) to: End,
+    pub(crate) len: usize,
+}
+
+// SAFETY: the entry points to no memory; the descriptors are held open by the ends (INV-1).
+unsafe impl Request for Splice {
+    #[cfg(target_os = "linux")]
+    fn sqe(&mut self) -> Option<Sqe> {
+        let (from, to) = (self.from.for_entry()?, self.to.for_entry()?);
+        let length = self.len.min(RW_BYTES_MAX) as u32;
+        // The call does not even look at the files where there is nothing to move.
+        (length > 0).then(|| Sqe::splice(from, to, length))
+    }
+
+    #[cfg(target_os = "linux")]
+    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+        use nix::fcntl::{SpliceFFlags, splice};
+        let length = self.len.min(RW_BYTES_MAX);
+        let moved = retry(|| {
+            let mut from = self.from.offset.map(|at| at as libc::loff_t);
+            let mut to = self.to.offset.map(|at| at as libc::loff_t);
+            let (source, sink) = (self.from.fd.as_fd(), self.to.fd.as_fd());
+            let flags = SpliceFFlags::empty();
+            Ok(splice(
+                source,
+                from.as_mut(),
+                sink,
+                to.as_mut(),
+                length,
+                flags,
+            )?)
+        })?;
+        Ok(moved as i32)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+        Err(unsupported())
+    }
+}
+
+/// Copies what is in a pipe to another one.
+pub(crate) struct Tee {
+    pub(crate) from: FdRef,
+    pub(crate) to: FdRef,
+    pub(crate) len: usize,
+}
+
+// SAFETY: as for `Splice`.
+unsafe impl Request for Tee {
+    #[cfg(target_os = "linux")]
+    fn sqe(&mut self) -> Option<Sqe> {
+        let length = self.len.min(RW_BYTES_MAX) as u32;
+        (length > 0).then(|| Sqe::tee(self.from.as_fd(), self.to.as_fd(), length))
+    }
+
+    #[cfg(target_os = "linux")]
+    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+        use nix::fcntl::{SpliceFFlags, tee};
+        let length = self.len.min(RW_BYTES_MAX);
+        let flags = SpliceFFlags::empty();
+        let copied = retry(|| Ok(tee(self.from.as_fd(), self.to.as_fd(), length, flags)?))?;
+        Ok(copied as i32)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+        Err(unsupported())
+    }
+}
