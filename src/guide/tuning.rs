@@ -75,5 +75,5 @@
 //! # Batches of small things
 //!
 //! `fs::read` of a small file that is not in memory, and `fs::write`, make one hop each, and a few of them at a
-//! time keep the threads busy. A directory is listed some 1 000 entries per hop; an entry's type is mostly known then, its
-//! [`metadata`](crate::fs::DirEntry::metadata) is one operation more.
+//! time keep the threads busy. A directory is listed some 1 000 entries per hop; an entry's type is mostly known
+//! then, its [`metadata`](crate::fs::DirEntry::metadata) is one operation more.
