@@ -100,7 +100,7 @@ pub async fn symlink_metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
 /// # Ok(()) }
 /// ```
 pub async fn try_exists(path: impl AsRef<Path>) -> io::Result<bool> {
-    match meta::stat_path(Kind::TryExists, path, true, How::default()).await {
+    match meta::stat_path(Kind::TryExists, path.as_ref(), true, How::default()).await {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),

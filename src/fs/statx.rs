@@ -6,7 +6,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use super::{File, Follow};
+use super::{Dir, File, Follow};
+use crate::op::at::At;
 use crate::op::many::in_order;
 use crate::op::meta::{self, How};
 use crate::op::stat::{Stamp, Stat, Sync, bits, kind};
@@ -115,7 +116,25 @@ impl StatxOptions {
     /// ```
     pub async fn path(&self, path: impl AsRef<Path>) -> io::Result<Statx> {
         let follow = self.follow == Follow::Links;
-        let stat = meta::stat_path(Kind::Statx, path, follow, self.how()).await?;
+        let stat = meta::stat_path(Kind::Statx, path.as_ref(), follow, self.how()).await?;
+        Ok(Statx(stat))
+    }
+
+    /// The attributes of a path that starts from an open directory. Cancel safety, errors and backend are
+    /// those of [`statx`].
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> std::io::Result<()> {
+    /// use tidegate::fs::{Dir, FileKind, StatxOptions};
+    /// let etc = Dir::open("/etc").await?;
+    /// let found = StatxOptions::new().in_dir(&etc, "passwd").await?;
+    /// assert_eq!(found.kind(), FileKind::File);
+    /// # Ok(()) }
+    /// ```
+    pub async fn in_dir(&self, dir: &Dir, path: impl AsRef<Path>) -> io::Result<Statx> {
+        let follow = self.follow == Follow::Links;
+        let at = At::dir(dir.shared(), path.as_ref());
+        let stat = meta::stat_path(Kind::Statx, at, follow, self.how()).await?;
         Ok(Statx(stat))
     }
 

@@ -217,6 +217,7 @@ impl SharedFile {
     }
 
     pub(crate) async fn set_len(self: Arc<Self>, len: u64) -> io::Result<()> {
+        self.note_write();
         let request = request::SetLen {
             fd: self.clone(),
             len,

@@ -10,9 +10,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::at::At;
 use super::file::SharedFile;
 use super::hop::{hop_on, hop_on_file};
-use super::locate::locate;
+use super::locate::{locate, locate_at};
 use super::open::{Open, flag};
 use crate::driver::attempt::attempt;
 use crate::driver::op::Op;
@@ -68,12 +69,14 @@ pub(super) enum Cached<T> {
 /// Looks a path up in the kernel's memory, unless the backend is pinned.
 fn look<T>(
     driver: &Arc<Driver>,
-    path: &Path,
+    at: At<'_>,
     follow: bool,
     found: impl FnOnce(BorrowedFd<'_>, Stat, &Arc<Mount>) -> Option<T>,
 ) -> io::Result<Cached<T>> {
     if driver.attempts() {
-        with_c_path(path, |path| Ok(cached(driver, path, follow, found)))
+        with_c_path(at.path, |path| {
+            Ok(cached_at(driver, at.dir, path, follow, found))
+        })
     } else {
         Ok(Cached::Unknown(None))
     }
@@ -82,17 +85,18 @@ fn look<T>(
 /// The attributes of a path. The operation's name is that of the call that wants them.
 pub(crate) async fn stat_path(
     kind: Kind,
-    path: impl AsRef<Path>,
+    at: impl Into<At<'_>>,
     follow: bool,
     how: How,
 ) -> io::Result<Stat> {
     let pending = {
-        let path = path.as_ref();
+        let at = at.into();
+        let path = at.path;
         let driver = driver::current()?;
         let named = |error| Error::io(kind, Some(path), error);
         let cached = match how.sync {
             Sync::Force => Cached::Unknown(None),
-            _ => look(&driver, path, follow, |fd, stat, _| more(fd, stat, how)).map_err(named)?,
+            _ => look(&driver, at, follow, |fd, stat, _| more(fd, stat, how)).map_err(named)?,
         };
         let answer = match cached {
             Cached::Found(stat) => Ok(Ok(stat)),
@@ -105,12 +109,10 @@ pub(crate) async fn stat_path(
                 Ok(answer)
             }
             Err(mount) => {
-                let c_path = c_path(path).map_err(named)?;
-                let mount = mount.unwrap_or_else(|| locate(&driver, &c_path, follow));
-                let target = Target::Path {
-                    path: c_path,
-                    follow,
-                };
+                let owned = at.owned().map_err(named)?;
+                let mount =
+                    mount.unwrap_or_else(|| locate_at(&driver, at.dir, owned.path(), follow));
+                let target = Target::Path { at: owned, follow };
                 Err(driver.start(
                     Statx {
                         kind,
@@ -172,7 +174,7 @@ pub(crate) async fn metadata_of_path(path: impl AsRef<Path>, follow: bool) -> io
         let path = path.as_ref();
         let driver = driver::current()?;
         let named = |error| Error::io(Kind::Metadata, Some(path), error);
-        let cached = look(&driver, path, follow, |fd, _, _| {
+        let cached = look(&driver, path.into(), follow, |fd, _, _| {
             blocking::metadata_of(fd).ok()
         });
         let answer = match cached.map_err(named)? {
@@ -271,9 +273,25 @@ pub(super) fn cached<T>(
     follow: bool,
     found: impl FnOnce(BorrowedFd<'_>, Stat, &Arc<Mount>) -> Option<T>,
 ) -> Cached<T> {
-    use crate::sys::linux::nowait::open_path_cached;
+    cached_at(driver, None, path, follow, found)
+}
 
-    attempt(None, || match open_path_cached(path, follow) {
+/// The same for a path that starts from an open directory.
+#[cfg(target_os = "linux")]
+fn cached_at<T>(
+    driver: &Arc<Driver>,
+    dir: Option<&Arc<SharedFile>>,
+    path: &std::ffi::CStr,
+    follow: bool,
+    found: impl FnOnce(BorrowedFd<'_>, Stat, &Arc<Mount>) -> Option<T>,
+) -> Cached<T> {
+    use crate::sys::linux::nowait::{open_path_cached, open_path_cached_at};
+
+    let open = || match dir {
+        Some(dir) => open_path_cached_at(dir.as_fd(), path, follow),
+        None => open_path_cached(path, follow),
+    };
+    attempt(None, || match open() {
         Ok(fd) => {
             let Ok((stat, mount)) = mounts::of_fd(fd.as_fd()) else {
                 return Cached::Unknown(None);
@@ -299,8 +317,9 @@ pub(super) fn cached<T>(
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn cached<T>(
+fn cached_at<T>(
     _driver: &Arc<Driver>,
+    _dir: Option<&Arc<SharedFile>>,
     _path: &std::ffi::CStr,
     _follow: bool,
     _found: impl FnOnce(BorrowedFd<'_>, Stat, &Arc<Mount>) -> Option<T>,

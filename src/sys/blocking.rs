@@ -197,6 +197,20 @@ pub(crate) fn stat_path(path: &std::ffi::CStr, follow: bool) -> io::Result<Stat>
     metadata(as_path(path), follow).map(Stat::from)
 }
 
+/// From an open directory, with what every system tells.
+pub(crate) fn stat_at(
+    dir: BorrowedFd<'_>,
+    path: &std::ffi::CStr,
+    follow: bool,
+) -> io::Result<Stat> {
+    let flags = if follow {
+        nix::fcntl::AtFlags::empty()
+    } else {
+        nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW
+    };
+    super::errno::retry(|| Ok(nix::sys::stat::fstatat(dir, path, flags)?)).map(Stat::from)
+}
+
 pub(crate) fn stat_fd(fd: BorrowedFd<'_>) -> io::Result<Stat> {
     metadata_of(fd).map(Stat::from)
 }

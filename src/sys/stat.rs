@@ -130,6 +130,37 @@ impl Stat {
     }
 }
 
+/// Without the time of creation, which systems have in different places or not at all.
+impl From<libc::stat> for Stat {
+    fn from(raw: libc::stat) -> Stat {
+        Stat {
+            mode: raw.st_mode as u32,
+            nlink: raw.st_nlink as u64,
+            uid: raw.st_uid,
+            gid: raw.st_gid,
+            ino: raw.st_ino as u64,
+            size: raw.st_size as u64,
+            blocks: raw.st_blocks as u64,
+            blksize: raw.st_blksize as u64,
+            dev: raw.st_dev as u64,
+            rdev: raw.st_rdev as u64,
+            accessed: Stamp {
+                seconds: raw.st_atime as i64,
+                nanos: raw.st_atime_nsec as u32,
+            },
+            modified: Stamp {
+                seconds: raw.st_mtime as i64,
+                nanos: raw.st_mtime_nsec as u32,
+            },
+            changed: Stamp {
+                seconds: raw.st_ctime as i64,
+                nanos: raw.st_ctime_nsec as u32,
+            },
+            ..Stat::default()
+        }
+    }
+}
+
 impl From<fs::Metadata> for Stat {
     fn from(metadata: fs::Metadata) -> Stat {
         Stat {

@@ -57,6 +57,12 @@ pub(crate) fn cases(kind: Kind, place: &Place) -> Vec<Case> {
             |dir, path| done(raw_at::remove(dir, path, false)),
         ),
         Kind::Rename => renames(place),
+        Kind::Statx => on_names(
+            place,
+            &[Kind::Statx],
+            |dir, path| async move { dir.statx(path).await.map(|found| attributes(&found)) },
+            raw_at::attributes,
+        ),
         Kind::Symlink => on_two(
             place,
             &[Kind::Symlink],

@@ -81,3 +81,19 @@ pub(crate) fn open(dir: &File, path: &Path, flags: i32, resolve: u64) -> io::Res
     // SAFETY: the descriptor was just made.
     Ok(unsafe { File::from_raw_fd(number as i32) })
 }
+
+/// The attributes that the table compares, in its words.
+pub(crate) fn attributes(dir: &File, path: &Path) -> io::Result<String> {
+    let path = c_path(path)?;
+    // SAFETY: every field of the structure is an integer, for which zero is a value.
+    let mut found: libc::stat = unsafe { std::mem::zeroed() };
+    // SAFETY: the path is terminated, and the structure is the one that the call fills.
+    check(unsafe { libc::fstatat(dir.as_raw_fd(), path.as_ptr(), &raw mut found, 0) } as isize)?;
+    let is_dir = found.st_mode & libc::S_IFMT == libc::S_IFDIR;
+    let size = if is_dir { 0 } else { found.st_size };
+    let (mode, links, rdev) = (found.st_mode, found.st_nlink, found.st_rdev);
+    let (uid, gid) = (found.st_uid, found.st_gid);
+    Ok(format!(
+        "{mode:o} links {links} of {uid}:{gid} device {rdev} size {size}"
+    ))
+}

@@ -7,8 +7,10 @@ mod open;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::path::Path;
 use std::sync::Arc;
 
+use super::{Statx, StatxOptions};
 use crate::op::file::SharedFile;
 
 pub use entries::{Entries, NamedEntry};
@@ -62,6 +64,35 @@ impl AsRawFd for Dir {
 impl Dir {
     pub(super) fn shared(&self) -> &Arc<SharedFile> {
         &self.shared
+    }
+
+    /// All attributes of what a path leads to; [`StatxOptions::in_dir`](super::StatxOptions::in_dir) asks
+    /// for fewer, or of links themselves.
+    ///
+    /// # Cancel safety
+    ///
+    /// No effect.
+    ///
+    /// # Errors
+    ///
+    /// Those of `statx(2)`.
+    ///
+    /// # Backend
+    ///
+    /// As for [`statx`](super::statx()).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> std::io::Result<()> {
+    /// use tidegate::fs::{Dir, FileKind};
+    /// let dir = Dir::open("/etc").await?;
+    /// assert_eq!(dir.statx("passwd").await?.kind(), FileKind::File);
+    /// # Ok(()) }
+    /// ```
+    #[doc(alias = "fstatat")]
+    pub async fn statx(&self, path: impl AsRef<Path>) -> io::Result<Statx> {
+        StatxOptions::new().in_dir(self, path).await
     }
 
     /// Waits until the names in the directory are on the device: what was made, renamed or removed in it

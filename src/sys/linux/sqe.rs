@@ -18,8 +18,6 @@ use crate::sys::stat::How;
 #[derive(Clone, Debug)]
 pub(crate) struct Sqe(pub(super) Entry);
 
-const CWD: Fd = Fd(libc::AT_FDCWD);
-
 fn fd(fd: BorrowedFd<'_>) -> Fd {
     Fd(fd.as_raw_fd())
 }
@@ -119,9 +117,9 @@ impl Sqe {
         Sqe(opcode::Close::new(Fd(number)).build())
     }
 
-    pub(crate) fn statx_path(path: &CStr, follow: bool, how: How, buf: &StatxBuf) -> Sqe {
+    pub(crate) fn statx_path(at: &At, follow: bool, how: How, buf: &StatxBuf) -> Sqe {
         let (flags, mask) = statx::words(follow, how);
-        let entry = opcode::Statx::new(CWD, path.as_ptr(), buf.as_ptr().cast());
+        let entry = opcode::Statx::new(fd(at.dir()), at.path().as_ptr(), buf.as_ptr().cast());
         Sqe(entry.flags(flags).mask(mask).build())
     }
 

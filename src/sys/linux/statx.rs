@@ -6,6 +6,7 @@ use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
+use crate::sys::request::At;
 use crate::sys::stat::{How, More, Stamp, Stat, Sync, bits};
 
 #[repr(C)]
@@ -176,9 +177,9 @@ pub(crate) fn words(follow: bool, how: How) -> (i32, u32) {
 }
 
 /// The attributes of a path; blocking.
-pub(crate) fn of_path(path: &CStr, follow: bool, how: How) -> io::Result<Stat> {
+pub(crate) fn of_path(at: &At, follow: bool, how: How) -> io::Result<Stat> {
     let (flags, mask) = words(follow, how);
-    call(libc::AT_FDCWD, path, flags, mask).map(Stat::from)
+    call(at.dir().as_raw_fd(), at.path(), flags, mask).map(Stat::from)
 }
 
 /// The attributes of an open file; blocking.

@@ -4,11 +4,10 @@
     reason = "hands the path and the result's memory to the kernel"
 )]
 
-use std::ffi::CString;
 use std::io;
 use std::sync::atomic::AtomicBool;
 
-use super::{FdRef, Request};
+use super::{At, FdRef, Request};
 use crate::sys::blocking;
 use crate::sys::stat::{How, Stat};
 #[cfg(target_os = "linux")]
@@ -16,7 +15,7 @@ use crate::sys::{errno, linux::sqe::Sqe, linux::statx, linux::statx::StatxBuf};
 
 /// Whose attributes.
 pub(crate) enum Target {
-    Path { path: CString, follow: bool },
+    Path { at: At, follow: bool },
     Fd(FdRef),
 }
 
@@ -51,7 +50,10 @@ impl Statx {
 
     fn block_portably(&self) -> io::Result<Stat> {
         match &self.target {
-            Target::Path { path, follow } => blocking::stat_path(path, *follow),
+            Target::Path { at, follow } => match &at.dir {
+                Some(dir) => blocking::stat_at(dir.as_fd(), at.path(), *follow),
+                None => blocking::stat_path(at.path(), *follow),
+            },
             Target::Fd(fd) => blocking::stat_fd(fd.as_fd()),
         }
     }
@@ -64,7 +66,7 @@ unsafe impl Request for Statx {
     fn sqe(&mut self) -> Option<Sqe> {
         let buf = self.buf.insert(StatxBuf::new());
         Some(match &self.target {
-            Target::Path { path, follow } => Sqe::statx_path(path, *follow, self.how, buf),
+            Target::Path { at, follow } => Sqe::statx_path(at, *follow, self.how, buf),
             Target::Fd(fd) => Sqe::statx_fd(fd.as_fd(), self.how, buf),
         })
     }
@@ -72,7 +74,7 @@ unsafe impl Request for Statx {
     #[cfg(target_os = "linux")]
     fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
         let asked = match &self.target {
-            Target::Path { path, follow } => statx::of_path(path, *follow, self.how),
+            Target::Path { at, follow } => statx::of_path(at, *follow, self.how),
             Target::Fd(fd) => statx::of_fd(fd.as_fd(), self.how),
         };
         let stat = match asked {
