@@ -12,6 +12,8 @@ use crate::opcode::Kind;
 use crate::sys::errno;
 
 /// An error of this crate.
+///
+/// See [`Error::from_io`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -68,6 +70,8 @@ pub enum Error {
 
 impl Error {
     /// The [`io::ErrorKind`] of this error: for [`Error::Io`] exactly that of the system's error.
+    ///
+    /// See [`Error::from_io`].
     pub fn kind(&self) -> io::ErrorKind {
         match self {
             Error::BackendVariable { .. } | Error::NoRuntime => io::ErrorKind::InvalidInput,
@@ -81,6 +85,8 @@ impl Error {
     }
 
     /// The operating system's error number, where it gave one.
+    ///
+    /// See [`Error::from_io`].
     pub fn raw_os_error(&self) -> Option<i32> {
         match self {
             Error::Io { source, .. }
@@ -92,6 +98,8 @@ impl Error {
     }
 
     /// The operation that failed, where one had begun.
+    ///
+    /// See [`Error::from_io`].
     pub fn operation(&self) -> Option<Kind> {
         match self {
             Error::Closed { operation }
@@ -105,6 +113,8 @@ impl Error {
     }
 
     /// The path that the operation was asked for, where there was one.
+    ///
+    /// See [`Error::from_io`].
     pub fn path(&self) -> Option<&Path> {
         match self {
             Error::Io { path, .. } => path.as_deref(),
@@ -120,6 +130,8 @@ impl Error {
     /// let typed = tidegate::Error::from_io(&error).unwrap();
     /// assert_eq!(typed.kind(), std::io::ErrorKind::NotFound);
     /// assert_eq!(typed.operation().unwrap().name(), "metadata");
+    /// assert_eq!(typed.path().unwrap(), std::path::Path::new("/no/such/file"));
+    /// assert_eq!(typed.raw_os_error(), Some(2));
     /// # }
     /// ```
     pub fn from_io(error: &io::Error) -> Option<&Error> {

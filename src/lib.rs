@@ -7,6 +7,9 @@
 //! blocking threads where there is no ring. [`probe`] says what this machine allows, [`opcode::TABLE`]
 //! which operations there are, and [`Handle::stats`] which way they took.
 //!
+//! The [`guide`] has a page for each topic; start with [getting started](guide::getting_started), or with
+//! [moving from `tokio::fs`](guide::from_tokio_fs).
+//!
 //! ```
 //! # #[tokio::main] async fn main() -> std::io::Result<()> {
 //! # let dir = tempfile::tempdir()?;
@@ -19,6 +22,14 @@
 //! assert_eq!((count, &buf[..]), (3, &b"llo"[..]));
 //! # Ok(()) }
 //! ```
+//!
+//! # Features
+//!
+//! None is on by default.
+//!
+//! - `http-body`: [`fs::FileStream`] is an `http_body::Body`, for hyper, axum and tower-http.
+//! - `tokio-uring`: the buffers of [`buf`] work in the operations of that crate. Linux only; elsewhere it does
+//!   nothing.
 #![deny(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 #![cfg_attr(
@@ -30,6 +41,7 @@ pub mod buf;
 mod driver;
 mod error;
 pub mod fs;
+pub mod guide;
 mod limits;
 mod mounts;
 mod observe;

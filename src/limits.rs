@@ -125,6 +125,25 @@ pub(crate) const PREFETCH_CHUNK_BYTES: usize = 128 << 10;
 /// The default of `File::set_max_buf_size`, as in tokio.
 pub(crate) const FILE_BUFFER_BYTES: usize = 2 << 20;
 
+/// The default of `FileStream::chunk_bytes`: as much as one request to a disk usually takes, and small
+/// enough to stay in a processor's cache until it is sent on.
+pub(crate) const STREAM_CHUNK_BYTES: usize = 128 << 10;
+
+/// The default of `FileStream::read_ahead`: 512 KiB on their way keep a disk that answers in 200 µs at
+/// over 2 GB/s, and four reads leave room for a second stream on a worker ring
+/// (`WORKER_DEPTH_BUFFERED`).
+pub(crate) const STREAM_READ_AHEAD: usize = 4;
+
+/// The longest read-ahead of a stream, so that it leaves most of a ring (`RING_ENTRIES`) to others.
+pub(crate) const STREAM_READ_AHEAD_MAX: usize = 64;
+
+/// What a stream hands out for one operation of tokio's cooperative budget. A turn of 128 moves 2 MiB
+/// then, which is a few hundred microseconds of copying.
+pub(crate) const STREAM_BYTES_PER_BUDGET: usize = 16 << 10;
+
+/// The buffer of `fs::lines`: a read that has to wait costs as much as many lines.
+pub(crate) const LINES_BUFFER_BYTES: usize = 64 << 10;
+
 /// Bytes of one directory listing batch, about 1 000 entries.
 pub(crate) const READ_DIR_BATCH_BYTES: usize = 32 << 10;
 

@@ -9,6 +9,8 @@ use crate::opcode::{KINDS, Kind, Row, TABLE};
 use crate::sys::lock::{lock, wait_timeout};
 
 /// Which way an operation took.
+///
+/// See [`Stats::count`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[repr(usize)]
@@ -169,6 +171,8 @@ impl Counters {
 }
 
 /// What a handle has done so far, at one moment.
+///
+/// See [`Stats::ops`].
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Stats {
@@ -189,6 +193,8 @@ pub struct Stats {
 }
 
 /// How often one kind of operation took which way.
+///
+/// See [`Stats::ops`].
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct OpStats {
@@ -206,6 +212,8 @@ pub struct OpStats {
 
 impl OpStats {
     /// How often the operation was asked for, whichever way it took.
+    ///
+    /// See [`Stats::ops`].
     pub fn total(&self) -> u64 {
         self.at_poll + self.worker_ring + self.lane_ring + self.pool
     }
@@ -236,6 +244,16 @@ impl Stats {
     }
 
     /// How often a kind of operation took a way.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> std::io::Result<()> {
+    /// use tidegate::{Way, opcode::Kind};
+    /// tidegate::fs::metadata("/").await?;
+    /// let stats = tidegate::Handle::current()?.stats();
+    /// let ways = [Way::AtPoll, Way::WorkerRing, Way::LaneRing, Way::Pool];
+    /// assert!(ways.iter().any(|way| stats.count(Kind::Metadata, *way) > 0));
+    /// # Ok(()) }
+    /// ```
     pub fn count(&self, kind: Kind, way: Way) -> u64 {
         self.ops
             .get(kind as usize)
@@ -243,6 +261,14 @@ impl Stats {
     }
 
     /// Why operations took another way than meant, and how often.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> std::io::Result<()> {
+    /// for (reason, count) in tidegate::Handle::current()?.stats().fallbacks() {
+    ///     println!("{count} times: {reason}");
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn fallbacks(&self) -> impl Iterator<Item = (&'static str, u64)> {
         self.fallbacks
             .iter()

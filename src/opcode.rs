@@ -6,6 +6,8 @@
 use std::fmt;
 
 /// What may have happened when an operation was cancelled, dropped or timed out after it had reached the kernel.
+///
+/// See [`Row`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CancelLeaves {
@@ -31,6 +33,8 @@ impl fmt::Display for CancelLeaves {
 }
 
 /// Which default deadline an operation falls under.
+///
+/// See [`Row`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DeadlineClass {
@@ -43,6 +47,8 @@ pub enum DeadlineClass {
 }
 
 /// The io_uring opcode of an operation.
+///
+/// See [`Row`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Opcode {
     /// The kernel's name, without its prefix.
@@ -54,6 +60,16 @@ pub struct Opcode {
 }
 
 /// One operation: all that is known about it before it runs.
+///
+/// ```
+/// use tidegate::opcode::{CancelLeaves, DeadlineClass, Kind, TABLE};
+/// let row = Kind::Read.row();
+/// assert_eq!((row.name, Kind::Read.name()), ("read", "read"));
+/// assert_eq!(row.opcode.map(|opcode| (opcode.name, opcode.first_kernel)), Some(("READ", (5, 6))));
+/// assert_eq!((row.cancel_leaves, row.deadline_class), (CancelLeaves::NoEffect, DeadlineClass::Data));
+/// let without = TABLE.iter().filter(|row| row.opcode.is_none());
+/// assert!(without.count() > 0, "blocking threads are for good");
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Row {
@@ -89,6 +105,8 @@ macro_rules! opcode {
 macro_rules! ops {
     ($( $(#[$doc:meta])* $kind:ident, $name:literal, [$($opcode:tt)*], $blocking:literal, $leaves:ident, $fd:literal, $class:ident; )*) => {
         /// Every operation the crate performs.
+        ///
+        /// See [`Row`].
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[non_exhaustive]
         #[repr(u8)]
@@ -209,6 +227,8 @@ ops! {
 
 impl Kind {
     /// The row of this operation.
+    ///
+    /// See [`Row`].
     pub fn row(self) -> &'static Row {
         &TABLE[self as usize]
     }
@@ -246,6 +266,8 @@ impl Kind {
     }
 
     /// The name used in errors, traces and metrics.
+    ///
+    /// See [`Row`].
     pub fn name(self) -> &'static str {
         self.row().name
     }

@@ -13,6 +13,8 @@ use crate::sys::errno;
 use crate::sys::limit;
 
 /// Why there is no ring.
+///
+/// See [`report`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reason {
@@ -40,6 +42,8 @@ pub enum Reason {
 
 impl Reason {
     /// What to do about it.
+    ///
+    /// See [`report`].
     pub fn remedy(&self) -> &'static str {
         match self {
             Reason::Disabled { switch: 1 } => {
@@ -58,6 +62,11 @@ impl Reason {
     }
 
     /// The error number that the kernel gave, where it gave one.
+    ///
+    /// ```
+    /// let reason = tidegate::probe::Reason::Seccomp;
+    /// assert_eq!(reason.errno(), Some(1));
+    /// ```
     pub fn errno(&self) -> Option<i32> {
         match self {
             Reason::Disabled { .. } | Reason::Seccomp => Some(errno::EPERM),
@@ -104,6 +113,8 @@ impl fmt::Display for Reason {
 }
 
 /// How an operation is done on this machine.
+///
+/// See [`Report::support`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Support {
@@ -122,6 +133,8 @@ pub enum Support {
 }
 
 /// The limits that matter here; `None` means that there is none.
+///
+/// See [`Report::limits`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
@@ -134,6 +147,8 @@ pub struct Limits {
 }
 
 /// What was found out.
+///
+/// See [`report`].
 #[derive(Clone, Debug)]
 pub struct Report {
     kernel: String,
@@ -143,21 +158,36 @@ pub struct Report {
 
 impl Report {
     /// The kernel's release.
+    ///
+    /// ```
+    /// let report = tidegate::probe::report();
+    /// println!("{}: {} opcodes", report.kernel(), report.opcode_count());
+    /// ```
     pub fn kernel(&self) -> &str {
         &self.kernel
     }
 
     /// Why there is no ring, or `None` if there is one.
+    ///
+    /// See [`report`].
     pub fn ring_reason(&self) -> Option<&Reason> {
         self.reason.as_ref()
     }
 
     /// How many opcodes the kernel has.
+    ///
+    /// See [`Report::kernel`].
     pub fn opcode_count(&self) -> usize {
         self.opcodes.iter().filter(|&&present| present).count()
     }
 
     /// How an operation is done here.
+    ///
+    /// ```
+    /// use tidegate::{opcode::Kind, probe::{self, Support}};
+    /// let listing = probe::report().support(Kind::ReadDir);
+    /// assert!(matches!(listing, Support::Pool { .. }), "the kernel has no opcode for it");
+    /// ```
     pub fn support(&self, kind: Kind) -> Support {
         if cfg!(not(any(target_os = "linux", target_os = "macos")))
             && matches!(
@@ -190,6 +220,11 @@ impl Report {
     }
 
     /// The limits of this process, as they are now.
+    ///
+    /// ```
+    /// let limits = tidegate::probe::report().limits();
+    /// assert_ne!(limits.open_files, Some(0));
+    /// ```
     pub fn limits(&self) -> Limits {
         Limits {
             locked_memory_bytes: limit::locked_memory(),
@@ -244,6 +279,8 @@ fn find_out() -> Report {
 }
 
 /// The alignment that direct I/O needs, in bytes.
+///
+/// See [`filesystem`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DirectAlign {
@@ -254,6 +291,8 @@ pub struct DirectAlign {
 }
 
 /// What is known of the filesystem under a path.
+///
+/// See [`filesystem`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Filesystem {
@@ -272,6 +311,15 @@ pub struct Filesystem {
 /// # Errors
 ///
 /// Those of opening the path.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> std::io::Result<()> {
+/// let filesystem = tidegate::probe::filesystem(std::path::Path::new("/"))?;
+/// println!("{}: {:?}", filesystem.fs_type, filesystem.direct_io);
+/// # Ok(()) }
+/// ```
 #[cfg(target_os = "linux")]
 pub fn filesystem(path: &Path) -> io::Result<Filesystem> {
     use crate::sys::linux::{mount, statx};
@@ -302,6 +350,15 @@ pub fn filesystem(path: &Path) -> io::Result<Filesystem> {
 /// # Errors
 ///
 /// Those of reading the path's attributes.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> std::io::Result<()> {
+/// let filesystem = tidegate::probe::filesystem(std::path::Path::new("/"))?;
+/// println!("{}: {:?}", filesystem.fs_type, filesystem.direct_io);
+/// # Ok(()) }
+/// ```
 #[cfg(not(target_os = "linux"))]
 pub fn filesystem(path: &Path) -> io::Result<Filesystem> {
     let named = |error| crate::error::Error::io(Kind::Metadata, Some(path), error);

@@ -2,6 +2,8 @@
 //!
 //! The checks are in `tests/tidy/`, with samples that show that each one finds what it is for.
 
+#[path = "tidy/examples.rs"]
+mod examples;
 #[path = "tidy/layers.rs"]
 mod layers;
 #[path = "tidy/lex.rs"]
@@ -35,6 +37,17 @@ fn files_and_functions_are_short() {
 #[test]
 fn layers_use_only_what_is_below() {
     report(tree::rust(), layers::check);
+}
+
+#[test]
+fn what_users_see_has_examples() {
+    let offences = examples::check(&tree::rust());
+    assert!(
+        offences.is_empty(),
+        "{} found:\n{}",
+        offences.len(),
+        offences.join("\n")
+    );
 }
 
 #[test]

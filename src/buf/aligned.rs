@@ -20,6 +20,9 @@ use super::{IoBuf, IoBufMut};
 /// let buf = tidegate::buf::AlignedBuf::zeroed(8192, 4096);
 /// assert_eq!(buf.as_ptr() as usize % 4096, 0);
 /// assert_eq!(buf.len(), 8192);
+///
+/// let buf = tidegate::buf::AlignedBuf::with_capacity(8192, 4096);
+/// assert_eq!((buf.len(), buf.capacity()), (0, 8192));
 /// ```
 pub struct AlignedBuf {
     ptr: NonNull<u8>,
@@ -38,6 +41,10 @@ impl AlignedBuf {
     /// # Panics
     ///
     /// If `align` is not a power of two, or `len` rounded up to it overflows `isize`.
+    ///
+    /// # Examples
+    ///
+    /// See [`AlignedBuf`].
     pub fn zeroed(len: usize, align: usize) -> AlignedBuf {
         let mut buf = AlignedBuf::with_capacity(len, align);
         buf.len = len;
@@ -49,6 +56,10 @@ impl AlignedBuf {
     /// # Panics
     ///
     /// As for [`zeroed`](AlignedBuf::zeroed).
+    ///
+    /// # Examples
+    ///
+    /// See [`AlignedBuf`].
     pub fn with_capacity(capacity: usize, align: usize) -> AlignedBuf {
         let layout = Layout::from_size_align(capacity.max(1), align)
             .expect("alignment must be a power of two, length within isize");
@@ -63,6 +74,8 @@ impl AlignedBuf {
     }
 
     /// How many bytes fit.
+    ///
+    /// See [`AlignedBuf`].
     pub fn capacity(&self) -> usize {
         self.layout.size()
     }
@@ -72,6 +85,14 @@ impl AlignedBuf {
     /// # Panics
     ///
     /// If `len` is over the capacity.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut buf = tidegate::buf::AlignedBuf::with_capacity(4096, 512);
+    /// buf.set_len(3);
+    /// assert_eq!((&buf[..], buf.capacity()), (&[0; 3][..], 4096));
+    /// ```
     pub fn set_len(&mut self, len: usize) {
         assert!(
             len <= self.capacity(),

@@ -2,10 +2,15 @@
 //!
 //! An operation takes its buffer by value and gives it back with the result, because the kernel may
 //! write into it until the operation is over, whatever happens to the future meanwhile.
+//!
+//! With the feature `tokio-uring`, [`AlignedBuf`] and [`Slice`] work in the operations of that crate, too;
+//! on other systems than Linux the feature does nothing.
 
 mod aligned;
 mod result;
 mod slice;
+#[cfg(all(feature = "tokio-uring", target_os = "linux"))]
+mod tokio_uring;
 mod traits;
 
 pub use aligned::AlignedBuf;

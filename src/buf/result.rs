@@ -6,6 +6,18 @@ use std::io;
 /// Why an operation failed, and the buffer it had taken.
 ///
 /// Converts into [`io::Error`], so `?` works; the buffer is dropped then.
+///
+/// ```
+/// # #[tokio::main] async fn main() -> std::io::Result<()> {
+/// # let dir = tempfile::tempdir()?;
+/// let write_only = tidegate::fs::File::create(dir.path().join("f")).await?;
+/// let error = write_only.read_at(vec![7; 3], 0).await.unwrap_err();
+/// assert!(!error.is_detached());
+/// let (error, buf) = error.into_parts();
+/// assert_eq!(tidegate::raw_os_error(&error), Some(9));
+/// assert_eq!(buf, Some(vec![7; 3]));
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct BufError<B> {
     /// What went wrong.
@@ -26,11 +38,15 @@ impl<B> BufError<B> {
     }
 
     /// Whether the kernel may still use the buffer, so that it cannot be handed back.
+    ///
+    /// See [`BufError`].
     pub fn is_detached(&self) -> bool {
         self.buf.is_none()
     }
 
     /// The error, and the buffer unless it is detached.
+    ///
+    /// See [`BufError`].
     pub fn into_parts(self) -> (io::Error, Option<B>) {
         (self.error, self.buf)
     }

@@ -9,6 +9,13 @@ use std::ops::Deref;
 use super::{IoBuf, IoBufMut};
 
 /// Part of an owned buffer, itself a buffer: [`IoBuf::slice`] makes one.
+///
+/// ```
+/// use tidegate::buf::IoBuf;
+/// let part = b"0123456789".to_vec().slice(2..5);
+/// assert_eq!((part.begin(), part.end(), &part[..]), (2, 5, &b"234"[..]));
+/// assert_eq!(part.into_inner(), b"0123456789");
+/// ```
 #[derive(Debug)]
 pub struct Slice<B> {
     buf: B,
@@ -33,16 +40,22 @@ impl<B: IoBuf> Slice<B> {
     }
 
     /// Where the part begins, in bytes from the start of the buffer.
+    ///
+    /// See [`Slice`].
     pub fn begin(&self) -> usize {
         self.begin
     }
 
     /// Where the part ends, in bytes from the start of the buffer.
+    ///
+    /// See [`Slice`].
     pub fn end(&self) -> usize {
         self.end
     }
 
     /// The whole buffer.
+    ///
+    /// See [`Slice`].
     pub fn into_inner(self) -> B {
         self.buf
     }

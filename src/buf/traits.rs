@@ -18,6 +18,15 @@ use super::Slice;
 /// [`bytes_init`](IoBuf::bytes_init) bytes behind it initialised and unchanged, for as long as the
 /// value lives, even while it is moved. The memory must not be a file mapping: touching it may sleep
 /// on storage.
+///
+/// # Examples
+///
+/// ```
+/// use tidegate::buf::IoBuf;
+/// let mut buf = Vec::with_capacity(8);
+/// buf.extend_from_slice(b"abc");
+/// assert_eq!((buf.bytes_init(), buf.bytes_total()), (3, 8));
+/// ```
 pub unsafe trait IoBuf: Unpin + Send + 'static {
     /// The address of the buffer; the same for as long as the value lives.
     fn stable_ptr(&self) -> *const u8;
@@ -64,6 +73,10 @@ pub unsafe trait IoBuf: Unpin + Send + 'static {
 ///
 /// As for [`IoBuf`]; besides, the [`bytes_total`](IoBuf::bytes_total) bytes behind
 /// [`stable_mut_ptr`](IoBufMut::stable_mut_ptr) must be writable by the kernel, and by nobody else.
+///
+/// # Examples
+///
+/// See [`IoBuf`].
 pub unsafe trait IoBufMut: IoBuf {
     /// The address of the buffer; the same for as long as the value lives.
     fn stable_mut_ptr(&mut self) -> *mut u8;

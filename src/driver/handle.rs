@@ -135,6 +135,15 @@ impl Drop for EndsWithRuntime {
 /// Each runtime has one, made when the first operation needs it and ended when the runtime is dropped.
 /// Outside of a runtime there is one for the process, so that the futures of this crate work on any
 /// executor.
+///
+/// ```
+/// # #[tokio::main] async fn main() -> std::io::Result<()> {
+/// tidegate::fs::metadata("/").await?;
+/// let handle = tidegate::Handle::current()?;
+/// println!("{:?}, submitted {:?}", handle.route(), handle.submit());
+/// println!("{} in flight", handle.stats().in_flight);
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct Handle {
     driver: Arc<Driver>,
@@ -147,11 +156,17 @@ impl Handle {
     ///
     /// [`Error::BackendVariable`] if `TIDEGATE_BACKEND` means nothing, [`Error::RingUnavailable`] if it
     /// asks for a ring that cannot be had.
+    ///
+    /// # Examples
+    ///
+    /// See [`Handle`].
     pub fn current() -> Result<Handle, Error> {
         current().map(|driver| Handle { driver })
     }
 
     /// Chooses how a handle works, before the first operation of its runtime.
+    ///
+    /// See [`Builder`].
     pub fn builder() -> Builder {
         Builder {
             route: None,
@@ -160,16 +175,22 @@ impl Handle {
     }
 
     /// Which backend is in use: [`Route::Pool`] also where a ring was not to be had.
+    ///
+    /// See [`Handle`].
     pub fn route(&self) -> Route {
         self.driver.route()
     }
 
     /// From which threads operations are submitted.
+    ///
+    /// See [`Handle`].
     pub fn submit(&self) -> Submit {
         self.driver.submit()
     }
 
     /// What was done so far, at this moment.
+    ///
+    /// See [`Handle`].
     pub fn stats(&self) -> Stats {
         self.driver.stats()
     }
@@ -183,6 +204,16 @@ impl Handle {
     /// # Cancel safety
     ///
     /// The shutdown goes on if the future is dropped; only the report is lost.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> std::io::Result<()> {
+    /// use std::time::Duration;
+    /// let report = tidegate::Handle::current()?.shutdown(Duration::from_secs(5)).await;
+    /// assert_eq!(report.left_behind, 0);
+    /// # Ok(()) }
+    /// ```
     pub async fn shutdown(&self, bound: Duration) -> ShutdownReport {
         self.driver.close();
         let counters = self.driver.counters.clone();
@@ -212,6 +243,8 @@ impl fmt::Debug for Handle {
 }
 
 /// How a shutdown ended.
+///
+/// See [`Handle::shutdown`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ShutdownReport {
@@ -223,8 +256,9 @@ pub struct ShutdownReport {
 ///
 /// ```
 /// # #[tokio::main] async fn main() -> Result<(), tidegate::Error> {
-/// let handle = tidegate::Handle::builder().route(tidegate::Route::Pool).install()?;
-/// assert_eq!(handle.route(), tidegate::Route::Pool);
+/// use tidegate::{Handle, Route, Submit};
+/// let handle = Handle::builder().route(Route::Pool).submit(Submit::Isolated).install()?;
+/// assert_eq!((handle.route(), handle.submit()), (Route::Pool, Submit::Isolated));
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Copy, Debug)]
@@ -235,12 +269,16 @@ pub struct Builder {
 
 impl Builder {
     /// Which backend to use. Without it, `TIDEGATE_BACKEND` decides.
+    ///
+    /// See [`Builder`].
     pub fn route(mut self, route: Route) -> Builder {
         self.route = Some(route);
         self
     }
 
     /// From which threads to submit.
+    ///
+    /// See [`Builder`].
     pub fn submit(mut self, submit: Submit) -> Builder {
         self.submit = submit;
         self
@@ -252,6 +290,10 @@ impl Builder {
     ///
     /// [`Error::NoRuntime`] outside of a runtime, [`Error::HandleExists`] if the runtime already has a
     /// handle, and the errors of [`Handle::current`].
+    ///
+    /// # Examples
+    ///
+    /// See [`Builder`].
     pub fn install(self) -> Result<Handle, Error> {
         let here = runtime::Handle::try_current().map_err(|_| Error::NoRuntime)?;
         if existing(here.id()).is_some() {

@@ -8,6 +8,8 @@ use super::{lane::Lane, worker::Worker};
 use crate::error::Error;
 
 /// Which backend a handle uses.
+///
+/// See [`Builder`](crate::Builder).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Route {
@@ -22,6 +24,8 @@ pub enum Route {
 }
 
 /// From which threads operations are submitted to a ring.
+///
+/// See [`Builder`](crate::Builder).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Submit {

@@ -110,6 +110,8 @@ pub struct CopyFile {
 impl CopyFile {
     /// A copy that follows links, keeps holes, gives the destination the source's mode, and replaces the
     /// content of what exists.
+    ///
+    /// See [`CopyFile`].
     pub fn new(from: impl AsRef<Path>, to: impl AsRef<Path>) -> CopyFile {
         let request = CopyRequest {
             from: from.as_ref().into(),
@@ -131,36 +133,48 @@ impl CopyFile {
     }
 
     /// Fails with `AlreadyExists` where the destination exists.
+    ///
+    /// See [`CopyFile::run`].
     pub fn create_new(mut self, create_new: bool) -> CopyFile {
         self.request.create_new = create_new;
         self
     }
 
     /// Whether a symbolic link as source is followed, as it is by default; if not, it is an error.
+    ///
+    /// See [`CopyFile::run`].
     pub fn follow(mut self, follow: Follow) -> CopyFile {
         self.request.follow = follow == Follow::Links;
         self
     }
 
     /// Makes holes where the source has them, as it does by default.
+    ///
+    /// See [`CopyFile::run`].
     pub fn keep_holes(mut self, keep_holes: bool) -> CopyFile {
         self.request.keep_holes = keep_holes;
         self
     }
 
     /// The mode of the destination, instead of the source's.
+    ///
+    /// See [`CopyFile::run`].
     pub fn mode(mut self, mode: u32) -> CopyFile {
         self.request.mode = Some(mode);
         self
     }
 
     /// What is carried over besides content and mode. What cannot be is in [`Copied::warnings`].
+    ///
+    /// See [`CopyFile`].
     pub fn preserve(mut self, preserve: Preserve) -> CopyFile {
         self.request.preserve = preserve;
         self
     }
 
     /// A counter that grows by the bytes moved. Several copies may share it.
+    ///
+    /// See [`CopyFile::run`].
     pub fn progress(mut self, progress: Arc<AtomicU64>) -> CopyFile {
         self.progress = Some(progress);
         self
@@ -169,18 +183,24 @@ impl CopyFile {
     /// Writes under a temporary name beside the destination (`.tidegate-*.tmp`) and renames it at the end,
     /// so that the destination is never there in part. The temporary file of a copy that fails, is stopped
     /// or is dropped is removed.
+    ///
+    /// See [`CopyFile`].
     pub fn rename_into_place(mut self, rename_into_place: bool) -> CopyFile {
         self.request.rename_into_place = rename_into_place;
         self
     }
 
     /// A flag that ends the copy at the next chunk with `Interrupted` once it is set.
+    ///
+    /// See [`CopyFile::run`].
     pub fn stop(mut self, stop: Arc<AtomicBool>) -> CopyFile {
         self.stop = Some(stop);
         self
     }
 
     /// Waits until the device has content, metadata and, with a rename into place, the name.
+    ///
+    /// See [`CopyFile::run`].
     pub fn sync(mut self, sync: bool) -> CopyFile {
         self.request.sync = sync;
         self
@@ -203,6 +223,30 @@ impl CopyFile {
     ///
     /// All steps in one hop: `copy_file_range(2)`, which shares blocks where the filesystem can, else
     /// `read(2)` and `write(2)`; `lseek(2)` with SEEK_DATA finds the holes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> std::io::Result<()> {
+    /// # let dir = tempfile::tempdir()?;
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+    /// use tidegate::fs::{CopyFile, Follow};
+    ///
+    /// let (stop, progress) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    /// let copied = CopyFile::new("/etc/passwd", dir.path().join("passwd"))
+    ///     .create_new(true)
+    ///     .follow(Follow::No)
+    ///     .keep_holes(false)
+    ///     .mode(0o600)
+    ///     .sync(true)
+    ///     .stop(stop)
+    ///     .progress(progress.clone())
+    ///     .run()
+    ///     .await?;
+    /// assert_eq!(progress.load(Ordering::Relaxed), copied.bytes);
+    /// # Ok(()) }
+    /// ```
     #[doc(alias = "copy_file_range")]
     pub async fn run(self) -> io::Result<Copied> {
         copy::copy(self.request, self.stop, self.progress).await

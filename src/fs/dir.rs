@@ -94,6 +94,8 @@ impl Default for DirBuilder {
 
 impl DirBuilder {
     /// One directory, with the permissions that the umask leaves of `rwxrwxrwx`.
+    ///
+    /// See [`DirBuilder`].
     pub fn new() -> DirBuilder {
         DirBuilder {
             recursive: false,
@@ -103,12 +105,16 @@ impl DirBuilder {
 
     /// Makes all parents that are missing, too, with the same permissions. A directory that is there
     /// already is no error then.
+    ///
+    /// See [`DirBuilder`].
     pub fn recursive(&mut self, recursive: bool) -> &mut DirBuilder {
         self.recursive = recursive;
         self
     }
 
     /// The permission bits, less those of the umask; `0o777` by default.
+    ///
+    /// See [`DirBuilder`].
     pub fn mode(&mut self, mode: u32) -> &mut DirBuilder {
         self.mode = mode;
         self
@@ -116,6 +122,8 @@ impl DirBuilder {
 
     /// Makes the directory. Cancel safety, errors and backend are those of [`create_dir`], and if
     /// recursive those of [`create_dir_all`].
+    ///
+    /// See [`DirBuilder`].
     pub async fn create(&self, path: impl AsRef<Path>) -> io::Result<()> {
         let (path, mode) = (path.as_ref().to_path_buf(), self.mode);
         if !self.recursive {
@@ -250,6 +258,8 @@ enum State {
 }
 
 /// The entries of a directory: [`read_dir`] makes one.
+///
+/// See [`read_dir`].
 pub struct ReadDir {
     path: Arc<Path>,
     state: State,
@@ -273,11 +283,23 @@ impl ReadDir {
     /// # Errors
     ///
     /// Those of `getdents64(2)`, for single entries or for the rest of the directory.
+    ///
+    /// # Examples
+    ///
+    /// See [`read_dir`].
     pub async fn next_entry(&mut self) -> io::Result<Option<DirEntry>> {
         std::future::poll_fn(|cx| self.poll_next_entry(cx)).await
     }
 
     /// The same, for a poll.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> std::io::Result<()> {
+    /// let mut entries = tidegate::fs::read_dir("/").await?;
+    /// let first = std::future::poll_fn(|cx| entries.poll_next_entry(cx)).await?;
+    /// assert!(first.is_some());
+    /// # Ok(()) }
+    /// ```
     pub fn poll_next_entry(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<DirEntry>>> {
         loop {
             match &mut self.state {
@@ -330,16 +352,22 @@ impl std::fmt::Debug for DirEntry {
 
 impl DirEntry {
     /// The path: that of the directory as it was given, and the name.
+    ///
+    /// See [`DirEntry::metadata`].
     pub fn path(&self) -> PathBuf {
         self.std.path()
     }
 
     /// The name, without the directory.
+    ///
+    /// See [`read_dir`].
     pub fn file_name(&self) -> OsString {
         self.std.file_name()
     }
 
     /// The inode number.
+    ///
+    /// See [`DirEntry::metadata`].
     pub fn ino(&self) -> u64 {
         self.std.ino()
     }
@@ -358,6 +386,22 @@ impl DirEntry {
     ///
     /// As for [`symlink_metadata`](super::symlink_metadata), where the path still leads to the entry;
     /// else `fstatat(2)` on a blocking thread, from the directory that was listed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> std::io::Result<()> {
+    /// # let dir = tempfile::tempdir()?;
+    /// # tidegate::fs::write(dir.path().join("f"), "content").await?;
+    /// use std::os::unix::fs::MetadataExt;
+    /// let mut entries = tidegate::fs::read_dir(dir.path()).await?;
+    /// while let Some(entry) = entries.next_entry().await? {
+    ///     let metadata = entry.metadata().await?;
+    ///     assert_eq!((metadata.len(), metadata.ino()), (7, entry.ino()));
+    ///     assert!(entry.file_type().await?.is_file(), "{}", entry.path().display());
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub async fn metadata(&self) -> io::Result<Metadata> {
         match meta::metadata_of_path(self.path(), false).await {
             // Neither the directory nor the entry was renamed meanwhile.
@@ -383,6 +427,10 @@ impl DirEntry {
     /// # Backend
     ///
     /// Known from the listing, else as for [`metadata`](DirEntry::metadata).
+    ///
+    /// # Examples
+    ///
+    /// See [`metadata`](DirEntry::metadata).
     pub async fn file_type(&self) -> io::Result<FileType> {
         match self.file_type {
             Some(file_type) => Ok(file_type),

@@ -12,6 +12,8 @@ use crate::op::meta::{self, How};
 use crate::opcode::Kind;
 
 /// Whether an operation on a symbolic link means the file that it leads to.
+///
+/// See [`set_owner`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Follow {
     /// The file that the link leads to.
@@ -166,23 +168,31 @@ pub struct FileTimes {
 
 impl FileTimes {
     /// None of the times.
+    ///
+    /// See [`FileTimes`].
     pub fn new() -> FileTimes {
         FileTimes::default()
     }
 
     /// When it was read last.
+    ///
+    /// See [`FileTimes`].
     pub fn set_accessed(mut self, time: SystemTime) -> FileTimes {
         self.accessed = Some(time);
         self
     }
 
     /// When its content was changed last.
+    ///
+    /// See [`FileTimes`].
     pub fn set_modified(mut self, time: SystemTime) -> FileTimes {
         self.modified = Some(time);
         self
     }
 
     /// When it was made (macOS; [`set_times`] ignores it, [`File::set_times`](super::File::set_times) sets it).
+    ///
+    /// See [`FileTimes`].
     #[cfg(target_vendor = "apple")]
     pub fn set_created(mut self, time: SystemTime) -> FileTimes {
         self.created = Some(time);

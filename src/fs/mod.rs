@@ -8,6 +8,7 @@ mod copy_file;
 mod dir;
 mod dir_handle;
 mod file;
+mod lines;
 mod metadata;
 mod names;
 mod open_options;
@@ -22,7 +23,8 @@ pub use dir::{
     DirBuilder, DirEntry, ReadDir, create_dir, create_dir_all, read_dir, remove_dir, remove_dir_all,
 };
 pub use dir_handle::{Dir, Entries, NamedEntry};
-pub use file::{Advice, File, Space, Writeback};
+pub use file::{Advice, File, FileStream, Space, Writeback};
+pub use lines::lines;
 pub use metadata::{
     FileTimes, Follow, metadata, set_owner, set_permissions, set_times, symlink_metadata,
     try_exists,

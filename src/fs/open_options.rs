@@ -50,6 +50,8 @@ impl Default for OpenOptions {
 
 impl OpenOptions {
     /// Everything off; at least one of `read`, `write` and `append` must be switched on.
+    ///
+    /// See [`OpenOptions`].
     pub fn new() -> OpenOptions {
         OpenOptions {
             read: false,
@@ -76,36 +78,61 @@ impl OpenOptions {
     }
 
     /// For reading.
+    ///
+    /// See [`OpenOptions`].
     pub fn read(&mut self, read: bool) -> &mut OpenOptions {
         self.read = read;
         self.also(|std| std.read(read))
     }
 
     /// For writing.
+    ///
+    /// See [`OpenOptions`].
     pub fn write(&mut self, write: bool) -> &mut OpenOptions {
         self.write = write;
         self.also(|std| std.write(write))
     }
 
     /// For writing at the end; the offset of a positional write is ignored then.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> std::io::Result<()> {
+    /// # let dir = tempfile::tempdir()?;
+    /// use tidegate::fs::{self, OpenOptions};
+    /// let path = dir.path().join("log");
+    /// for line in ["one\n", "two\n"] {
+    ///     let log = OpenOptions::new().append(true).create(true).open(&path).await?;
+    ///     log.write_all_at(line, 0).await?;
+    /// }
+    /// assert_eq!(fs::read(&path).await?, b"one\ntwo\n");
+    /// OpenOptions::new().write(true).truncate(true).open(&path).await?;
+    /// assert!(fs::read(&path).await?.is_empty());
+    /// # Ok(()) }
+    /// ```
     pub fn append(&mut self, append: bool) -> &mut OpenOptions {
         self.append = append;
         self.also(|std| std.append(append))
     }
 
     /// Empties a file that is there.
+    ///
+    /// See [`OpenOptions::append`].
     pub fn truncate(&mut self, truncate: bool) -> &mut OpenOptions {
         self.truncate = truncate;
         self.also(|std| std.truncate(truncate))
     }
 
     /// Makes the file if it is not there.
+    ///
+    /// See [`OpenOptions`].
     pub fn create(&mut self, create: bool) -> &mut OpenOptions {
         self.create = create;
         self.also(|std| std.create(create))
     }
 
     /// Makes the file, and fails if it is there; `create` and `truncate` are ignored then.
+    ///
+    /// See [`OpenOptions::mode`].
     pub fn create_new(&mut self, create_new: bool) -> &mut OpenOptions {
         self.create_new = create_new;
         self.also(|std| std.create_new(create_new))
@@ -113,6 +140,22 @@ impl OpenOptions {
 
     /// Bypasses the page cache (O_DIRECT, Linux). Address, offset and length must then be aligned as
     /// the filesystem asks, see [`crate::probe::filesystem`]; `EINVAL` if they are not.
+    ///
+    /// See the guide on [tuning](crate::guide::tuning).
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> std::io::Result<()> {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("f");
+    /// # tidegate::fs::write(&path, vec![7; 4096]).await?;
+    /// use tidegate::{buf::AlignedBuf, fs::OpenOptions};
+    /// let opened = OpenOptions::new().read(true).direct(true).open(&path).await;
+    /// # // Some filesystems do not have it.
+    /// # let Ok(file) = opened else { return Ok(()) };
+    /// let (count, _) = file.read_at(AlignedBuf::with_capacity(4096, 4096), 0).await?;
+    /// assert_eq!(count, 4096);
+    /// # Ok(()) }
+    /// ```
     #[doc(alias = "O_DIRECT")]
     pub fn direct(&mut self, direct: bool) -> &mut OpenOptions {
         self.direct = direct;
@@ -121,6 +164,8 @@ impl OpenOptions {
 
     /// Leaves the access time alone (O_NOATIME, Linux). Where the caller does not own the file, it is
     /// opened without.
+    ///
+    /// See [`OpenOptions::mode`].
     #[doc(alias = "O_NOATIME")]
     pub fn no_atime(&mut self, no_atime: bool) -> &mut OpenOptions {
         self.no_atime = no_atime;
@@ -129,6 +174,8 @@ impl OpenOptions {
 
     /// Makes a file without a name in the directory that is opened, for writing (O_TMPFILE, Linux). It is gone
     /// once it is closed, unless [`File::link`] gives it a name. Not every filesystem has it: `Unsupported`.
+    ///
+    /// See [`File::link`].
     #[doc(alias = "O_TMPFILE")]
     pub fn unnamed(&mut self, unnamed: bool) -> &mut OpenOptions {
         self.unnamed = unnamed;
@@ -136,12 +183,29 @@ impl OpenOptions {
     }
 
     /// The permission bits of a new file, less those of the umask; `0o666` by default.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> std::io::Result<()> {
+    /// # let dir = tempfile::tempdir()?;
+    /// use tidegate::fs::OpenOptions;
+    /// let secret = OpenOptions::new()
+    ///     .write(true)
+    ///     .create_new(true)
+    ///     .mode(0o600)
+    ///     .no_atime(true)
+    ///     .custom_flags(0)
+    ///     .open(dir.path().join("secret"))
+    ///     .await?;
+    /// # Ok(()) }
+    /// ```
     pub fn mode(&mut self, mode: u32) -> &mut OpenOptions {
         self.mode = mode;
         self.also(|std| std.mode(mode))
     }
 
     /// Further flags of `open(2)`; those that say how the file is accessed are ignored.
+    ///
+    /// See [`OpenOptions::mode`].
     pub fn custom_flags(&mut self, flags: i32) -> &mut OpenOptions {
         self.custom_flags = flags;
         self.also(|std| std.custom_flags(flags))

@@ -19,12 +19,16 @@ pub struct Resolve(u64);
 
 impl Resolve {
     /// No restrictions.
+    ///
+    /// See [`Resolve`].
     pub const fn new() -> Resolve {
         Resolve(0)
     }
 
     /// Fails where the way leads out of the directory, by `..`, a symbolic link or an absolute path
     /// (RESOLVE_BENEATH).
+    ///
+    /// See [`Resolve`].
     #[doc(alias = "RESOLVE_BENEATH")]
     pub const fn beneath(self) -> Resolve {
         Resolve(self.0 | resolve::BENEATH)
@@ -32,6 +36,8 @@ impl Resolve {
 
     /// Takes the directory for the root, as after `chroot(2)`: absolute paths and links start from it, and
     /// `..` goes no higher (RESOLVE_IN_ROOT). Not together with [`beneath`](Resolve::beneath).
+    ///
+    /// See [`Resolve`].
     #[doc(alias = "RESOLVE_IN_ROOT")]
     pub const fn in_root(self) -> Resolve {
         Resolve(self.0 | resolve::IN_ROOT)
@@ -39,18 +45,24 @@ impl Resolve {
 
     /// Fails at the links of `/proc` that lead past all paths, such as `/proc/self/fd/3`
     /// (RESOLVE_NO_MAGICLINKS).
+    ///
+    /// See [`Resolve`].
     #[doc(alias = "RESOLVE_NO_MAGICLINKS")]
     pub const fn no_magiclinks(self) -> Resolve {
         Resolve(self.0 | resolve::NO_MAGICLINKS)
     }
 
     /// Fails at any symbolic link (RESOLVE_NO_SYMLINKS).
+    ///
+    /// See [`Resolve`].
     #[doc(alias = "RESOLVE_NO_SYMLINKS")]
     pub const fn no_symlinks(self) -> Resolve {
         Resolve(self.0 | resolve::NO_SYMLINKS)
     }
 
     /// Fails where the way leads to another mount (RESOLVE_NO_XDEV).
+    ///
+    /// See [`Resolve`].
     #[doc(alias = "RESOLVE_NO_XDEV")]
     pub const fn no_xdev(self) -> Resolve {
         Resolve(self.0 | resolve::NO_XDEV)

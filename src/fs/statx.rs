@@ -70,6 +70,8 @@ impl Default for StatxOptions {
 
 impl StatxOptions {
     /// Everything that the kernel has, as fresh as `stat(2)` gives it, of what links lead to.
+    ///
+    /// See [`StatxOptions`].
     pub fn new() -> StatxOptions {
         StatxOptions {
             follow: Follow::Links,
@@ -79,24 +81,39 @@ impl StatxOptions {
     }
 
     /// Whether a symbolic link is followed.
+    ///
+    /// See [`StatxOptions::path`].
     pub fn follow(mut self, follow: Follow) -> StatxOptions {
         self.follow = follow;
         self
     }
 
     /// Whether a filesystem with a server asks it.
+    ///
+    /// See [`StatxOptions::path`].
     pub fn freshness(mut self, freshness: Freshness) -> StatxOptions {
         self.freshness = freshness;
         self
     }
 
     /// What to ask for besides the basic attributes, which always come.
+    ///
+    /// See [`StatxOptions`].
     pub fn mask(mut self, mask: StatxMask) -> StatxOptions {
         self.mask = mask;
         self
     }
 
     /// The attributes of a path. Cancel safety, errors and backend are those of [`statx`].
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> std::io::Result<()> {
+    /// use tidegate::fs::{Follow, Freshness, StatxMask, StatxOptions};
+    /// let mut options = StatxOptions::new().follow(Follow::No).freshness(Freshness::Cached);
+    /// options = options.mask(StatxMask::DIRECT_ALIGN | StatxMask::MOUNT_ID);
+    /// println!("{:?}", options.path("/").await?.direct_align());
+    /// # Ok(()) }
+    /// ```
     pub async fn path(&self, path: impl AsRef<Path>) -> io::Result<Statx> {
         let follow = self.follow == Follow::Links;
         let stat = meta::stat_path(Kind::Statx, path.as_ref(), follow, self.how()).await?;
@@ -105,6 +122,15 @@ impl StatxOptions {
 
     /// The attributes of a path that starts from an open directory. Cancel safety, errors and backend are
     /// those of [`statx`].
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> std::io::Result<()> {
+    /// use tidegate::fs::{Dir, FileKind, StatxOptions};
+    /// let etc = Dir::open("/etc").await?;
+    /// let found = StatxOptions::new().in_dir(&etc, "passwd").await?;
+    /// assert_eq!(found.kind(), FileKind::File);
+    /// # Ok(()) }
+    /// ```
     pub async fn in_dir(&self, dir: &Dir, path: impl AsRef<Path>) -> io::Result<Statx> {
         let follow = self.follow == Follow::Links;
         let at = At::dir(dir.shared(), path.as_ref());
@@ -113,6 +139,15 @@ impl StatxOptions {
     }
 
     /// The attributes of an open file. Cancel safety, errors and backend are those of [`File::statx`].
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> std::io::Result<()> {
+    /// use tidegate::fs::{File, StatxMask, StatxOptions};
+    /// let file = File::open("/etc/passwd").await?;
+    /// let found = StatxOptions::new().mask(StatxMask::DIRECT_ALIGN).file(&file).await?;
+    /// println!("{:?}", found.direct_align());
+    /// # Ok(()) }
+    /// ```
     pub async fn file(&self, file: &File) -> io::Result<Statx> {
         let stat = meta::stat_file(&file.shared, self.how()).await?;
         Ok(Statx(stat))
@@ -131,6 +166,10 @@ impl StatxOptions {
     /// # Backend
     ///
     /// As for [`statx`], up to 64 of them at a time.
+    ///
+    /// # Examples
+    ///
+    /// See [`StatxOptions`].
     pub async fn paths<P: AsRef<Path>>(
         &self,
         paths: impl IntoIterator<Item = P>,
@@ -152,6 +191,8 @@ impl StatxOptions {
 }
 
 /// How fresh the attributes of a file on a network filesystem must be. On local ones they always are.
+///
+/// See [`StatxOptions::path`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Freshness {
     /// As `stat(2)` has it: each filesystem decides whether to ask its server.
@@ -164,6 +205,8 @@ pub enum Freshness {
 }
 
 /// Which attributes to ask for. They can be combined with `|`.
+///
+/// See [`StatxOptions::path`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct StatxMask(u32);
 
@@ -192,6 +235,8 @@ impl BitOr for StatxMask {
 }
 
 /// What kind of file something is.
+///
+/// See [`statx`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FileKind {
@@ -236,7 +281,19 @@ impl FileKind {
 ///
 /// # Examples
 ///
-/// See [`statx`].
+/// ```
+/// # #[tokio::main] async fn main() -> std::io::Result<()> {
+/// use std::os::unix::fs::MetadataExt;
+/// let found = tidegate::fs::statx("/etc/passwd").await?;
+/// println!("{:?}, {} bytes, of {}", found.kind(), found.size(), found.uid());
+/// println!("read {:?}, written {:?}", found.accessed()?, found.modified()?);
+/// println!("changed {:?}, made {:?}", found.changed()?, found.created().ok());
+/// println!("on mount {:?}, subvolume {:?}", found.mount_id(), found.subvolume());
+/// println!("never torn: {:?}", found.atomic_write_bytes());
+/// let special = [found.is_immutable(), found.is_append_only(), found.is_compressed()];
+/// println!("{special:?}, {:?}, {:?}", found.is_encrypted(), found.is_verity());
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Statx(Stat);
 
@@ -256,6 +313,8 @@ fn time(stamp: Stamp) -> io::Result<SystemTime> {
 
 impl Statx {
     /// What kind of file it is.
+    ///
+    /// See [`Statx`].
     pub fn kind(&self) -> FileKind {
         FileKind::of(self.0.type_bits())
     }
@@ -265,6 +324,10 @@ impl Statx {
     /// # Errors
     ///
     /// `InvalidData` if the system's clock type cannot represent the time.
+    ///
+    /// # Examples
+    ///
+    /// See [`Statx`].
     pub fn modified(&self) -> io::Result<SystemTime> {
         time(self.0.modified)
     }
@@ -274,6 +337,10 @@ impl Statx {
     /// # Errors
     ///
     /// As for [`modified`](Statx::modified).
+    ///
+    /// # Examples
+    ///
+    /// See [`Statx`].
     pub fn accessed(&self) -> io::Result<SystemTime> {
         time(self.0.accessed)
     }
@@ -283,6 +350,10 @@ impl Statx {
     /// # Errors
     ///
     /// As for [`modified`](Statx::modified).
+    ///
+    /// # Examples
+    ///
+    /// See [`Statx`].
     pub fn changed(&self) -> io::Result<SystemTime> {
         time(self.0.changed)
     }
@@ -292,6 +363,10 @@ impl Statx {
     /// # Errors
     ///
     /// As for [`modified`](Statx::modified); `Unsupported` if the filesystem does not say.
+    ///
+    /// # Examples
+    ///
+    /// See [`Statx`].
     #[doc(alias = "btime")]
     pub fn created(&self) -> io::Result<SystemTime> {
         match self.0.created {
@@ -305,6 +380,8 @@ impl Statx {
 
     /// The id of the mount that the file was reached through. From Linux 6.8 on no other mount ever gets
     /// it, see [`is_mount_id_unique`](Statx::is_mount_id_unique).
+    ///
+    /// See [`Statx`].
     pub fn mount_id(&self) -> Option<u64> {
         [self.0.mount_id, self.0.more.reused_mount_id]
             .into_iter()
@@ -312,11 +389,15 @@ impl Statx {
     }
 
     /// Whether the mount id is never used again while the system runs.
+    ///
+    /// See [`Statx`].
     pub fn is_mount_id_unique(&self) -> bool {
         self.0.mount_id != 0
     }
 
     /// The alignment that direct I/O on the file needs, if it can be done at all.
+    ///
+    /// See [`Statx`].
     #[doc(alias = "O_DIRECT")]
     pub fn direct_align(&self) -> Option<DirectAlign> {
         let more = self.has(bits::DIRECT_ALIGN)?;
@@ -327,47 +408,65 @@ impl Statx {
     }
 
     /// The subvolume that the file is in.
+    ///
+    /// See [`Statx`].
     pub fn subvolume(&self) -> Option<u64> {
         Some(self.has(bits::SUBVOLUME)?.subvolume)
     }
 
     /// The least and the most bytes of a direct write that is never torn, both powers of two.
+    ///
+    /// See [`Statx`].
     pub fn atomic_write_bytes(&self) -> Option<(u32, u32)> {
         let more = self.has(bits::ATOMIC_WRITE)?;
         (more.atomic_write_max != 0).then_some((more.atomic_write_min, more.atomic_write_max))
     }
 
     /// Whether the file cannot be changed (`chattr +i`), where the filesystem says.
+    ///
+    /// See [`Statx`].
     pub fn is_immutable(&self) -> Option<bool> {
         self.attribute(bits::ATTR_IMMUTABLE)
     }
 
     /// Whether the file can only be appended to (`chattr +a`), where the filesystem says.
+    ///
+    /// See [`Statx`].
     pub fn is_append_only(&self) -> Option<bool> {
         self.attribute(bits::ATTR_APPEND)
     }
 
     /// Whether the filesystem compresses the file, where it says.
+    ///
+    /// See [`Statx`].
     pub fn is_compressed(&self) -> Option<bool> {
         self.attribute(bits::ATTR_COMPRESSED)
     }
 
     /// Whether the filesystem encrypts the file, where it says.
+    ///
+    /// See [`Statx`].
     pub fn is_encrypted(&self) -> Option<bool> {
         self.attribute(bits::ATTR_ENCRYPTED)
     }
 
     /// Whether the content is verified when it is read (fs-verity), where the filesystem says.
+    ///
+    /// See [`Statx`].
     pub fn is_verity(&self) -> Option<bool> {
         self.attribute(bits::ATTR_VERITY)
     }
 
     /// Whether the file bypasses the page cache on memory that is storage (DAX), where the kernel says.
+    ///
+    /// See [`Statx`].
     pub fn is_dax(&self) -> Option<bool> {
         self.attribute(bits::ATTR_DAX)
     }
 
     /// Whether it is the root of a mount, where the kernel says.
+    ///
+    /// See [`Statx`].
     pub fn is_mount_root(&self) -> Option<bool> {
         self.attribute(bits::ATTR_MOUNT_ROOT)
     }

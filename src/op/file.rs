@@ -26,7 +26,7 @@ pub(crate) struct SharedFile {
     fd: Option<OwnedFd>,
     driver: Arc<Driver>,
     mount: Arc<Mount>,
-    /// The attributes at the open; only type, device and mount are used of them.
+    /// The attributes at the open; what can change is only a hint.
     opened: Stat,
     flags: i32,
     /// Whether only the kernel knows its position, if it has one. Also set once a read or write at a
@@ -179,6 +179,13 @@ impl SharedFile {
         let look = || mounts::of_fd_with(self.as_fd(), mask);
         let looked = attempt(Some(self.mount_ref()), look)?;
         looked.ok().map(|(stat, _)| stat)
+    }
+
+    /// How long a regular file is, as the kernel has it in memory now, or else as it was at the open.
+    /// Some that are made when they are read, as in procfs, say 0.
+    pub(crate) fn size_hint(&self) -> Option<u64> {
+        let at_open = || self.is_regular().then_some(self.opened.size);
+        self.size_at_poll().or_else(at_open)
     }
 
     /// Takes the descriptor out of the last reference; the file back if there are others.

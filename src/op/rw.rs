@@ -96,7 +96,7 @@ pub(super) fn load_of(file: &SharedFile) -> Load {
 }
 
 /// Refuses what the kernel would take for 'no position', as `pread` refuses it.
-pub(super) fn check_offset<B>(kind: Kind, offset: u64, buf: B) -> Result<B, BufError<B>> {
+pub(crate) fn check_offset<B>(kind: Kind, offset: u64, buf: B) -> Result<B, BufError<B>> {
     if i64::try_from(offset).is_ok() {
         return Ok(buf);
     }
@@ -119,24 +119,41 @@ pub(crate) async fn read_at<B: IoBufMut>(
     offset: u64,
 ) -> Result<(usize, B), BufError<B>> {
     let mut buf = check_offset(Kind::Read, offset, buf)?;
-    match file.read_at_poll(&mut buf, offset) {
+    match read_at_poll(&file, &mut buf, offset) {
         Some(result) => {
-            file.driver_ref().answered(Kind::Read);
-            if let Ok(count) = result {
-                file.after_hit(offset, count as u64);
-            }
             driver::spend().await;
             match result {
                 Ok(count) => Ok((count, buf)),
-                Err(error) => Err(BufError::new(Error::io(Kind::Read, None, error), buf)),
+                Err(error) => Err(BufError::new(error, buf)),
             }
         }
-        None => {
-            file.after_miss(offset, buf.bytes_total() as u64);
-            let offset = position(&file, Kind::Read, offset);
-            read_through(file, buf, offset).await
-        }
+        None => read_missed(file, buf, offset).await,
     }
+}
+
+/// Reads once at an offset what was not answered at the poll; begun when this returns.
+pub(crate) fn read_missed<B: IoBufMut>(
+    file: Arc<SharedFile>,
+    buf: B,
+    offset: u64,
+) -> impl Future<Output = Result<(usize, B), BufError<B>>> + Send + 'static {
+    file.after_miss(offset, buf.bytes_total() as u64);
+    let offset = position(&file, Kind::Read, offset);
+    read_through(file, buf, offset)
+}
+
+/// Reads once at an offset what the page cache holds; `None` if that has to wait.
+pub(crate) fn read_at_poll<B: IoBufMut>(
+    file: &Arc<SharedFile>,
+    buf: &mut B,
+    offset: u64,
+) -> Option<io::Result<usize>> {
+    let result = file.read_at_poll(buf, offset)?;
+    file.driver_ref().answered(Kind::Read);
+    if let Ok(count) = result {
+        file.after_hit(offset, count as u64);
+    }
+    Some(result.map_err(|error| Error::io(Kind::Read, None, error)))
 }
 
 /// Reads once by ring or pool, never at the poll; without an offset for files that have no positions.

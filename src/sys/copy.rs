@@ -40,6 +40,8 @@ pub(crate) struct CopyRequest {
 }
 
 /// What was copied.
+///
+/// See [`CopyFile`](crate::fs::CopyFile).
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Copied {

@@ -19,6 +19,8 @@ use super::path::c_path;
 use super::{xattr, xattr_open};
 
 /// Metadata that a copy carries over besides the mode.
+///
+/// See [`CopyFile`](crate::fs::CopyFile).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Preserve {
     /// Owner and group; takes root, as a rule.

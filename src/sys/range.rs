@@ -8,6 +8,8 @@ use std::os::fd::BorrowedFd;
 use super::errno::retry;
 
 /// What [`File::allocate`](crate::fs::File::allocate) does with a range of a file.
+///
+/// See [`File::allocate`](crate::fs::File::allocate).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Space {
@@ -73,6 +75,8 @@ pub(crate) fn allocate(fd: BorrowedFd<'_>, offset: u64, length: u64, how: Space)
 }
 
 /// How a range of a file will be used: what [`File::advise`](crate::fs::File::advise) tells.
+///
+/// See [`File::advise`](crate::fs::File::advise).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Advice {
@@ -128,6 +132,8 @@ pub(crate) fn advise(_: BorrowedFd<'_>, _: u64, _: u64, _: Advice) -> io::Result
 }
 
 /// How far [`File::sync_range`](crate::fs::File::sync_range) goes.
+///
+/// See [`File::sync_range`](crate::fs::File::sync_range).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Writeback {

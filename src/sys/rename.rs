@@ -6,6 +6,8 @@ use std::io;
 use super::request::At;
 
 /// What a rename does with a file that has the new name.
+///
+/// See [`rename_with`](crate::fs::rename_with).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RenameMode {

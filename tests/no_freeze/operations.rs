@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::TryStreamExt;
 use tidegate::buf::AlignedBuf;
 use tidegate::fs::{self, Advice, Dir, File, OpenOptions, Resolve, Writeback};
 use tidegate_rig::files::first_difference;
@@ -113,6 +114,7 @@ impl Play for Operations {
     fn stuck(&self) -> &'static [&'static str] {
         &[
             "cold read",
+            "cold stream",
             "cold vectored read",
             "cold ranges",
             "direct read",
@@ -136,6 +138,17 @@ impl Operations {
                         made.first_difference(offset, &bytes).is_none(),
                         "wrong bytes",
                     )
+                });
+            }
+            for extent in (12..self.files.cold.extents()).step_by(50) {
+                let made = self.files.cold.clone();
+                let offset = made.offset_of(extent);
+                let stream = file.stream(offset..offset + 8192).chunk_bytes(4096);
+                ops.start("cold stream", async move {
+                    let chunks: Vec<_> = stream.try_collect().await.map_err(text)?;
+                    let bytes = chunks.concat();
+                    let same = made.first_difference(offset, &bytes).is_none();
+                    ensure(same && bytes.len() == 8192, "wrong bytes")
                 });
             }
         }

@@ -8,7 +8,7 @@ pub(crate) struct RingBuf(pub(super) AlignedBuf);
 // SAFETY: the allocation belongs to the value, does not move with it, and is zeroed.
 unsafe impl tokio_uring::buf::IoBuf for RingBuf {
     fn stable_ptr(&self) -> *const u8 {
-        self.0.stable_ptr()
+        IoBuf::stable_ptr(&self.0)
     }
 
     fn bytes_init(&self) -> usize {
@@ -23,7 +23,7 @@ unsafe impl tokio_uring::buf::IoBuf for RingBuf {
 // SAFETY: as for `IoBuf`; `&mut self` makes the access unique.
 unsafe impl tokio_uring::buf::IoBufMut for RingBuf {
     fn stable_mut_ptr(&mut self) -> *mut u8 {
-        self.0.stable_mut_ptr()
+        IoBufMut::stable_mut_ptr(&mut self.0)
     }
 
     unsafe fn set_init(&mut self, _: usize) {}
@@ -32,7 +32,7 @@ unsafe impl tokio_uring::buf::IoBufMut for RingBuf {
 // SAFETY: the allocation belongs to the value, does not move with it, and is zeroed.
 unsafe impl monoio::buf::IoBuf for RingBuf {
     fn read_ptr(&self) -> *const u8 {
-        self.0.stable_ptr()
+        IoBuf::stable_ptr(&self.0)
     }
 
     fn bytes_init(&self) -> usize {
@@ -43,7 +43,7 @@ unsafe impl monoio::buf::IoBuf for RingBuf {
 // SAFETY: as for `IoBuf`; `&mut self` makes the access unique.
 unsafe impl monoio::buf::IoBufMut for RingBuf {
     fn write_ptr(&mut self) -> *mut u8 {
-        self.0.stable_mut_ptr()
+        IoBufMut::stable_mut_ptr(&mut self.0)
     }
 
     fn bytes_total(&mut self) -> usize {

@@ -76,6 +76,8 @@ enum State {
 }
 
 /// The entries of an open directory: [`Dir::read_dir`] makes one.
+///
+/// See [`Dir::read_dir`].
 pub struct Entries {
     dir: Arc<SharedFile>,
     state: State,
@@ -110,6 +112,8 @@ impl Entries {
     }
 
     /// The same, for a poll.
+    ///
+    /// See [`Dir::read_dir`].
     pub fn poll_next_entry(
         &mut self,
         cx: &mut Context<'_>,
@@ -142,21 +146,29 @@ impl Entries {
 }
 
 /// One entry of an open directory. It has a name and no path: where the directory is may have changed.
+///
+/// See [`Dir::read_dir`].
 #[derive(Debug)]
 pub struct NamedEntry(OpenEntry);
 
 impl NamedEntry {
     /// The name, for the operations of the [`Dir`].
+    ///
+    /// See [`Dir::read_dir`].
     pub fn file_name(&self) -> OsString {
         self.0.name.clone()
     }
 
     /// What kind of file it is, where the directory says so: not every filesystem does.
+    ///
+    /// See [`Dir::read_dir`].
     pub fn kind(&self) -> Option<FileKind> {
         self.0.type_bits.map(FileKind::of)
     }
 
     /// The inode number.
+    ///
+    /// See [`Dir::read_dir`].
     pub fn ino(&self) -> u64 {
         self.0.ino
     }

@@ -127,6 +127,8 @@ impl File {
     }
 
     /// The most bytes that one read or write of the cursor moves; 2 MiB unless set.
+    ///
+    /// See [`set_max_buf_size`](File::set_max_buf_size).
     pub fn max_buf_size(&self) -> usize {
         self.max_buf_bytes
     }

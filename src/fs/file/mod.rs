@@ -1,6 +1,8 @@
 //! An open file.
 
 mod attributes;
+#[cfg(feature = "http-body")]
+mod body;
 mod convert;
 mod cursor;
 mod durable;
@@ -9,6 +11,7 @@ mod positional;
 mod ranges;
 mod raw_fd;
 mod space;
+mod stream;
 mod vectored;
 mod xattr;
 
@@ -24,6 +27,7 @@ use tokio::io::AsyncWrite;
 use tokio::sync::Mutex;
 
 use self::cursor::{Cursor, Position};
+pub use self::stream::FileStream;
 use super::OpenOptions;
 use crate::limits;
 use crate::op::file::SharedFile;
@@ -101,6 +105,10 @@ impl File {
     /// # Cancel safety
     ///
     /// Resource reclaimed, see [`OpenOptions::open`], also for errors and backend.
+    ///
+    /// # Examples
+    ///
+    /// See [`File`].
     pub async fn open(path: impl AsRef<Path>) -> io::Result<File> {
         OpenOptions::new().read(true).open(path).await
     }
@@ -110,6 +118,16 @@ impl File {
     /// # Cancel safety
     ///
     /// Resource reclaimed, see [`OpenOptions::open`], also for errors and backend.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> std::io::Result<()> {
+    /// # let dir = tempfile::tempdir()?;
+    /// let file = tidegate::fs::File::create(dir.path().join("f")).await?;
+    /// file.write_all_at("content", 0).await?;
+    /// # Ok(()) }
+    /// ```
     pub async fn create(path: impl AsRef<Path>) -> io::Result<File> {
         OpenOptions::new()
             .write(true)
@@ -124,6 +142,19 @@ impl File {
     /// # Cancel safety
     ///
     /// Resource reclaimed, see [`OpenOptions::open`], also for errors and backend.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> std::io::Result<()> {
+    /// # let dir = tempfile::tempdir()?;
+    /// use tidegate::fs::File;
+    /// let path = dir.path().join("f");
+    /// File::create_new(&path).await?;
+    /// let error = File::create_new(&path).await.unwrap_err();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::AlreadyExists);
+    /// # Ok(()) }
+    /// ```
     pub async fn create_new<P: AsRef<Path>>(path: P) -> io::Result<File> {
         OpenOptions::new()
             .read(true)
@@ -134,6 +165,8 @@ impl File {
     }
 
     /// Options, all off.
+    ///
+    /// See [`OpenOptions`].
     pub fn options() -> OpenOptions {
         OpenOptions::new()
     }

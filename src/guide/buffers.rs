@@ -1,0 +1,75 @@
+//! Buffers.
+//!
+//! A positional read or write takes its buffer by value and gives it back with the result:
+//!
+//! ```
+//! # #[tokio::main] async fn main() -> std::io::Result<()> {
+//! # let dir = tempfile::tempdir()?;
+//! # let path = dir.path().join("f");
+//! # tidegate::fs::write(&path, "0123456789").await?;
+//! let file = tidegate::fs::File::open(&path).await?;
+//! let mut buf = Vec::with_capacity(4);
+//! for offset in [0, 4] {
+//!     buf.clear();
+//!     (_, buf) = file.read_at(buf, offset).await?;
+//! }
+//! assert_eq!(buf, b"4567");
+//! # Ok(()) }
+//! ```
+//!
+//! The kernel may write into the memory until it says that it is done, and a dropped future does not stop
+//! it. A borrowed buffer could be gone by then; an owned one stays with the driver for as long as it takes.
+//!
+//! # How much is read
+//!
+//! A read fills the buffer *from its start, up to its capacity*, whatever its length is; the length is then at
+//! least what was read, and never less than before. So give `Vec::with_capacity(n)` to get `n` bytes and no
+//! more, and `clear` a vector before using it again. A [`slice`](crate::buf::IoBuf::slice) limits an
+//! operation to a part of a buffer:
+//!
+//! ```
+//! # #[tokio::main] async fn main() -> std::io::Result<()> {
+//! use tidegate::buf::IoBuf;
+//! # let dir = tempfile::tempdir()?;
+//! # let path = dir.path().join("f");
+//! # tidegate::fs::write(&path, "0123456789").await?;
+//! let file = tidegate::fs::File::open(&path).await?;
+//! let (count, part) = file.read_at(vec![b'.'; 8].slice(2..5), 0).await?;
+//! assert_eq!((count, part.into_inner()), (3, b"..012...".to_vec()));
+//! # Ok(()) }
+//! ```
+//!
+//! # Kinds
+//!
+//! | buffer | read into | written from | good for |
+//! |---|---|---|---|
+//! | `Vec<u8>`, `BytesMut` | yes | yes | most things |
+//! | `Box<[u8]>` | yes | yes | a length that never changes |
+//! | `Bytes`, `&'static [u8]`, `&'static str` | no | yes | what is shared, or constant |
+//! | [`AlignedBuf`](crate::buf::AlignedBuf) | yes | yes | direct I/O |
+//! | [`Slice`](crate::buf::Slice) of any of them | as the whole | as the whole | a part |
+//!
+//! The traits are [`IoBuf`](crate::buf::IoBuf) and [`IoBufMut`](crate::buf::IoBufMut), with the methods of
+//! tokio-uring's. With the feature `tokio-uring` the same buffers go to both crates.
+//!
+//! # When it fails
+//!
+//! The error has the buffer, unless the kernel may still hold it; `?` makes an [`std::io::Error`] of it and
+//! drops the buffer.
+//!
+//! ```
+//! # #[tokio::main] async fn main() -> std::io::Result<()> {
+//! # let dir = tempfile::tempdir()?;
+//! let file = tidegate::fs::File::create(dir.path().join("f")).await?;
+//! let error = file.read_at(vec![7; 3], 0).await.unwrap_err();
+//! let (error, buf) = error.into_parts();
+//! assert_eq!(tidegate::raw_os_error(&error), Some(9), "opened for writing only: {error}");
+//! assert_eq!(buf, Some(vec![7; 3]));
+//! # Ok(()) }
+//! ```
+//!
+//! # Direct I/O
+//!
+//! [`OpenOptions::direct`](crate::fs::OpenOptions::direct) passes the page cache by. Address, offset and
+//! length must then be multiples of what the filesystem asks, which
+//! [`probe::filesystem`](crate::probe::filesystem) tells; 4096 does almost everywhere.

@@ -1,0 +1,17 @@
+//! The guide: how to use this crate, a page for each topic.
+//!
+//! - [Getting started](getting_started): the first program, and which way its operations took.
+//! - [Moving from `tokio::fs`](from_tokio_fs): what is the same, and what is not.
+//! - [Buffers](buffers): why they go in by value, and which kinds there are.
+//! - [Cancellation](cancellation): what a dropped future leaves behind, timeouts, and the end of a runtime.
+//! - [Containers](containers): where there is no io_uring, and how to get it.
+//! - [Tuning](tuning): what there is to turn, and what to look at first.
+//!
+//! The `examples` folder of the repository has whole programs.
+
+pub mod buffers;
+pub mod cancellation;
+pub mod containers;
+pub mod from_tokio_fs;
+pub mod getting_started;
+pub mod tuning;
