@@ -51,5 +51,5 @@ pub mod probe;
 mod sys;
 
 pub use driver::{Builder, Handle, Route, ShutdownReport, Submit};
-pub use error::{Error, raw_os_error};
+pub use error::{Error, Errors, raw_os_error};
 pub use observe::{OpStats, Stats, Way};

@@ -41,6 +41,8 @@ pub(super) fn count_stuck_poll() {
 pub(crate) struct Driver {
     home: Home,
     route: Route,
+    /// Whether polls may answer: the backend was not pinned. They need no ring.
+    attempts: bool,
     submit: Submit,
     /// Tells drivers apart; never zero.
     #[cfg(target_os = "linux")]
@@ -78,6 +80,7 @@ impl Driver {
         let driver = Arc::new(Driver {
             home,
             route: if usable { route } else { Route::Pool },
+            attempts: route == Route::Auto,
             submit,
             #[cfg(target_os = "linux")]
             id: DRIVERS_MADE.fetch_add(1, Ordering::Relaxed) + 1,
@@ -113,7 +116,7 @@ impl Driver {
 
     /// Whether polls may answer operations at once: not where the backend is pinned.
     pub(crate) fn attempts(&self) -> bool {
-        self.route == Route::Auto && !fork::is_child()
+        self.attempts && !fork::is_child()
     }
 
     /// Counts an operation that was answered at the poll.

@@ -30,7 +30,12 @@
 //! # What is not
 //!
 //! - `error.raw_os_error()` is `None`, because the error carries operation and path instead:
-//!   [`raw_os_error`](crate::raw_os_error) has the number.
+//!   [`raw_os_error`](crate::raw_os_error) has the number. Where code that you cannot change asks std's,
+//!   as tower-http does, choose [`Errors::Plain`](crate::Errors) or set `TIDEGATE_ERRORS=plain`.
+//! - Futures are not [`UnwindSafe`](std::panic::UnwindSafe) by themselves; files are.
+//! - `sync_all` and `sync_data` tell of a write of the cursor that failed, and do not leave it to `flush`.
+//! - A `copy` of a file onto itself is refused; tokio's empties the file.
+//! - A `write` of a whole file that is dropped half-way is cancelled; tokio's goes on.
 //! - The text of an error names operation and path. Do not compare texts; compare kinds.
 //! - What a write has accepted is written, also when the file or the runtime is dropped right after. An error is
 //!   then logged, since nobody is left to be told.

@@ -106,3 +106,30 @@ fn a_whole_write_that_nobody_waits_for_is_cancelled() {
         }
     });
 }
+
+/// An error names operation and path, and has its number elsewhere; as tokio's where that is chosen, as
+/// for tower-http, which tells by the number whether a path is missing.
+#[test]
+fn errors_are_named_unless_they_are_to_be_plain() {
+    let test = "differences::errors_are_named_unless_they_are_to_be_plain";
+    let plain = |command: &mut std::process::Command| {
+        command.env("TIDEGATE_ERRORS", "Plain");
+    };
+    crate::common::child::in_child(test, plain, || {
+        on_every_backend(|_| async {
+            let dir = Dir::new();
+            let path = dir.with("file", "").join("below");
+            let theirs = tokio::fs::metadata(&path).await.unwrap_err();
+            let ours = tidegate::fs::metadata(&path).await.unwrap_err();
+            assert_eq!(ours.raw_os_error(), theirs.raw_os_error());
+            assert_eq!(ours.to_string(), theirs.to_string());
+
+            tidegate::Errors::Named.set_for_process();
+            let ours = tidegate::fs::metadata(&path).await.unwrap_err();
+            assert_eq!(ours.raw_os_error(), None);
+            assert_eq!(tidegate::raw_os_error(&ours), theirs.raw_os_error());
+            assert!(ours.to_string().starts_with("metadata /"), "{ours}");
+            tidegate::Errors::Plain.set_for_process();
+        });
+    });
+}

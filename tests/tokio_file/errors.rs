@@ -4,7 +4,7 @@ use std::io::{ErrorKind, SeekFrom};
 
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
-use super::fs::{self, File, OpenOptions};
+use super::fs::{File, OpenOptions};
 use super::{errno, run};
 
 const EBADF: i32 = 9;
@@ -183,18 +183,5 @@ fn text_that_is_not_utf_8_leaves_the_string_as_it_was() {
         let message = error.to_string().to_lowercase();
         assert!(message.contains("utf-8"), "{error}");
         assert_eq!(text, "before");
-    });
-}
-
-/// Programs ask for it: tower-http tells by it whether a path is missing or something is wrong.
-#[test]
-fn an_error_has_the_number_that_the_system_gave() {
-    run(|dir| async move {
-        let file = dir.with("file", "");
-        let error = fs::metadata(file.join("x")).await.unwrap_err();
-        let of_std = std::fs::metadata(file.join("x")).unwrap_err();
-        assert_eq!(error.raw_os_error(), of_std.raw_os_error());
-        let error = File::open(dir.at("none")).await.unwrap_err();
-        assert_eq!(error.raw_os_error(), Some(2));
     });
 }

@@ -138,6 +138,15 @@ impl Workspace {
         passed(package, backend, run(command))
     }
 
+    /// The same where the package asks errors for their numbers, which takes plain errors.
+    pub(crate) fn test_with_plain_errors(&self, package: &str, backend: &str) -> usize {
+        let mut command = self.cargo_test(package);
+        command
+            .env("TIDEGATE_BACKEND", backend)
+            .env("TIDEGATE_ERRORS", "plain");
+        passed(package, backend, run(command))
+    }
+
     /// The same for one file of tests, as somebody without privileges if this is root.
     pub(crate) fn test_without_privileges(
         &self,

@@ -19,6 +19,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::panic::UnwindSafe;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -65,6 +66,9 @@ impl fmt::Debug for File {
             .finish_non_exhaustive()
     }
 }
+
+// The cursor's operations end with an error where something panicked.
+impl UnwindSafe for File {}
 
 impl AsFd for File {
     fn as_fd(&self) -> BorrowedFd<'_> {
