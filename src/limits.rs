@@ -177,3 +177,7 @@ pub(crate) const STATX_IN_FLIGHT: usize = 64;
 /// Positions up to this are not checked against what the filesystem takes, which costs a hop: ext4, the
 /// narrowest of the usual ones, has files of 4 TiB and more.
 pub(crate) const SEEK_UNCHECKED_BYTES_MAX: u64 = 1 << 40;
+
+/// How long an operation waits for the writes of files that were dropped before it began, so that it sees
+/// them: a healthy disk takes a write into memory in microseconds.
+pub(crate) const ORPHAN_WRITE_WAIT: Duration = Duration::from_millis(200);

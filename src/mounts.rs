@@ -51,6 +51,8 @@ pub(crate) struct Mount {
     asked_ms: AtomicU64,
     /// When it was last seen stalled, in coarse milliseconds; zero for never.
     stalled_ms: AtomicU64,
+    /// Writes in flight that were accepted from files that are dropped by now.
+    orphan_writes: AtomicU64,
 }
 
 impl Mount {
@@ -61,6 +63,7 @@ impl Mount {
             nature: OnceLock::new(),
             asked_ms: AtomicU64::new(0),
             stalled_ms: AtomicU64::new(0),
+            orphan_writes: AtomicU64::new(0),
         }
     }
 
@@ -68,6 +71,11 @@ impl Mount {
     pub(crate) fn unknown() -> Arc<Mount> {
         static UNKNOWN: OnceLock<Arc<Mount>> = OnceLock::new();
         UNKNOWN.get_or_init(|| Arc::new(Mount::new(0, 0))).clone()
+    }
+
+    /// Whether it stands for everything whose mount is not known, as that of pipes.
+    pub(crate) fn is_unknown(&self) -> bool {
+        self.key() == (0, 0)
     }
 
     /// No mount: the place of what does not touch storage.
@@ -124,6 +132,20 @@ impl Mount {
             }
             _ => false,
         }
+    }
+
+    /// Whether what a dropped file had accepted is still to be written. Nothing is answered at the poll
+    /// meanwhile, which would be faster than the write and not see it.
+    pub(crate) fn has_orphan_writes(&self) -> bool {
+        self.orphan_writes.load(Ordering::SeqCst) > 0
+    }
+
+    pub(crate) fn orphan_write_begins(&self) {
+        self.orphan_writes.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn orphan_write_ends(&self) {
+        self.orphan_writes.fetch_sub(1, Ordering::SeqCst);
     }
 
     /// Notes that something on this mount takes too long. Returns whether that is news.

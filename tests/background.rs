@@ -30,6 +30,34 @@ fn an_accepted_write_is_done_when_the_runtime_has_ended() {
     }
 }
 
+/// Whoever looks after the file was dropped sees what it had accepted, though nobody flushed.
+#[test]
+fn what_a_dropped_file_had_accepted_is_seen() {
+    on_every_backend(|_| async {
+        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        for number in 0..300u32 {
+            let path = dir.path().join(format!("{}", number % 7));
+            let text = format!("text {number}");
+            let mut file = File::create(&path).await.unwrap();
+            file.write_all(text.as_bytes()).await.unwrap();
+            drop(file);
+            match number % 3 {
+                0 => assert_eq!(fs::read_to_string(&path).await.unwrap(), text),
+                1 => {
+                    let length = fs::metadata(&path).await.unwrap().len();
+                    assert_eq!(length, text.len() as u64);
+                }
+                _ => {
+                    let mut read = String::new();
+                    let mut file = File::open(&path).await.unwrap();
+                    file.read_to_string(&mut read).await.unwrap();
+                    assert_eq!(read, text);
+                }
+            }
+        }
+    });
+}
+
 /// The same for a task that is dropped in the middle, together with its runtime.
 #[test]
 fn an_accepted_write_outlives_its_task() {

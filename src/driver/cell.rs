@@ -58,6 +58,8 @@ pub(crate) struct Cell<O: Op> {
     kept: bool,
     /// Whether a future will take the output; without one, only the log can tell of an error.
     heard: AtomicBool,
+    /// A write whose file is gone, for which later operations on its mount wait.
+    orphan: AtomicBool,
     driver: Arc<Driver>,
     group: Arc<Group>,
     started_ms: u64,
@@ -115,6 +117,7 @@ impl<O: Op> Cell<O> {
             on_worker: op.on_worker(),
             kept,
             heard: AtomicBool::new(heard),
+            orphan: AtomicBool::new(false),
             driver,
             group,
             started_ms: coarse_ms(),
@@ -165,6 +168,9 @@ impl<O: Op> Cell<O> {
         let waker = self.settle(outcome);
         if self.kept && self.kind == Kind::Write {
             self.driver.counters.end_kept_write();
+        }
+        if self.orphan.load(Ordering::Acquire) {
+            self.driver.orphan_write_ended(&self.group);
         }
         wake(waker);
     }
@@ -415,6 +421,10 @@ impl<O: Op> Drop for InFlight<O> {
         let mut state = lock(&self.cell.state);
         if self.cell.kept && matches!(*state, State::Running { .. }) {
             self.cell.heard.store(false, Ordering::Release);
+            if self.cell.kind == Kind::Write && !self.cell.group.mount().is_unknown() {
+                self.cell.orphan.store(true, Ordering::Release);
+                self.cell.group.orphan_write_begins();
+            }
             return;
         }
         self.cell.abandoned.store(true, Ordering::SeqCst);

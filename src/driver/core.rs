@@ -164,10 +164,24 @@ impl Driver {
             return cell;
         }
         watchdog::call();
-        if let Err(job) = self.to_ring(&group, job) {
-            self.to_pool(&group, job);
+        if let Err(job) = group.hold(job) {
+            self.dispatch(&group, job);
         }
         cell
+    }
+
+    /// Sends an operation its way.
+    fn dispatch(&self, group: &Arc<Group>, job: Arc<dyn Job>) {
+        if let Err(job) = self.to_ring(group, job) {
+            self.to_pool(group, job);
+        }
+    }
+
+    /// A write without a file is over: what came after it goes its way.
+    pub(super) fn orphan_write_ended(&self, group: &Arc<Group>) {
+        for job in group.orphan_write_ends() {
+            self.dispatch(group, job);
+        }
     }
 
     pub(crate) fn to_pool(&self, group: &Arc<Group>, job: Arc<dyn Job>) {
@@ -299,10 +313,13 @@ impl Driver {
 
     pub(super) fn tick(&self) -> bool {
         let groups: Vec<_> = read(&self.groups).values().cloned().collect();
-        let active = groups
-            .iter()
-            .map(|group| group.tick())
-            .fold(false, |active, more| active | more);
+        let mut active = false;
+        for group in &groups {
+            for job in group.release_overdue() {
+                self.dispatch(group, job);
+            }
+            active |= group.tick();
+        }
         self.tick_workers() || active
     }
 

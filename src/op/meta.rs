@@ -298,7 +298,8 @@ fn cached_at<T>(
             };
             let mount = mount.unwrap_or_else(|| learn_later(driver, stat.clone()));
             // Elsewhere the attributes in memory may be old, and a stalled mount is left alone.
-            let made = if mount.is_local() && mount.is_healthy() {
+            let may = mount.is_local() && mount.is_healthy() && !mount.has_orphan_writes();
+            let made = if may {
                 found(fd.as_fd(), stat.clone(), &mount)
             } else {
                 None
