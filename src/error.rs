@@ -33,6 +33,7 @@ use crate::sys::errno;
 /// # }
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 #[repr(u8)]
 pub enum Errors {
     /// With operation, path, and what to do about it; [`raw_os_error`] has the number. The default.

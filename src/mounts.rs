@@ -4,11 +4,11 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use crate::limits;
 use crate::sys::clock::coarse_ms;
-use crate::sys::lock::{read, write};
+use crate::sys::lock::{lock, read, write};
 use crate::sys::stat::Stat;
 
 /// What is known of a filesystem's type.
@@ -51,8 +51,10 @@ pub(crate) struct Mount {
     asked_ms: AtomicU64,
     /// When it was last seen stalled, in coarse milliseconds; zero for never.
     stalled_ms: AtomicU64,
-    /// Writes in flight that were accepted from files that are dropped by now.
-    orphan_writes: AtomicU64,
+    /// The inodes of writes in flight that were accepted from files that are dropped by now, and how many
+    /// there are, to be read without the lock.
+    orphans: Mutex<Vec<u64>>,
+    orphans_count: AtomicU64,
 }
 
 impl Mount {
@@ -63,7 +65,8 @@ impl Mount {
             nature: OnceLock::new(),
             asked_ms: AtomicU64::new(0),
             stalled_ms: AtomicU64::new(0),
-            orphan_writes: AtomicU64::new(0),
+            orphans: Mutex::default(),
+            orphans_count: AtomicU64::new(0),
         }
     }
 
@@ -71,11 +74,6 @@ impl Mount {
     pub(crate) fn unknown() -> Arc<Mount> {
         static UNKNOWN: OnceLock<Arc<Mount>> = OnceLock::new();
         UNKNOWN.get_or_init(|| Arc::new(Mount::new(0, 0))).clone()
-    }
-
-    /// Whether it stands for everything whose mount is not known, as that of pipes.
-    pub(crate) fn is_unknown(&self) -> bool {
-        self.key() == (0, 0)
     }
 
     /// No mount: the place of what does not touch storage.
@@ -134,18 +132,26 @@ impl Mount {
         }
     }
 
-    /// Whether what a dropped file had accepted is still to be written. Nothing is answered at the poll
-    /// meanwhile, which would be faster than the write and not see it.
-    pub(crate) fn has_orphan_writes(&self) -> bool {
-        self.orphan_writes.load(Ordering::SeqCst) > 0
+    /// Whether what a dropped file had accepted is still to be written to this inode. No attribute or
+    /// content of it is told at the poll meanwhile, which would be faster than the write and not see it.
+    pub(crate) fn has_orphan_write(&self, inode: u64) -> bool {
+        self.orphans_count.load(Ordering::SeqCst) > 0 && lock(&self.orphans).contains(&inode)
     }
 
-    pub(crate) fn orphan_write_begins(&self) {
-        self.orphan_writes.fetch_add(1, Ordering::SeqCst);
+    pub(crate) fn orphan_write_begins(&self, inode: u64) {
+        let mut orphans = lock(&self.orphans);
+        orphans.push(inode);
+        self.orphans_count
+            .store(orphans.len() as u64, Ordering::SeqCst);
     }
 
-    pub(crate) fn orphan_write_ends(&self) {
-        self.orphan_writes.fetch_sub(1, Ordering::SeqCst);
+    pub(crate) fn orphan_write_ends(&self, inode: u64) {
+        let mut orphans = lock(&self.orphans);
+        if let Some(index) = orphans.iter().position(|&orphan| orphan == inode) {
+            orphans.swap_remove(index);
+        }
+        self.orphans_count
+            .store(orphans.len() as u64, Ordering::SeqCst);
     }
 
     /// Notes that something on this mount takes too long. Returns whether that is news.

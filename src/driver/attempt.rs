@@ -61,12 +61,10 @@ pub(crate) fn polling_threads() -> Vec<Arc<Polling>> {
     threads.iter().filter_map(Weak::upgrade).collect()
 }
 
-/// Runs calls that cannot sleep on a healthy local mount; `None` if this one is not, or something is
-/// still to be written there, or the thread is ending. A `mount` of `None` is for calls that cannot sleep on any filesystem.
+/// Runs calls that cannot sleep on a healthy local mount; `None` if this one is not, or the thread is
+/// ending. A `mount` of `None` is for calls that cannot sleep on any filesystem.
 pub(crate) fn attempt<T>(mount: Option<&Arc<Mount>>, f: impl FnOnce() -> T) -> Option<T> {
-    let may =
-        |mount: &Arc<Mount>| mount.is_local() && mount.is_healthy() && !mount.has_orphan_writes();
-    if !mount.is_none_or(may) {
+    if mount.is_some_and(|mount| !mount.is_local() || !mount.is_healthy()) {
         return None;
     }
     let inside = |local: &Local| {

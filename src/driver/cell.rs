@@ -58,8 +58,9 @@ pub(crate) struct Cell<O: Op> {
     kept: bool,
     /// Whether a future will take the output; without one, only the log can tell of an error.
     heard: AtomicBool,
-    /// A write whose file is gone, for which later operations on its mount wait.
-    orphan: AtomicBool,
+    /// The number of a write whose file is gone, for which later operations wait; zero for any other.
+    orphan: AtomicU64,
+    inode: u64,
     driver: Arc<Driver>,
     group: Arc<Group>,
     started_ms: u64,
@@ -117,7 +118,8 @@ impl<O: Op> Cell<O> {
             on_worker: op.on_worker(),
             kept,
             heard: AtomicBool::new(heard),
-            orphan: AtomicBool::new(false),
+            orphan: AtomicU64::new(0),
+            inode: op.inode(),
             driver,
             group,
             started_ms: coarse_ms(),
@@ -149,7 +151,9 @@ impl<O: Op> Cell<O> {
             // We asked for it back, and nothing was transferred.
             errno::EINTR if self.asked_back.load(Ordering::Relaxed) => "asked back",
             // std calls these again; the blocking equivalent does the same.
-            errno::EINTR if self.kept && self.driver.is_closed() => "interrupted",
+            errno::EINTR if self.kept && self.kind != Kind::Close && self.driver.is_closed() => {
+                "interrupted"
+            }
             errno::EINTR if !is_left_to_the_caller(self.kind) => "interrupted",
             _ => return None,
         };
@@ -165,25 +169,31 @@ impl<O: Op> Cell<O> {
     /// only once its error was told.
     fn conclude(&self, outcome: Outcome) {
         self.driver.counters.ended();
-        let waker = self.settle(outcome);
+        let (waker, complaint) = self.settle(outcome);
+        complaint.into_iter().for_each(|text| self.log(text));
         if self.kept && self.kind == Kind::Write {
             self.driver.counters.end_kept_write();
         }
-        if self.orphan.load(Ordering::Acquire) {
-            self.driver.orphan_write_ended(&self.group);
+        let orphan = self.orphan.load(Ordering::Acquire);
+        if orphan != 0 {
+            self.driver.orphan_write_ended(&self.group, orphan);
         }
         wake(waker);
     }
 
-    /// Stores the outcome; returns the waker, or for an abandoned operation disposes of what it made.
-    fn settle(&self, outcome: Outcome) -> Option<Waker> {
+    /// Stores the outcome; returns the waker, or for an abandoned operation disposes of what it made. Also
+    /// what is to be logged, as nobody else hears of it.
+    fn settle(&self, outcome: Outcome) -> (Option<Waker>, Option<String>) {
         let mut state = lock(&self.state);
         let State::Running { op, waker } = &mut *state else {
-            return None;
+            return (None, None);
         };
-        if !self.heard.load(Ordering::Acquire) {
-            self.tell(&outcome);
-        }
+        let heard = self.heard.load(Ordering::Acquire);
+        let complaint = if heard {
+            None
+        } else {
+            self.complaint(op.as_ref(), &outcome)
+        };
         let waker = waker.take();
         let next = match (op.take(), outcome) {
             // The kernel may still write to the operation's memory: never freed (INV-7).
@@ -203,26 +213,42 @@ impl<O: Op> Cell<O> {
             drop(state);
             // A buffer that panics when it is dropped takes no other operation with it (INV-6).
             let _ = catch_unwind(AssertUnwindSafe(|| self.dispose(last)));
-            return None;
+            return (None, complaint);
         }
-        waker
+        (waker, complaint)
     }
 
-    /// Says that something that was promised to be done in the background was not.
-    fn tell(&self, outcome: &Outcome) {
-        let failed;
-        let error = match outcome {
-            Outcome::Result(number) if *number < 0 => {
-                failed = io::Error::from_raw_os_error(-number);
-                &failed
-            }
-            Outcome::Returned(Err(error)) | Outcome::Lost(error) | Outcome::Refused(error) => error,
-            _ => return,
-        };
-        if self.kept {
-            let operation = self.kind.name();
-            tracing::warn!(target: "tidegate::driver", operation, %error, "failed in the background");
+    /// What was promised to be done in the background and was not.
+    fn complaint(&self, op: Option<&O>, outcome: &Outcome) -> Option<String> {
+        if !self.kept {
+            return None;
         }
+        match outcome {
+            Outcome::Result(number) if *number < 0 => {
+                Some(io::Error::from_raw_os_error(-number).to_string())
+            }
+            Outcome::Result(count) | Outcome::Returned(Ok(count)) => {
+                let is_whole = op.is_none_or(|op| op.is_whole(*count));
+                (!is_whole).then(|| format!("only {count} bytes were written"))
+            }
+            Outcome::Returned(Err(error)) | Outcome::Lost(error) | Outcome::Refused(error) => {
+                Some(error.to_string())
+            }
+        }
+    }
+
+    /// Logs it on a thread of its own, as whoever writes the log may block or panic. The end of the runtime
+    /// waits for it, as for the write.
+    fn log(&self, text: String) {
+        let (operation, counters) = (self.kind.name(), self.driver.counters.clone());
+        counters.keep_write();
+        self.driver.chore(self.kind, move || {
+            let log = || {
+                tracing::warn!(target: "tidegate::driver", operation, error = %text, "failed in the background");
+            };
+            let _ = catch_unwind(AssertUnwindSafe(log));
+            counters.end_kept_write();
+        });
     }
 
     /// Frees an operation whose output nobody takes; a descriptor it made is closed on a lane (INV-3).
@@ -421,9 +447,10 @@ impl<O: Op> Drop for InFlight<O> {
         let mut state = lock(&self.cell.state);
         if self.cell.kept && matches!(*state, State::Running { .. }) {
             self.cell.heard.store(false, Ordering::Release);
-            if self.cell.kind == Kind::Write && !self.cell.group.mount().is_unknown() {
-                self.cell.orphan.store(true, Ordering::Release);
-                self.cell.group.orphan_write_begins();
+            if self.cell.inode != 0 && !fork::is_child() {
+                let group = &self.cell.group;
+                let number = group.orphans().begin(group.mount(), self.cell.inode);
+                self.cell.orphan.store(number, Ordering::Release);
             }
             return;
         }
@@ -447,8 +474,9 @@ impl<O: Op> Drop for InFlight<O> {
             State::Done(..) | State::Gone(_) => {
                 let last = std::mem::replace(&mut *state, State::Taken);
                 drop(state);
-                if let State::Done(_, outcome) = &last {
-                    self.cell.tell(outcome);
+                if let State::Done(op, outcome) = &last {
+                    let complaint = self.cell.complaint(Some(op), outcome);
+                    complaint.into_iter().for_each(|text| self.cell.log(text));
                 }
                 self.cell.dispose(last);
             }

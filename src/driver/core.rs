@@ -25,6 +25,7 @@ use crate::limits;
 use crate::mounts::Mount;
 use crate::observe::{Counters, SharedCounters, Stats, Way};
 use crate::opcode::Kind;
+use crate::sys::errno;
 use crate::sys::fork;
 use crate::sys::lock::{read, write};
 
@@ -164,7 +165,7 @@ impl Driver {
             return cell;
         }
         watchdog::call();
-        if let Err(job) = group.hold(job) {
+        if let Err(job) = group.orphans().hold(job) {
             self.dispatch(&group, job);
         }
         cell
@@ -178,9 +179,19 @@ impl Driver {
     }
 
     /// A write without a file is over: what came after it goes its way.
-    pub(super) fn orphan_write_ended(&self, group: &Arc<Group>) {
-        for job in group.orphan_write_ends() {
-            self.dispatch(group, job);
+    pub(super) fn orphan_write_ended(&self, group: &Arc<Group>, number: u64) {
+        let ready = group.orphans().end(group.mount(), number);
+        self.dispatch_held(group, ready);
+    }
+
+    /// Sends on what was kept back. Not to a worker ring, which takes only what no future can drop meanwhile.
+    fn dispatch_held(&self, group: &Arc<Group>, jobs: Vec<Arc<dyn Job>>) {
+        for job in jobs {
+            if job.is_abandoned() {
+                job.end(Outcome::Result(-errno::ECANCELED));
+            } else if let Err(job) = self.to_lane(group, job) {
+                self.to_pool(group, job);
+            }
         }
     }
 
@@ -191,29 +202,39 @@ impl Driver {
     }
 
     fn to_ring(&self, group: &Arc<Group>, job: Arc<dyn Job>) -> Result<(), Arc<dyn Job>> {
-        let Some(_) = job.kind().row().opcode else {
-            return Err(job);
-        };
-        if self.route == Route::Pool || self.is_closed() {
+        if !self.has_ring_for(group, job.kind()) {
             return Err(job);
         }
-        // What a FUSE daemon's flush answers could be ECANCELED too, as for a close that never began, and
-        // the number would be closed twice.
-        if job.kind() == Kind::Close && !group.mount().is_local() {
-            return Err(job);
+        match self.to_worker(group, job) {
+            Ok(()) => Ok(()),
+            Err(job) => self.to_lane(group, job),
         }
-        if !crate::probe::report().has_opcode(job.kind()) {
-            self.counters.fell_back("the kernel lacks the opcode");
-            return Err(job);
-        }
+    }
+
+    fn to_lane(&self, group: &Arc<Group>, job: Arc<dyn Job>) -> Result<(), Arc<dyn Job>> {
         let kind = job.kind();
-        let job = match self.to_worker(group, job) {
-            Ok(()) => return Ok(()),
-            Err(job) => job,
-        };
+        if !self.has_ring_for(group, kind) {
+            return Err(job);
+        }
         group
             .to_lane(job)
             .inspect(|()| self.counters.went(kind, Way::LaneRing))
+    }
+
+    fn has_ring_for(&self, group: &Arc<Group>, kind: Kind) -> bool {
+        if kind.row().opcode.is_none() || self.route == Route::Pool || self.is_closed() {
+            return false;
+        }
+        // What a FUSE daemon's flush answers could be ECANCELED too, as for a close that never began, and
+        // the number would be closed twice.
+        if kind == Kind::Close && !group.mount().is_local() {
+            return false;
+        }
+        let known = crate::probe::report().has_opcode(kind);
+        if !known {
+            self.counters.fell_back("the kernel lacks the opcode");
+        }
+        known
     }
 
     /// The polling thread's own ring, where a submission cannot sleep and few are in flight.
@@ -315,9 +336,8 @@ impl Driver {
         let groups: Vec<_> = read(&self.groups).values().cloned().collect();
         let mut active = false;
         for group in &groups {
-            for job in group.release_overdue() {
-                self.dispatch(group, job);
-            }
+            let overdue = group.orphans().expire(group.mount());
+            self.dispatch_held(group, overdue);
             active |= group.tick();
         }
         self.tick_workers() || active

@@ -1,18 +1,21 @@
 //! The lanes and the pool of one mount: what hangs there holds nobody elsewhere.
 
 use std::sync::Arc;
+#[cfg(target_os = "linux")]
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::cell::Job;
 #[cfg(target_os = "linux")]
 use super::lane::Lane;
 use super::op::Load;
+use super::orphans::Orphans;
 use super::pool::Pool;
 use crate::limits;
 use crate::mounts::Mount;
 use crate::observe::Counters;
 use crate::sys::clock::coarse_ms;
+#[cfg(target_os = "linux")]
 use crate::sys::lock::lock;
 
 /// Metadata and data have lanes of their own, so that neither waits for the other's kernel workers.
@@ -59,10 +62,7 @@ pub(crate) struct Group {
     data: Mutex<Lanes>,
     #[cfg(target_os = "linux")]
     metadata: Mutex<Lanes>,
-    /// Writes in flight whose files are dropped.
-    orphan_writes: AtomicU64,
-    /// What came after them, and waits for them.
-    held: Mutex<Vec<Arc<dyn Job>>>,
+    orphans: Orphans,
     closed: AtomicBool,
 }
 
@@ -78,8 +78,7 @@ impl Group {
             data: Mutex::default(),
             #[cfg(target_os = "linux")]
             metadata: Mutex::default(),
-            orphan_writes: AtomicU64::new(0),
-            held: Mutex::default(),
+            orphans: Orphans::default(),
             closed: AtomicBool::new(false),
         })
     }
@@ -97,57 +96,15 @@ impl Group {
         self.counters.foreign(count);
     }
 
-    /// A write goes on without its file. Whoever opens the file next should see it.
-    pub(crate) fn orphan_write_begins(&self) {
-        self.mount.orphan_write_begins();
-        self.orphan_writes.fetch_add(1, Ordering::SeqCst);
-    }
-
-    /// Returns what waited for the last one.
-    pub(crate) fn orphan_write_ends(&self) -> Vec<Arc<dyn Job>> {
-        self.mount.orphan_write_ends();
-        if self.orphan_writes.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.release()
-        } else {
-            Vec::new()
-        }
-    }
-
-    /// Keeps an operation back while there are orphan writes; gives it back if there are none.
-    pub(crate) fn hold(&self, job: Arc<dyn Job>) -> Result<(), Arc<dyn Job>> {
-        if job.is_kept() || self.orphan_writes.load(Ordering::SeqCst) == 0 {
-            return Err(job);
-        }
-        let mut held = lock(&self.held);
-        // Whoever ends the last one takes the lock after that, and finds what is here.
-        if self.orphan_writes.load(Ordering::SeqCst) == 0 || self.closed.load(Ordering::Acquire) {
-            return Err(job);
-        }
-        held.push(job);
-        Ok(())
-    }
-
-    /// What is kept back, to be done now.
-    fn release(&self) -> Vec<Arc<dyn Job>> {
-        std::mem::take(&mut *lock(&self.held))
-    }
-
-    /// The same if it has waited long enough: the write may be stuck where others are not.
-    pub(crate) fn release_overdue(&self) -> Vec<Arc<dyn Job>> {
-        let bound = limits::ORPHAN_WRITE_WAIT.as_millis() as u64;
-        let first = lock(&self.held).first().map(|job| job.started_ms());
-        if first.is_some_and(|first| coarse_ms().saturating_sub(first) > bound) {
-            self.release()
-        } else {
-            Vec::new()
-        }
+    pub(crate) fn orphans(&self) -> &Orphans {
+        &self.orphans
     }
 
     /// Takes no more on lanes, and asks them to cancel and end. Returns what never started.
     pub(crate) fn close(&self) -> Vec<Arc<dyn Job>> {
         self.closed.store(true, Ordering::Release);
         let mut unstarted = self.close_lanes();
-        unstarted.extend(self.release());
+        unstarted.extend(self.orphans.close());
         self.pool.close();
         unstarted
     }

@@ -16,6 +16,7 @@ mod handle;
 #[cfg(target_os = "linux")]
 mod lane;
 pub(crate) mod op;
+mod orphans;
 mod pool;
 mod route;
 #[cfg(target_os = "linux")]

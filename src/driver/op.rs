@@ -48,6 +48,16 @@ pub(crate) trait Op: Send + 'static {
         false
     }
 
+    /// The inode that a kept write is to; zero if none needs to wait for it.
+    fn inode(&self) -> u64 {
+        0
+    }
+
+    /// Whether so many bytes are all that were to be written.
+    fn is_whole(&self, _count: i32) -> bool {
+        true
+    }
+
     /// What it waits for.
     fn load(&self) -> Load {
         Load::Metadata

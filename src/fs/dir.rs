@@ -12,6 +12,7 @@ use std::task::{Context, Poll, ready};
 
 use crate::limits;
 use crate::op::blocking::{self, Entry, Listing};
+use crate::op::elsewhere::Elsewhere;
 use crate::op::hop::hop;
 use crate::op::{meta, names};
 use crate::opcode::Kind;
@@ -239,17 +240,25 @@ pub async fn read_dir(path: impl AsRef<Path>) -> io::Result<ReadDir> {
 
 fn next_batch(mut listing: Listing) -> Batch {
     let (entries, at_end) = listing.next_batch(limits::READ_DIR_BATCH_BYTES);
+    let first = entries.iter().flatten().next();
+    let open = first.map(|entry| Arc::new(Elsewhere::new(entry.std.clone())));
     Batch {
         entries: entries.into(),
-        rest: (!at_end).then_some(listing),
+        rest: (!at_end).then(|| Elsewhere::new(listing)),
+        open,
     }
 }
+
+/// Keeps the directory open that std's entries share, until it can be closed where that may sleep. To be
+/// dropped after them.
+type Open = Arc<Elsewhere<Arc<fs::DirEntry>>>;
 
 #[derive(Debug)]
 struct Batch {
     entries: VecDeque<io::Result<Entry>>,
     /// The directory, unless it was read to its end.
-    rest: Option<Listing>,
+    rest: Option<Elsewhere<Listing>>,
+    open: Option<Open>,
 }
 
 enum State {
@@ -307,8 +316,9 @@ impl ReadDir {
                     if let Some(entry) = batch.entries.pop_front() {
                         return Poll::Ready(entry.map(|entry| {
                             Some(DirEntry {
-                                std: Arc::new(entry.std),
+                                std: entry.std,
                                 file_type: entry.file_type,
+                                _open: batch.open.clone(),
                             })
                         }));
                     }
@@ -317,7 +327,8 @@ impl ReadDir {
                     };
                     let path = self.path.clone();
                     self.state = State::Reading(Box::pin(async move {
-                        hop(Kind::ReadDir, &path, move |_| Ok(next_batch(rest))).await
+                        let work = move |_: &_| Ok(next_batch(rest.into_inner()));
+                        hop(Kind::ReadDir, &path, work).await
                     }));
                 }
                 State::Reading(reading) => {
@@ -325,6 +336,7 @@ impl ReadDir {
                     let empty = Batch {
                         entries: VecDeque::new(),
                         rest: None,
+                        open: None,
                     };
                     self.state = State::Ready(empty);
                     self.state = State::Ready(batch?);
@@ -342,6 +354,7 @@ impl ReadDir {
 pub struct DirEntry {
     std: Arc<fs::DirEntry>,
     file_type: Option<FileType>,
+    _open: Option<Open>,
 }
 
 impl std::fmt::Debug for DirEntry {

@@ -7,8 +7,11 @@ use crate::op::splice;
 
 /// Moves up to `len` bytes from one open file to another, of which at least one is a pipe: a FIFO, or the
 /// descriptor of one. Each comes with its offset in bytes: `None` for a pipe, and for a file the position of
-/// its descriptor, which nothing else in this crate uses. Returns how many bytes were moved; none mean
-/// the end.
+/// its descriptor, which the cursor of a [`File`] leaves alone but for seeks from the end. Returns how many
+/// bytes were moved; none mean the end.
+///
+/// The kernel does splices into files one after the other where they meet in one of its 64 queues, those into
+/// one file always: one that waits for its pipe holds up the next, until it is dropped.
 ///
 /// # Cancel safety
 ///

@@ -194,6 +194,7 @@ impl StatxOptions {
 ///
 /// See [`StatxOptions::path`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Freshness {
     /// As `stat(2)` has it: each filesystem decides whether to ask its server.
     #[default]

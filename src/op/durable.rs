@@ -15,6 +15,15 @@ use crate::sys::request::Request;
 #[derive(Default)]
 pub(crate) struct Unheard(Mutex<Option<i32>>);
 
+impl Drop for Unheard {
+    fn drop(&mut self) {
+        if let Some(number) = lock(&self.0).take() {
+            let error = io::Error::from_raw_os_error(number);
+            tracing::warn!(target: "tidegate::driver", %error, "a writeback failed, and the file was closed without asking");
+        }
+    }
+}
+
 /// A request whose error must not be lost with its future.
 pub(super) struct Durable<R> {
     pub(super) kind: Kind,

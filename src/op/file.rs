@@ -32,13 +32,18 @@ pub(crate) struct SharedFile {
     /// Whether only the kernel knows its position, if it has one. Also set once a read or write at a
     /// position was refused: a stream that looks like a file.
     is_stream: AtomicBool,
-    pub(super) resident: Resident,
+    /// Shared by duplicates, as readahead is told to the open file.
+    pub(super) resident: Arc<Resident>,
     pub(super) prefetch: Arc<Prefetch>,
-    pub(super) unheard: Unheard,
+    pub(super) unheard: Arc<Unheard>,
 }
 
 impl SharedFile {
     pub(crate) fn new(driver: &Arc<Driver>, fd: OwnedFd, flags: i32) -> Arc<SharedFile> {
+        Arc::new(SharedFile::alone(driver, fd, flags))
+    }
+
+    fn alone(driver: &Arc<Driver>, fd: OwnedFd, flags: i32) -> SharedFile {
         let (opened, mount) = mounts::of_fd(fd.as_fd()).unwrap_or_default();
         let is_stream = match opened.type_bits() {
             kind::BLOCK | kind::FILE => flags & flag::O_PATH != 0,
@@ -53,17 +58,17 @@ impl SharedFile {
             Some(mount) => mount,
             None => learn_later(driver, opened.clone()),
         };
-        Arc::new(SharedFile {
+        SharedFile {
             fd: Some(fd),
             driver: driver.clone(),
             mount,
             opened,
             flags,
             is_stream,
-            resident: Resident::default(),
+            resident: Arc::default(),
             prefetch: Arc::default(),
-            unheard: Unheard::default(),
-        })
+            unheard: Arc::default(),
+        }
     }
 
     /// The driver for the next operation: the one of the opening runtime while it lives.
@@ -130,6 +135,16 @@ impl SharedFile {
         is_stream
     }
 
+    /// Whether a write to it goes on without the file that accepted it.
+    pub(super) fn has_orphan_write(&self) -> bool {
+        self.mount.has_orphan_write(self.opened.ino)
+    }
+
+    /// What tells it from other files of its mount, if that is known.
+    pub(super) fn inode(&self) -> u64 {
+        self.opened.ino
+    }
+
     /// Where a regular file on a healthy local mount ends.
     pub(crate) fn size_at_poll(&self) -> Option<u64> {
         let stat = self.stat_at_poll(0)?;
@@ -141,7 +156,10 @@ impl SharedFile {
         let fd = self.as_fd().try_clone_to_owned();
         let fd = fd.map_err(|error| Error::io(Kind::Duplicate, None, error))?;
         self.driver.answered(Kind::Duplicate);
-        Ok(SharedFile::new(&self.driver, fd, self.flags))
+        let mut file = SharedFile::alone(&self.driver, fd, self.flags);
+        file.resident = self.resident.clone();
+        file.unheard = self.unheard.clone();
+        Ok(Arc::new(file))
     }
 
     /// A file that somebody else opened.
@@ -155,25 +173,27 @@ impl SharedFile {
         position_of(self.as_fd()).unwrap_or(0)
     }
 
-    /// Lets go of the descriptor, with the kernel's position and readahead as if the kernel had done all
-    /// the reading. If operations are still in flight, it is a duplicate.
+    /// Lets go of the descriptor, with the kernel's position as if the kernel had done all the reading, and
+    /// its readahead on again unless a clone still reads. If operations are in flight, it is a duplicate.
     pub(crate) fn release(self: Arc<Self>, position: u64) -> io::Result<OwnedFd> {
-        if self.resident.is_quiet() {
-            // A hint: without it, reads are only slower.
-            let _ = normal_readahead(self.as_fd());
-        }
         if self.is_seekable() {
             let _ = blocking::seek(self.as_fd(), SeekFrom::Start(position));
         }
-        match self.into_fd() {
-            Ok(fd) => Ok(fd),
-            Err(file) => file.as_fd().try_clone_to_owned(),
+        let resident = self.resident.clone();
+        let fd = match self.into_fd() {
+            Ok(fd) => fd,
+            Err(file) => return file.as_fd().try_clone_to_owned(),
+        };
+        if resident.is_quiet() && Arc::strong_count(&resident) == 1 {
+            // A hint: without it, reads are only slower.
+            let _ = normal_readahead(fd.as_fd());
         }
+        Ok(fd)
     }
 
     /// The attributes, with further fields, if they are exact and cannot sleep.
     pub(crate) fn stat_at_poll(&self, mask: u32) -> Option<Stat> {
-        if !self.driver.attempts() {
+        if !self.driver.attempts() || self.has_orphan_write() {
             return None;
         }
         let look = || mounts::of_fd_with(self.as_fd(), mask);

@@ -1,14 +1,13 @@
 //! Several operations at a time, with a bound.
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::Poll;
 
-/// One of the operations at a time.
-enum Slot<F: Future> {
-    Running(Pin<Box<F>>),
-    Done(F::Output),
+/// One of the operations, with its place among the results.
+struct Running<F> {
+    place: usize,
+    future: Pin<Box<F>>,
 }
 
 /// Runs the futures, at most `bound` of them at a time, and returns what they yield in their order. The
@@ -18,45 +17,39 @@ pub(crate) async fn in_order<F: Future>(
     futures: impl IntoIterator<Item = F>,
 ) -> Vec<F::Output> {
     let mut waiting = futures.into_iter();
-    let mut slots: VecDeque<Slot<F>> = VecDeque::new();
-    let mut yielded = Vec::new();
+    let mut running: Vec<Running<F>> = Vec::new();
+    let mut yielded: Vec<Option<F::Output>> = Vec::new();
     loop {
-        // Those that are over and wait for an earlier one do not count.
-        let mut running = slots.iter().filter(|slot| is_running(slot)).count();
-        while running < bound {
+        while running.len() < bound {
             let Some(future) = waiting.next() else { break };
-            slots.push_back(Slot::Running(Box::pin(future)));
-            running += 1;
+            let place = yielded.len();
+            yielded.push(None);
+            let future = Box::pin(future);
+            running.push(Running { place, future });
         }
-        if slots.is_empty() {
-            return yielded;
+        if running.is_empty() {
+            return yielded.into_iter().flatten().collect();
         }
-        one_more(&mut slots).await;
-        while slots.front().is_some_and(|slot| !is_running(slot)) {
-            if let Some(Slot::Done(output)) = slots.pop_front() {
-                yielded.push(output);
-            }
-        }
+        one_more(&mut running, &mut yielded).await;
     }
 }
 
-fn is_running<F: Future>(slot: &Slot<F>) -> bool {
-    matches!(slot, Slot::Running(_))
-}
-
 /// Waits until at least one more is done.
-async fn one_more<F: Future>(slots: &mut VecDeque<Slot<F>>) {
+async fn one_more<F: Future>(running: &mut Vec<Running<F>>, yielded: &mut [Option<F::Output>]) {
     poll_fn(|cx| {
-        let mut progress = Poll::Pending;
-        for slot in slots.iter_mut() {
-            if let Slot::Running(future) = slot {
-                if let Poll::Ready(output) = future.as_mut().poll(cx) {
-                    *slot = Slot::Done(output);
-                    progress = Poll::Ready(());
-                }
+        let before = running.len();
+        running.retain_mut(|one| match one.future.as_mut().poll(cx) {
+            Poll::Ready(output) => {
+                yielded[one.place] = Some(output);
+                false
             }
+            Poll::Pending => true,
+        });
+        if running.len() < before {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
         }
-        progress
     })
     .await;
 }

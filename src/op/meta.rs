@@ -250,7 +250,7 @@ fn metadata_of_path_fd(driver: &Arc<Driver>, fd: OwnedFd) -> Option<Metadata> {
 
 /// std's attributes of an open file.
 pub(crate) async fn metadata_of_file(file: &Arc<SharedFile>) -> io::Result<Metadata> {
-    if file.driver().attempts() {
+    if file.driver().attempts() && !file.has_orphan_write() {
         let metadata = attempt(Some(file.mount_ref()), || {
             blocking::metadata_of(file.as_fd())
         });
@@ -298,7 +298,7 @@ fn cached_at<T>(
             };
             let mount = mount.unwrap_or_else(|| learn_later(driver, stat.clone()));
             // Elsewhere the attributes in memory may be old, and a stalled mount is left alone.
-            let may = mount.is_local() && mount.is_healthy() && !mount.has_orphan_writes();
+            let may = mount.is_local() && mount.is_healthy() && !mount.has_orphan_write(stat.ino);
             let made = if may {
                 found(fd.as_fd(), stat.clone(), &mount)
             } else {

@@ -51,6 +51,7 @@ struct Write<B> {
     request: request::Write<B>,
     load: Load,
     kept: bool,
+    inode: u64,
 }
 
 impl<B: IoBuf> Op for Write<B> {
@@ -66,6 +67,14 @@ impl<B: IoBuf> Op for Write<B> {
 
     fn is_kept(&self) -> bool {
         self.kept
+    }
+
+    fn inode(&self) -> u64 {
+        self.inode
+    }
+
+    fn is_whole(&self, count: i32) -> bool {
+        count as usize >= self.request.buf.bytes_init()
     }
 
     fn load(&self) -> Load {
@@ -185,6 +194,7 @@ pub(crate) fn write_once<B: IoBuf>(
     kept: bool,
 ) -> impl Future<Output = Result<(usize, B), BufError<B>>> + Send + 'static {
     file.note_write();
+    let inode = if file.is_regular() { file.inode() } else { 0 };
     let (driver, mount, load) = (file.driver(), file.mount(), load_of(&file));
     driver.start(
         Write {
@@ -195,6 +205,7 @@ pub(crate) fn write_once<B: IoBuf>(
             },
             load,
             kept,
+            inode,
         },
         &mount,
     )

@@ -9,6 +9,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use nix::sys::stat::{Mode, UtimensatFlags};
@@ -20,7 +21,7 @@ use super::stat::Stat;
 /// One entry of a directory.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    pub(crate) std: fs::DirEntry,
+    pub(crate) std: Arc<fs::DirEntry>,
     /// Asked for with the name, as that costs nothing where the filesystem gives both together.
     pub(crate) file_type: Option<fs::FileType>,
 }
@@ -44,7 +45,7 @@ impl Listing {
             };
             let entry = entry.map(|entry| Entry {
                 file_type: entry.file_type().ok(),
-                std: entry,
+                std: Arc::new(entry),
             });
             used += 24
                 + entry

@@ -15,7 +15,8 @@ pub(crate) use libc::{EAGAIN, EBADF, EBUSY, EISDIR, ELOOP, ENODATA, ENOENT, ENOT
 /// What this system has not at all.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn unsupported() -> io::Error {
-    io::Error::from_raw_os_error(libc::ENOTSUP)
+    // The number that std knows for it; ENOTSUP is another on some systems.
+    io::Error::from_raw_os_error(libc::EOPNOTSUPP)
 }
 
 /// The result of a completion: zero or more is a value, less than zero an error number.

@@ -12,6 +12,7 @@ use std::task::{Context, Poll, ready};
 use super::Dir;
 use crate::fs::FileKind;
 use crate::limits;
+use crate::op::elsewhere::Elsewhere;
 use crate::op::file::SharedFile;
 use crate::op::hop::hop_on_file;
 use crate::op::{OpenEntry, OpenListing};
@@ -60,14 +61,14 @@ fn next_batch(listing: OpenListing) -> Batch {
     let (entries, at_end) = listing.next_batch(limits::READ_DIR_BATCH_BYTES);
     Batch {
         entries: entries.into(),
-        rest: (!at_end).then_some(listing),
+        rest: (!at_end).then(|| Elsewhere::new(listing)),
     }
 }
 
 struct Batch {
     entries: VecDeque<io::Result<OpenEntry>>,
     /// The directory, unless it was read to its end.
-    rest: Option<OpenListing>,
+    rest: Option<Elsewhere<OpenListing>>,
 }
 
 enum State {
@@ -129,7 +130,8 @@ impl Entries {
                     };
                     let dir = self.dir.clone();
                     self.state = State::Reading(Box::pin(async move {
-                        hop_on_file(&dir, Kind::ReadDir, move |_| Ok(next_batch(rest))).await
+                        let work = move |_: &_| Ok(next_batch(rest.into_inner()));
+                        hop_on_file(&dir, Kind::ReadDir, work).await
                     }));
                 }
                 State::Reading(reading) => {

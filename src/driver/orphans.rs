@@ -1,0 +1,122 @@
+//! Writes that go on without their files, and what waits for them.
+//!
+//! Whoever opens a file after it was dropped should see what it had accepted. So an operation on names,
+//! which may find that file, waits for the writes that were orphans when it began, and for no later ones.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use super::cell::Job;
+use super::op::Load;
+use crate::limits;
+use crate::mounts::Mount;
+use crate::sys::clock::coarse_ms;
+use crate::sys::lock::lock;
+
+type Jobs = Vec<Arc<dyn Job>>;
+
+/// A write in flight whose file is dropped.
+struct Orphan {
+    number: u64,
+    inode: u64,
+    since_ms: u64,
+}
+
+#[derive(Default)]
+struct State {
+    /// In the order of their numbers.
+    writes: VecDeque<Orphan>,
+    last: u64,
+    /// Each with the last write that it waits for, in that order.
+    held: VecDeque<(u64, Arc<dyn Job>)>,
+    closed: bool,
+}
+
+/// The orphan writes of one mount and handle.
+#[derive(Default)]
+pub(crate) struct Orphans {
+    /// How many there are, to be read without the lock.
+    count: AtomicUsize,
+    state: Mutex<State>,
+}
+
+impl State {
+    /// What waits for none of the writes that are left.
+    fn ready(&mut self) -> Jobs {
+        let first = self.writes.front().map_or(u64::MAX, |write| write.number);
+        let ready = self.held.iter().take_while(|(last, _)| *last < first);
+        let ready = ready.count();
+        self.held.drain(..ready).map(|(_, job)| job).collect()
+    }
+}
+
+impl Orphans {
+    /// Returns the number of the write.
+    pub(crate) fn begin(&self, mount: &Mount, inode: u64) -> u64 {
+        mount.orphan_write_begins(inode);
+        let mut state = lock(&self.state);
+        state.last += 1;
+        let write = Orphan {
+            number: state.last,
+            inode,
+            since_ms: coarse_ms(),
+        };
+        state.writes.push_back(write);
+        self.count.store(state.writes.len(), Ordering::SeqCst);
+        state.last
+    }
+
+    /// Returns what waited for it alone.
+    pub(crate) fn end(&self, mount: &Mount, number: u64) -> Jobs {
+        let mut state = lock(&self.state);
+        let Some(index) = state.writes.iter().position(|write| write.number == number) else {
+            // It took so long that nobody waits for it any more.
+            return Jobs::new();
+        };
+        if let Some(write) = state.writes.remove(index) {
+            mount.orphan_write_ends(write.inode);
+        }
+        self.count.store(state.writes.len(), Ordering::SeqCst);
+        state.ready()
+    }
+
+    /// Keeps an operation back that may find what is still to be written; gives back any other.
+    pub(crate) fn hold(&self, job: Arc<dyn Job>) -> Result<(), Arc<dyn Job>> {
+        if self.count.load(Ordering::SeqCst) == 0 || job.load() != Load::Metadata || job.is_kept() {
+            return Err(job);
+        }
+        let mut state = lock(&self.state);
+        if state.writes.is_empty() || state.closed {
+            return Err(job);
+        }
+        let last = state.last;
+        state.held.push_back((last, job));
+        Ok(())
+    }
+
+    /// Waits no longer for writes that may be stuck; returns what waited for them.
+    pub(crate) fn expire(&self, mount: &Mount) -> Jobs {
+        if self.count.load(Ordering::SeqCst) == 0 {
+            return Jobs::new();
+        }
+        let bound = limits::ORPHAN_WRITE_WAIT.as_millis() as u64;
+        let now = coarse_ms();
+        let mut state = lock(&self.state);
+        let is_old = |write: &Orphan| now.saturating_sub(write.since_ms) > bound;
+        while state.writes.front().is_some_and(is_old) {
+            if let Some(write) = state.writes.pop_front() {
+                mount.orphan_write_ends(write.inode);
+            }
+        }
+        self.count.store(state.writes.len(), Ordering::SeqCst);
+        state.ready()
+    }
+
+    /// Keeps nothing back from now on; returns what was.
+    pub(crate) fn close(&self) -> Jobs {
+        let mut state = lock(&self.state);
+        state.closed = true;
+        state.held.drain(..).map(|(_, job)| job).collect()
+    }
+}
