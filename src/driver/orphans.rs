@@ -120,3 +120,58 @@ impl Orphans {
         state.held.drain(..).map(|(_, job)| job).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::cell::Cell;
+    use crate::driver::chore::Chore;
+    use crate::driver::core::Driver;
+    use crate::driver::handle::Home;
+    use crate::driver::route::{Route, Submit};
+    use crate::opcode::Kind;
+
+    fn job(driver: &Arc<Driver>) -> Arc<dyn Job> {
+        let group = driver.group(&Mount::unknown());
+        let chore = Chore::new(Kind::Metadata, || ());
+        Cell::new(chore, driver.clone(), group, false)
+    }
+
+    /// An operation waits for the writes that were there before it, in whatever order they end, and for
+    /// no later one; an inode is marked for as long as a write to it goes on.
+    #[test]
+    fn an_operation_waits_for_the_writes_before_it_only() {
+        let driver = Driver::new(Home::Outside, Route::Pool, Submit::Auto, 0).unwrap();
+        let (orphans, mount) = (Orphans::default(), Mount::chores());
+        assert!(orphans.hold(job(&driver)).is_err(), "nothing to wait for");
+
+        let one = orphans.begin(&mount, 7);
+        assert!(orphans.hold(job(&driver)).is_ok());
+        let two = orphans.begin(&mount, 8);
+        assert!(orphans.hold(job(&driver)).is_ok());
+        assert!(mount.has_orphan_write(7) && mount.has_orphan_write(8));
+        assert_eq!(orphans.end(&mount, one).len(), 1);
+        assert!(!mount.has_orphan_write(7) && mount.has_orphan_write(8));
+
+        let three = orphans.begin(&mount, 8);
+        assert!(orphans.hold(job(&driver)).is_ok());
+        assert_eq!(orphans.end(&mount, three).len(), 0, "it also waits for two");
+        assert!(mount.has_orphan_write(8));
+        assert_eq!(orphans.end(&mount, two).len(), 2);
+        assert!(!mount.has_orphan_write(8));
+        assert!(orphans.hold(job(&driver)).is_err());
+        assert_eq!(orphans.end(&mount, two).len(), 0, "it has ended before");
+    }
+
+    /// Nothing is left behind when the handle ends.
+    #[test]
+    fn what_waits_is_given_back_at_the_end() {
+        let driver = Driver::new(Home::Outside, Route::Pool, Submit::Auto, 0).unwrap();
+        let (orphans, mount) = (Orphans::default(), Mount::chores());
+        let write = orphans.begin(&mount, 9);
+        assert!(orphans.hold(job(&driver)).is_ok());
+        assert_eq!(orphans.close().len(), 1);
+        assert!(orphans.hold(job(&driver)).is_err(), "closed");
+        assert!(orphans.end(&mount, write).is_empty());
+    }
+}

@@ -234,7 +234,9 @@ impl OpenOptions {
     pub async fn open(&self, path: impl AsRef<Path>) -> io::Result<File> {
         let path = path.as_ref().to_path_buf();
         if let Some(std) = &self.std {
-            let std = self.completed(std);
+            let std = self
+                .completed(std)
+                .map_err(|error| Error::io(Kind::Open, Some(&path), error))?;
             let owned = path.clone();
             let fd = hop(Kind::Open, &path, move |_| blocking::open(&std, &owned)).await?;
             return Ok(File::from(fd));
@@ -274,16 +276,23 @@ impl OpenOptions {
     }
 
     /// std's options with the switches that std does not have.
-    fn completed(&self, std: &StdOptions) -> StdOptions {
+    fn completed(&self, std: &StdOptions) -> io::Result<StdOptions> {
         let mut std = std.clone();
         let direct = if self.direct { flag::O_DIRECT } else { 0 };
         let no_atime = if self.no_atime { flag::O_NOATIME } else { 0 };
-        let unnamed = if self.unnamed { flag::O_TMPFILE } else { 0 };
-        let more = direct | no_atime | unnamed;
+        let more = direct | no_atime | self.unnamed_flag()?;
         if more != 0 {
             std.custom_flags(self.custom_flags | more);
         }
-        std
+        Ok(std)
+    }
+
+    fn unnamed_flag(&self) -> io::Result<i32> {
+        match self.unnamed {
+            true if flag::O_TMPFILE == 0 => Err(io::ErrorKind::Unsupported.into()),
+            true => Ok(flag::O_TMPFILE),
+            false => Ok(0),
+        }
     }
 
     /// The flags for `open(2)`. Contradictions are those that std refuses.
@@ -312,10 +321,7 @@ impl OpenOptions {
             (false, false, false) => 0,
         };
         let direct = if self.direct { flag::O_DIRECT } else { 0 };
-        let unnamed = if self.unnamed { flag::O_TMPFILE } else { 0 };
-        if self.unnamed && unnamed == 0 {
-            return Err(io::ErrorKind::Unsupported.into());
-        }
+        let unnamed = self.unnamed_flag()?;
         let custom = self.custom_flags & !flag::O_ACCMODE;
         Ok(access | creation | direct | unnamed | flag::O_CLOEXEC | custom)
     }

@@ -120,15 +120,19 @@ impl SharedFile {
         !self.is_stream.load(Ordering::Relaxed)
     }
 
-    /// Whether it is a pipe or a socket, which have no positions.
+    /// Whether it is a pipe or a socket, which have no positions. Where the type is not known without
+    /// asking, whatever has none is taken for one.
     pub(super) fn is_pipe(&self) -> bool {
-        self.opened.is_pipe()
+        self.opened.is_pipe() || self.opened.type_bits() == 0 && !self.is_seekable()
     }
 
     /// Whether this error of a read or write at a position says that the file has none. It is taken for
     /// a stream from then on.
     pub(crate) fn has_no_positions(&self, error: &io::Error) -> bool {
-        let is_stream = raw_os_error(error) == Some(errno::ESPIPE);
+        let number = raw_os_error(error);
+        // macOS moves the position of a terminal, and then does not know the device.
+        let is_terminal = cfg!(target_os = "macos") && number == Some(errno::ENXIO);
+        let is_stream = is_terminal || number == Some(errno::ESPIPE);
         if is_stream {
             self.is_stream.store(true, Ordering::Relaxed);
         }

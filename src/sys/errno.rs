@@ -4,7 +4,7 @@ use std::io;
 
 pub(crate) use libc::{
     EACCES, ECANCELED, EDQUOT, EINTR, EINVAL, EMFILE, ENAMETOOLONG, ENFILE, ENOMEM, ENOSPC, ENOSYS,
-    EPERM, EROFS, ESPIPE, EXDEV,
+    ENXIO, EPERM, EROFS, ESPIPE, EXDEV,
 };
 
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
