@@ -170,7 +170,7 @@ impl<O: Op> Cell<O> {
     fn conclude(&self, outcome: Outcome) {
         self.driver.counters.ended();
         let (waker, complaint) = self.settle(outcome);
-        complaint.into_iter().for_each(|text| self.log(text));
+        complaint.into_iter().for_each(|text| self.log_later(text));
         if self.kept && self.kind == Kind::Write {
             self.driver.counters.end_kept_write();
         }
@@ -237,16 +237,13 @@ impl<O: Op> Cell<O> {
         }
     }
 
-    /// Logs it on a thread of its own, as whoever writes the log may block or panic. The end of the runtime
-    /// waits for it, as for the write.
-    fn log(&self, text: String) {
-        let (operation, counters) = (self.kind.name(), self.driver.counters.clone());
+    /// Logs it on a thread of its own, as whoever writes the log may block or panic, and lanes may not. The
+    /// end of the runtime waits for it, as for the write.
+    fn log_later(&self, text: String) {
+        let (kind, counters) = (self.kind, self.driver.counters.clone());
         counters.keep_write();
-        self.driver.chore(self.kind, move || {
-            let log = || {
-                tracing::warn!(target: "tidegate::driver", operation, error = %text, "failed in the background");
-            };
-            let _ = catch_unwind(AssertUnwindSafe(log));
+        self.driver.chore(kind, move || {
+            log(kind, &text);
             counters.end_kept_write();
         });
     }
@@ -390,6 +387,16 @@ fn is_left_to_the_caller(kind: Kind) -> bool {
     )
 }
 
+/// Says that something that was promised to be done in the background was not; a log that panics takes
+/// nobody with it.
+fn log(kind: Kind, error: &str) {
+    let operation = kind.name();
+    let log = || {
+        tracing::warn!(target: "tidegate::driver", operation, error, "failed in the background");
+    };
+    let _ = catch_unwind(AssertUnwindSafe(log));
+}
+
 /// Wakes a task; a waker that panics takes nobody with it.
 fn wake(waker: Option<Waker>) {
     if let Some(waker) = waker {
@@ -476,7 +483,7 @@ impl<O: Op> Drop for InFlight<O> {
                 drop(state);
                 if let State::Done(op, outcome) = &last {
                     let complaint = self.cell.complaint(Some(op), outcome);
-                    complaint.into_iter().for_each(|text| self.cell.log(text));
+                    complaint.iter().for_each(|text| log(self.cell.kind, text));
                 }
                 self.cell.dispose(last);
             }
