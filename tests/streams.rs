@@ -165,11 +165,17 @@ fn a_file_in_memory_is_answered_at_the_poll() {
             .unwrap();
         let handle = Handle::current().unwrap();
         let at_poll = || handle.stats().count(Kind::Read, tidegate::Way::AtPoll);
-        file.read_at(vec![0; 1 << 20], 0).await.unwrap();
-        if at_poll() == 0 {
+        let filesystem = tidegate::probe::filesystem(dir.path()).unwrap();
+        if !filesystem.answers_at_poll || filesystem.fs_type == "tmpfs" {
             return eprintln!(
-                "skip: a_file_in_memory_is_answered_at_the_poll: no reads at the poll here"
+                "skip: a_file_in_memory_is_answered_at_the_poll: {} has no reads at the poll",
+                filesystem.fs_type
             );
+        }
+        // The first reads may come before the mount is described, and one sets the access time.
+        while at_poll() == 0 {
+            file.read_at(vec![0; 1 << 20], 0).await.unwrap();
+            tokio::task::yield_now().await;
         }
         let before = (at_poll(), reads());
         assert_eq!(all(file.stream(..1 << 20)).await, content);
