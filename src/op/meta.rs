@@ -71,11 +71,12 @@ fn look<T>(
     driver: &Arc<Driver>,
     at: At<'_>,
     follow: bool,
+    mask: u32,
     found: impl FnOnce(BorrowedFd<'_>, Stat, &Arc<Mount>) -> Option<T>,
 ) -> io::Result<Cached<T>> {
     if driver.attempts() {
         with_c_path(at.path, |path| {
-            Ok(cached_at(driver, at.dir, path, follow, found))
+            Ok(cached_at(driver, at.dir, path, follow, mask, found))
         })
     } else {
         Ok(Cached::Unknown(None))
@@ -96,7 +97,7 @@ pub(crate) async fn stat_path(
         let named = |error| Error::io(kind, Some(path), error);
         let cached = match how.sync {
             Sync::Force => Cached::Unknown(None),
-            _ => look(&driver, at, follow, |fd, stat, _| more(fd, stat, how)).map_err(named)?,
+            _ => look(&driver, at, follow, how.mask, |_, stat, _| Some(stat)).map_err(named)?,
         };
         let answer = match cached {
             Cached::Found(stat) => Ok(Ok(stat)),
@@ -133,15 +134,6 @@ pub(crate) async fn stat_path(
     }
 }
 
-/// Adds the fields that were asked for to attributes that are there already.
-fn more(fd: BorrowedFd<'_>, stat: Stat, how: How) -> Option<Stat> {
-    if how.mask == 0 {
-        return Some(stat);
-    }
-    let (stat, _) = mounts::of_fd_with(fd, how.mask).ok()?;
-    Some(stat)
-}
-
 /// The attributes of an open file.
 pub(crate) async fn stat_file(file: &Arc<SharedFile>, how: How) -> io::Result<Stat> {
     if how.sync != Sync::Force {
@@ -174,7 +166,7 @@ pub(crate) async fn metadata_of_path(path: impl AsRef<Path>, follow: bool) -> io
         let path = path.as_ref();
         let driver = driver::current()?;
         let named = |error| Error::io(Kind::Metadata, Some(path), error);
-        let cached = look(&driver, path.into(), follow, |fd, _, _| {
+        let cached = look(&driver, path.into(), follow, 0, |fd, _, _| {
             blocking::metadata_of(fd).ok()
         });
         let answer = match cached.map_err(named)? {
@@ -273,16 +265,17 @@ pub(super) fn cached<T>(
     follow: bool,
     found: impl FnOnce(BorrowedFd<'_>, Stat, &Arc<Mount>) -> Option<T>,
 ) -> Cached<T> {
-    cached_at(driver, None, path, follow, found)
+    cached_at(driver, None, path, follow, 0, found)
 }
 
-/// The same for a path that starts from an open directory.
+/// The same for a path that starts from an open directory, with further fields of the attributes.
 #[cfg(target_os = "linux")]
 fn cached_at<T>(
     driver: &Arc<Driver>,
     dir: Option<&Arc<SharedFile>>,
     path: &std::ffi::CStr,
     follow: bool,
+    mask: u32,
     found: impl FnOnce(BorrowedFd<'_>, Stat, &Arc<Mount>) -> Option<T>,
 ) -> Cached<T> {
     use crate::sys::linux::nowait::{open_path_cached, open_path_cached_at};
@@ -293,7 +286,7 @@ fn cached_at<T>(
     };
     attempt(None, || match open() {
         Ok(fd) => {
-            let Ok((stat, mount)) = mounts::of_fd(fd.as_fd()) else {
+            let Ok((stat, mount)) = mounts::of_fd_with(fd.as_fd(), mask) else {
                 return Cached::Unknown(None);
             };
             let mount = mount.unwrap_or_else(|| learn_later(driver, stat.clone()));
@@ -323,6 +316,7 @@ fn cached_at<T>(
     _dir: Option<&Arc<SharedFile>>,
     _path: &std::ffi::CStr,
     _follow: bool,
+    _mask: u32,
     _found: impl FnOnce(BorrowedFd<'_>, Stat, &Arc<Mount>) -> Option<T>,
 ) -> Cached<T> {
     Cached::Unknown(None)
