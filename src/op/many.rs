@@ -1,5 +1,6 @@
 //! Several operations at a time, with a bound.
 
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::Poll;
@@ -16,9 +17,19 @@ pub(crate) async fn in_order<F: Future>(
     bound: usize,
     futures: impl IntoIterator<Item = F>,
 ) -> Vec<F::Output> {
+    let unfailing = |future: F| async { Ok::<_, Infallible>(future.await) };
+    let Ok(yielded) = try_in_order(bound, futures.into_iter().map(unfailing)).await;
+    yielded
+}
+
+/// The same until one fails: the others are dropped then.
+pub(crate) async fn try_in_order<T, E, F: Future<Output = Result<T, E>>>(
+    bound: usize,
+    futures: impl IntoIterator<Item = F>,
+) -> Result<Vec<T>, E> {
     let mut waiting = futures.into_iter();
     let mut running: Vec<Running<F>> = Vec::new();
-    let mut yielded: Vec<Option<F::Output>> = Vec::new();
+    let mut yielded: Vec<Option<T>> = Vec::new();
     loop {
         while running.len() < bound {
             let Some(future) = waiting.next() else { break };
@@ -28,30 +39,35 @@ pub(crate) async fn in_order<F: Future>(
             running.push(Running { place, future });
         }
         if running.is_empty() {
-            return yielded.into_iter().flatten().collect();
+            return Ok(yielded.into_iter().flatten().collect());
         }
-        one_more(&mut running, &mut yielded).await;
+        one_more(&mut running, &mut yielded).await?;
     }
 }
 
 /// Waits until at least one more is done.
-async fn one_more<F: Future>(running: &mut Vec<Running<F>>, yielded: &mut [Option<F::Output>]) {
+async fn one_more<T, E, F: Future<Output = Result<T, E>>>(
+    running: &mut Vec<Running<F>>,
+    yielded: &mut [Option<T>],
+) -> Result<(), E> {
     poll_fn(|cx| {
-        let before = running.len();
-        running.retain_mut(|one| match one.future.as_mut().poll(cx) {
-            Poll::Ready(output) => {
-                yielded[one.place] = Some(output);
-                false
+        let (before, mut at) = (running.len(), 0);
+        while let Some(one) = running.get_mut(at) {
+            match one.future.as_mut().poll(cx) {
+                Poll::Pending => at += 1,
+                Poll::Ready(output) => {
+                    yielded[one.place] = Some(output?);
+                    drop(running.swap_remove(at));
+                }
             }
-            Poll::Pending => true,
-        });
+        }
         if running.len() < before {
-            Poll::Ready(())
+            Poll::Ready(Ok(()))
         } else {
             Poll::Pending
         }
     })
-    .await;
+    .await
 }
 
 #[cfg(test)]

@@ -1,16 +1,13 @@
 //! Many ranges of a file in one call, with a bounded number of reads in flight.
 
-use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::io;
 use std::ops::Range;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 
 use bytes::{Bytes, BytesMut};
 
 use super::file::SharedFile;
+use super::many::try_in_order;
 use super::open::invalid;
 use super::rw;
 use crate::buf::{IoBuf, Slice};
@@ -30,48 +27,22 @@ pub(crate) async fn read_ranges(
         return Err(named(invalid()));
     }
     let spans = join(&ranges);
-    let mut reads = VecDeque::new();
+    let mut reads = Vec::new();
     for (index, span) in spans.iter().enumerate() {
         let parts = split(span).map_err(named)?;
         reads.extend(parts.into_iter().map(|(offset, buf)| (index, offset, buf)));
     }
-    let mut read: Vec<Vec<(u64, BytesMut)>> = spans.iter().map(|_| Vec::new()).collect();
-    let mut in_flight: Vec<Reading> = Vec::new();
     // Another starts as soon as one is over, so that the disk always has something to do.
-    poll_fn(|cx| {
-        loop {
-            while in_flight.len() < limits::RANGES_IN_FLIGHT {
-                let Some((span, offset, buf)) = reads.pop_front() else {
-                    break;
-                };
-                in_flight.push(Box::pin(read_one(file.clone(), span, offset, buf)));
-            }
-            let started = in_flight.len();
-            let mut at = 0;
-            while let Some(reading) = in_flight.get_mut(at) {
-                match reading.as_mut().poll(cx) {
-                    Poll::Pending => at += 1,
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                    Poll::Ready(Ok((span, offset, buf))) => {
-                        read[span].push((offset, buf));
-                        drop(in_flight.swap_remove(at));
-                    }
-                }
-            }
-            if in_flight.is_empty() && reads.is_empty() {
-                return Poll::Ready(Ok(()));
-            }
-            if in_flight.len() == started || reads.is_empty() {
-                return Poll::Pending;
-            }
-        }
-    })
-    .await?;
+    let reads = reads
+        .into_iter()
+        .map(|(span, offset, buf)| read_one(file.clone(), span, offset, buf));
+    let mut read: Vec<Vec<BytesMut>> = spans.iter().map(|_| Vec::new()).collect();
+    for (span, buf) in try_in_order(limits::RANGES_IN_FLIGHT, reads).await? {
+        read[span].push(buf);
+    }
     let joined: Vec<Bytes> = read.into_iter().map(assemble).collect();
     Ok(cut(&ranges, &spans, &joined))
 }
-
-type Reading = Pin<Box<dyn Future<Output = io::Result<(usize, u64, BytesMut)>> + Send>>;
 
 /// Reads until the buffer is full or the file ends, without asking for the end of what was full.
 async fn read_one(
@@ -79,7 +50,7 @@ async fn read_one(
     span: usize,
     offset: u64,
     buf: BytesMut,
-) -> io::Result<(usize, u64, BytesMut)> {
+) -> io::Result<(usize, BytesMut)> {
     let total = buf.capacity();
     let (mut buf, mut done) = (buf, 0);
     while done < total {
@@ -91,7 +62,7 @@ async fn read_one(
             count => done += count.unwrap_or(0),
         }
     }
-    Ok((span, offset, buf))
+    Ok((span, buf))
 }
 
 /// Puts ranges that are close together into spans, each read as one, sorted by offset.
@@ -135,11 +106,10 @@ fn split(span: &Range<u64>) -> io::Result<Vec<(u64, BytesMut)>> {
     Ok(parts)
 }
 
-/// The parts of a span as one again, up to the end of the file. Nothing is copied.
-fn assemble(mut parts: Vec<(u64, BytesMut)>) -> Bytes {
-    parts.sort_unstable_by_key(|(offset, _)| *offset);
+/// The parts of a span, in their order, as one again, up to the end of the file. Nothing is copied.
+fn assemble(parts: Vec<BytesMut>) -> Bytes {
     let mut whole = BytesMut::new();
-    for (_, part) in parts {
+    for part in parts {
         let is_short = part.len() < part.capacity();
         whole.unsplit(part);
         if is_short {
@@ -216,6 +186,10 @@ mod tests {
         }
     }
 
+    fn bufs(parts: Vec<(u64, BytesMut)>) -> Vec<BytesMut> {
+        parts.into_iter().map(|(_, buf)| buf).collect()
+    }
+
     /// What was read in parts is one buffer again, and ends where the first part fell short.
     #[test]
     fn parts_become_one_without_a_copy() {
@@ -227,13 +201,12 @@ mod tests {
         for (_, part) in &mut parts {
             part.resize(part.capacity(), 1);
         }
-        parts.reverse();
-        let whole = assemble(parts);
+        let whole = assemble(bufs(parts));
         assert_eq!((whole.len() as u64, whole.as_ptr()), (length, start));
 
         let mut parts = split(&(0..length)).unwrap();
         parts[0].1.resize(limits::RANGES_READ_BYTES, 1);
         parts[1].1.resize(9, 1);
-        assert_eq!(assemble(parts).len(), limits::RANGES_READ_BYTES + 9);
+        assert_eq!(assemble(bufs(parts)).len(), limits::RANGES_READ_BYTES + 9);
     }
 }
