@@ -228,6 +228,18 @@ pub(crate) fn uninterrupted<B>(
     }
 }
 
+/// The same for a loop that needs more bytes: where none came, or none were taken, that is the error.
+pub(crate) fn progress<B>(
+    result: Result<(usize, B), BufError<B>>,
+    kind: Kind,
+    without: io::ErrorKind,
+) -> Result<(usize, B), BufError<B>> {
+    match uninterrupted(result)? {
+        (Some(0), buf) => Err(BufError::new(Error::io(kind, None, without.into()), buf)),
+        (count, buf) => Ok((count.unwrap_or(0), buf)),
+    }
+}
+
 /// Writes once at an offset.
 pub(crate) async fn write_at<B: IoBuf>(
     file: Arc<SharedFile>,

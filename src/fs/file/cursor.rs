@@ -353,12 +353,8 @@ async fn write_steps(
     while done < total {
         let offset = shared.is_seekable().then_some(begin + done as u64);
         let step = rw::write_once(shared.clone(), buf.slice(done..total), offset, true).await;
-        let (count, part) = match rw::uninterrupted(step) {
-            Ok((Some(0), _)) => {
-                let error = io::ErrorKind::WriteZero.into();
-                return (done, Err(Error::io(Kind::Write, None, error)));
-            }
-            Ok((count, part)) => (count.unwrap_or(0), part),
+        let (count, part) = match rw::progress(step, Kind::Write, io::ErrorKind::WriteZero) {
+            Ok(progress) => progress,
             Err(error) => {
                 let again = offset.is_some() && shared.has_no_positions(&error.error);
                 match error.into_parts() {

@@ -4,7 +4,6 @@ use std::io;
 
 use super::File;
 use crate::buf::{BufError, IoBuf, IoBufMut, Slice};
-use crate::error::Error;
 use crate::op::rw;
 use crate::opcode::Kind;
 
@@ -74,19 +73,10 @@ impl File {
             while done < total {
                 let at = offset.saturating_add(done as u64);
                 let step = rw::read_at(file.clone(), buf.slice(done..total), at).await;
-                let (count, part) =
-                    rw::uninterrupted(step).map_err(|error| error.map(Slice::into_inner))?;
+                let (count, part) = rw::progress(step, Kind::Read, io::ErrorKind::UnexpectedEof)
+                    .map_err(|error| error.map(Slice::into_inner))?;
                 buf = part.into_inner();
-                match count {
-                    Some(0) => {
-                        return Err(BufError::new(
-                            Error::io(Kind::Read, None, io::ErrorKind::UnexpectedEof.into()),
-                            buf,
-                        ));
-                    }
-                    None => {}
-                    Some(count) => done += count,
-                }
+                done += count;
             }
             Ok(buf)
         }
@@ -163,19 +153,10 @@ impl File {
             while done < total {
                 let at = offset.saturating_add(done as u64);
                 let step = rw::write_at(file.clone(), buf.slice(done..total), at).await;
-                let (count, part) =
-                    rw::uninterrupted(step).map_err(|error| error.map(Slice::into_inner))?;
+                let (count, part) = rw::progress(step, Kind::Write, io::ErrorKind::WriteZero)
+                    .map_err(|error| error.map(Slice::into_inner))?;
                 buf = part.into_inner();
-                match count {
-                    Some(0) => {
-                        return Err(BufError::new(
-                            Error::io(Kind::Write, None, io::ErrorKind::WriteZero.into()),
-                            buf,
-                        ));
-                    }
-                    None => {}
-                    Some(count) => done += count,
-                }
+                done += count;
             }
             Ok(buf)
         }

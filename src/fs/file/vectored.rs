@@ -4,7 +4,6 @@ use std::io;
 
 use super::File;
 use crate::buf::{BufError, IoBuf, IoBufMut};
-use crate::error::Error;
 use crate::op::{rw, vectored};
 use crate::opcode::Kind;
 
@@ -121,14 +120,9 @@ impl File {
             while done < total {
                 let at = offset.saturating_add(done as u64);
                 let step = vectored::write(file.clone(), bufs, done, at).await;
-                let (count, back) = rw::uninterrupted(step)?;
-                bufs = back;
-                if count == Some(0) {
-                    let full = io::ErrorKind::WriteZero.into();
-                    let error = Error::io(Kind::WriteVectored, None, full);
-                    return Err(BufError::new(error, bufs));
-                }
-                done += count.unwrap_or(0);
+                let count;
+                (count, bufs) = rw::progress(step, Kind::WriteVectored, io::ErrorKind::WriteZero)?;
+                done += count;
             }
             Ok(bufs)
         }
