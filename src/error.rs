@@ -112,6 +112,13 @@ pub enum Error {
         /// The error itself.
         source: io::Error,
     },
+    /// The mount does not answer at all, so the operation was not begun. It is used again as soon as it does.
+    MountUnresponsive {
+        /// The operation.
+        operation: Kind,
+        /// Where it is mounted.
+        mount_point: PathBuf,
+    },
     /// No runtime: a handle can only be installed from within one.
     NoRuntime,
     /// The ring broke while the kernel had the operation: its outcome is unknown.
@@ -145,6 +152,7 @@ impl Error {
         match self {
             Error::BackendVariable { .. } | Error::NoRuntime => io::ErrorKind::InvalidInput,
             Error::HandleExists => io::ErrorKind::AlreadyExists,
+            Error::MountUnresponsive { .. } => io::ErrorKind::HostUnreachable,
             Error::Closed { .. } | Error::RingLost { .. } => io::ErrorKind::BrokenPipe,
             Error::ForkedChild { .. } | Error::RingUnavailable { .. } => io::ErrorKind::Unsupported,
             // The kind that `tokio::fs` gives it.
@@ -174,6 +182,7 @@ impl Error {
             Error::Closed { operation }
             | Error::ForkedChild { operation }
             | Error::Io { operation, .. }
+            | Error::MountUnresponsive { operation, .. }
             | Error::RingLost { operation, .. }
             | Error::Thread { operation, .. } => Some(*operation),
             Error::SeekPending => Some(Kind::Seek),
@@ -300,6 +309,16 @@ impl fmt::Display for Error {
                     Some(text) => write!(f, "; {text}"),
                     None => Ok(()),
                 }
+            }
+            Error::MountUnresponsive {
+                operation,
+                mount_point,
+            } => {
+                let point = mount_point.display();
+                write!(
+                    f,
+                    "{operation}: the mount {point} does not answer; it is used again as soon as it does"
+                )
             }
             Error::NoRuntime => {
                 f.write_str("a handle is installed on a tokio runtime: call this from within one")

@@ -50,6 +50,7 @@ pub mod opcode;
 pub mod probe;
 mod sys;
 
-pub use driver::{Builder, Handle, Route, ShutdownReport, Submit};
+pub use driver::{Breaker, Builder, Handle, Route, ShutdownReport, Submit};
 pub use error::{Error, Errors, raw_os_error};
+pub use mounts::{BreakerState, MountStats};
 pub use observe::{OpStats, Stats, Way};

@@ -74,7 +74,14 @@ struct Made {
 }
 
 fn make(kind: Kind, work: Work, panics: bool) -> Made {
-    let driver = Driver::new(Home::Outside, Route::Pool, Submit::Auto, 0).unwrap();
+    let driver = Driver::new(
+        Home::Outside,
+        Route::Pool,
+        Submit::Auto,
+        Default::default(),
+        0,
+    )
+    .unwrap();
     let drops = Arc::<AtomicUsize>::default();
     let unheard = Arc::<AtomicI32>::default();
     let op = Counted {

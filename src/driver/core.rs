@@ -10,6 +10,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
+use super::breaker::Breaker;
 use super::cell::{Cell, InFlight, Job, Outcome};
 use super::group::Group;
 use super::handle::Home;
@@ -22,7 +23,7 @@ use super::watchdog;
 use super::worker::Worker;
 use crate::error::Error;
 use crate::limits;
-use crate::mounts::Mount;
+use crate::mounts::{Mount, MountStats};
 use crate::observe::{Counters, SharedCounters, Stats, Way};
 use crate::opcode::Kind;
 use crate::sys::errno;
@@ -45,6 +46,7 @@ pub(crate) struct Driver {
     /// Whether polls may answer: the backend was not pinned. They need no ring.
     attempts: bool,
     submit: Submit,
+    breaker: Breaker,
     /// Tells drivers apart; never zero.
     #[cfg(target_os = "linux")]
     id: u64,
@@ -64,6 +66,7 @@ impl Driver {
         home: Home,
         route: Route,
         submit: Submit,
+        breaker: Breaker,
         workers: usize,
     ) -> Result<Arc<Driver>, Error> {
         fork::watch();
@@ -83,6 +86,7 @@ impl Driver {
             route: if usable { route } else { Route::Pool },
             attempts: route == Route::Auto,
             submit,
+            breaker,
             #[cfg(target_os = "linux")]
             id: DRIVERS_MADE.fetch_add(1, Ordering::Relaxed) + 1,
             #[cfg(target_os = "linux")]
@@ -139,7 +143,7 @@ impl Driver {
         };
         groups
             .entry(mount.key())
-            .or_insert_with(|| Group::new(mount, self.counters.clone()))
+            .or_insert_with(|| Group::new(mount, self.counters.clone(), self.breaker))
             .clone()
     }
 
@@ -161,6 +165,11 @@ impl Driver {
             let refused = Error::ForkedChild {
                 operation: job.kind(),
             };
+            job.end(Outcome::Refused(refused.into()));
+            return cell;
+        }
+        // What is kept was promised before; a descriptor has to be closed.
+        if let (false, Err(refused)) = (job.is_kept(), group.admits(job.kind())) {
             job.end(Outcome::Refused(refused.into()));
             return cell;
         }
@@ -386,6 +395,16 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// One entry for each mount that was met, by mount point.
+    pub(super) fn mounts(&self) -> Vec<MountStats> {
+        let groups = read(&self.groups);
+        let groups = groups.values();
+        let groups = groups.filter(|group| group.mount().key() != Mount::chores().key());
+        let mut mounts: Vec<_> = groups.map(|group| group.mount_stats()).collect();
+        mounts.sort_by(|one, other| one.point.cmp(&other.point));
+        mounts
     }
 
     pub(crate) fn stats(&self) -> Stats {

@@ -5,15 +5,19 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::breaker::Breaker;
 use super::cell::Job;
 #[cfg(target_os = "linux")]
 use super::lane::Lane;
+use super::mount_breaker::MountBreaker;
 use super::op::Load;
 use super::orphans::Orphans;
 use super::pool::Pool;
+use crate::error::Error;
 use crate::limits;
-use crate::mounts::Mount;
+use crate::mounts::{Mount, MountStats};
 use crate::observe::Counters;
+use crate::opcode::Kind;
 use crate::sys::clock::coarse_ms;
 #[cfg(target_os = "linux")]
 use crate::sys::lock::lock;
@@ -55,6 +59,7 @@ pub(crate) struct Group {
     mount: Arc<Mount>,
     counters: Arc<Counters>,
     pool: Arc<Pool>,
+    breaker: Arc<MountBreaker>,
     /// Whether lanes with a ring can be had.
     #[cfg(target_os = "linux")]
     ring_usable: AtomicBool,
@@ -67,8 +72,9 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    pub(crate) fn new(mount: Arc<Mount>, counters: Arc<Counters>) -> Arc<Group> {
+    pub(crate) fn new(mount: Arc<Mount>, counters: Arc<Counters>, breaker: Breaker) -> Arc<Group> {
         Arc::new(Group {
+            breaker: MountBreaker::new(mount.clone(), breaker),
             mount,
             counters,
             pool: Arc::default(),
@@ -100,6 +106,39 @@ impl Group {
         &self.orphans
     }
 
+    /// Whether an operation may go to this mount: not while the mount itself does not answer.
+    pub(crate) fn admits(&self, kind: Kind) -> Result<(), Error> {
+        self.breaker.admits(kind)
+    }
+
+    #[allow(dead_code, reason = "operations have no deadline yet")]
+    /// An operation timed out here, at this moment in coarse milliseconds.
+    pub(crate) fn note_timeout(&self, now: u64) {
+        self.breaker.timed_out(now);
+    }
+
+    #[allow(dead_code, reason = "operations have no deadline yet")]
+    /// The filesystem answered an operation, with whatever result.
+    pub(crate) fn note_answer(&self) {
+        self.breaker.operation_answered();
+    }
+
+    #[allow(dead_code, reason = "operations have no deadline yet")]
+    /// The kernel, or a thread, still has an operation whose time is over.
+    pub(crate) fn note_stuck(&self) {
+        self.breaker.stuck();
+    }
+
+    #[allow(dead_code, reason = "operations have no deadline yet")]
+    /// It let go of one.
+    pub(crate) fn note_unstuck(&self) {
+        self.breaker.unstuck();
+    }
+
+    pub(crate) fn mount_stats(&self) -> MountStats {
+        self.breaker.stats()
+    }
+
     /// Takes no more on lanes, and asks them to cancel and end. Returns what never started.
     pub(crate) fn close(&self) -> Vec<Arc<dyn Job>> {
         self.closed.store(true, Ordering::Release);
@@ -109,7 +148,7 @@ impl Group {
         unstarted
     }
 
-    /// Looks after lanes and pool; returns whether anything is in flight.
+    /// Looks after lanes, pool and breaker; returns whether anything is in flight.
     pub(crate) fn tick(self: &Arc<Self>) -> bool {
         let now = coarse_ms();
         let lanes_active = self.tick_lanes(now);
@@ -120,7 +159,8 @@ impl Group {
         if oldest >= limits::MOUNT_STALLED_AFTER.as_millis() as u64 {
             self.mount.mark_stalled();
         }
-        lanes_active || pool_active
+        let breaker_active = self.breaker.tick(now);
+        lanes_active || pool_active || breaker_active
     }
 }
 

@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use tokio::runtime;
 
+use super::breaker::Breaker;
 use super::core::Driver;
 use super::route::{Route, Submit};
 use crate::error::Error;
 use crate::limits;
+use crate::mounts::MountStats;
 use crate::observe::Stats;
 use crate::opcode::Kind;
 use crate::sys::fork;
@@ -53,7 +55,13 @@ pub(super) fn outside() -> Result<Arc<Driver>, Error> {
     if let Some(driver) = &*outside {
         return Ok(driver.clone());
     }
-    let driver = Driver::new(Home::Outside, Route::from_environment()?, Submit::Auto, 0)?;
+    let driver = Driver::new(
+        Home::Outside,
+        Route::from_environment()?,
+        Submit::Auto,
+        Breaker::default(),
+        0,
+    )?;
     *outside = Some(driver.clone());
     Ok(driver)
 }
@@ -74,7 +82,12 @@ pub(crate) fn current() -> Result<Arc<Driver>, Error> {
     let driver = match existing(id) {
         Some(driver) if driver.is_closed() => return outside(),
         Some(driver) => driver,
-        None => install(&here, Route::from_environment()?, Submit::Auto)?,
+        None => install(
+            &here,
+            Route::from_environment()?,
+            Submit::Auto,
+            Breaker::default(),
+        )?,
     };
     let _ = LAST.try_with(|last| *last.borrow_mut() = Some((id, driver.clone())));
     Ok(driver)
@@ -86,7 +99,7 @@ pub(crate) fn current_or_pool() -> Arc<Driver> {
     current().unwrap_or_else(|error| {
         tracing::warn!(target: "tidegate::driver", %error, "files are read and written on blocking threads");
         let pool = || {
-            Driver::new(Home::Outside, Route::Pool, Submit::Auto, 0)
+            Driver::new(Home::Outside, Route::Pool, Submit::Auto, Breaker::default(), 0)
                 .expect("blocking threads need nothing that could be missing")
         };
         POOL.get_or_init(pool).clone()
@@ -98,12 +111,17 @@ fn existing(id: runtime::Id) -> Option<Arc<Driver>> {
 }
 
 /// Makes the driver of a runtime, unless another thread was faster.
-fn install(here: &runtime::Handle, route: Route, submit: Submit) -> Result<Arc<Driver>, Error> {
+fn install(
+    here: &runtime::Handle,
+    route: Route,
+    submit: Submit,
+    breaker: Breaker,
+) -> Result<Arc<Driver>, Error> {
     let workers = match here.runtime_flavor() {
         runtime::RuntimeFlavor::CurrentThread => 1,
         _ => here.metrics().num_workers(),
     };
-    let driver = Driver::new(Home::Runtime(here.id()), route, submit, workers)?;
+    let driver = Driver::new(Home::Runtime(here.id()), route, submit, breaker, workers)?;
     let mut runtimes = lock(runtimes());
     if let Some(other) = runtimes.get(&here.id()).and_then(Weak::upgrade) {
         return Ok(other);
@@ -175,6 +193,7 @@ impl Handle {
         Builder {
             route: None,
             submit: Submit::Auto,
+            breaker: Breaker::default(),
         }
     }
 
@@ -197,6 +216,25 @@ impl Handle {
     /// See [`Handle`].
     pub fn stats(&self) -> Stats {
         self.driver.stats()
+    }
+
+    /// The mounts that operations went to so far, and whether they answer, in the order of their points.
+    ///
+    /// Files whose mount is not known, and those past the number of mounts that are told apart, are one entry
+    /// without a point.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> std::io::Result<()> {
+    /// use tidegate::BreakerState;
+    /// tidegate::fs::metadata("/").await?;
+    /// for mount in tidegate::Handle::current()?.mounts() {
+    ///     assert_eq!(mount.state, BreakerState::Closed);
+    ///     println!("{:?}: {} timeouts, {} stuck", mount.point, mount.timeouts, mount.stuck);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn mounts(&self) -> Vec<MountStats> {
+        self.driver.mounts()
     }
 
     /// Takes no more operations, cancels those in flight, and waits for them, but no longer than `bound`.
@@ -269,6 +307,7 @@ pub struct ShutdownReport {
 pub struct Builder {
     route: Option<Route>,
     submit: Submit,
+    breaker: Breaker,
 }
 
 impl Builder {
@@ -288,6 +327,14 @@ impl Builder {
         self
     }
 
+    /// When a mount that does not answer is left alone.
+    ///
+    /// See [`Breaker`].
+    pub fn breaker(mut self, breaker: Breaker) -> Builder {
+        self.breaker = breaker;
+        self
+    }
+
     /// Makes the handle, and makes it the one of the runtime that this is called in.
     ///
     /// # Errors
@@ -304,6 +351,6 @@ impl Builder {
             return Err(Error::HandleExists);
         }
         let route = self.route.map_or_else(Route::from_environment, Ok)?;
-        install(&here, route, self.submit).map(|driver| Handle { driver })
+        install(&here, route, self.submit, self.breaker).map(|driver| Handle { driver })
     }
 }

@@ -5,6 +5,7 @@
 //! way it travels as a [`Job`](cell::Job), which owns all that the kernel may touch.
 
 pub(crate) mod attempt;
+mod breaker;
 mod budget;
 mod cell;
 pub(crate) mod chore;
@@ -15,6 +16,7 @@ mod group;
 mod handle;
 #[cfg(target_os = "linux")]
 mod lane;
+mod mount_breaker;
 pub(crate) mod op;
 mod orphans;
 mod pool;
@@ -26,6 +28,7 @@ mod watchdog;
 mod worker;
 
 pub(crate) use self::core::Driver;
+pub use breaker::Breaker;
 pub(crate) use budget::spend;
 pub use handle::{Builder, Handle, ShutdownReport};
 pub(crate) use handle::{current, current_or_pool};

@@ -141,7 +141,14 @@ mod tests {
     /// no later one; an inode is marked for as long as a write to it goes on.
     #[test]
     fn an_operation_waits_for_the_writes_before_it_only() {
-        let driver = Driver::new(Home::Outside, Route::Pool, Submit::Auto, 0).unwrap();
+        let driver = Driver::new(
+            Home::Outside,
+            Route::Pool,
+            Submit::Auto,
+            Default::default(),
+            0,
+        )
+        .unwrap();
         let (orphans, mount) = (Orphans::default(), Mount::chores());
         assert!(orphans.hold(job(&driver)).is_err(), "nothing to wait for");
 
@@ -166,7 +173,14 @@ mod tests {
     /// Nothing is left behind when the handle ends.
     #[test]
     fn what_waits_is_given_back_at_the_end() {
-        let driver = Driver::new(Home::Outside, Route::Pool, Submit::Auto, 0).unwrap();
+        let driver = Driver::new(
+            Home::Outside,
+            Route::Pool,
+            Submit::Auto,
+            Default::default(),
+            0,
+        )
+        .unwrap();
         let (orphans, mount) = (Orphans::default(), Mount::chores());
         let write = orphans.begin(&mount, 9);
         assert!(orphans.hold(job(&driver)).is_ok());
