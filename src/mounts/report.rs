@@ -22,8 +22,8 @@ pub enum MountAnswer {
     Failed(io::Error),
     /// It was not asked, as no thread could be started.
     NotAsked(io::Error),
-    /// Not within the time that it was given. The thread that asks it is left to itself.
-    Silent,
+    /// Not within this time. The thread that asks it is left to itself.
+    Silent(Duration),
 }
 
 /// One mount of the machine.
@@ -50,6 +50,9 @@ pub struct MountReport {
 /// thread of its own, and waits for the answers no longer than `bound`, or so long for each 256 mounts.
 /// Blocking: call it off the runtime.
 ///
+/// The kernel does not let a process end while a thread waits for a server that has taken its question. A
+/// program that is to end all the same has another process ask, as `tidegate doctor --mounts` does.
+///
 /// # Errors
 ///
 /// Those of reading the table of mounts.
@@ -62,7 +65,7 @@ pub struct MountReport {
 /// use std::time::Duration;
 /// use tidegate::probe::{self, MountAnswer};
 /// for mount in probe::mounts(Duration::from_secs(1))? {
-///     if let MountAnswer::Silent = mount.answer {
+///     if let MountAnswer::Silent(_) = mount.answer {
 ///         println!("{} does not answer", mount.point.display());
 ///     }
 /// }
@@ -90,7 +93,7 @@ fn ask_all(mounts: &[&Mounted], bound: Duration) -> Vec<MountReport> {
     let mut answers: Vec<_> = asked
         .map(
             |(index, mount)| match spawn(index, mount.point.clone(), tell.clone()) {
-                Ok(()) => MountAnswer::Silent,
+                Ok(()) => MountAnswer::Silent(bound),
                 Err(error) => MountAnswer::NotAsked(error),
             },
         )
