@@ -52,4 +52,4 @@ mod sys;
 
 pub use driver::{Builder, Handle, Route, ShutdownReport, Submit};
 pub use error::{Error, Errors, raw_os_error};
-pub use observe::{OpStats, Stats, Way};
+pub use observe::{Latency, OpStats, Stats, Way};
