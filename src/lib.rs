@@ -40,6 +40,7 @@
 pub mod buf;
 mod driver;
 mod error;
+mod events;
 pub mod fs;
 pub mod guide;
 mod limits;

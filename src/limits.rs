@@ -181,3 +181,16 @@ pub(crate) const SEEK_UNCHECKED_BYTES_MAX: u64 = 1 << 40;
 /// How long an operation waits for the writes of files that were dropped before it began, so that it sees
 /// them: a healthy disk takes a write into memory in microseconds.
 pub(crate) const ORPHAN_WRITE_WAIT: Duration = Duration::from_millis(200);
+
+/// Events that wait for the log's thread: enough for all that a stall causes at once, and no more memory than a
+/// log that never goes on may have. What comes on top is counted.
+pub(crate) const REPORTS_MAX: usize = 256;
+
+/// An idle log thread ends after this long.
+pub(crate) const REPORTER_IDLE: Duration = Duration::from_secs(10);
+
+/// Warnings of operations that ran out of time, per mount and window: the first few show what is stuck.
+pub(crate) const WARNINGS_PER_MOUNT: u32 = 10;
+
+/// How long a mount's warnings are counted together, before their number is told: what a person reads.
+pub(crate) const WARNINGS_WINDOW: Duration = Duration::from_secs(60);

@@ -11,6 +11,7 @@ use tokio::runtime;
 use super::core::Driver;
 use super::route::{Route, Submit};
 use crate::error::Error;
+use crate::events;
 use crate::limits;
 use crate::observe::Stats;
 use crate::opcode::Kind;
@@ -84,7 +85,7 @@ pub(crate) fn current() -> Result<Arc<Driver>, Error> {
 pub(crate) fn current_or_pool() -> Arc<Driver> {
     static POOL: OnceLock<Arc<Driver>> = OnceLock::new();
     current().unwrap_or_else(|error| {
-        tracing::warn!(target: "tidegate::driver", %error, "files are read and written on blocking threads");
+        events::only_threads(&error);
         let pool = || {
             Driver::new(Home::Outside, Route::Pool, Submit::Auto, 0)
                 .expect("blocking threads need nothing that could be missing")
