@@ -53,4 +53,4 @@ mod sys;
 
 pub use driver::{Builder, Handle, Route, ShutdownReport, Submit};
 pub use error::{Error, Errors, raw_os_error};
-pub use observe::{Latency, OpStats, Stats, Way};
+pub use observe::{Heartbeat, Latency, OpInFlight, OpState, OpStats, Stats, Way};

@@ -189,6 +189,9 @@ pub(crate) const REPORTS_MAX: usize = 256;
 /// An idle log thread ends after this long.
 pub(crate) const REPORTER_IDLE: Duration = Duration::from_secs(10);
 
+/// A thread that has had no heartbeat to hand on for this long ends.
+pub(crate) const HEART_IDLE: Duration = Duration::from_secs(10);
+
 /// Warnings of operations that ran out of time, per mount and window: the first few show what is stuck.
 pub(crate) const WARNINGS_PER_MOUNT: u32 = 10;
 

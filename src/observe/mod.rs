@@ -6,10 +6,14 @@
 )]
 
 mod counters;
+mod heartbeat;
+mod in_flight;
 mod latency;
 mod stats;
 
 pub(crate) use counters::{Counters, Ended, SharedCounters};
+pub use heartbeat::Heartbeat;
+pub use in_flight::{OpInFlight, OpState};
 pub use latency::Latency;
 pub use stats::{OpStats, Stats};
 
