@@ -22,6 +22,7 @@ use crate::error::Error;
 use crate::limits;
 #[cfg(target_os = "linux")]
 use crate::mounts::Mount;
+use crate::observe::{OpInFlight, OpState};
 use crate::opcode::{DeadlineClass, Kind};
 use crate::sys::clock::{coarse_ms, now_us};
 use crate::sys::errno;
@@ -121,6 +122,8 @@ pub(crate) trait Job: Send + Sync {
     fn expire(&self, now_us: u64);
     /// What it is about, where that has a name.
     fn path(&self) -> Option<PathBuf>;
+    /// What it looks like from outside; `None` once it is over.
+    fn seen(&self) -> Option<OpInFlight>;
 }
 
 impl<O: Op> Cell<O> {
@@ -527,6 +530,23 @@ impl<O: Op> Job for Cell<O> {
         self.life
             .look(|op| op.target().path())
             .unwrap_or_else(|| lock(&self.target).path())
+    }
+
+    fn seen(&self) -> Option<OpInFlight> {
+        let state = match (self.life.has_begun(), self.life.is_left()) {
+            _ if self.life.is_over() => return None,
+            (true, true) => OpState::Orphaned,
+            (true, false) => OpState::Running,
+            (false, _) => OpState::Waiting,
+        };
+        Some(OpInFlight {
+            operation: self.kind,
+            path: self.path(),
+            age: self.started.elapsed(),
+            way: lock(&self.way).as_ref().map(Way::name),
+            state,
+            mount_point: None,
+        })
     }
 }
 
