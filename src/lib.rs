@@ -40,6 +40,7 @@
 pub mod buf;
 mod driver;
 mod error;
+mod events;
 pub mod fs;
 pub mod guide;
 mod limits;
@@ -50,7 +51,9 @@ pub mod opcode;
 pub mod probe;
 mod sys;
 
-pub use driver::{Breaker, Builder, Handle, Route, ShutdownReport, Submit};
-pub use error::{Error, Errors, raw_os_error};
+pub use driver::{
+    Breaker, Builder, Handle, Limited, OpExt, Route, Settings, ShutdownReport, Submit, Timeouts,
+};
+pub use error::{Error, Errors, LeftBehind, raw_os_error};
 pub use mounts::{BreakerState, MountStats};
-pub use observe::{OpStats, Stats, Way};
+pub use observe::{Heartbeat, Latency, OpInFlight, OpState, OpStats, Stats, Way};

@@ -11,10 +11,12 @@ use tokio::runtime;
 use super::breaker::Breaker;
 use super::core::Driver;
 use super::route::{Route, Submit};
+use super::settings::{Settings, Timeouts};
 use crate::error::Error;
+use crate::events;
 use crate::limits;
 use crate::mounts::MountStats;
-use crate::observe::Stats;
+use crate::observe::{OpInFlight, Stats};
 use crate::opcode::Kind;
 use crate::sys::fork;
 use crate::sys::lock::lock;
@@ -59,8 +61,8 @@ pub(super) fn outside() -> Result<Arc<Driver>, Error> {
         Home::Outside,
         Route::from_environment()?,
         Submit::Auto,
-        Breaker::default(),
         0,
+        Settings::default(),
     )?;
     *outside = Some(driver.clone());
     Ok(driver)
@@ -86,7 +88,7 @@ pub(crate) fn current() -> Result<Arc<Driver>, Error> {
             &here,
             Route::from_environment()?,
             Submit::Auto,
-            Breaker::default(),
+            Settings::default(),
         )?,
     };
     let _ = LAST.try_with(|last| *last.borrow_mut() = Some((id, driver.clone())));
@@ -97,10 +99,16 @@ pub(crate) fn current() -> Result<Arc<Driver>, Error> {
 pub(crate) fn current_or_pool() -> Arc<Driver> {
     static POOL: OnceLock<Arc<Driver>> = OnceLock::new();
     current().unwrap_or_else(|error| {
-        tracing::warn!(target: "tidegate::driver", %error, "files are read and written on blocking threads");
+        events::only_threads(&error);
         let pool = || {
-            Driver::new(Home::Outside, Route::Pool, Submit::Auto, Breaker::default(), 0)
-                .expect("blocking threads need nothing that could be missing")
+            Driver::new(
+                Home::Outside,
+                Route::Pool,
+                Submit::Auto,
+                0,
+                Settings::default(),
+            )
+            .expect("blocking threads need nothing that could be missing")
         };
         POOL.get_or_init(pool).clone()
     })
@@ -115,13 +123,13 @@ fn install(
     here: &runtime::Handle,
     route: Route,
     submit: Submit,
-    breaker: Breaker,
+    settings: Settings,
 ) -> Result<Arc<Driver>, Error> {
     let workers = match here.runtime_flavor() {
         runtime::RuntimeFlavor::CurrentThread => 1,
         _ => here.metrics().num_workers(),
     };
-    let driver = Driver::new(Home::Runtime(here.id()), route, submit, breaker, workers)?;
+    let driver = Driver::new(Home::Runtime(here.id()), route, submit, workers, settings)?;
     let mut runtimes = lock(runtimes());
     if let Some(other) = runtimes.get(&here.id()).and_then(Weak::upgrade) {
         return Ok(other);
@@ -193,7 +201,7 @@ impl Handle {
         Builder {
             route: None,
             submit: Submit::Auto,
-            breaker: Breaker::default(),
+            settings: Settings::default(),
         }
     }
 
@@ -209,6 +217,20 @@ impl Handle {
     /// See [`Handle`].
     pub fn submit(&self) -> Submit {
         self.driver.submit()
+    }
+
+    /// What is in effect: the defaults, or what [`Builder`] was told.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), tidegate::Error> {
+    /// use std::time::Duration;
+    /// use tidegate::Handle;
+    /// let handle = Handle::builder().warn_after(Duration::from_secs(3)).install()?;
+    /// assert_eq!(handle.settings().warn_after, Duration::from_secs(3));
+    /// # Ok(()) }
+    /// ```
+    pub fn settings(&self) -> Settings {
+        *self.driver.settings()
     }
 
     /// What was done so far, at this moment.
@@ -235,6 +257,21 @@ impl Handle {
     /// ```
     pub fn mounts(&self) -> Vec<MountStats> {
         self.driver.mounts()
+    }
+
+    /// Every operation that has left the poll and is not over, the oldest first.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> std::io::Result<()> {
+    /// let handle = tidegate::Handle::current()?;
+    /// for op in handle.in_flight() {
+    ///     println!("{} {:?} since {:?}", op.operation, op.path, op.age);
+    /// }
+    /// # assert!(handle.in_flight().is_empty());
+    /// # Ok(()) }
+    /// ```
+    pub fn in_flight(&self) -> Vec<OpInFlight> {
+        self.driver.in_flight()
     }
 
     /// Takes no more operations, cancels those in flight, and waits for them, but no longer than `bound`.
@@ -307,7 +344,7 @@ pub struct ShutdownReport {
 pub struct Builder {
     route: Option<Route>,
     submit: Submit,
-    breaker: Breaker,
+    settings: Settings,
 }
 
 impl Builder {
@@ -331,7 +368,40 @@ impl Builder {
     ///
     /// See [`Breaker`].
     pub fn breaker(mut self, breaker: Breaker) -> Builder {
-        self.breaker = breaker;
+        self.settings.breaker = breaker;
+        self
+    }
+
+    /// How long operations may take where their callers do not say.
+    ///
+    /// See [`Timeouts`].
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Builder {
+        self.settings.timeouts = timeouts;
+        self
+    }
+
+    /// How old an operation is when its age is logged, once. Default: 10 s.
+    ///
+    /// See [`Handle::settings`].
+    pub fn warn_after(mut self, age: Duration) -> Builder {
+        self.settings.warn_after = age;
+        self
+    }
+
+    /// How often a heartbeat comes while something is in flight. Default: 250 ms.
+    ///
+    /// See [`Handle::settings`].
+    pub fn heartbeat_interval(mut self, interval: Duration) -> Builder {
+        self.settings.heartbeat_interval = interval;
+        self
+    }
+
+    /// How many blocking threads may be stuck in operations that nobody waits for any more, before further
+    /// ones on the same mounts are refused with [`Error::Saturated`]. Default: 64.
+    ///
+    /// See [`Handle::settings`].
+    pub fn stuck_threads_max(mut self, threads: usize) -> Builder {
+        self.settings.stuck_threads_max = threads;
         self
     }
 
@@ -340,17 +410,18 @@ impl Builder {
     /// # Errors
     ///
     /// [`Error::NoRuntime`] outside of a runtime, [`Error::HandleExists`] if the runtime already has a
-    /// handle, and the errors of [`Handle::current`].
+    /// handle, [`Error::Setting`] for a setting that makes no sense, and the errors of [`Handle::current`].
     ///
     /// # Examples
     ///
     /// See [`Builder`].
     pub fn install(self) -> Result<Handle, Error> {
+        self.settings.check()?;
         let here = runtime::Handle::try_current().map_err(|_| Error::NoRuntime)?;
         if existing(here.id()).is_some() {
             return Err(Error::HandleExists);
         }
         let route = self.route.map_or_else(Route::from_environment, Ok)?;
-        install(&here, route, self.submit, self.breaker).map(|driver| Handle { driver })
+        install(&here, route, self.submit, self.settings).map(|driver| Handle { driver })
     }
 }

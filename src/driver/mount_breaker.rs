@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, Weak};
 use super::breaker::{Breaker, Machine, Step};
 use super::watchdog;
 use crate::error::Error;
+use crate::events;
 use crate::mounts::{Asker, Mount, MountStats};
 use crate::opcode::Kind;
 use crate::sys::clock::coarse_ms;
@@ -68,7 +69,7 @@ impl MountBreaker {
         }
     }
 
-    /// The kernel, or a thread, keeps an operation whose time is over.
+    /// The kernel, or a thread, keeps an operation that nobody waits for.
     pub(super) fn stuck(&self) {
         self.stuck.fetch_add(1, Ordering::Relaxed);
     }
@@ -98,7 +99,7 @@ impl MountBreaker {
         }
     }
 
-    /// Tells the machine something, and does what it says: not under its lock, as a log may block.
+    /// Tells the machine something, and does what it says: not under its lock.
     fn act(&self, tell: impl FnOnce(&mut Machine) -> Step, now_ms: u64) {
         let step = self.change(tell);
         match step {
@@ -109,16 +110,14 @@ impl MountBreaker {
                     self.nothing_came(now_ms);
                 }
             }
-            Step::Opened => tracing::warn!(
-                target: "tidegate::mounts",
-                mount_point = %self.mount.point().unwrap_or_default().display(),
-                "the mount does not answer; operations there are refused until it does"
-            ),
-            Step::Closed => tracing::info!(
-                target: "tidegate::mounts",
-                mount_point = %self.mount.point().unwrap_or_default().display(),
-                "the mount answers again"
-            ),
+            Step::Opened => {
+                let point = self.mount.point();
+                events::report(move || events::mount_unresponsive(point.as_deref()));
+            }
+            Step::Closed => {
+                let point = self.mount.point();
+                events::report(move || events::mount_answers(point.as_deref()));
+            }
         }
     }
 

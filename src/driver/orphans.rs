@@ -129,12 +129,13 @@ mod tests {
     use crate::driver::core::Driver;
     use crate::driver::handle::Home;
     use crate::driver::route::{Route, Submit};
+    use crate::driver::settings::Settings;
     use crate::opcode::Kind;
 
     fn job(driver: &Arc<Driver>) -> Arc<dyn Job> {
         let group = driver.group(&Mount::unknown());
         let chore = Chore::new(Kind::Metadata, || ());
-        Cell::new(chore, driver.clone(), group, false)
+        Cell::new(chore, driver.clone(), group, false, None)
     }
 
     /// An operation waits for the writes that were there before it, in whatever order they end, and for
@@ -145,8 +146,8 @@ mod tests {
             Home::Outside,
             Route::Pool,
             Submit::Auto,
-            Default::default(),
             0,
+            Settings::default(),
         )
         .unwrap();
         let (orphans, mount) = (Orphans::default(), Mount::chores());
@@ -177,8 +178,8 @@ mod tests {
             Home::Outside,
             Route::Pool,
             Submit::Auto,
-            Default::default(),
             0,
+            Settings::default(),
         )
         .unwrap();
         let (orphans, mount) = (Orphans::default(), Mount::chores());

@@ -41,7 +41,7 @@ pub struct MountStats {
     pub fs_type: Option<String>,
     /// Whether operations go there.
     pub state: BreakerState,
-    /// Operations whose time was over and that the kernel, or a blocking thread, still has.
+    /// Operations that nobody waits for any more and that the kernel, or a blocking thread, still has.
     pub stuck: u64,
     /// Operations whose time was over, so far.
     pub timeouts: u64,

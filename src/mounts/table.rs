@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use crate::events;
 use crate::limits;
 use crate::sys::lock::lock;
 use crate::sys::mounted::{self, Mounted};
@@ -141,7 +142,7 @@ impl Cache {
         match read() {
             Ok(table) => self.table = Arc::new(table),
             Err(error) => {
-                tracing::debug!(target: "tidegate::mounts", %error, "the table of mounts cannot be read");
+                events::mounts_unknown(&error);
                 return None;
             }
         }
