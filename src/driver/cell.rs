@@ -225,9 +225,7 @@ impl<O: Op> Cell<O> {
     /// Counts it as over and hands the outcome on. `op` is what a thread hands back. A write that the end of
     /// the runtime waits for is over only once its error was told.
     fn settle(&self, op: Option<O>, outcome: Outcome) {
-        if self.is_answer(&outcome) {
-            self.group.note_answer();
-        }
+        self.group.note_end(self.kept, &outcome);
         let keep = matches!(outcome, Outcome::Lost(_));
         let counted = || self.driver.counters.ended();
         match self.life.settle(op, outcome, keep, counted) {
@@ -272,18 +270,6 @@ impl<O: Op> Cell<O> {
         if let Some(way) = way {
             way.cancel(self.user_data.load(Ordering::SeqCst));
         }
-    }
-
-    /// Whether the filesystem gave this result. What is kept may be done without asking it: a close, and a
-    /// write into memory.
-    fn is_answer(&self, outcome: &Outcome) -> bool {
-        let number = match outcome {
-            Outcome::Result(number) => number.saturating_neg(),
-            Outcome::Returned(Ok(_)) => 0,
-            Outcome::Returned(Err(error)) => error.raw_os_error().unwrap_or(errno::ECANCELED),
-            _ => errno::ECANCELED,
-        };
-        !self.kept && ![errno::ECANCELED, errno::EINTR].contains(&number)
     }
 
     /// Gives up on it for the caller. Does not block.

@@ -475,6 +475,7 @@ impl Driver {
     pub(super) fn mounts(&self) -> Vec<MountStats> {
         let groups = read(&self.groups);
         let groups = groups.values();
+        let groups = groups.filter(|group| !group.mount().is_of_peers());
         let groups = groups.filter(|group| group.mount().key() != Mount::chores().key());
         let mut mounts: Vec<_> = groups.map(|group| group.mount_stats()).collect();
         mounts.sort_by(|one, other| one.point.cmp(&other.point));

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::breaker::Breaker;
-use super::cell::Job;
+use super::cell::{Job, Outcome};
 #[cfg(target_os = "linux")]
 use super::lane::Lane;
 use super::mount_breaker::MountBreaker;
@@ -141,9 +141,12 @@ impl Group {
         self.breaker.timed_out(now);
     }
 
-    /// The filesystem answered an operation, with whatever result.
-    pub(crate) fn note_answer(&self) {
-        self.breaker.operation_answered();
+    /// An operation is over. What is kept may have been done without asking anybody: a close, and a write
+    /// into memory.
+    pub(crate) fn note_end(&self, kept: bool, outcome: &Outcome) {
+        if !kept && outcome.is_answer() {
+            self.breaker.operation_answered();
+        }
     }
 
     pub(crate) fn mount_stats(&self) -> MountStats {

@@ -4,12 +4,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use super::breaker::{Breaker, Machine, Step};
+use super::cell::Outcome;
 use super::watchdog;
-use crate::error::Error;
+use crate::error::{Error, raw_os_error};
 use crate::events;
 use crate::mounts::{Asker, Mount, MountStats};
 use crate::opcode::Kind;
 use crate::sys::clock::coarse_ms;
+use crate::sys::errno;
 use crate::sys::lock::lock;
 
 pub(super) struct MountBreaker {
@@ -132,6 +134,19 @@ impl MountBreaker {
     fn nothing_came(&self, now_ms: u64) {
         self.change(|machine| machine.came_to_nothing(now_ms));
         watchdog::call();
+    }
+}
+
+impl Outcome {
+    /// Whether the filesystem gave this result, and not who asked for the operation back.
+    pub(super) fn is_answer(&self) -> bool {
+        let number = match self {
+            Outcome::Result(number) => number.saturating_neg(),
+            Outcome::Returned(Ok(_)) => 0,
+            Outcome::Returned(Err(error)) => raw_os_error(error).unwrap_or(errno::ECANCELED),
+            _ => errno::ECANCELED,
+        };
+        ![errno::ECANCELED, errno::EINTR].contains(&number)
     }
 }
 
