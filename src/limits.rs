@@ -60,6 +60,10 @@ pub(crate) const MOUNTS_KNOWN_MAX: usize = 256;
 /// thousand mounts takes milliseconds, and a mount that was made meanwhile only lacks its name that long.
 pub(crate) const MOUNT_TABLE_KEPT: Duration = Duration::from_secs(1);
 
+/// A table of mounts by which paths are looked up is read again when it is this old: what was mounted
+/// meanwhile shares the lanes of the mount below so long.
+pub(crate) const MOUNT_TABLE_OLD: Duration = Duration::from_secs(10);
+
 /// Mounts that are asked at once whether they answer, each on a thread of its own: more than most machines
 /// have, and few enough threads for any.
 pub(crate) const MOUNTS_ASKED_AT_ONCE: usize = 256;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::path::{Component, Path};
 use std::sync::{Arc, OnceLock, RwLock};
 
 use super::{Described, Mount, UNKNOWN, table};
@@ -111,6 +112,31 @@ fn place_without_unique_id(stat: &Stat) -> Option<table::Place> {
     })
 }
 
+/// The mount that a path leads to by its name alone, for where the kernel does not tell: symbolic links are
+/// not followed, which costs a path through one its own lanes, no more. `refresh` is called where the table
+/// of mounts should be read again. Cannot sleep.
+pub(crate) fn of_name(path: &Path, refresh: impl FnOnce()) -> Option<Arc<Mount>> {
+    let is_plain = |part| !matches!(part, Component::ParentDir);
+    if !path.is_absolute() || !path.components().all(is_plain) {
+        return None;
+    }
+    let (table, is_old) = table::read_lately();
+    if is_old {
+        refresh();
+    }
+    let table = table?;
+    let mounted = table.of_path(path).filter(|mounted| mounted.device != 0)?;
+    let mount = meet(&Stat {
+        dev: mounted.device,
+        ..Stat::default()
+    });
+    let _ = mount.described.get_or_init(|| Described {
+        nature: UNKNOWN,
+        place: Some(table::place(mounted)),
+    });
+    Some(mount)
+}
+
 /// The attributes of an open file, and its mount if that is known. Cannot sleep on any filesystem; on
 /// others than local ones the attributes may be old.
 pub(crate) fn of_fd(fd: BorrowedFd<'_>) -> io::Result<(Stat, Option<Arc<Mount>>)> {
@@ -159,6 +185,25 @@ mod tests {
         let all = known.clone();
         forget_one(&mut known);
         assert_eq!(known.len(), all.len(), "all are in use");
+    }
+
+    /// By its name a path is found once the table was read; not one that may lead anywhere.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_path_is_found_by_its_name() {
+        table::refresh();
+        // A test at the same time may hold the table for a moment.
+        let found = loop {
+            if let Some(found) = of_name(Path::new("/proc/self"), || ()) {
+                break found;
+            }
+        };
+        assert_eq!(found.point().as_deref(), Some(Path::new("/proc")));
+        assert_eq!(found.fs_type(), Some("proc"));
+        assert!(!found.is_local());
+        for path in ["relative", "/proc/../sys"] {
+            assert!(of_name(Path::new(path), || ()).is_none(), "{path}");
+        }
     }
 
     /// What a file's mount is called is found without the file's name.

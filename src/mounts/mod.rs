@@ -12,9 +12,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 pub(crate) use ask::Asker;
-pub(crate) use known::{learn, meet, of_fd, of_fd_with};
+pub(crate) use known::{learn, meet, of_fd, of_fd_with, of_name};
 pub use report::{MountAnswer, MountReport, mounts};
 pub use stats::{BreakerState, MountStats};
+pub(crate) use table::refresh;
 
 use crate::limits;
 use crate::sys::clock::coarse_ms;

@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use crate::events;
 use crate::limits;
+use crate::sys::clock::coarse_ms;
 use crate::sys::lock::lock;
 use crate::sys::mounted::{self, Mounted};
 
@@ -50,10 +52,6 @@ impl Table {
     }
 
     /// The mount that an absolute path without symbolic links leads to.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "paths are looked up by the kernel")
-    )]
     pub(crate) fn of_path(&self, path: &Path) -> Option<&Mounted> {
         let above = self
             .reachable()
@@ -119,7 +117,7 @@ impl<'a> Places<'a> {
 
 /// The table that was read last.
 struct Cache {
-    table: Arc<Table>,
+    table: Option<Arc<Table>>,
     read_at: Option<Instant>,
 }
 
@@ -131,7 +129,7 @@ impl Cache {
         read: impl FnOnce() -> io::Result<Table>,
         wanted: impl Fn(&Table) -> Option<T>,
     ) -> Option<T> {
-        if let Some(found) = wanted(&self.table) {
+        if let Some(found) = self.table.as_deref().and_then(&wanted) {
             return Some(found);
         }
         let is_new = |at| now.saturating_duration_since(at) < limits::MOUNT_TABLE_KEPT;
@@ -140,25 +138,47 @@ impl Cache {
         }
         self.read_at = Some(now);
         match read() {
-            Ok(table) => self.table = Arc::new(table),
+            Ok(table) => wanted(self.table.insert(Arc::new(table))),
             Err(error) => {
                 events::mounts_unknown(&error);
-                return None;
+                None
             }
         }
-        wanted(&self.table)
     }
 }
 
+static CACHE: Mutex<Cache> = Mutex::new(Cache {
+    table: None,
+    read_at: None,
+});
+
 /// Finds something in the table. Not for a poll: it may have to be read.
 pub(crate) fn find<T>(wanted: impl Fn(&Table) -> Option<T>) -> Option<T> {
-    static CACHE: Mutex<Option<Cache>> = Mutex::new(None);
-    let mut cache = lock(&CACHE);
-    let cache = cache.get_or_insert_with(|| Cache {
-        table: Arc::default(),
-        read_at: None,
-    });
-    cache.find(Instant::now(), Table::read, wanted)
+    lock(&CACHE).find(Instant::now(), Table::read, wanted)
+}
+
+/// Reads the table again, for [`read_lately`]. Not for a poll.
+pub(crate) fn refresh() {
+    let _: Option<()> = find(|_| None);
+}
+
+/// The table as it was read last; `None` where it is being read. Also whether to [`refresh`] it, as it is
+/// old; `true` once in a while until that was done. Cannot sleep.
+pub(crate) fn read_lately() -> (Option<Arc<Table>>, bool) {
+    static ASKED_MS: AtomicU64 = AtomicU64::new(0);
+    let Ok(cache) = CACHE.try_lock() else {
+        return (None, false);
+    };
+    let is_new = |at: Instant| at.elapsed() < limits::MOUNT_TABLE_OLD;
+    if cache.read_at.is_some_and(is_new) {
+        return (cache.table.clone(), false);
+    }
+    let (now, asked) = (coarse_ms(), ASKED_MS.load(Ordering::Relaxed));
+    let is_due = asked == 0 || now > asked + limits::MOUNT_ASK_AGAIN.as_millis() as u64;
+    if is_due {
+        ASKED_MS.store(now, Ordering::Relaxed);
+    }
+    (cache.table.clone(), is_due)
 }
 
 /// Where the mount of a file lies, and its type.
