@@ -14,6 +14,7 @@ mod scene;
 #[cfg(target_os = "linux")]
 fn main() -> std::process::ExitCode {
     use tidegate::Route;
+    use tidegate_rig::{FsKind, Requirements};
 
     tidegate_rig::init();
     let mut args = libtest_mimic::Arguments::from_args();
@@ -22,7 +23,7 @@ fn main() -> std::process::ExitCode {
     let mut trials = Vec::new();
     for route in [Route::Auto, Route::Ring, Route::Pool] {
         let mut add = |name: &str, run: fn(&scene::Scene) -> scene::Outcome| {
-            trials.push(scene::trial(name, route, run));
+            trials.push(scene::trial(name, route, Requirements::fuse(), run));
         };
         add(
             "a_dead_mount_is_refused_and_used_again_by_itself",
@@ -41,6 +42,12 @@ fn main() -> std::process::ExitCode {
             "handles_that_ask_the_same_mount_share_a_thread",
             cases::shared,
         );
+        trials.push(scene::trial(
+            "a_dead_disk_whose_filesystem_answers_is_not_refused",
+            route,
+            Requirements::disk(FsKind::Ext4),
+            cases::disk,
+        ));
     }
     libtest_mimic::run(&args, trials).exit_code()
 }

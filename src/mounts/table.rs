@@ -140,7 +140,7 @@ impl Cache {
         match read() {
             Ok(table) => wanted(self.table.insert(Arc::new(table))),
             Err(error) => {
-                events::mounts_unknown(&error);
+                events::report(move || events::mounts_unknown(&error));
                 None
             }
         }

@@ -6,7 +6,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tidegate::fs::{self, File, OpenOptions};
 use tidegate::{BreakerState, OpExt};
-use tidegate_rig::Request;
+use tidegate_rig::{FsKind, HeldDisk, Request};
 
 use crate::scene::{Host, Outcome, SOON, Scene, ensure, is_refused, threads, wait_until};
 
@@ -191,5 +191,33 @@ pub(crate) fn shared(scene: &Scene) -> Outcome {
         })?;
         host.run(fs::metadata(scene.path("fine")))??;
     }
+    Ok(())
+}
+
+/// The attributes of the root are in memory, so the filesystem of a dead disk answers: what needs the disk
+/// times out, each by itself, and what does not is done.
+pub(crate) fn disk(scene: &Scene) -> Outcome {
+    let disk = HeldDisk::new(FsKind::Ext4, 64 << 20)?;
+    let host = &scene.host;
+    let path = disk.path().join("file");
+    let file = host.run(File::create(&path))??;
+    let point = disk.path().canonicalize()?;
+    wait_until("the mount is known", || {
+        host.run(file.sync_all()).is_ok() && host.stats(&point).point.is_some()
+    })?;
+    host.run(file.write_all_at(vec![1; 4096], 0))?
+        .map_err(|e| e.error)?;
+    let hold = disk.hold(&[Request::Read, Request::Write, Request::Fsync])?;
+    for _ in 0..12 {
+        let error = host.run(file.sync_all().timeout(SOON))?.err();
+        let kind = error.as_ref().map(io::Error::kind);
+        ensure(kind == Some(ErrorKind::TimedOut), format!("{error:?}"))?;
+    }
+    let stats = host.stats(&point);
+    ensure(stats.state == BreakerState::Closed, format!("{stats:?}"))?;
+    host.run(fs::metadata(&path))??;
+    hold.release()?;
+    wait_until("nothing is stuck", || host.stats(&point).stuck == 0)?;
+    host.run(file.close())??;
     Ok(())
 }

@@ -21,11 +21,16 @@ pub(crate) const PATIENCE: Duration = Duration::from_millis(150);
 
 pub(crate) type Outcome = Result<(), Failed>;
 
-pub(crate) fn trial(name: &str, route: Route, run: fn(&Scene) -> Outcome) -> Trial {
+pub(crate) fn trial(
+    name: &str,
+    route: Route,
+    needs: Requirements,
+    run: fn(&Scene) -> Outcome,
+) -> Trial {
     let name = format!("{}::{name}", format!("{route:?}").to_lowercase());
     let shown = name.clone();
     Trial::ignorable_test(name, move || {
-        let mut missing = Requirements::fuse().missing();
+        let mut missing = needs.missing();
         if let (Route::Ring, Some(reason)) = (route, tidegate::probe::report().ring_reason()) {
             missing.push(format!("a ring: {reason}"));
         }
