@@ -150,9 +150,7 @@ impl<O: Op> Cell<O> {
         if kept && kind == Kind::Write {
             driver.counters.keep_write();
         }
-        let patience = heard
-            .then(|| default_patience(&driver, &group, kind))
-            .flatten();
+        let patience = default_patience(&driver, &group, kind);
         let step_us = match (due_us, patience) {
             (None, Some(patience)) if kind.has_steps() => patience,
             _ => 0,
@@ -557,6 +555,10 @@ impl<O: Op> Job for Cell<O> {
             }
             return self.mark_stuck();
         }
+        if self.life.is_left() {
+            // It goes on for nobody, and takes too long for that.
+            return self.mark_stuck();
+        }
         let last_ms = self.steps.last_ms();
         if self.step_us > 0 && last_ms > 0 {
             let since_us = coarse_ms().saturating_sub(last_ms) * 1000;
@@ -612,6 +614,7 @@ fn default_patience(driver: &Driver, group: &Group, kind: Kind) -> Option<u64> {
         // A peer takes as long as it takes.
         _ if group.mount().is_of_peers() => None,
         DeadlineClass::Data => timeouts.data,
+        _ if kind == Kind::Prefetch => timeouts.data,
         DeadlineClass::Metadata => timeouts.metadata,
         DeadlineClass::Sync => timeouts.sync,
         DeadlineClass::Unbounded => None,
