@@ -235,6 +235,7 @@ impl<O: Op> Cell<O> {
     /// Counts it as over and hands the outcome on. `op` is what a thread hands back. A write that the end of
     /// the runtime waits for is over only once its error was told.
     fn settle(&self, op: Option<O>, outcome: Outcome) {
+        self.group.note_end(self.kept, &outcome);
         let keep = matches!(outcome, Outcome::Lost(_));
         let counted = || self.driver.counters.ended();
         match self.life.settle(op, outcome, keep, counted) {
@@ -311,7 +312,11 @@ impl<O: Op> Cell<O> {
     pub(super) fn give_up(&self, why: Why) {
         let counted = || self.driver.counters.ended();
         let leaving = || self.raise_fence();
-        match self.life.give_up(why, Outcome::TakenBack, counted, leaving) {
+        let given_up = self.life.give_up(why, Outcome::TakenBack, counted, leaving);
+        if why == Why::TimedOut && !matches!(given_up, GivenUp::Nothing) {
+            self.group.note_timeout(coarse_ms());
+        }
+        match given_up {
             GivenUp::Nothing => {}
             GivenUp::TakenBack(waker) => {
                 self.conclude();
@@ -602,7 +607,7 @@ impl<O: Op> Job for Cell<O> {
             age: self.started.elapsed(),
             way: lock(&self.way).as_ref().map(Way::name),
             state,
-            mount_point: None,
+            mount_point: self.group.mount().point(),
         })
     }
 }
