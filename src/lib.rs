@@ -28,6 +28,8 @@
 //! None is on by default.
 //!
 //! - `http-body`: [`fs::FileStream`] is an `http_body::Body`, for hyper, axum and tower-http.
+//! - `testing`: a fake backend for tests, which delays, withholds or fails operations as it is told, in the
+//!   module of that name.
 //! - `tokio-uring`: the buffers of [`buf`] work in the operations of that crate. Linux only; elsewhere it does
 //!   nothing.
 #![deny(unsafe_code)]
@@ -49,6 +51,8 @@ mod op;
 pub mod opcode;
 pub mod probe;
 mod sys;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use driver::{Builder, Handle, Route, ShutdownReport, Submit};
 pub use error::{Error, Errors, raw_os_error};

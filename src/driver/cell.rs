@@ -98,6 +98,11 @@ pub(crate) trait Job: Send + Sync {
     #[cfg(target_os = "linux")]
     fn set_user_data(&self, user_data: u64);
     fn set_way(&self, way: Way);
+    /// The paths that it is about, as far as they are known.
+    #[cfg(feature = "testing")]
+    fn paths(&self) -> Vec<std::path::PathBuf> {
+        Vec::new()
+    }
     /// Does it on this thread, and ends it. Does not panic.
     fn run(&self);
     /// Ends it. Does not panic.
@@ -320,6 +325,15 @@ impl<O: Op> Job for Cell<O> {
 
     fn set_way(&self, way: Way) {
         *lock(&self.way) = Some(way);
+    }
+
+    #[cfg(feature = "testing")]
+    fn paths(&self) -> Vec<std::path::PathBuf> {
+        let mut paths = crate::sys::request::Paths::default();
+        if let State::Running { op: Some(op), .. } = &mut *lock(&self.state) {
+            op.paths(&mut paths);
+        }
+        paths.into_inner()
     }
 
     fn run(&self) {

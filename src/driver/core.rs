@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", feature = "testing"))]
 use std::sync::OnceLock;
 #[cfg(target_os = "linux")]
 use std::sync::atomic::AtomicUsize;
@@ -55,6 +55,8 @@ pub(crate) struct Driver {
     workers: Vec<OnceLock<Option<Arc<Worker>>>>,
     groups: RwLock<HashMap<(u64, u64), Arc<Group>>>,
     closed: AtomicBool,
+    #[cfg(feature = "testing")]
+    pub(super) faults: OnceLock<super::faults::Faults>,
     pub(crate) counters: SharedCounters,
 }
 
@@ -91,6 +93,8 @@ impl Driver {
             workers: (0..rings).map(|_| OnceLock::new()).collect(),
             groups: RwLock::default(),
             closed: AtomicBool::new(false),
+            #[cfg(feature = "testing")]
+            faults: OnceLock::new(),
             counters: Arc::default(),
         });
         #[cfg(not(target_os = "linux"))]
@@ -115,8 +119,13 @@ impl Driver {
         self.closed.load(Ordering::Acquire)
     }
 
-    /// Whether polls may answer operations at once: not where the backend is pinned.
+    /// Whether polls may answer operations at once: not where the backend is pinned, and not while the fake
+    /// backend has a rule.
     pub(crate) fn attempts(&self) -> bool {
+        #[cfg(feature = "testing")]
+        if self.faults.get().is_some_and(|faults| faults.are_set()) {
+            return false;
+        }
         self.attempts && !fork::is_child()
     }
 
@@ -165,10 +174,27 @@ impl Driver {
             return cell;
         }
         watchdog::call();
+        #[cfg(feature = "testing")]
+        let Some(job) = self.unless_faulty(&group, job) else {
+            return cell;
+        };
         if let Err(job) = group.orphans().hold(job) {
             self.dispatch(&group, job);
         }
         cell
+    }
+
+    /// Gives the operation back if no rule of the fake backend takes it.
+    #[cfg(feature = "testing")]
+    fn unless_faulty(
+        self: &Arc<Self>,
+        group: &Arc<Group>,
+        job: Arc<dyn Job>,
+    ) -> Option<Arc<dyn Job>> {
+        match self.faults.get() {
+            Some(faults) => faults.take(self, group, job),
+            None => Some(job),
+        }
     }
 
     /// Sends an operation its way.
@@ -185,7 +211,7 @@ impl Driver {
     }
 
     /// Sends on what was kept back. Not to a worker ring, which takes only what no future can drop meanwhile.
-    fn dispatch_held(&self, group: &Arc<Group>, jobs: Vec<Arc<dyn Job>>) {
+    pub(super) fn dispatch_held(&self, group: &Arc<Group>, jobs: Vec<Arc<dyn Job>>) {
         for job in jobs {
             if job.is_abandoned() {
                 job.end(Outcome::Result(-errno::ECANCELED));

@@ -9,6 +9,8 @@ use std::time::Duration;
 use tokio::runtime;
 
 use super::core::Driver;
+#[cfg(feature = "testing")]
+use super::faults::Faults;
 use super::route::{Route, Submit};
 use crate::error::Error;
 use crate::limits;
@@ -175,6 +177,8 @@ impl Handle {
         Builder {
             route: None,
             submit: Submit::Auto,
+            #[cfg(feature = "testing")]
+            faults: None,
         }
     }
 
@@ -265,10 +269,12 @@ pub struct ShutdownReport {
 /// assert_eq!((handle.route(), handle.submit()), (Route::Pool, Submit::Isolated));
 /// # Ok(()) }
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Builder {
     route: Option<Route>,
     submit: Submit,
+    #[cfg(feature = "testing")]
+    faults: Option<Faults>,
 }
 
 impl Builder {
@@ -288,6 +294,15 @@ impl Builder {
         self
     }
 
+    /// Lets a test delay, withhold or fail what the handle does.
+    ///
+    /// See [`Faults`].
+    #[cfg(feature = "testing")]
+    pub fn faults(mut self, faults: Faults) -> Builder {
+        self.faults = Some(faults);
+        self
+    }
+
     /// Makes the handle, and makes it the one of the runtime that this is called in.
     ///
     /// # Errors
@@ -304,6 +319,11 @@ impl Builder {
             return Err(Error::HandleExists);
         }
         let route = self.route.map_or_else(Route::from_environment, Ok)?;
-        install(&here, route, self.submit).map(|driver| Handle { driver })
+        let driver = install(&here, route, self.submit)?;
+        #[cfg(feature = "testing")]
+        if let Some(faults) = self.faults {
+            let _ = driver.faults.set(faults);
+        }
+        Ok(Handle { driver })
     }
 }

@@ -11,6 +11,8 @@ pub(crate) mod chore;
 mod core;
 #[cfg(target_os = "linux")]
 mod engine;
+#[cfg(feature = "testing")]
+mod faults;
 mod group;
 mod handle;
 #[cfg(target_os = "linux")]
@@ -27,6 +29,8 @@ mod worker;
 
 pub(crate) use self::core::Driver;
 pub(crate) use budget::spend;
+#[cfg(feature = "testing")]
+pub use faults::{Fault, FaultGuard, Faults};
 pub use handle::{Builder, Handle, ShutdownReport};
 pub(crate) use handle::{current, current_or_pool};
 pub use route::{Route, Submit};

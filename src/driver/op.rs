@@ -4,6 +4,8 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use crate::opcode::Kind;
+#[cfg(feature = "testing")]
+use crate::sys::request::Paths;
 use crate::sys::request::Request;
 
 /// Where on the polling thread's ring an operation may go, if anywhere.
@@ -72,6 +74,12 @@ pub(crate) trait Op: Send + 'static {
     /// The descriptor that a success leaves behind when nobody takes the output (INV-3).
     fn unclaimed(&self, _result: i32) -> Option<OwnedFd> {
         None
+    }
+
+    /// The paths that it is about, for rules that name them.
+    #[cfg(feature = "testing")]
+    fn paths(&mut self, paths: &mut Paths) {
+        self.request().paths(paths);
     }
 
     /// Called with the error number when nobody takes the output.

@@ -1,6 +1,6 @@
 //! Which way an operation goes.
 
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", feature = "testing"))]
 use std::sync::Arc;
 
 #[cfg(target_os = "linux")]
@@ -64,6 +64,8 @@ impl Route {
 /// Who has an operation, for its cancel.
 #[derive(Clone)]
 pub(crate) enum Way {
+    #[cfg(feature = "testing")]
+    Held(Arc<super::faults::Held>),
     #[cfg(target_os = "linux")]
     Lane(Arc<Lane>),
     Pool,
@@ -78,6 +80,8 @@ impl Way {
         #[cfg(not(target_os = "linux"))]
         let _ = user_data;
         match self {
+            #[cfg(feature = "testing")]
+            Way::Held(held) => held.cancel(),
             #[cfg(target_os = "linux")]
             Way::Lane(lane) => lane.cancel(user_data),
             Way::Pool => {}

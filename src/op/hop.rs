@@ -19,7 +19,17 @@ use crate::sys::request::{self, Request};
 struct Hop<T, F> {
     kind: Kind,
     path: Option<PathBuf>,
+    #[cfg(feature = "testing")]
+    besides: Besides,
     request: request::Hop<T, F>,
+}
+
+/// What else it is about, for rules that name paths.
+#[cfg(feature = "testing")]
+enum Besides {
+    File(request::FdRef),
+    Nothing,
+    Path(PathBuf),
 }
 
 impl<T, F> Op for Hop<T, F>
@@ -35,6 +45,16 @@ where
 
     fn request(&mut self) -> &mut dyn Request {
         &mut self.request
+    }
+
+    #[cfg(feature = "testing")]
+    fn paths(&mut self, paths: &mut request::Paths) {
+        self.path.iter().for_each(|path| paths.path(path));
+        match &self.besides {
+            Besides::File(file) => paths.file(file),
+            Besides::Nothing => {}
+            Besides::Path(path) => paths.path(path),
+        }
     }
 
     fn finish(self, result: io::Result<i32>) -> io::Result<T> {
@@ -57,13 +77,24 @@ where
     T: Send + 'static,
     F: FnOnce(&AtomicBool) -> io::Result<T> + Send + 'static,
 {
-    let started = start(kind, path, work);
+    let started = start(kind, path, None, work);
+    started?.await
+}
+
+/// The same for what goes from one path to another.
+pub(crate) async fn hop_between<T, F>(kind: Kind, from: &Path, to: &Path, work: F) -> io::Result<T>
+where
+    T: Send + 'static,
+    F: FnOnce(&AtomicBool) -> io::Result<T> + Send + 'static,
+{
+    let started = start(kind, from, Some(to), work);
     started?.await
 }
 
 fn start<T, F>(
     kind: Kind,
     path: &Path,
+    to: Option<&Path>,
     work: F,
 ) -> io::Result<impl Future<Output = io::Result<T>> + Send + 'static>
 where
@@ -73,7 +104,16 @@ where
     let driver = driver::current()?;
     let c_path = c_path(path).map_err(|error| Error::io(kind, Some(path), error))?;
     let mount = locate(&driver, &c_path, true);
-    Ok(hop_on(&driver, &mount, kind, path, work))
+    let hop = Hop {
+        kind,
+        path: Some(path.to_path_buf()),
+        #[cfg(feature = "testing")]
+        besides: to.map_or(Besides::Nothing, |to| Besides::Path(to.to_path_buf())),
+        request: request::Hop::new(work),
+    };
+    #[cfg(not(feature = "testing"))]
+    let _ = to;
+    Ok(driver.start(hop, &mount))
 }
 
 /// The same on the threads of a mount that is known.
@@ -91,6 +131,8 @@ where
     let hop = Hop {
         kind,
         path: Some(path.to_path_buf()),
+        #[cfg(feature = "testing")]
+        besides: Besides::Nothing,
         request: request::Hop::new(work),
     };
     driver.start(hop, mount)
@@ -105,6 +147,8 @@ where
     let hop = Hop {
         kind,
         path: None,
+        #[cfg(feature = "testing")]
+        besides: Besides::File(file.clone()),
         request: request::Hop::new(work),
     };
     file.driver().start(hop, &file.mount()).await

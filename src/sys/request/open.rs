@@ -8,6 +8,8 @@ use std::sync::atomic::AtomicBool;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 
+#[cfg(feature = "testing")]
+use super::Paths;
 use super::{At, Request};
 use crate::sys::errno::retry;
 #[cfg(target_os = "linux")]
@@ -37,6 +39,11 @@ unsafe impl Request for Open {
         let mode = Mode::from_bits_truncate(self.mode as libc::mode_t);
         retry(|| Ok(openat(self.at.dir(), self.at.path(), flags, mode)?))
             .map(IntoRawFd::into_raw_fd)
+    }
+
+    #[cfg(feature = "testing")]
+    fn paths(&self, paths: &mut Paths) {
+        paths.at(&self.at);
     }
 }
 
@@ -79,5 +86,10 @@ unsafe impl Request for OpenWithin {
     #[cfg(not(target_os = "linux"))]
     fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
         Err(crate::sys::errno::unsupported())
+    }
+
+    #[cfg(feature = "testing")]
+    fn paths(&self, paths: &mut Paths) {
+        paths.at(&self.at);
     }
 }
