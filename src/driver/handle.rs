@@ -296,7 +296,7 @@ impl Builder {
 
     /// Lets a test delay, withhold or fail what the handle does.
     ///
-    /// See [`Faults`].
+    /// See [`Faults`](crate::testing::Faults).
     #[cfg(feature = "testing")]
     pub fn faults(mut self, faults: Faults) -> Builder {
         self.faults = Some(faults);

@@ -11,7 +11,7 @@ use crate::opcode::Kind;
 
 /// A rule in the making: which operations, and, with the call that makes it a rule, what happens to them.
 ///
-/// See [`Faults`].
+/// See [`Faults`](crate::testing::Faults).
 #[derive(Clone)]
 #[must_use = "nothing happens before it is said what"]
 pub struct Fault {
@@ -35,7 +35,7 @@ impl Fault {
 
     /// One more kind of operation.
     ///
-    /// See [`Faults`].
+    /// See [`Faults`](crate::testing::Faults).
     pub fn or(mut self, kind: Kind) -> Fault {
         self.terms
             .kinds
@@ -49,7 +49,7 @@ impl Fault {
     ///
     /// Looks where the path leads at this moment, on the calling thread, so that it is known by both names.
     ///
-    /// See [`Faults`].
+    /// See [`Faults`](crate::testing::Faults).
     pub fn path_is(mut self, path: impl AsRef<Path>) -> Fault {
         self.terms.place = Place::At(names(path.as_ref()));
         self
@@ -57,7 +57,7 @@ impl Fault {
 
     /// Only operations on this path and what is below it; otherwise as [`path_is`](Fault::path_is).
     ///
-    /// See [`Faults`].
+    /// See [`Faults`](crate::testing::Faults).
     pub fn under(mut self, path: impl AsRef<Path>) -> Fault {
         self.terms.place = Place::Under(names(path.as_ref()));
         self
@@ -65,7 +65,7 @@ impl Fault {
 
     /// Lets so many operations pass before the first that it happens to.
     ///
-    /// See [`Faults`].
+    /// See [`Faults`](crate::testing::Faults).
     pub fn after(mut self, count: u64) -> Fault {
         self.terms.after = count;
         self
@@ -73,7 +73,7 @@ impl Fault {
 
     /// Happens to so many operations and to no more.
     ///
-    /// See [`Faults`].
+    /// See [`Faults`](crate::testing::Faults).
     pub fn times(mut self, count: u64) -> Fault {
         self.terms.times = count;
         self
@@ -82,7 +82,7 @@ impl Fault {
     /// What is withheld ends with ECANCELED when it is cancelled: by a deadline, a token, the end of its
     /// future. Without this, it is as deaf as a call that is stuck in the kernel.
     ///
-    /// See [`Faults`].
+    /// See [`Faults`](crate::testing::Faults).
     pub fn honours_cancel(mut self) -> Fault {
         self.terms.honours_cancel = true;
         self
@@ -90,7 +90,7 @@ impl Fault {
 
     /// Withholds the operations until the guard releases them; then they go their real way.
     ///
-    /// See [`Faults`].
+    /// See [`Faults`](crate::testing::Faults).
     pub fn never(self) -> FaultGuard {
         self.make(Action::Hold(Until::Released))
     }

@@ -8,7 +8,7 @@ use super::rule::Rule;
 
 /// A rule in force. It ends with the guard, which releases what it withholds.
 ///
-/// See [`Faults`].
+/// See [`Faults`](crate::testing::Faults).
 #[must_use = "the rule ends with its guard"]
 pub struct FaultGuard {
     shared: Arc<Shared>,
@@ -22,14 +22,14 @@ impl FaultGuard {
 
     /// To how many operations it has happened so far.
     ///
-    /// See [`Faults`].
+    /// See [`Faults`](crate::testing::Faults).
     pub fn hits(&self) -> u64 {
         *self.rule.hits().borrow()
     }
 
     /// How many operations are withheld now.
     ///
-    /// See [`Faults`].
+    /// See [`Faults`](crate::testing::Faults).
     pub fn held(&self) -> usize {
         self.rule.held()
     }
@@ -51,7 +51,7 @@ impl FaultGuard {
     ///
     /// # Examples
     ///
-    /// See [`Faults`].
+    /// See [`Faults`](crate::testing::Faults).
     pub async fn wait_hit(&self, count: u64) {
         let mut hits = self.rule.hits().subscribe();
         // Never closed, as the rule is here.
@@ -60,7 +60,7 @@ impl FaultGuard {
 
     /// Ends the rule, and lets go their real way what it withholds.
     ///
-    /// See [`Faults`].
+    /// See [`Faults`](crate::testing::Faults).
     pub fn release(&self) {
         self.shared.remove(&self.rule);
         self.rule.end().iter().for_each(|held| held.release());
