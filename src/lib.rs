@@ -39,6 +39,7 @@
     allow(dead_code, reason = "what only rings and polls use is Linux's")
 )]
 
+mod blocking;
 pub mod buf;
 mod driver;
 mod error;
@@ -54,6 +55,7 @@ mod sys;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use blocking::{Stop, blocking, blocking_on};
 pub use driver::{Builder, Handle, Route, ShutdownReport, Submit};
 pub use error::{Error, Errors, raw_os_error};
 pub use observe::{OpStats, Stats, Way};

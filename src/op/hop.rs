@@ -12,6 +12,7 @@ use crate::driver::{self, Driver};
 use crate::error::Error;
 use crate::mounts::Mount;
 use crate::opcode::Kind;
+use crate::sys::errno;
 use crate::sys::path::c_path;
 use crate::sys::request::{self, Request};
 
@@ -70,6 +71,11 @@ where
     }
 }
 
+/// The error of work that stops because nobody waits for it.
+pub(crate) fn cancelled() -> io::Error {
+    io::Error::from_raw_os_error(errno::ECANCELED)
+}
+
 /// Runs a closure on a blocking thread of the path's mount. The closure gets a flag that is set when
 /// the future is dropped; between two steps it should look at it and stop.
 pub(crate) async fn hop<T, F>(kind: Kind, path: &Path, work: F) -> io::Result<T>
@@ -79,6 +85,22 @@ where
 {
     let started = start(kind, path, None, work);
     started?.await
+}
+
+/// The same for what names no path, on threads that have no other work.
+pub(crate) async fn hop_apart<T, F>(kind: Kind, work: F) -> io::Result<T>
+where
+    T: Send + 'static,
+    F: FnOnce(&AtomicBool) -> io::Result<T> + Send + 'static,
+{
+    let hop = Hop {
+        kind,
+        path: None,
+        #[cfg(feature = "testing")]
+        besides: Besides::Nothing,
+        request: request::Hop::new(work),
+    };
+    driver::current()?.start(hop, &Mount::apart()).await
 }
 
 /// The same for what goes from one path to another.

@@ -1,0 +1,129 @@
+//! Blocking work of the caller's, on the threads of this crate.
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::op::hop::{cancelled, hop, hop_apart};
+use crate::opcode::Kind;
+
+/// Whether work should stop: its future was dropped, its time is over, or it was cancelled.
+///
+/// Nobody can interrupt a blocking call; work of several steps asks between them.
+///
+/// See [`blocking`].
+#[derive(Clone, Copy, Debug)]
+pub struct Stop<'a>(&'a AtomicBool);
+
+impl Stop<'_> {
+    /// Whether nobody waits for the work any more.
+    ///
+    /// See [`blocking`].
+    pub fn is_wanted(self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// An error once nobody waits for the work any more, so that `?` ends it.
+    ///
+    /// # Errors
+    ///
+    /// ECANCELED, which nobody gets to see.
+    ///
+    /// # Examples
+    ///
+    /// See [`blocking`].
+    pub fn check(self) -> io::Result<()> {
+        if self.is_wanted() {
+            Err(cancelled())
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// Runs blocking work on a thread of the handle's that does nothing else: a call that this crate does not
+/// have, a library that blocks, a computation.
+///
+/// Unlike `tokio::task::spawn_blocking` the work can be given a limit, is seen by the watchdog, and holds up no
+/// end of a runtime. At most 64 of its kind run at a time; more wait. Work on files is better told where:
+/// [`blocking_on`].
+///
+/// # Cancel safety
+///
+/// May take partial effect. Work that was not begun when the future is dropped never begins; work that was is told
+/// by [`Stop`], and goes on until it looks.
+///
+/// # Errors
+///
+/// `BrokenPipe` if the work panics; an error of the work itself is its own, inside the result.
+///
+/// # Backend
+///
+/// A blocking thread.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main] async fn main() -> std::io::Result<()> {
+/// let sum = tidegate::blocking(|stop| {
+///     let mut sum = 0u64;
+///     for number in 0..1_000_000 {
+///         if number % 4096 == 0 && stop.is_wanted() {
+///             break;
+///         }
+///         sum += number;
+///     }
+///     sum
+/// });
+/// assert_eq!(sum.await?, 499_999_500_000);
+/// # Ok(()) }
+/// ```
+#[doc(alias = "spawn_blocking")]
+pub async fn blocking<T, F>(work: F) -> io::Result<T>
+where
+    T: Send + 'static,
+    F: FnOnce(Stop<'_>) -> T + Send + 'static,
+{
+    hop_apart(Kind::Blocking, |flag| Ok(work(Stop(flag)))).await
+}
+
+/// The same for work that touches files: on threads of the mount that the path is on, as this crate's own operations
+/// there. Where the mount hangs, the work takes no thread of others with it.
+///
+/// # Cancel safety
+///
+/// As for [`blocking`].
+///
+/// # Errors
+///
+/// As for [`blocking`]; `InvalidInput` for a path with a NUL in it.
+///
+/// # Backend
+///
+/// A blocking thread.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main] async fn main() -> std::io::Result<()> {
+/// use std::{fs, io};
+///
+/// let lines = tidegate::blocking_on("/etc", |stop| -> io::Result<usize> {
+///     let mut lines = 0;
+///     for name in ["/etc/passwd", "/etc/group"] {
+///         stop.check()?;
+///         lines += fs::read_to_string(name)?.lines().count();
+///     }
+///     Ok(lines)
+/// });
+/// assert!(lines.await?? > 0);
+/// # Ok(()) }
+/// ```
+pub async fn blocking_on<T, F>(path: impl AsRef<Path>, work: F) -> io::Result<T>
+where
+    T: Send + 'static,
+    F: FnOnce(Stop<'_>) -> T + Send + 'static,
+{
+    let path = path.as_ref().to_path_buf();
+    hop(Kind::Blocking, &path, |flag| Ok(work(Stop(flag)))).await
+}
