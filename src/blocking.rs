@@ -2,9 +2,8 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::op::hop::{cancelled, hop, hop_apart};
+use crate::op::hop::{Steps, hop, hop_apart};
 use crate::opcode::Kind;
 
 /// Whether work should stop: its future was dropped, its time is over, or it was cancelled.
@@ -13,31 +12,27 @@ use crate::opcode::Kind;
 ///
 /// See [`blocking`].
 #[derive(Clone, Copy, Debug)]
-pub struct Stop<'a>(&'a AtomicBool);
+pub struct Stop<'a>(&'a Steps);
 
 impl Stop<'_> {
     /// Whether nobody waits for the work any more.
     ///
     /// See [`blocking`].
     pub fn is_wanted(self) -> bool {
-        self.0.load(Ordering::Acquire)
+        !self.0.go_on()
     }
 
     /// An error once nobody waits for the work any more, so that `?` ends it.
     ///
     /// # Errors
     ///
-    /// ECANCELED, which nobody gets to see.
+    /// One of kind [`Interrupted`](io::ErrorKind::Interrupted).
     ///
     /// # Examples
     ///
     /// See [`blocking`].
     pub fn check(self) -> io::Result<()> {
-        if self.is_wanted() {
-            Err(cancelled())
-        } else {
-            Ok(())
-        }
+        self.0.check()
     }
 }
 
@@ -55,7 +50,7 @@ impl Stop<'_> {
 ///
 /// # Errors
 ///
-/// `BrokenPipe` if the work panics; an error of the work itself is its own, inside the result.
+/// [`Error::Panicked`](crate::Error::Panicked) if the work panics; an error of the work itself is its own, inside the result.
 ///
 /// # Backend
 ///
@@ -84,7 +79,7 @@ where
     T: Send + 'static,
     F: FnOnce(Stop<'_>) -> T + Send + 'static,
 {
-    hop_apart(Kind::Blocking, |flag| Ok(work(Stop(flag)))).await
+    hop_apart(Kind::Blocking, |steps| Ok(work(Stop(steps)))).await
 }
 
 /// The same for work that touches files: on threads of the mount that the path is on, as this crate's own operations
@@ -125,5 +120,5 @@ where
     F: FnOnce(Stop<'_>) -> T + Send + 'static,
 {
     let path = path.as_ref().to_path_buf();
-    hop(Kind::Blocking, &path, |flag| Ok(work(Stop(flag)))).await
+    hop(Kind::Blocking, &path, |steps| Ok(work(Stop(steps)))).await
 }

@@ -56,6 +56,8 @@ mod sys;
 pub mod testing;
 
 pub use blocking::{Stop, blocking, blocking_on};
-pub use driver::{Builder, Handle, Route, ShutdownReport, Submit};
-pub use error::{Error, Errors, raw_os_error};
+pub use driver::{
+    Builder, Handle, Limited, OpExt, Route, Settings, ShutdownReport, Submit, Timeouts,
+};
+pub use error::{Error, Errors, LeftBehind, raw_os_error};
 pub use observe::{OpStats, Stats, Way};

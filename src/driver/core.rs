@@ -5,27 +5,29 @@ use std::io;
 use std::os::fd::OwnedFd;
 #[cfg(any(target_os = "linux", feature = "testing"))]
 use std::sync::OnceLock;
-#[cfg(target_os = "linux")]
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
+use std::time::Duration;
 
-use super::cell::{Cell, InFlight, Job, Outcome};
-use super::group::Group;
+use super::cell::{Cell, Job, Outcome};
+use super::group::{Class, Group, Share};
 use super::handle::Home;
+use super::in_flight::InFlight;
+use super::limited;
 use super::op::Op;
 #[cfg(target_os = "linux")]
 use super::op::{Load, OnWorker};
+use super::registry::Registry;
 use super::route::{Route, Submit};
+use super::settings::Settings;
 use super::watchdog;
 #[cfg(target_os = "linux")]
 use super::worker::Worker;
-use crate::error::Error;
+use crate::error::{Error, LeftBehind};
 use crate::limits;
 use crate::mounts::Mount;
 use crate::observe::{Counters, SharedCounters, Stats, Way};
 use crate::opcode::Kind;
-use crate::sys::errno;
 use crate::sys::fork;
 use crate::sys::lock::{read, write};
 
@@ -57,6 +59,10 @@ pub(crate) struct Driver {
     closed: AtomicBool,
     #[cfg(feature = "testing")]
     pub(super) faults: OnceLock<super::faults::Faults>,
+    settings: Settings,
+    /// Blocking threads in operations that nobody waits for any more.
+    stuck_threads: AtomicUsize,
+    pub(super) registry: Registry,
     pub(crate) counters: SharedCounters,
 }
 
@@ -67,6 +73,7 @@ impl Driver {
         route: Route,
         submit: Submit,
         workers: usize,
+        settings: Settings,
     ) -> Result<Arc<Driver>, Error> {
         fork::watch();
         let usable = route != Route::Pool && crate::probe::report().ring_reason().is_none();
@@ -95,6 +102,9 @@ impl Driver {
             closed: AtomicBool::new(false),
             #[cfg(feature = "testing")]
             faults: OnceLock::new(),
+            settings,
+            stuck_threads: AtomicUsize::new(0),
+            registry: Registry::default(),
             counters: Arc::default(),
         });
         #[cfg(not(target_os = "linux"))]
@@ -119,14 +129,30 @@ impl Driver {
         self.closed.load(Ordering::Acquire)
     }
 
-    /// Whether polls may answer operations at once: not where the backend is pinned, and not while the fake
-    /// backend has a rule.
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Whether polls may answer operations at once: not where the backend is pinned, nor where a limit says
+    /// that nothing may begin any more, nor while the fake backend has a rule.
     pub(crate) fn attempts(&self) -> bool {
         #[cfg(feature = "testing")]
         if self.faults.get().is_some_and(|faults| faults.are_set()) {
             return false;
         }
-        self.attempts && !fork::is_child()
+        self.attempts && limited::refused().is_none() && !fork::is_child()
+    }
+
+    pub(super) fn stuck(&self, share: Share) {
+        if share == Share::Thread {
+            self.stuck_threads.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    pub(super) fn unstuck(&self, share: Share) {
+        if share == Share::Thread {
+            self.stuck_threads.fetch_sub(1, Ordering::SeqCst);
+        }
     }
 
     /// Counts an operation that was answered at the poll.
@@ -164,7 +190,12 @@ impl Driver {
 
     fn launch<O: Op>(self: &Arc<Self>, op: O, mount: &Arc<Mount>, heard: bool) -> Arc<Cell<O>> {
         let group = self.group(mount);
-        let cell = Cell::new(op, self.clone(), group.clone(), heard);
+        let due_us = if heard {
+            limited::due_us(op.kind())
+        } else {
+            None
+        };
+        let cell = Cell::new(op, self.clone(), group.clone(), heard, due_us);
         let job: Arc<dyn Job> = cell.clone();
         if fork::is_child() {
             let refused = Error::ForkedChild {
@@ -172,6 +203,14 @@ impl Driver {
             };
             job.end(Outcome::Refused(refused.into()));
             return cell;
+        }
+        if let (true, Some(why)) = (heard, limited::refused()) {
+            let left = LeftBehind::NothingHappened;
+            let refused = why.error(Some(job.kind()), job.path(), Duration::ZERO, left);
+            if !job.is_kept() || job.kind() == Kind::Write {
+                job.end(Outcome::Refused(refused.into()));
+                return cell;
+            }
         }
         watchdog::call();
         #[cfg(feature = "testing")]
@@ -197,6 +236,32 @@ impl Driver {
         }
     }
 
+    /// Refuses what would only be stuck as well, there where it would go.
+    pub(super) fn check_room(
+        &self,
+        group: &Group,
+        job: &Arc<dyn Job>,
+        share: Share,
+    ) -> Result<(), Error> {
+        let stuck = group.stuck_count(share);
+        let is_full = match share {
+            Share::Lane(_) => stuck >= limits::KERNEL_WORKERS_MAX as usize,
+            Share::Other => false,
+            Share::Thread => {
+                let all = self.stuck_threads.load(Ordering::SeqCst);
+                stuck > 0 && all >= self.settings.stuck_threads_max
+            }
+        };
+        if !is_full || job.is_kept() {
+            return Ok(());
+        }
+        Err(Error::Saturated {
+            operation: job.kind(),
+            mount_point: None,
+            stuck,
+        })
+    }
+
     /// Sends an operation its way.
     fn dispatch(&self, group: &Arc<Group>, job: Arc<dyn Job>) {
         if let Err(job) = self.to_ring(group, job) {
@@ -213,15 +278,20 @@ impl Driver {
     /// Sends on what was kept back. Not to a worker ring, which takes only what no future can drop meanwhile.
     pub(super) fn dispatch_held(&self, group: &Arc<Group>, jobs: Vec<Arc<dyn Job>>) {
         for job in jobs {
-            if job.is_abandoned() {
-                job.end(Outcome::Result(-errno::ECANCELED));
-            } else if let Err(job) = self.to_lane(group, job) {
+            if job.is_over() {
+                // It was taken back while it was held.
+                continue;
+            }
+            if let Err(job) = self.to_lane(group, job) {
                 self.to_pool(group, job);
             }
         }
     }
 
     pub(crate) fn to_pool(&self, group: &Arc<Group>, job: Arc<dyn Job>) {
+        if let Err(full) = self.check_room(group, &job, Share::Thread) {
+            return job.end(Outcome::Refused(full.into()));
+        }
         self.counters.went(job.kind(), Way::Pool);
         job.set_way(super::route::Way::Pool);
         group.pool().push(job);
@@ -242,12 +312,17 @@ impl Driver {
         if !self.has_ring_for(group, kind) {
             return Err(job);
         }
+        let share = Share::Lane(Class::of(job.load()));
+        if let Err(full) = self.check_room(group, &job, share) {
+            job.end(Outcome::Refused(full.into()));
+            return Ok(());
+        }
         group
             .to_lane(job)
             .inspect(|()| self.counters.went(kind, Way::LaneRing))
     }
 
-    fn has_ring_for(&self, group: &Arc<Group>, kind: Kind) -> bool {
+    pub(super) fn has_ring_for(&self, group: &Arc<Group>, kind: Kind) -> bool {
         if kind.row().opcode.is_none() || self.route == Route::Pool || self.is_closed() {
             return false;
         }
@@ -344,7 +419,7 @@ impl Driver {
         let driver = self.live();
         let group = driver.group(&Mount::chores());
         let chore = super::chore::Chore::new(kind, work);
-        let cell = Cell::new(chore, driver.clone(), group.clone(), false);
+        let cell = Cell::new(chore, driver.clone(), group.clone(), false, None);
         watchdog::call();
         driver.to_pool(&group, cell);
     }
@@ -356,6 +431,13 @@ impl Driver {
         } else {
             self.clone()
         }
+    }
+
+    /// Whether operations wait for a blocking thread.
+    pub(super) fn has_waiting(&self) -> bool {
+        read(&self.groups)
+            .values()
+            .any(|group| group.pool().has_waiting())
     }
 
     pub(super) fn tick(&self) -> bool {

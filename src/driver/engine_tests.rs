@@ -75,8 +75,30 @@ impl Job for Mock {
         1 + self.id as u64
     }
 
-    fn is_abandoned(&self) -> bool {
+    fn is_given_up(&self) -> bool {
         self.abandoned.load(Ordering::SeqCst)
+    }
+
+    fn is_over(&self) -> bool {
+        false
+    }
+
+    fn begin(&self) -> bool {
+        true
+    }
+
+    fn back(&self) -> bool {
+        true
+    }
+
+    fn due_us(&self) -> u64 {
+        u64::MAX
+    }
+
+    fn expire(&self, _now_us: u64) {}
+
+    fn path(&self) -> Option<std::path::PathBuf> {
+        None
     }
 
     fn sqe(&self) -> Option<Sqe> {

@@ -12,6 +12,7 @@ use super::core::Driver;
 #[cfg(feature = "testing")]
 use super::faults::Faults;
 use super::route::{Route, Submit};
+use super::settings::{Settings, Timeouts};
 use crate::error::Error;
 use crate::limits;
 use crate::observe::Stats;
@@ -55,7 +56,13 @@ pub(super) fn outside() -> Result<Arc<Driver>, Error> {
     if let Some(driver) = &*outside {
         return Ok(driver.clone());
     }
-    let driver = Driver::new(Home::Outside, Route::from_environment()?, Submit::Auto, 0)?;
+    let driver = Driver::new(
+        Home::Outside,
+        Route::from_environment()?,
+        Submit::Auto,
+        0,
+        Settings::default(),
+    )?;
     *outside = Some(driver.clone());
     Ok(driver)
 }
@@ -76,7 +83,12 @@ pub(crate) fn current() -> Result<Arc<Driver>, Error> {
     let driver = match existing(id) {
         Some(driver) if driver.is_closed() => return outside(),
         Some(driver) => driver,
-        None => install(&here, Route::from_environment()?, Submit::Auto)?,
+        None => install(
+            &here,
+            Route::from_environment()?,
+            Submit::Auto,
+            Settings::default(),
+        )?,
     };
     let _ = LAST.try_with(|last| *last.borrow_mut() = Some((id, driver.clone())));
     Ok(driver)
@@ -88,7 +100,7 @@ pub(crate) fn current_or_pool() -> Arc<Driver> {
     current().unwrap_or_else(|error| {
         tracing::warn!(target: "tidegate::driver", %error, "files are read and written on blocking threads");
         let pool = || {
-            Driver::new(Home::Outside, Route::Pool, Submit::Auto, 0)
+            Driver::new(Home::Outside, Route::Pool, Submit::Auto, 0, Settings::default())
                 .expect("blocking threads need nothing that could be missing")
         };
         POOL.get_or_init(pool).clone()
@@ -100,12 +112,17 @@ fn existing(id: runtime::Id) -> Option<Arc<Driver>> {
 }
 
 /// Makes the driver of a runtime, unless another thread was faster.
-fn install(here: &runtime::Handle, route: Route, submit: Submit) -> Result<Arc<Driver>, Error> {
+fn install(
+    here: &runtime::Handle,
+    route: Route,
+    submit: Submit,
+    settings: Settings,
+) -> Result<Arc<Driver>, Error> {
     let workers = match here.runtime_flavor() {
         runtime::RuntimeFlavor::CurrentThread => 1,
         _ => here.metrics().num_workers(),
     };
-    let driver = Driver::new(Home::Runtime(here.id()), route, submit, workers)?;
+    let driver = Driver::new(Home::Runtime(here.id()), route, submit, workers, settings)?;
     let mut runtimes = lock(runtimes());
     if let Some(other) = runtimes.get(&here.id()).and_then(Weak::upgrade) {
         return Ok(other);
@@ -179,6 +196,7 @@ impl Handle {
             submit: Submit::Auto,
             #[cfg(feature = "testing")]
             faults: None,
+            settings: Settings::default(),
         }
     }
 
@@ -194,6 +212,20 @@ impl Handle {
     /// See [`Handle`].
     pub fn submit(&self) -> Submit {
         self.driver.submit()
+    }
+
+    /// What is in effect: the defaults, or what [`Builder`] was told.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), tidegate::Error> {
+    /// use std::time::Duration;
+    /// use tidegate::Handle;
+    /// let handle = Handle::builder().warn_after(Duration::from_secs(3)).install()?;
+    /// assert_eq!(handle.settings().warn_after, Duration::from_secs(3));
+    /// # Ok(()) }
+    /// ```
+    pub fn settings(&self) -> Settings {
+        *self.driver.settings()
     }
 
     /// What was done so far, at this moment.
@@ -275,6 +307,7 @@ pub struct Builder {
     submit: Submit,
     #[cfg(feature = "testing")]
     faults: Option<Faults>,
+    settings: Settings,
 }
 
 impl Builder {
@@ -303,23 +336,57 @@ impl Builder {
         self
     }
 
+    /// How long operations may take where their callers do not say.
+    ///
+    /// See [`Timeouts`].
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Builder {
+        self.settings.timeouts = timeouts;
+        self
+    }
+
+    /// How old an operation is when its age is logged, once. Default: 10 s.
+    ///
+    /// See [`Handle::settings`].
+    pub fn warn_after(mut self, age: Duration) -> Builder {
+        self.settings.warn_after = age;
+        self
+    }
+
+    /// How often a heartbeat comes while something is in flight. Default: 250 ms.
+    ///
+    /// See [`Handle::settings`].
+    pub fn heartbeat_interval(mut self, interval: Duration) -> Builder {
+        self.settings.heartbeat_interval = interval;
+        self
+    }
+
+    /// How many blocking threads may be stuck in operations that nobody waits for any more, before further
+    /// ones on the same mounts are refused with [`Error::Saturated`]. Default: 64.
+    ///
+    /// See [`Handle::settings`].
+    pub fn stuck_threads_max(mut self, threads: usize) -> Builder {
+        self.settings.stuck_threads_max = threads;
+        self
+    }
+
     /// Makes the handle, and makes it the one of the runtime that this is called in.
     ///
     /// # Errors
     ///
     /// [`Error::NoRuntime`] outside of a runtime, [`Error::HandleExists`] if the runtime already has a
-    /// handle, and the errors of [`Handle::current`].
+    /// handle, [`Error::Setting`] for a setting that makes no sense, and the errors of [`Handle::current`].
     ///
     /// # Examples
     ///
     /// See [`Builder`].
     pub fn install(self) -> Result<Handle, Error> {
+        self.settings.check()?;
         let here = runtime::Handle::try_current().map_err(|_| Error::NoRuntime)?;
         if existing(here.id()).is_some() {
             return Err(Error::HandleExists);
         }
         let route = self.route.map_or_else(Route::from_environment, Ok)?;
-        let driver = install(&here, route, self.submit)?;
+        let driver = install(&here, route, self.submit, self.settings)?;
         #[cfg(feature = "testing")]
         if let Some(faults) = self.faults {
             let _ = driver.faults.set(faults);

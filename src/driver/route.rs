@@ -3,6 +3,7 @@
 #[cfg(any(target_os = "linux", feature = "testing"))]
 use std::sync::Arc;
 
+use super::group::Share;
 #[cfg(target_os = "linux")]
 use super::{lane::Lane, worker::Worker};
 use crate::error::Error;
@@ -74,8 +75,21 @@ pub(crate) enum Way {
 }
 
 impl Way {
-    /// Delivers a cancel to the ring that has the operation (INV-11). Blocking threads look at the
-    /// cell's flag instead.
+    /// What it counts as when it is stuck.
+    pub(super) fn share(&self) -> Share {
+        match self {
+            #[cfg(feature = "testing")]
+            Way::Held(held) => held.share(),
+            #[cfg(target_os = "linux")]
+            Way::Lane(lane) => Share::Lane(lane.class()),
+            Way::Pool => Share::Thread,
+            #[cfg(target_os = "linux")]
+            Way::Worker(_) => Share::Other,
+        }
+    }
+
+    /// Delivers a cancel to the ring that has the operation (INV-11), without waiting for anything. Blocking
+    /// threads look at the cell's flag instead.
     pub(crate) fn cancel(&self, user_data: u64) {
         #[cfg(not(target_os = "linux"))]
         let _ = user_data;

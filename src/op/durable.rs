@@ -1,6 +1,7 @@
 //! Operations that report a failed writeback, which the kernel reports once.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex};
 
 use super::file::SharedFile;
@@ -8,6 +9,7 @@ use crate::driver::op::{Load, OnWorker, Op};
 use crate::error::Error;
 use crate::opcode::Kind;
 use crate::sys::errno;
+use crate::sys::fd::Target;
 use crate::sys::lock::lock;
 use crate::sys::request::Request;
 
@@ -44,6 +46,10 @@ impl<R: Request> Op for Durable<R> {
 
     fn kind(&self) -> Kind {
         self.kind
+    }
+
+    fn target(&self) -> Target {
+        Target::file(self.file.as_fd())
     }
 
     fn request(&mut self) -> &mut dyn Request {

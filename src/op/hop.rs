@@ -1,9 +1,9 @@
 //! What has no opcode, and several steps on one file, in one hop to a blocking thread.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::os::fd::AsFd;
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use super::file::SharedFile;
 use super::locate::locate;
@@ -12,14 +12,15 @@ use crate::driver::{self, Driver};
 use crate::error::Error;
 use crate::mounts::Mount;
 use crate::opcode::Kind;
-use crate::sys::errno;
+use crate::sys::fd::Target;
 use crate::sys::path::c_path;
 use crate::sys::request::{self, Request};
+pub(crate) use crate::sys::steps::Steps;
 
 /// A closure as an operation.
 struct Hop<T, F> {
     kind: Kind,
-    path: Option<PathBuf>,
+    target: Target,
     #[cfg(feature = "testing")]
     besides: Besides,
     request: request::Hop<T, F>,
@@ -30,18 +31,22 @@ struct Hop<T, F> {
 enum Besides {
     File(request::FdRef),
     Nothing,
-    Path(PathBuf),
+    Path(std::path::PathBuf),
 }
 
 impl<T, F> Op for Hop<T, F>
 where
     T: Send + 'static,
-    F: FnOnce(&AtomicBool) -> io::Result<T> + Send + 'static,
+    F: FnOnce(&Steps) -> io::Result<T> + Send + 'static,
 {
     type Output = io::Result<T>;
 
     fn kind(&self) -> Kind {
         self.kind
+    }
+
+    fn target(&self) -> Target {
+        self.target.clone()
     }
 
     fn request(&mut self) -> &mut dyn Request {
@@ -50,7 +55,10 @@ where
 
     #[cfg(feature = "testing")]
     fn paths(&mut self, paths: &mut request::Paths) {
-        self.path.iter().for_each(|path| paths.path(path));
+        self.target
+            .given()
+            .into_iter()
+            .for_each(|path| paths.path(path));
         match &self.besides {
             Besides::File(file) => paths.file(file),
             Besides::Nothing => {}
@@ -59,7 +67,7 @@ where
     }
 
     fn finish(self, result: io::Result<i32>) -> io::Result<T> {
-        let named = |error| Error::io(self.kind, self.path.as_deref(), error);
+        let named = |error| Error::io(self.kind, self.target.given(), error);
         result.map_err(named)?;
         self.request
             .into_output()
@@ -71,17 +79,12 @@ where
     }
 }
 
-/// The error of work that stops because nobody waits for it.
-pub(crate) fn cancelled() -> io::Error {
-    io::Error::from_raw_os_error(errno::ECANCELED)
-}
-
-/// Runs a closure on a blocking thread of the path's mount. The closure gets a flag that is set when
-/// the future is dropped; between two steps it should look at it and stop.
+/// Runs a closure on a blocking thread of the path's mount. Work of several steps asks its
+/// [`Steps`] between them whether to go on.
 pub(crate) async fn hop<T, F>(kind: Kind, path: &Path, work: F) -> io::Result<T>
 where
     T: Send + 'static,
-    F: FnOnce(&AtomicBool) -> io::Result<T> + Send + 'static,
+    F: FnOnce(&Steps) -> io::Result<T> + Send + 'static,
 {
     let started = start(kind, path, None, work);
     started?.await
@@ -91,11 +94,11 @@ where
 pub(crate) async fn hop_apart<T, F>(kind: Kind, work: F) -> io::Result<T>
 where
     T: Send + 'static,
-    F: FnOnce(&AtomicBool) -> io::Result<T> + Send + 'static,
+    F: FnOnce(&Steps) -> io::Result<T> + Send + 'static,
 {
     let hop = Hop {
         kind,
-        path: None,
+        target: Target::Nothing,
         #[cfg(feature = "testing")]
         besides: Besides::Nothing,
         request: request::Hop::new(work),
@@ -107,7 +110,7 @@ where
 pub(crate) async fn hop_between<T, F>(kind: Kind, from: &Path, to: &Path, work: F) -> io::Result<T>
 where
     T: Send + 'static,
-    F: FnOnce(&AtomicBool) -> io::Result<T> + Send + 'static,
+    F: FnOnce(&Steps) -> io::Result<T> + Send + 'static,
 {
     let started = start(kind, from, Some(to), work);
     started?.await
@@ -121,14 +124,14 @@ fn start<T, F>(
 ) -> io::Result<impl Future<Output = io::Result<T>> + Send + 'static>
 where
     T: Send + 'static,
-    F: FnOnce(&AtomicBool) -> io::Result<T> + Send + 'static,
+    F: FnOnce(&Steps) -> io::Result<T> + Send + 'static,
 {
     let driver = driver::current()?;
     let c_path = c_path(path).map_err(|error| Error::io(kind, Some(path), error))?;
     let mount = locate(&driver, &c_path, true);
     let hop = Hop {
         kind,
-        path: Some(path.to_path_buf()),
+        target: Target::Path(path.to_path_buf()),
         #[cfg(feature = "testing")]
         besides: to.map_or(Besides::Nothing, |to| Besides::Path(to.to_path_buf())),
         request: request::Hop::new(work),
@@ -148,11 +151,11 @@ pub(crate) fn hop_on<T, F>(
 ) -> impl Future<Output = io::Result<T>> + Send + use<T, F>
 where
     T: Send + 'static,
-    F: FnOnce(&AtomicBool) -> io::Result<T> + Send + 'static,
+    F: FnOnce(&Steps) -> io::Result<T> + Send + 'static,
 {
     let hop = Hop {
         kind,
-        path: Some(path.to_path_buf()),
+        target: Target::Path(path.to_path_buf()),
         #[cfg(feature = "testing")]
         besides: Besides::Nothing,
         request: request::Hop::new(work),
@@ -164,11 +167,11 @@ where
 pub(crate) async fn hop_on_file<T, F>(file: &Arc<SharedFile>, kind: Kind, work: F) -> io::Result<T>
 where
     T: Send + 'static,
-    F: FnOnce(&AtomicBool) -> io::Result<T> + Send + 'static,
+    F: FnOnce(&Steps) -> io::Result<T> + Send + 'static,
 {
     let hop = Hop {
         kind,
-        path: None,
+        target: Target::file(file.as_fd()),
         #[cfg(feature = "testing")]
         besides: Besides::File(file.clone()),
         request: request::Hop::new(work),

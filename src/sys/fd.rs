@@ -4,7 +4,52 @@
 use std::fs::File;
 use std::io;
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::path::{Path, PathBuf};
+
+/// What an operation is about.
+#[derive(Clone, Debug)]
+pub(crate) enum Target {
+    /// An open file, by its number, for as long as the operation keeps it open.
+    File(RawFd),
+    Nothing,
+    Path(PathBuf),
+}
+
+impl Target {
+    pub(crate) fn file(fd: BorrowedFd<'_>) -> Target {
+        Target::File(fd.as_raw_fd())
+    }
+
+    /// The path that the caller gave.
+    pub(crate) fn given(&self) -> Option<&Path> {
+        match self {
+            Target::Path(path) => Some(path),
+            Target::File(_) | Target::Nothing => None,
+        }
+    }
+
+    /// The name of it. For an open file the kernel tells, without asking the filesystem.
+    pub(crate) fn path(&self) -> Option<PathBuf> {
+        match self {
+            Target::File(number) => name_of(*number),
+            Target::Nothing => None,
+            Target::Path(path) => Some(path.clone()),
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[allow(clippy::disallowed_methods, reason = "procfs answers from memory")]
+fn name_of(number: RawFd) -> Option<PathBuf> {
+    std::fs::read_link(format!("/proc/self/fd/{number}")).ok()
+}
+
+/// Elsewhere the filesystem would be asked.
+#[cfg(not(target_os = "linux"))]
+fn name_of(_number: RawFd) -> Option<PathBuf> {
+    None
+}
 
 /// Calls `f` with a file that shares the descriptor. It is not duplicated, because closing a
 /// duplicate would release the process's record locks on the file.
@@ -56,9 +101,8 @@ pub(crate) fn normal_readahead(_fd: BorrowedFd<'_>) -> io::Result<()> {
 
 /// Where the file of a descriptor is now, without asking its filesystem.
 #[cfg(all(feature = "testing", target_os = "linux"))]
-pub(crate) fn path_of(fd: BorrowedFd<'_>) -> Option<std::path::PathBuf> {
-    let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
-    Some(nix::fcntl::readlink(link.as_str()).ok()?.into())
+pub(crate) fn path_of(fd: BorrowedFd<'_>) -> Option<PathBuf> {
+    name_of(fd.as_raw_fd())
 }
 
 /// The same where a call tells it.
@@ -66,8 +110,8 @@ pub(crate) fn path_of(fd: BorrowedFd<'_>) -> Option<std::path::PathBuf> {
     feature = "testing",
     any(target_os = "freebsd", target_vendor = "apple")
 ))]
-pub(crate) fn path_of(fd: BorrowedFd<'_>) -> Option<std::path::PathBuf> {
-    let mut path = std::path::PathBuf::new();
+pub(crate) fn path_of(fd: BorrowedFd<'_>) -> Option<PathBuf> {
+    let mut path = PathBuf::new();
     #[cfg(target_os = "freebsd")]
     let ask = nix::fcntl::FcntlArg::F_KINFO(&mut path);
     #[cfg(target_vendor = "apple")]
@@ -81,6 +125,6 @@ pub(crate) fn path_of(fd: BorrowedFd<'_>) -> Option<std::path::PathBuf> {
     feature = "testing",
     not(any(target_os = "freebsd", target_os = "linux", target_vendor = "apple"))
 ))]
-pub(crate) fn path_of(_fd: BorrowedFd<'_>) -> Option<std::path::PathBuf> {
+pub(crate) fn path_of(_fd: BorrowedFd<'_>) -> Option<PathBuf> {
     None
 }

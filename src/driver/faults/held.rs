@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::rule::{Rule, Until};
 use crate::driver::cell::{Job, Outcome};
 use crate::driver::core::Driver;
-use crate::driver::group::Group;
+use crate::driver::group::{Class, Group, Share};
 use crate::driver::route::Way;
 use crate::limits;
 use crate::sys::errno;
@@ -16,12 +16,14 @@ use crate::sys::lock::{lock, wait_timeout};
 pub(crate) struct Held {
     driver: Arc<Driver>,
     group: Arc<Group>,
+    /// What it would occupy if it were stuck on its real way.
+    share: Share,
     honours_cancel: bool,
     job: Mutex<Option<Arc<dyn Job>>>,
 }
 
 impl Held {
-    /// Withholds an operation, unless the rule has ended meanwhile.
+    /// Withholds an operation, unless it was given up or the rule has ended meanwhile.
     pub(super) fn hold(
         rule: &Rule,
         until: Until,
@@ -29,18 +31,31 @@ impl Held {
         group: &Arc<Group>,
         job: Arc<dyn Job>,
     ) {
+        let share = if driver.has_ring_for(group, job.kind()) {
+            Share::Lane(Class::of(job.load()))
+        } else {
+            Share::Thread
+        };
+        if let Err(full) = driver.check_room(group, &job, share) {
+            return job.end(Outcome::Refused(full.into()));
+        }
         let held = Arc::new(Held {
             driver: driver.clone(),
             group: group.clone(),
+            share,
             honours_cancel: rule.honours_cancel(),
             job: Mutex::new(Some(job.clone())),
         });
         job.set_way(Way::Held(held.clone()));
+        if !job.begin() {
+            lock(&held.job).take();
+            return;
+        }
         if !rule.keep(&held) {
             return held.release();
         }
-        // Its future may have been dropped before it could know whom to tell.
-        if job.is_abandoned() {
+        // It may have been given up before it was known whom to tell (INV-11).
+        if job.is_given_up() {
             held.cancel();
         }
         if let Until::Passed(time) = until {
@@ -50,23 +65,32 @@ impl Held {
         }
     }
 
-    /// Lets it go its real way. Not to a worker ring, which takes only what its own thread sends.
+    /// Lets it go its real way, but not to a worker ring, which takes only what its own thread sends. What
+    /// nobody waits for any more is done all the same, late, on a blocking thread.
     pub(super) fn release(&self) {
         let Some(job) = lock(&self.job).take() else {
             return;
         };
+        if !job.back() {
+            job.back_late();
+            return self.group.pool().push(job);
+        }
         if let Err(job) = self.group.orphans().hold(job) {
             self.driver.dispatch_held(&self.group, vec![job]);
         }
     }
 
-    /// Somebody no longer wants it.
+    /// Somebody no longer wants it. Does not wait for anything.
     pub(crate) fn cancel(&self) {
         if self.honours_cancel {
             if let Some(job) = lock(&self.job).take() {
                 job.end(Outcome::Result(-errno::ECANCELED));
             }
         }
+    }
+
+    pub(crate) fn share(&self) -> Share {
+        self.share
     }
 
     pub(super) fn is_over(&self) -> bool {

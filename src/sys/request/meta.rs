@@ -5,13 +5,13 @@
 )]
 
 use std::io;
-use std::sync::atomic::AtomicBool;
 
 #[cfg(feature = "testing")]
 use super::Paths;
 use super::{At, FdRef, Request};
 use crate::sys::blocking;
 use crate::sys::stat::{How, Stat};
+use crate::sys::steps::Steps;
 #[cfg(target_os = "linux")]
 use crate::sys::{errno, linux::sqe::Sqe, linux::statx, linux::statx::StatxBuf};
 
@@ -74,7 +74,7 @@ unsafe impl Request for Statx {
     }
 
     #[cfg(target_os = "linux")]
-    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+    fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         let asked = match &self.target {
             Target::Path { at, follow } => statx::of_path(at, *follow, self.how),
             Target::Fd(fd) => statx::of_fd(fd.as_fd(), self.how),
@@ -92,7 +92,7 @@ unsafe impl Request for Statx {
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+    fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         let _ = self.how;
         self.stat = Some(self.block_portably()?);
         Ok(0)

@@ -5,7 +5,6 @@
 )]
 
 use std::io;
-use std::sync::atomic::AtomicBool;
 
 #[cfg(feature = "testing")]
 use super::Paths;
@@ -14,6 +13,7 @@ use super::{FdRef, Request};
 use crate::limits::RW_BYTES_MAX;
 #[cfg(not(target_os = "linux"))]
 use crate::sys::errno::unsupported;
+use crate::sys::steps::Steps;
 #[cfg(target_os = "linux")]
 use crate::sys::{errno::retry, linux::sqe::Sqe};
 
@@ -54,7 +54,7 @@ unsafe impl Request for Splice {
     }
 
     #[cfg(target_os = "linux")]
-    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+    fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         use nix::fcntl::{SpliceFFlags, splice};
         let length = self.len.min(RW_BYTES_MAX);
         let moved = retry(|| {
@@ -75,7 +75,7 @@ unsafe impl Request for Splice {
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+    fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         Err(unsupported())
     }
 
@@ -102,7 +102,7 @@ unsafe impl Request for Tee {
     }
 
     #[cfg(target_os = "linux")]
-    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+    fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         use nix::fcntl::{SpliceFFlags, tee};
         let length = self.len.min(RW_BYTES_MAX);
         let flags = SpliceFFlags::empty();
@@ -111,7 +111,7 @@ unsafe impl Request for Tee {
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+    fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         Err(unsupported())
     }
 
