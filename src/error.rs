@@ -74,7 +74,7 @@ impl Errors {
             "plain" => Errors::Plain,
             "" | "named" => Errors::Named,
             _ => {
-                tracing::warn!(target: "tidegate::error", ?value, "TIDEGATE_ERRORS is neither plain nor named: named");
+                crate::events::errors_variable(&value);
                 Errors::Named
             }
         }

@@ -43,6 +43,7 @@ mod blocking;
 pub mod buf;
 mod driver;
 mod error;
+mod events;
 pub mod fs;
 pub mod guide;
 mod limits;
@@ -60,4 +61,4 @@ pub use driver::{
     Builder, Handle, Limited, OpExt, Route, Settings, ShutdownReport, Submit, Timeouts,
 };
 pub use error::{Error, Errors, LeftBehind, raw_os_error};
-pub use observe::{OpStats, Stats, Way};
+pub use observe::{Heartbeat, Latency, OpInFlight, OpState, OpStats, Stats, Way};

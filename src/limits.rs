@@ -215,3 +215,19 @@ pub(crate) const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(250);
 /// Blocking threads of a handle that may be stuck in operations that nobody waits for: they cost a stack
 /// each, and end only when the kernel lets go.
 pub(crate) const STUCK_THREADS_MAX: usize = 64;
+
+/// Events that wait for the log's thread: enough for all that a stall causes at once, and no more memory than a
+/// log that never goes on may have. What comes on top is counted.
+pub(crate) const REPORTS_MAX: usize = 256;
+
+/// An idle log thread ends after this long.
+pub(crate) const REPORTER_IDLE: Duration = Duration::from_secs(10);
+
+/// A thread that has had no heartbeat to hand on for this long ends.
+pub(crate) const HEART_IDLE: Duration = Duration::from_secs(10);
+
+/// Warnings of operations that ran out of time, per mount and window: the first few show what is stuck.
+pub(crate) const WARNINGS_PER_MOUNT: u32 = 10;
+
+/// How long a mount's warnings are counted together, before their number is told: what a person reads.
+pub(crate) const WARNINGS_WINDOW: Duration = Duration::from_secs(60);

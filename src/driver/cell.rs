@@ -22,6 +22,7 @@ use crate::error::Error;
 use crate::limits;
 #[cfg(target_os = "linux")]
 use crate::mounts::Mount;
+use crate::observe::{OpInFlight, OpState};
 use crate::opcode::{DeadlineClass, Kind};
 use crate::sys::clock::{coarse_ms, now_us};
 use crate::sys::errno;
@@ -111,13 +112,10 @@ pub(crate) trait Job: Send + Sync {
     #[cfg(target_os = "linux")]
     fn set_user_data(&self, user_data: u64);
     fn set_way(&self, way: Way);
-    /// It comes back from the fake backend, to be done whether anybody waits for it or not.
+    /// The same for the fake backend.
     #[cfg(feature = "testing")]
-    fn back_late(&self) {}
-    /// The paths that it is about, as far as they are known.
-    #[cfg(feature = "testing")]
-    fn paths(&self) -> Vec<PathBuf> {
-        Vec::new()
+    fn fakeable(&self) -> Option<&dyn super::faults::Fakeable> {
+        None
     }
     /// Does it on this thread, and ends it. Does not panic.
     fn run(&self);
@@ -129,6 +127,8 @@ pub(crate) trait Job: Send + Sync {
     fn expire(&self, now_us: u64);
     /// What it is about, where that has a name.
     fn path(&self) -> Option<PathBuf>;
+    /// What it looks like from outside; `None` once it is over.
+    fn seen(&self) -> Option<OpInFlight>;
 }
 
 impl<O: Op> Cell<O> {
@@ -470,15 +470,8 @@ impl<O: Op> Job for Cell<O> {
     }
 
     #[cfg(feature = "testing")]
-    fn back_late(&self) {
-        self.life.to_queue_late();
-    }
-
-    #[cfg(feature = "testing")]
-    fn paths(&self) -> Vec<PathBuf> {
-        let mut paths = crate::sys::request::Paths::default();
-        self.life.look_mut(|op| op.paths(&mut paths));
-        paths.into_inner()
+    fn fakeable(&self) -> Option<&dyn super::faults::Fakeable> {
+        Some(self)
     }
 
     fn run(&self) {
@@ -547,6 +540,23 @@ impl<O: Op> Job for Cell<O> {
         self.life
             .look(|op| op.target().path())
             .unwrap_or_else(|| lock(&self.target).path())
+    }
+
+    fn seen(&self) -> Option<OpInFlight> {
+        let state = match (self.life.has_begun(), self.life.is_left()) {
+            _ if self.life.is_over() => return None,
+            (true, true) => OpState::Orphaned,
+            (true, false) => OpState::Running,
+            (false, _) => OpState::Waiting,
+        };
+        Some(OpInFlight {
+            operation: self.kind,
+            path: self.path(),
+            age: self.started.elapsed(),
+            way: lock(&self.way).as_ref().map(Way::name),
+            state,
+            mount_point: None,
+        })
     }
 }
 

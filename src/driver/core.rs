@@ -26,7 +26,7 @@ use super::worker::Worker;
 use crate::error::{Error, LeftBehind};
 use crate::limits;
 use crate::mounts::Mount;
-use crate::observe::{Counters, SharedCounters, Stats, Way};
+use crate::observe::{Counters, OpInFlight, SharedCounters, Stats, Way};
 use crate::opcode::Kind;
 use crate::sys::fork;
 use crate::sys::lock::{read, write};
@@ -494,6 +494,14 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// What is in flight, the oldest first.
+    pub(super) fn in_flight(&self) -> Vec<OpInFlight> {
+        let jobs = self.registry.jobs();
+        let mut seen: Vec<_> = jobs.iter().filter_map(|job| job.seen()).collect();
+        seen.sort_by_key(|op| std::cmp::Reverse(op.age));
+        seen
     }
 
     pub(crate) fn stats(&self) -> Stats {

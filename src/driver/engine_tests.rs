@@ -101,6 +101,10 @@ impl Job for Mock {
         None
     }
 
+    fn seen(&self) -> Option<crate::observe::OpInFlight> {
+        None
+    }
+
     fn sqe(&self) -> Option<Sqe> {
         Some(Sqe::nop())
     }
@@ -175,6 +179,7 @@ impl World {
                 assert_eq!(before, None, "user data was used twice");
                 Some(user_data)
             }
+            Start::GivenUp(_) => panic!("nobody gives up here"),
             Start::Full(job) => {
                 assert!(self.broken || !self.engine.has_room() || self.engine.has_queued());
                 lock(&self.records)[id].ended.push("refused".into());

@@ -11,6 +11,8 @@ use super::lane::Lane;
 use super::op::Load;
 use super::orphans::Orphans;
 use super::pool::Pool;
+#[cfg(target_os = "linux")]
+use crate::events;
 use crate::limits;
 use crate::mounts::Mount;
 use crate::observe::Counters;
@@ -224,7 +226,8 @@ impl Group {
     pub(crate) fn ring_broke(&self, error: &std::io::Error) {
         if self.ring_usable.swap(false, Ordering::Relaxed) {
             self.counters.fell_back("no ring for a lane");
-            tracing::warn!(target: "tidegate::driver", %error, "a lane has no ring; its mount's operations run on blocking threads");
+            let error = error.to_string();
+            events::report(move || events::lane_without_ring(&error));
         }
     }
 
@@ -250,12 +253,11 @@ impl Group {
         if lanes.wedged.len() < limits::LANES_WEDGED_MAX && !self.closed.load(Ordering::Acquire) {
             let replaced = self.replace(&mut lanes, &lane);
             drop(lanes);
-            // Said without the lock: a log on the disk that hangs holds up nothing but this thread.
             match replaced {
-                Ok(moved) => tracing::warn!(
-                    target: "tidegate::driver", class = class.name(), in_flight = lane.in_flight(), moved,
-                    "a lane sleeps in a submission; its waiting operations moved to a new one"
-                ),
+                Ok(moved) => {
+                    let (class, in_flight) = (class.name(), lane.in_flight());
+                    events::report(move || events::lane_replaced(class, in_flight, moved));
+                }
                 Err(error) => {
                     self.ring_broke(&error);
                     for job in lane.close(false) {

@@ -14,8 +14,9 @@ use super::faults::Faults;
 use super::route::{Route, Submit};
 use super::settings::{Settings, Timeouts};
 use crate::error::Error;
+use crate::events;
 use crate::limits;
-use crate::observe::Stats;
+use crate::observe::{OpInFlight, Stats};
 use crate::opcode::Kind;
 use crate::sys::fork;
 use crate::sys::lock::lock;
@@ -98,10 +99,16 @@ pub(crate) fn current() -> Result<Arc<Driver>, Error> {
 pub(crate) fn current_or_pool() -> Arc<Driver> {
     static POOL: OnceLock<Arc<Driver>> = OnceLock::new();
     current().unwrap_or_else(|error| {
-        tracing::warn!(target: "tidegate::driver", %error, "files are read and written on blocking threads");
+        events::only_threads(&error);
         let pool = || {
-            Driver::new(Home::Outside, Route::Pool, Submit::Auto, 0, Settings::default())
-                .expect("blocking threads need nothing that could be missing")
+            Driver::new(
+                Home::Outside,
+                Route::Pool,
+                Submit::Auto,
+                0,
+                Settings::default(),
+            )
+            .expect("blocking threads need nothing that could be missing")
         };
         POOL.get_or_init(pool).clone()
     })
@@ -233,6 +240,21 @@ impl Handle {
     /// See [`Handle`].
     pub fn stats(&self) -> Stats {
         self.driver.stats()
+    }
+
+    /// Every operation that has left the poll and is not over, the oldest first.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> std::io::Result<()> {
+    /// let handle = tidegate::Handle::current()?;
+    /// for op in handle.in_flight() {
+    ///     println!("{} {:?} since {:?}", op.operation, op.path, op.age);
+    /// }
+    /// # assert!(handle.in_flight().is_empty());
+    /// # Ok(()) }
+    /// ```
+    pub fn in_flight(&self) -> Vec<OpInFlight> {
+        self.driver.in_flight()
     }
 
     /// Takes no more operations, cancels those in flight, and waits for them, but no longer than `bound`.

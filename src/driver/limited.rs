@@ -340,10 +340,10 @@ where
             return Poll::Ready(Err(Error::ZeroTimeout.into()));
         }
         if this.scope.refuses.is_none() {
-            *this.scope = Scope {
-                refuses: refuses(this.scope.until, this.tokens),
-                ..*this.scope
-            };
+            this.scope.refuses = refuses(this.scope.until, this.tokens);
+            if this.scope.refuses.is_some() {
+                *this.alarm = None;
+            }
         }
         let in_force = InForce::enter(this.scope);
         let future = this.future.as_mut().as_pin_mut();

@@ -85,6 +85,10 @@ impl Job for Mock {
         None
     }
 
+    fn seen(&self) -> Option<crate::observe::OpInFlight> {
+        None
+    }
+
     #[cfg(target_os = "linux")]
     fn sqe(&self) -> Option<crate::sys::linux::sqe::Sqe> {
         None

@@ -7,6 +7,7 @@ use super::group::Share;
 #[cfg(target_os = "linux")]
 use super::{lane::Lane, worker::Worker};
 use crate::error::Error;
+use crate::observe;
 
 /// Which backend a handle uses.
 ///
@@ -75,6 +76,22 @@ pub(crate) enum Way {
 }
 
 impl Way {
+    /// What it is called from outside.
+    pub(super) fn name(&self) -> observe::Way {
+        match self {
+            #[cfg(feature = "testing")]
+            Way::Held(held) => match held.share() {
+                Share::Lane(_) => observe::Way::LaneRing,
+                Share::Other | Share::Thread => observe::Way::Pool,
+            },
+            #[cfg(target_os = "linux")]
+            Way::Lane(_) => observe::Way::LaneRing,
+            Way::Pool => observe::Way::Pool,
+            #[cfg(target_os = "linux")]
+            Way::Worker(_) => observe::Way::WorkerRing,
+        }
+    }
+
     /// What it counts as when it is stuck.
     pub(super) fn share(&self) -> Share {
         match self {

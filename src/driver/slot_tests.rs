@@ -61,6 +61,10 @@ impl Job for Nothing {
         None
     }
 
+    fn seen(&self) -> Option<crate::observe::OpInFlight> {
+        None
+    }
+
     fn sqe(&self) -> Option<Sqe> {
         None
     }

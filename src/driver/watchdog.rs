@@ -14,6 +14,7 @@ use super::alarm;
 use super::attempt::{Polling, polling_threads};
 use super::core::Driver;
 use super::registry::NEVER;
+use crate::events;
 use crate::limits;
 use crate::sys::clock::now_us;
 use crate::sys::lock::{lock, wait, wait_timeout};
@@ -52,7 +53,7 @@ pub(crate) fn watch(driver: &Arc<Driver>) {
         .stack_size(limits::THREAD_STACK_BYTES);
     if let Err(error) = builder.spawn(|| watchdog.run()) {
         STARTED.store(false, Ordering::Release);
-        tracing::warn!(target: "tidegate::driver", %error, "no watchdog: stalls will not be seen");
+        events::no_watchdog(&error);
     }
 }
 
@@ -227,8 +228,5 @@ fn report_stuck_poll(thread: &Polling) {
         mount.mark_stalled();
     }
     super::core::count_stuck_poll();
-    tracing::warn!(
-        target: "tidegate::driver",
-        "a poll sleeps in a call that should not; its mount is left to lanes until it answers again"
-    );
+    events::report(events::poll_stuck);
 }

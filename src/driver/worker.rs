@@ -13,6 +13,7 @@ use super::cell::{Job, Outcome};
 use super::engine::{Broken, Engine, Reaped, Start};
 use super::op::OnWorker;
 use super::route::Way;
+use crate::events;
 use crate::limits;
 use crate::observe::SharedCounters;
 use crate::sys::linux::reactor;
@@ -180,7 +181,8 @@ impl Worker {
         while self.in_flight() > 0 {
             if !told && began.elapsed() > limits::DRAIN_BOUND {
                 told = true;
-                tracing::warn!(target: "tidegate::driver", in_flight = self.in_flight(), "the kernel still holds operations of a closed handle");
+                let in_flight = self.in_flight();
+                events::report(move || events::left_behind(in_flight));
             }
             crate::sys::linux::poll::readable(self.number, limits::DRAIN_BOUND);
             self.turn(lock(&self.engine));

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use super::file::SharedFile;
 use crate::driver::op::{Load, OnWorker, Op};
 use crate::error::Error;
+use crate::events;
 use crate::opcode::Kind;
 use crate::sys::errno;
 use crate::sys::fd::Target;
@@ -21,7 +22,8 @@ impl Drop for Unheard {
     fn drop(&mut self) {
         if let Some(number) = lock(&self.0).take() {
             let error = io::Error::from_raw_os_error(number);
-            tracing::warn!(target: "tidegate::driver", %error, "a writeback failed, and the file was closed without asking");
+            // On whichever thread had the file last.
+            events::report(move || events::writeback_failed(&error));
         }
     }
 }

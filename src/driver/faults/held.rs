@@ -1,16 +1,39 @@
 //! Operations that are withheld, and the thread that lets go of them when their time has come.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::Instant;
 
 use super::rule::{Rule, Until};
-use crate::driver::cell::{Job, Outcome};
+use crate::driver::cell::{Cell, Job, Outcome};
 use crate::driver::core::Driver;
 use crate::driver::group::{Class, Group, Share};
+use crate::driver::op::Op;
 use crate::driver::route::Way;
 use crate::limits;
 use crate::sys::errno;
 use crate::sys::lock::{lock, wait_timeout};
+use crate::sys::request::Paths;
+
+/// What an operation does for the fake backend alone.
+pub(crate) trait Fakeable {
+    /// It comes back, to be done whether anybody waits for it or not.
+    fn back_late(&self);
+    /// The paths that it is about, as far as they are known.
+    fn paths(&self) -> Vec<PathBuf>;
+}
+
+impl<O: Op> Fakeable for Cell<O> {
+    fn back_late(&self) {
+        self.life.to_queue_late();
+    }
+
+    fn paths(&self) -> Vec<PathBuf> {
+        let mut paths = Paths::default();
+        self.life.look_mut(|op| op.paths(&mut paths));
+        paths.into_inner()
+    }
+}
 
 /// One operation that is withheld. Whoever takes the job out ends it, or sends it on.
 pub(crate) struct Held {
@@ -72,7 +95,7 @@ impl Held {
             return;
         };
         if !job.back() {
-            job.back_late();
+            job.fakeable().inspect(|job| job.back_late());
             return self.group.pool().push(job);
         }
         if let Err(job) = self.group.orphans().hold(job) {

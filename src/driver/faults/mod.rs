@@ -22,7 +22,7 @@ use crate::opcode::Kind;
 use crate::sys::lock::lock;
 pub use fault::Fault;
 pub use guard::FaultGuard;
-pub(crate) use held::Held;
+pub(crate) use held::{Fakeable, Held};
 use rule::{Action, Rule};
 
 /// What goes wrong on the handles that these are installed on: none of it, until [`on`](Faults::on) is
@@ -142,7 +142,7 @@ impl Shared {
     /// The rule that the operation falls under, which counts it: of several, the one made last.
     fn rule_for(&self, job: &Arc<dyn Job>) -> Option<Arc<Rule>> {
         let mut rules = lock(&self.rules);
-        let paths = LazyCell::new(|| job.paths());
+        let paths = LazyCell::new(|| job.fakeable().map_or(Vec::new(), Fakeable::paths));
         let place = rules
             .iter()
             .rposition(|rule| rule.concerns(job.kind(), || &paths) && rule.meet())?;
