@@ -2,24 +2,34 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::op::hop::{Steps, hop, hop_apart};
 use crate::opcode::Kind;
 
 /// Whether work should stop: its future was dropped, its time is over, or it was cancelled.
 ///
-/// Nobody can interrupt a blocking call; work of several steps asks between them.
+/// Nobody can interrupt a blocking call; work of several steps asks between them. What work returns that was told
+/// to stop goes to nobody: its caller gets the reason.
 ///
 /// See [`blocking`].
 #[derive(Clone, Copy, Debug)]
-pub struct Stop<'a>(&'a Steps);
+pub struct Stop<'a> {
+    steps: &'a Steps,
+    /// Whether the work was told.
+    told: &'a AtomicBool,
+}
 
 impl Stop<'_> {
     /// Whether nobody waits for the work any more.
     ///
     /// See [`blocking`].
     pub fn is_wanted(self) -> bool {
-        !self.0.go_on()
+        let wanted = !self.steps.go_on();
+        if wanted {
+            self.told.store(true, Ordering::Relaxed);
+        }
+        wanted
     }
 
     /// An error once nobody waits for the work any more, so that `?` ends it.
@@ -32,15 +42,18 @@ impl Stop<'_> {
     ///
     /// See [`blocking`].
     pub fn check(self) -> io::Result<()> {
-        self.0.check()
+        if self.is_wanted() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        Ok(())
     }
 }
 
 /// Runs blocking work on a thread of the handle's that does nothing else: a call that this crate does not
 /// have, a library that blocks, a computation.
 ///
-/// Unlike `tokio::task::spawn_blocking` the work can be given a limit, is seen by the watchdog, and holds up no
-/// end of a runtime. At most 64 of its kind run at a time; more wait. Work on files is better told where:
+/// Unlike `tokio::task::spawn_blocking`, the work can be given a limit by [`OpExt`](crate::OpExt), is seen by the
+/// watchdog, and holds up no end of a runtime. No default of the handle applies to it. At most 64 of its kind run at a time; more wait. Work on files is better told where:
 /// [`blocking_on`].
 ///
 /// # Cancel safety
@@ -79,7 +92,7 @@ where
     T: Send + 'static,
     F: FnOnce(Stop<'_>) -> T + Send + 'static,
 {
-    hop_apart(Kind::Blocking, |steps| Ok(work(Stop(steps)))).await
+    hop_apart(Kind::Blocking, |steps| run(steps, work)).await
 }
 
 /// The same for work that touches files: on threads of the mount that the path is on, as this crate's own operations
@@ -120,5 +133,15 @@ where
     F: FnOnce(Stop<'_>) -> T + Send + 'static,
 {
     let path = path.as_ref().to_path_buf();
-    hop(Kind::Blocking, &path, |steps| Ok(work(Stop(steps)))).await
+    hop(Kind::Blocking, &path, |steps| run(steps, work)).await
+}
+
+/// Runs the work; one that was told to stop has come to no end of its own.
+fn run<T>(steps: &Steps, work: impl FnOnce(Stop<'_>) -> T) -> io::Result<T> {
+    let told = AtomicBool::new(false);
+    let output = work(Stop { steps, told: &told });
+    if told.into_inner() {
+        return Err(io::ErrorKind::Interrupted.into());
+    }
+    Ok(output)
 }

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use common::{on_each_route, on_every_backend};
 use tidegate::opcode::Kind;
-use tidegate::{Handle, Way, blocking, blocking_on};
+use tidegate::{Error, Handle, LeftBehind, OpExt, Way, blocking, blocking_on};
+use tokio_util::sync::CancellationToken;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -91,6 +92,11 @@ fn a_panic_is_an_error() {
             let error = in_time(blocking::<(), _>(|_| panic!("on purpose"))).await;
             let error: io::Error = error.unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+            let panicked = Error::Panicked {
+                operation: Kind::Blocking,
+            };
+            let typed = Error::from_io(&error).unwrap();
+            assert_eq!(typed.to_string(), panicked.to_string());
         }
         assert_eq!(in_time(blocking(|_| 7)).await.unwrap(), 7);
     });
@@ -182,4 +188,93 @@ fn a_runtime_ends_over_work_that_goes_on() {
         });
         drop(runtime);
     }
+}
+
+/// The error of a limit, and what it says is left.
+#[track_caller]
+fn left(error: io::Error) -> (io::ErrorKind, LeftBehind) {
+    let kind = error.kind();
+    match error.downcast::<Error>().unwrap() {
+        Error::Cancelled { left, .. } | Error::TimedOut { left, .. } => (kind, left),
+        other => panic!("{other}"),
+    }
+}
+
+/// Work that does not look goes on after its time; its caller does not wait for it.
+#[test]
+fn a_deadline_ends_the_waiting_and_not_the_work() {
+    on_each_route(|_| async {
+        let handle = Handle::current().unwrap();
+        let gate = Gate::default();
+        let opener = gate.opener();
+        let work = blocking_on("/", move |_| gate.wait()).timeout(Duration::from_millis(10));
+        let error = in_time(work).await.unwrap_err();
+        assert_eq!(Error::from_io(&error).unwrap().path(), Some("/".as_ref()));
+        let expected = (io::ErrorKind::TimedOut, LeftBehind::Detached);
+        assert_eq!(left(error), expected);
+        assert_eq!(handle.stats().in_flight, 1);
+        drop(opener);
+        until("nothing in flight", || handle.stats().in_flight == 0).await;
+    });
+}
+
+/// Work that looks ends with its time, and what it returns then is not taken for a result.
+#[test]
+fn work_that_looks_ends_with_its_time() {
+    on_each_route(|_| async {
+        let handle = Handle::current().unwrap();
+        let work = blocking(|stop| while stop.check().is_ok() {});
+        let error = in_time(work.timeout(Duration::from_millis(10))).await;
+        let (kind, left) = left(error.unwrap_err());
+        assert_eq!(kind, io::ErrorKind::TimedOut);
+        // On a busy machine the thread may get to it only after the grace.
+        let over = [LeftBehind::MayHaveTakenEffect, LeftBehind::Detached];
+        assert!(over.contains(&left), "{left:?}");
+        until("nothing in flight", || handle.stats().in_flight == 0).await;
+    });
+}
+
+/// A token that is cancelled keeps work from beginning, and work that waits for a thread from ever
+/// beginning.
+#[test]
+fn cancelled_work_never_begins() {
+    on_each_route(|_| async {
+        let token = CancellationToken::new();
+        let gate = Gate::default();
+        let opener = gate.opener();
+        let begun = Arc::<AtomicUsize>::default();
+        let running: Vec<_> = (0..THREADS)
+            .map(|_| {
+                let (gate, begun) = (gate.clone(), begun.clone());
+                tokio::spawn(blocking(move |_| {
+                    begun.fetch_add(1, Ordering::SeqCst);
+                    gate.wait();
+                }))
+            })
+            .collect();
+        until("every thread is taken", || {
+            begun.load(Ordering::SeqCst) == THREADS
+        })
+        .await;
+        let never = |token: &CancellationToken| {
+            let (token, begun) = (token.clone(), begun.clone());
+            async move {
+                let work = blocking(move |_| begun.fetch_add(1, Ordering::SeqCst));
+                left(work.cancel_on(&token).await.unwrap_err())
+            }
+        };
+        let waiting = tokio::spawn(never(&token));
+        tokio::task::yield_now().await;
+        token.cancel();
+        let expected = (io::ErrorKind::Interrupted, LeftBehind::NothingHappened);
+        assert_eq!(in_time(waiting).await.unwrap(), expected);
+        drop(opener);
+        for task in running {
+            in_time(task).await.unwrap().unwrap();
+        }
+        assert_eq!(in_time(never(&token)).await, expected);
+        let handle = Handle::current().unwrap();
+        until("nothing in flight", || handle.stats().in_flight == 0).await;
+        assert_eq!(begun.load(Ordering::SeqCst), THREADS);
+    });
 }
