@@ -58,7 +58,7 @@ pub mod testing;
 
 pub use blocking::{Stop, blocking, blocking_on};
 pub use driver::{
-    Builder, Handle, Limited, OpExt, Route, Settings, ShutdownReport, Submit, Timeouts,
+    Builder, Dataless, Handle, Limited, OpExt, Route, Settings, ShutdownReport, Submit, Timeouts,
 };
 pub use error::{Error, Errors, LeftBehind, raw_os_error};
 pub use observe::{Heartbeat, Latency, OpInFlight, OpState, OpStats, Stats, Way};

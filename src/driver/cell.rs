@@ -97,8 +97,6 @@ pub(crate) trait Job: Send + Sync {
     fn is_given_up(&self) -> bool;
     /// Whether it is over, so that there is nothing left to do where it still waits.
     fn is_over(&self) -> bool;
-    /// It goes to the kernel's side; `false` if it was given up before.
-    fn begin(&self) -> bool;
     /// It comes back from the kernel's side to a queue; `false` if it was given up meanwhile.
     fn back(&self) -> bool;
     /// The mount that it is on.
@@ -433,10 +431,6 @@ impl<O: Op> Job for Cell<O> {
         self.life.is_over()
     }
 
-    fn begin(&self) -> bool {
-        self.life.to_kernel(|_| Some(())).is_some()
-    }
-
     fn back(&self) -> bool {
         self.life.to_queue()
     }
@@ -482,7 +476,9 @@ impl<O: Op> Job for Cell<O> {
         *lock(&self.target) = op.target();
         self.steps.go_on();
         // The lock is not held meanwhile (INV-8), so the future can be polled and dropped.
-        let result = catch_unwind(AssertUnwindSafe(|| op.request().block(&self.steps)));
+        let policy = self.driver.settings().dataless;
+        let block = || policy.heed(self.kind, || op.request().block(&self.steps));
+        let result = catch_unwind(AssertUnwindSafe(block));
         let outcome = result.map_or(Outcome::Panicked, Outcome::Returned);
         self.settle(Some(op), outcome);
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::runtime;
 
 use super::core::Driver;
+use super::dataless::Dataless;
 #[cfg(feature = "testing")]
 use super::faults::Faults;
 use super::route::{Route, Submit};
@@ -388,6 +389,14 @@ impl Builder {
     /// See [`Handle::settings`].
     pub fn stuck_threads_max(mut self, threads: usize) -> Builder {
         self.settings.stuck_threads_max = threads;
+        self
+    }
+
+    /// What becomes of a file whose content is not on this machine. Default: it is fetched.
+    ///
+    /// See [`Dataless`].
+    pub fn dataless(mut self, dataless: Dataless) -> Builder {
+        self.settings.dataless = dataless;
         self
     }
 

@@ -10,6 +10,7 @@ mod budget;
 mod cell;
 pub(crate) mod chore;
 mod core;
+mod dataless;
 #[cfg(target_os = "linux")]
 mod engine;
 #[cfg(feature = "testing")]
@@ -38,6 +39,7 @@ mod worker;
 
 pub(crate) use self::core::Driver;
 pub(crate) use budget::spend;
+pub use dataless::Dataless;
 #[cfg(feature = "testing")]
 pub use faults::{Fault, FaultGuard, Faults};
 pub use handle::{Builder, Handle, ShutdownReport};

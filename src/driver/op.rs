@@ -82,6 +82,10 @@ pub(crate) trait Op: Send + 'static {
         None
     }
 
+    /// If it looks at a file, the file's content is elsewhere.
+    #[cfg(feature = "testing")]
+    fn feign_dataless(&mut self) {}
+
     /// The paths that it is about, for rules that name them.
     #[cfg(feature = "testing")]
     fn paths(&mut self, paths: &mut Paths) {

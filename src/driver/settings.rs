@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use super::dataless::Dataless;
 use crate::error::Error;
 use crate::limits;
 
@@ -118,6 +119,8 @@ pub struct Settings {
     pub heartbeat_interval: Duration,
     /// How many blocking threads may be stuck in operations that nobody waits for any more.
     pub stuck_threads_max: usize,
+    /// What becomes of a file whose content is not on this machine.
+    pub dataless: Dataless,
 }
 
 impl Default for Settings {
@@ -127,6 +130,7 @@ impl Default for Settings {
             warn_after: limits::WARN_AFTER,
             heartbeat_interval: limits::HEARTBEAT_INTERVAL,
             stuck_threads_max: limits::STUCK_THREADS_MAX,
+            dataless: Dataless::default(),
         }
     }
 }

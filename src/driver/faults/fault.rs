@@ -115,6 +115,27 @@ impl Fault {
         self.make(Action::Hold(Until::Passed(time)))
     }
 
+    /// Has files appear to have their content elsewhere: [`Statx::is_dataless`](crate::fs::Statx::is_dataless)
+    /// says so, and what would fetch it heeds [`Builder::dataless`](crate::Builder::dataless).
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> std::io::Result<()> {
+    /// use tidegate::{Dataless, Error, Handle, fs, testing::Faults};
+    ///
+    /// let faults = Faults::new();
+    /// let builder = Handle::builder().faults(faults.clone());
+    /// builder.dataless(Dataless::Refuse).install()?;
+    /// let cloud = faults.on_any_kind().path_is("/etc/passwd").dataless();
+    /// assert!(fs::statx("/etc/passwd").await?.is_dataless());
+    /// let error = fs::read("/etc/passwd").await.unwrap_err();
+    /// assert!(matches!(Error::from_io(&error), Some(Error::Dataless { .. })));
+    /// # drop(cloud);
+    /// # Ok(()) }
+    /// ```
+    pub fn dataless(self) -> FaultGuard {
+        self.make(Action::Dataless)
+    }
+
     /// Ends the operations with this error number, as if the system had said it. They do not take place,
     /// except that the descriptor of a close is closed, as after an error of the system.
     ///

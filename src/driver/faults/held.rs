@@ -17,15 +17,27 @@ use crate::sys::request::Paths;
 
 /// What an operation does for the fake backend alone.
 pub(crate) trait Fakeable {
+    /// The kernel has it, to all appearances; `false` if it was given up before.
+    fn begin(&self) -> bool;
     /// It comes back, to be done whether anybody waits for it or not.
     fn back_late(&self);
+    /// If it looks at a file, the file's content is elsewhere.
+    fn feign_dataless(&self);
     /// The paths that it is about, as far as they are known.
     fn paths(&self) -> Vec<PathBuf>;
 }
 
 impl<O: Op> Fakeable for Cell<O> {
+    fn begin(&self) -> bool {
+        self.life.to_kernel(|_| Some(())).is_some()
+    }
+
     fn back_late(&self) {
         self.life.to_queue_late();
+    }
+
+    fn feign_dataless(&self) {
+        self.life.look_mut(Op::feign_dataless);
     }
 
     fn paths(&self) -> Vec<PathBuf> {
@@ -70,7 +82,7 @@ impl Held {
             job: Mutex::new(Some(job.clone())),
         });
         job.set_way(Way::Held(held.clone()));
-        if !job.begin() {
+        if !job.fakeable().is_some_and(Fakeable::begin) {
             lock(&held.job).take();
             return;
         }

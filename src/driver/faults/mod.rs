@@ -17,7 +17,9 @@ use std::sync::{Arc, Mutex};
 
 use super::cell::{Job, Outcome};
 use super::core::Driver;
+use super::dataless::Dataless;
 use super::group::Group;
+use crate::error::Error;
 use crate::opcode::Kind;
 use crate::sys::lock::lock;
 pub use fault::Fault;
@@ -110,6 +112,7 @@ impl Faults {
             return Some(job);
         };
         let left = match rule.action {
+            Action::Dataless => feign_dataless(driver, job),
             Action::Fail(number) => {
                 let error = std::io::Error::from_raw_os_error(number);
                 job.end(Outcome::Returned(Err(error)));
@@ -124,6 +127,22 @@ impl Faults {
         rule.announce();
         left
     }
+}
+
+/// Has a file appear to have its content elsewhere, to operations that look and to those that fetch it.
+fn feign_dataless(driver: &Driver, job: Arc<dyn Job>) -> Option<Arc<dyn Job>> {
+    let operation = job.kind();
+    let fetches = matches!(
+        operation,
+        Kind::CopyFile | Kind::Open | Kind::OpenWithin | Kind::ReadFile
+    );
+    if fetches && driver.settings().dataless == Dataless::Refuse {
+        let path = job.path();
+        job.end(Outcome::Refused(Error::Dataless { operation, path }.into()));
+        return None;
+    }
+    job.fakeable().inspect(|job| job.feign_dataless());
+    Some(job)
 }
 
 impl Shared {

@@ -22,6 +22,7 @@ pub(super) enum Until {
 /// What happens to an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Action {
+    Dataless,
     Fail(i32),
     Hold(Until),
     Pass,

@@ -10,6 +10,7 @@ use nix::sys::stat::Mode;
 #[cfg(feature = "testing")]
 use super::Paths;
 use super::{At, Request};
+use crate::sys::dataless;
 use crate::sys::errno::retry;
 #[cfg(target_os = "linux")]
 use crate::sys::linux::{
@@ -37,6 +38,7 @@ unsafe impl Request for Open {
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         let flags = OFlag::from_bits_retain(self.flags);
         let mode = Mode::from_bits_truncate(self.mode as libc::mode_t);
+        dataless::check(self.at.dir(), self.at.path(), self.flags)?;
         retry(|| Ok(openat(self.at.dir(), self.at.path(), flags, mode)?))
             .map(IntoRawFd::into_raw_fd)
     }
