@@ -3,6 +3,8 @@
 mod common;
 #[path = "testing/deadlines.rs"]
 mod deadlines;
+#[path = "testing/stress.rs"]
+mod stress;
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tidegate::fs::{self, File, Follow, StatxOptions};
 use tidegate::opcode::Kind;
 use tidegate::testing::Faults;
-use tidegate::{Error, Handle, LeftBehind, OpExt, Route, Timeouts};
+use tidegate::{Error, Handle, LeftBehind, OpExt, OpState, Route, Timeouts};
 use tokio_util::sync::CancellationToken;
 
 use crate::common::routes;
@@ -320,6 +320,33 @@ fn at_the_cap_more_is_refused() {
             in_time(fs::statx(place.path("one"))).await.unwrap();
         },
     );
+}
+
+/// What is stuck is listed, with its path and whether anybody waits for it.
+#[test]
+fn what_is_stuck_is_listed() {
+    on_each(|place| async move {
+        let path = place.path("one");
+        let stuck = place.faults.on(Kind::Statx).path_is(&path).never();
+        let asking = tokio::spawn(fs::statx(path.clone()).timeout(Duration::from_secs(3600)));
+        in_time(stuck.wait_hit(1)).await;
+        let states = || {
+            let mut listed = place.handle.in_flight();
+            listed.retain(|operation| operation.operation == Kind::Statx);
+            let states = listed.iter().map(|operation| {
+                assert_eq!(operation.path.as_ref(), Some(&path));
+                operation.state
+            });
+            states.collect::<Vec<_>>()
+        };
+        assert_eq!(states(), [OpState::Running]);
+        asking.abort();
+        in_time(asking).await.unwrap_err();
+        assert_eq!(states(), [OpState::Orphaned]);
+        drop(stuck);
+        place.idle().await;
+        assert_eq!(states(), []);
+    });
 }
 
 /// What honours a cancel is over with the grace, and nothing has happened (V9).
