@@ -142,6 +142,14 @@ pub enum Error {
         /// The operation.
         operation: Kind,
     },
+    /// The content of the file is not on this machine, and the handle fetches none:
+    /// [`Dataless::Refuse`](crate::Dataless::Refuse).
+    Dataless {
+        /// The operation.
+        operation: Kind,
+        /// The path it was asked for, where there was one.
+        path: Option<PathBuf>,
+    },
     /// The process was forked after the handle was made; rings and threads stay with the parent.
     ForkedChild {
         /// The operation.
@@ -249,6 +257,8 @@ impl Error {
             | Error::Setting { .. }
             | Error::ZeroTimeout => io::ErrorKind::InvalidInput,
             Error::Cancelled { .. } => io::ErrorKind::Interrupted,
+            // The system's own error for it is EDEADLK.
+            Error::Dataless { .. } => io::ErrorKind::Deadlock,
             Error::Overlaps { .. } | Error::Saturated { .. } => io::ErrorKind::ResourceBusy,
             Error::TimedOut { .. } => io::ErrorKind::TimedOut,
             Error::HandleExists => io::ErrorKind::AlreadyExists,
@@ -285,6 +295,7 @@ impl Error {
     pub fn operation(&self) -> Option<Kind> {
         match self {
             Error::Closed { operation }
+            | Error::Dataless { operation, .. }
             | Error::ForkedChild { operation }
             | Error::Io { operation, .. }
             | Error::Overlaps { operation }
@@ -306,6 +317,7 @@ impl Error {
     pub fn path(&self) -> Option<&Path> {
         match self {
             Error::Cancelled { path, .. }
+            | Error::Dataless { path, .. }
             | Error::Io { path, .. }
             | Error::TimedOut { path, .. } => path.as_deref(),
             _ => None,
@@ -330,7 +342,15 @@ impl Error {
 
     pub(crate) fn io(operation: Kind, path: Option<&Path>, source: io::Error) -> io::Error {
         let is_plain = || source.raw_os_error().is_some() && Errors::in_process() == Errors::Plain;
-        if Error::from_io(&source).is_some() || is_plain() {
+        if Error::from_io(&source).is_some() {
+            return match (Error::from_io(&source), path) {
+                (Some(Error::Dataless { path: None, .. }), Some(path)) => {
+                    Error::on_path(source, path)
+                }
+                _ => source,
+            };
+        }
+        if is_plain() {
             return source;
         }
         Error::Io {
@@ -349,6 +369,14 @@ impl Error {
                 path: None,
                 source,
             }) => Error::io(operation, Some(path), source),
+            Ok(Error::Dataless {
+                operation,
+                path: None,
+            }) => Error::Dataless {
+                operation,
+                path: Some(path.to_path_buf()),
+            }
+            .into(),
             Ok(other) => other.into(),
             Err(error) => error,
         }
@@ -402,6 +430,13 @@ impl fmt::Display for Error {
             } => write_given_up(f, "cancelled", *operation, path.as_deref(), *elapsed, *left),
             Error::Closed { operation } => {
                 write!(f, "{operation}: the handle was shut down; use a live one")
+            }
+            Error::Dataless { operation, path } => {
+                let path = path.as_deref().unwrap_or(Path::new("the file")).display();
+                write!(
+                    f,
+                    "{operation} {path}: its content is elsewhere, and this handle fetches none"
+                )
             }
             Error::ForkedChild { operation } => {
                 write!(

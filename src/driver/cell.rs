@@ -103,8 +103,6 @@ pub(crate) trait Job: Send + Sync {
     fn is_given_up(&self) -> bool;
     /// Whether it is over, so that there is nothing left to do where it still waits.
     fn is_over(&self) -> bool;
-    /// It goes to the kernel's side; `false` if it was given up before.
-    fn begin(&self) -> bool;
     /// It comes back from the kernel's side to a queue; `false` if it was given up meanwhile.
     fn back(&self) -> bool;
     /// The mount that it is on.
@@ -118,6 +116,11 @@ pub(crate) trait Job: Send + Sync {
     #[cfg(target_os = "linux")]
     fn set_user_data(&self, user_data: u64);
     fn set_way(&self, way: Way);
+    /// The same for the fake backend.
+    #[cfg(feature = "testing")]
+    fn fakeable(&self) -> Option<&dyn super::faults::Fakeable> {
+        None
+    }
     /// Does it on this thread, and ends it. Does not panic.
     fn run(&self);
     /// Ends it. Does not panic.
@@ -472,10 +475,6 @@ impl<O: Op> Job for Cell<O> {
         self.life.is_over()
     }
 
-    fn begin(&self) -> bool {
-        self.life.to_kernel(|_| Some(())).is_some()
-    }
-
     fn back(&self) -> bool {
         self.life.to_queue()
     }
@@ -508,6 +507,11 @@ impl<O: Op> Job for Cell<O> {
         *lock(&self.way) = Some(way);
     }
 
+    #[cfg(feature = "testing")]
+    fn fakeable(&self) -> Option<&dyn super::faults::Fakeable> {
+        Some(self)
+    }
+
     fn run(&self) {
         let Some(mut op) = self.life.to_thread() else {
             // Given up before it began, or over.
@@ -516,7 +520,9 @@ impl<O: Op> Job for Cell<O> {
         *lock(&self.target) = op.target();
         self.steps.go_on();
         // The lock is not held meanwhile (INV-8), so the future can be polled and dropped.
-        let result = catch_unwind(AssertUnwindSafe(|| op.request().block(&self.steps)));
+        let policy = self.driver.settings().dataless;
+        let block = || policy.heed(self.kind, || op.request().block(&self.steps));
+        let result = catch_unwind(AssertUnwindSafe(block));
         let outcome = result.map_or(Outcome::Panicked, Outcome::Returned);
         self.settle(Some(op), outcome);
     }

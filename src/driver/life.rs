@@ -177,6 +177,27 @@ impl<O, R, W: Copy> Life<O, R, W> {
         true
     }
 
+    /// The fake backend lets go of it: it is in a queue again and may begin, though nobody may wait for it any
+    /// more, as what a kernel does late.
+    #[cfg(feature = "testing")]
+    pub(crate) fn to_queue_late(&self) {
+        let state = &mut *lock(&self.state);
+        self.given_up.store(false, Ordering::SeqCst);
+        state.to(|place| match place {
+            Place::Kernel(op) => Place::Queue(op),
+            other => other,
+        });
+    }
+
+    /// Looks at the operation before it goes anywhere.
+    #[cfg(feature = "testing")]
+    pub(crate) fn look_mut<T>(&self, f: impl FnOnce(&mut O) -> T) -> Option<T> {
+        match &mut lock(&self.state).place {
+            Place::Queue(op) => Some(f(op)),
+            _ => None,
+        }
+    }
+
     /// Hands it to a thread; `None` where it was given up or is over.
     pub(crate) fn to_thread(&self) -> Option<O> {
         let state = &mut *lock(&self.state);

@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::breaker::Breaker;
+use super::dataless::Dataless;
 use crate::error::Error;
 use crate::limits;
 
@@ -121,6 +122,8 @@ pub struct Settings {
     pub stuck_threads_max: usize,
     /// When a mount that does not answer is left alone.
     pub breaker: Breaker,
+    /// What becomes of a file whose content is not on this machine.
+    pub dataless: Dataless,
 }
 
 impl Default for Settings {
@@ -131,6 +134,7 @@ impl Default for Settings {
             heartbeat_interval: limits::HEARTBEAT_INTERVAL,
             stuck_threads_max: limits::STUCK_THREADS_MAX,
             breaker: Breaker::default(),
+            dataless: Dataless::default(),
         }
     }
 }
