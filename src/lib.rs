@@ -40,6 +40,7 @@
 pub mod buf;
 mod driver;
 mod error;
+mod events;
 pub mod fs;
 pub mod guide;
 mod limits;
@@ -50,6 +51,8 @@ pub mod opcode;
 pub mod probe;
 mod sys;
 
-pub use driver::{Builder, Handle, Route, ShutdownReport, Submit};
-pub use error::{Error, Errors, raw_os_error};
-pub use observe::{OpStats, Stats, Way};
+pub use driver::{
+    Builder, Handle, Limited, OpExt, Route, Settings, ShutdownReport, Submit, Timeouts,
+};
+pub use error::{Error, Errors, LeftBehind, raw_os_error};
+pub use observe::{Heartbeat, Latency, OpInFlight, OpState, OpStats, Stats, Way};

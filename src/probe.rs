@@ -259,7 +259,7 @@ fn find_out() -> Report {
         },
         Err(error) => {
             let reason = Reason::of(&error, probe::disabled_switch(), probe::is_filtered());
-            tracing::info!(target: "tidegate::probe", %reason, remedy = reason.remedy(), "no io_uring: blocking threads are used");
+            crate::events::no_ring(&reason, reason.remedy());
             Report {
                 kernel,
                 reason: Some(reason),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 #[cfg(target_os = "linux")]
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::cell::Job;
 #[cfg(target_os = "linux")]
@@ -11,6 +11,8 @@ use super::lane::Lane;
 use super::op::Load;
 use super::orphans::Orphans;
 use super::pool::Pool;
+#[cfg(target_os = "linux")]
+use crate::events;
 use crate::limits;
 use crate::mounts::Mount;
 use crate::observe::Counters;
@@ -42,6 +44,21 @@ impl Class {
     }
 }
 
+/// What a stuck operation occupies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Share {
+    /// A kernel worker of a lane.
+    #[cfg_attr(
+        not(target_os = "linux"),
+        allow(dead_code, reason = "only rings have lanes")
+    )]
+    Lane(Class),
+    /// Something that nobody else needs.
+    Other,
+    /// A blocking thread.
+    Thread,
+}
+
 /// The lanes of one class.
 #[cfg(target_os = "linux")]
 #[derive(Default)]
@@ -63,6 +80,11 @@ pub(crate) struct Group {
     #[cfg(target_os = "linux")]
     metadata: Mutex<Lanes>,
     orphans: Orphans,
+    /// Operations that nobody waits for and that are not over: on threads, on the data lanes, on the
+    /// metadata lanes.
+    stuck_threads: AtomicUsize,
+    stuck_data: AtomicUsize,
+    stuck_metadata: AtomicUsize,
     closed: AtomicBool,
 }
 
@@ -79,6 +101,9 @@ impl Group {
             #[cfg(target_os = "linux")]
             metadata: Mutex::default(),
             orphans: Orphans::default(),
+            stuck_threads: AtomicUsize::new(0),
+            stuck_data: AtomicUsize::new(0),
+            stuck_metadata: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
         })
     }
@@ -98,6 +123,39 @@ impl Group {
 
     pub(crate) fn orphans(&self) -> &Orphans {
         &self.orphans
+    }
+
+    fn stuck_on(&self, share: Share) -> Option<&AtomicUsize> {
+        match share {
+            Share::Lane(Class::Data) => Some(&self.stuck_data),
+            Share::Lane(Class::Metadata) => Some(&self.stuck_metadata),
+            Share::Other => None,
+            Share::Thread => Some(&self.stuck_threads),
+        }
+    }
+
+    pub(crate) fn stuck(&self, share: Share) {
+        if let Some(stuck) = self.stuck_on(share) {
+            stuck.fetch_add(1, Ordering::SeqCst);
+        }
+        if share == Share::Thread {
+            self.pool.stuck(1);
+        }
+    }
+
+    pub(crate) fn unstuck(&self, share: Share) {
+        if let Some(stuck) = self.stuck_on(share) {
+            stuck.fetch_sub(1, Ordering::SeqCst);
+        }
+        if share == Share::Thread {
+            self.pool.stuck(-1);
+        }
+    }
+
+    /// How many operations are stuck there.
+    pub(crate) fn stuck_count(&self, share: Share) -> usize {
+        self.stuck_on(share)
+            .map_or(0, |stuck| stuck.load(Ordering::SeqCst))
     }
 
     /// Takes no more on lanes, and asks them to cancel and end. Returns what never started.
@@ -168,7 +226,8 @@ impl Group {
     pub(crate) fn ring_broke(&self, error: &std::io::Error) {
         if self.ring_usable.swap(false, Ordering::Relaxed) {
             self.counters.fell_back("no ring for a lane");
-            tracing::warn!(target: "tidegate::driver", %error, "a lane has no ring; its mount's operations run on blocking threads");
+            let error = error.to_string();
+            events::report(move || events::lane_without_ring(&error));
         }
     }
 
@@ -194,12 +253,11 @@ impl Group {
         if lanes.wedged.len() < limits::LANES_WEDGED_MAX && !self.closed.load(Ordering::Acquire) {
             let replaced = self.replace(&mut lanes, &lane);
             drop(lanes);
-            // Said without the lock: a log on the disk that hangs holds up nothing but this thread.
             match replaced {
-                Ok(moved) => tracing::warn!(
-                    target: "tidegate::driver", class = class.name(), in_flight = lane.in_flight(), moved,
-                    "a lane sleeps in a submission; its waiting operations moved to a new one"
-                ),
+                Ok(moved) => {
+                    let (class, in_flight) = (class.name(), lane.in_flight());
+                    events::report(move || events::lane_replaced(class, in_flight, moved));
+                }
                 Err(error) => {
                     self.ring_broke(&error);
                     for job in lane.close(false) {

@@ -1,13 +1,16 @@
 //! Operations that report a failed writeback, which the kernel reports once.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex};
 
 use super::file::SharedFile;
 use crate::driver::op::{Load, OnWorker, Op};
 use crate::error::Error;
+use crate::events;
 use crate::opcode::Kind;
 use crate::sys::errno;
+use crate::sys::fd::Target;
 use crate::sys::lock::lock;
 use crate::sys::request::Request;
 
@@ -19,7 +22,8 @@ impl Drop for Unheard {
     fn drop(&mut self) {
         if let Some(number) = lock(&self.0).take() {
             let error = io::Error::from_raw_os_error(number);
-            tracing::warn!(target: "tidegate::driver", %error, "a writeback failed, and the file was closed without asking");
+            // On whichever thread had the file last.
+            events::report(move || events::writeback_failed(&error));
         }
     }
 }
@@ -44,6 +48,10 @@ impl<R: Request> Op for Durable<R> {
 
     fn kind(&self) -> Kind {
         self.kind
+    }
+
+    fn target(&self) -> Target {
+        Target::file(self.file.as_fd())
     }
 
     fn request(&mut self) -> &mut dyn Request {

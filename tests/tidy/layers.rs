@@ -11,7 +11,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("sys", &["sys"]),
 ];
 const LEAVES: &[&str] = &[
-    "buf", "error", "limits", "mounts", "observe", "opcode", "probe",
+    "buf", "error", "events", "limits", "mounts", "observe", "opcode", "probe",
 ];
 const KERNEL_CRATES: &[&str] = &["io_uring", "libc", "nix"];
 

@@ -22,6 +22,7 @@ use tokio::runtime;
 use super::File;
 use crate::buf::{BufError, IoBuf, Slice};
 use crate::error::{Error, raw_os_error};
+use crate::events;
 use crate::limits;
 use crate::op::file::SharedFile;
 use crate::op::{meta, rw, seek};
@@ -115,8 +116,7 @@ impl Drop for Cursor {
 
 /// Says that a write which was accepted was not done, where nobody is left to hear it.
 fn log(error: &io::Error) {
-    let operation = Kind::Write.name();
-    tracing::warn!(target: "tidegate::driver", operation, %error, "failed in the background");
+    events::background_failure(Kind::Write, error);
 }
 
 impl Cursor {
