@@ -15,7 +15,7 @@ use crate::stage::{
     HOLD_MAX, LIMIT, Outcome, WAIT, Way, current_thread, ensure, healthy_dir, held, in_time, slow,
     still_held, tree_of_known_names,
 };
-use crate::traces;
+use crate::traces::Running;
 
 /// How many operations each of these tests leaves stuck.
 const STUCK: u64 = 3;
@@ -33,6 +33,7 @@ async fn stuck(tree: &StalledFuse) -> Result<tidegate_rig::HoldGuard, Failed> {
 
 /// A shutdown ends within its bound, and its report names each operation that the kernel still has.
 pub(crate) fn shutdown_bounded(way: Way) -> Outcome {
+    let before = Running::now();
     let tree = tree_of_known_names(3)?;
     way.run(async |handle| {
         let guard = stuck(&tree).await?;
@@ -48,12 +49,13 @@ pub(crate) fn shutdown_bounded(way: Way) -> Outcome {
         ensure(report.left_behind == 0, format!("{report:?}"))?;
         Ok(())
     })?;
-    Ok(traces::wait_gone()?)
+    Ok(before.wait_gone()?)
 }
 
 /// A runtime that is dropped by another thread is gone while its operations hang.
 pub(crate) fn runtime_drop_bounded(way: Way) -> Outcome {
     for multi in [true, false] {
+        let before = Running::now();
         let tree = tree_of_known_names(3)?;
         let runtime = runtime(multi)?;
         let guard = runtime.block_on(async {
@@ -77,7 +79,7 @@ pub(crate) fn runtime_drop_bounded(way: Way) -> Outcome {
         still_held(&tree.status()?, STUCK)?;
         guard.release()?;
         dropping.join().map_err(|_| "the drop panicked")??;
-        traces::wait_gone()?;
+        before.wait_gone()?;
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ use crate::stage::{
     FILE_BYTES, HOLD_MAX, LIMIT, Outcome, Way, current_thread, drained, ensure, healthy_dir, held,
     in_time, quick, right_bytes, slow, still_held, tree_of_known_names, until,
 };
-use crate::traces::{self, Traces};
+use crate::traces::{Running, Traces};
 
 /// More than there are kernel workers of a ring.
 const STUCK: usize = 80;
@@ -182,14 +182,17 @@ pub(crate) fn lane_failover(way: Way) -> Outcome {
         }
         drained(&handle).await?;
         let (before, stats) = (Traces::now(), handle.stats());
-        let guard = tree.hold(&[Request::Open], "/slow")?;
-        let open = tokio::spawn(File::open(slow(&tree, 0)).timeout(HOLD_MAX));
+        let stuck = File::open(slow(&tree, 0)).await?;
+        // A read asks for attributes first, and where they are held it sleeps in its submission.
+        let guard = tree.hold(&[Request::Getattr], "/slow")?;
+        let read = tokio::spawn(stuck.read_at(vec![0; 10], 0).timeout(HOLD_MAX));
         held(&tree, 1).await?;
         for index in 0..4 {
             let stat = fs::statx(quick(&tree, index)).timeout(HOLD_MAX);
             in_time("another file", stat).await??;
-            let open = File::open(quick(&tree, index)).timeout(HOLD_MAX);
-            let file = in_time("another open", open).await??;
+            let file = File::open(quick(&tree, index)).await?;
+            let read = file.read_at(vec![0; 10], 0).timeout(HOLD_MAX);
+            in_time("another read", read).await?.map_err(|e| e.error)?;
             in_time("close", file.close()).await??;
         }
         still_held(&tree.status()?, 1)?;
@@ -200,7 +203,10 @@ pub(crate) fn lane_failover(way: Way) -> Outcome {
         )?;
         ensure(replaced <= 4, format!("{replaced} lanes were replaced"))?;
         guard.release()?;
-        in_time("the stuck open", open).await???.close().await?;
+        in_time("the stuck read", read)
+            .await??
+            .map_err(|e| e.error)?;
+        stuck.close().await?;
         drained(&handle).await?;
         until("the wedged lane ends", || {
             handle.stats().lanes <= stats.lanes
@@ -212,6 +218,7 @@ pub(crate) fn lane_failover(way: Way) -> Outcome {
 
 /// A handle and its runtime end while lanes sleep in submissions; the lanes end when they are let go.
 pub(crate) fn lane_never_joins_stuck(way: Way) -> Outcome {
+    let before = Running::now();
     let tree = tree_of_known_names(4)?;
     let guard = tree.hold(&[Request::Open, Request::Getattr], "/slow")?;
     let runtime = current_thread()?;
@@ -228,7 +235,7 @@ pub(crate) fn lane_never_joins_stuck(way: Way) -> Outcome {
     // Returns, or the hold ends by itself and the next line says so.
     drop(runtime);
     still_held(&tree.status()?, 4)?;
-    ensure(!traces::running().is_empty(), "nothing was stuck")?;
+    ensure(Running::now().are_more_than(before), "nothing was stuck")?;
     guard.release()?;
-    Ok(traces::wait_gone()?)
+    Ok(before.wait_gone()?)
 }

@@ -13,7 +13,7 @@ use crate::stage::{
     healthy_dir, held, in_time, is_about, orphans, quick, right_bytes, slow, still_held, timed_out,
     tree, tree_of_known_names, until,
 };
-use crate::traces;
+use crate::traces::Running;
 
 /// Descriptors of this process in the tree.
 fn open_in(tree: &StalledFuse) -> usize {
@@ -115,6 +115,7 @@ pub(crate) fn timedout_write_takes_effect(way: Way) -> Outcome {
 
 /// Memory that the kernel still has is not given to anybody else, though runtime, handle and rings are gone.
 pub(crate) fn orphan_survives_ring_close(way: Way) -> Outcome {
+    let before = Running::now();
     const READS: usize = 16;
     const CANARY: u8 = 0xA5;
     let tree = tree_of_known_names(READS)?;
@@ -125,13 +126,17 @@ pub(crate) fn orphan_survives_ring_close(way: Way) -> Outcome {
         for index in 0..READS {
             files.push(File::open(slow(&tree, index)).await?);
         }
-        let guard = tree.hold(&[Request::Read, Request::Getattr], "/slow")?;
-        for (index, file) in files.into_iter().enumerate() {
+        let reads = tree.hold(&[Request::Read], "/slow")?;
+        for file in files {
             tokio::spawn(file.read_at(vec![1; FILE_BYTES], 0));
+        }
+        held(&tree, READS as u64).await?;
+        let stats = tree.hold(&[Request::Getattr], "/slow")?;
+        for index in 0..READS {
             tokio::spawn(fs::statx(slow(&tree, index)));
         }
         held(&tree, 2 * READS as u64).await?;
-        Result::<_, Failed>::Ok(guard)
+        Result::<_, Failed>::Ok([reads, stats])
     })?;
     drop(runtime);
     let mut canaries = Vec::new();
@@ -141,8 +146,8 @@ pub(crate) fn orphan_survives_ring_close(way: Way) -> Outcome {
         }
     }
     still_held(&tree.status()?, 2 * READS as u64)?;
-    guard.release()?;
-    traces::wait_gone()?;
+    drop(guard);
+    before.wait_gone()?;
     let hurt = canaries
         .iter()
         .filter(|canary| canary.iter().any(|&byte| byte != CANARY));
@@ -199,6 +204,7 @@ pub(crate) fn stall_cap(way: Way) -> Outcome {
 
 /// The process that serves the tree is killed: everything that hung there fails, and nothing is left of it.
 pub(crate) fn killed_server(way: Way) -> Outcome {
+    let before = Running::now();
     use nix::sys::signal::{Signal, kill};
     use nix::unistd::Pid;
     let tree = tree_of_known_names(8)?;
@@ -229,11 +235,12 @@ pub(crate) fn killed_server(way: Way) -> Outcome {
         Ok(())
     })?;
     hear.recv_timeout(WAIT)?;
-    Ok(traces::wait_gone()?)
+    Ok(before.wait_gone()?)
 }
 
 /// A cut connection, as `umount -f` makes it, is the same to those who wait.
 pub(crate) fn aborted_mount(way: Way) -> Outcome {
+    let before = Running::now();
     let tree = tree(4)?;
     way.run(async |handle| {
         let _guard = tree.hold(&[Request::Lookup], "/slow")?;
@@ -247,5 +254,5 @@ pub(crate) fn aborted_mount(way: Way) -> Outcome {
         }
         Ok(drained(&handle).await?)
     })?;
-    Ok(traces::wait_gone()?)
+    Ok(before.wait_gone()?)
 }

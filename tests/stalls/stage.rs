@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::{Completion, Failed, Trial};
 use tidegate::opcode::Kind;
-use tidegate::{Builder, Error, Handle, LeftBehind, Route, Submit};
+use tidegate::{Builder, Error, Handle, LeftBehind, OpState, Route, Submit};
 use tidegate_rig::{Requirements, StalledFuse, StalledFuseOptions, Status, files};
 use tokio::runtime::Runtime;
 
@@ -139,7 +139,9 @@ pub(crate) fn until_blocking(what: &str, mut reached: impl FnMut() -> bool) -> R
 
 /// How many operations nobody waits for any more while the kernel or a thread still has them.
 pub(crate) fn orphans(handle: &Handle) -> usize {
-    handle.stats().orphans as usize
+    let all = handle.in_flight();
+    let orphaned = all.iter().filter(|op| op.state == OpState::Orphaned);
+    orphaned.count()
 }
 
 /// Waits until the handle has nothing in flight: closes and chores have no future to wait for.

@@ -56,17 +56,30 @@ fn open_files() -> Vec<String> {
     links.map(|link| link.display().to_string()).collect()
 }
 
-/// The threads that run operations, and the kernel's own: all but those of the whole process.
-pub(crate) fn running() -> Vec<String> {
+/// The threads that run operations, and the kernel's own: those of the process's own handle never end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Running(usize);
+
+impl Running {
+    pub(crate) fn now() -> Running {
+        Running(running().len())
+    }
+
+    pub(crate) fn are_more_than(self, before: Running) -> bool {
+        self.0 > before.0
+    }
+
+    /// Waits until lanes and pools are gone, and with them all that the kernel had of them.
+    pub(crate) fn wait_gone(self) -> Result<(), String> {
+        until_blocking("no thread is left", || running().len() <= self.0)
+            .map_err(|error| format!("{error}: {:?}", running()))
+    }
+}
+
+fn running() -> Vec<String> {
     let mut all = threads();
     let of_the_process = ["tidegate-watch", "tidegate-log"];
     all.retain(|name| name.starts_with("tidegate-") || name.starts_with("iou-wrk"));
     all.retain(|name| !of_the_process.contains(&name.as_str()));
     all
-}
-
-/// Waits until lanes and pools are gone, and with them all that the kernel had of them.
-pub(crate) fn wait_gone() -> Result<(), String> {
-    until_blocking("no thread is left", || running().is_empty())
-        .map_err(|error| format!("{error}: {:?}", running()))
 }
