@@ -105,7 +105,10 @@ fn leave(way: Way, path: &Path, by_exec: bool) -> Outcome {
         io::stdin().lock().read_line(&mut String::new())?;
         Result::<_, libtest_mimic::Failed>::Ok(handle.shutdown(LIMIT).await)
     })?;
-    println!("stuck: {}", report.left_behind);
+    for stuck in &report.stuck {
+        let path = stuck.path.clone().unwrap_or_default();
+        println!("stuck: {} {}", stuck.operation, path.display());
+    }
     println!("leaving");
     if by_exec {
         return Err(Command::new("echo").arg("executed").exec().into());

@@ -8,6 +8,8 @@ use tidegate::fs::{self, File, OpenOptions};
 use tidegate::{LeftBehind, OpExt};
 use tidegate_rig::{Cgroup, FsKind, HeldDisk, Request, files};
 
+use tokio::io::{AsyncSeekExt, AsyncWriteExt};
+
 use crate::stage::{
     HOLD_MAX, LIMIT, Outcome, Way, drained, ensure, error_of, held, in_time, orphans, right_bytes,
     slow, still_held, timed_out, tree_of_known_names, until,
@@ -85,92 +87,74 @@ pub(crate) fn throttle_slow_not_stuck(way: Way) -> Outcome {
     })
 }
 
-/// A sync that is asked for while writes of the same file are on their way covers them.
+/// A sync covers what the cursor has accepted, though none of it has come to the file yet.
 pub(crate) fn fsync_after_writes(way: Way) -> Outcome {
-    const WRITES: u64 = 4;
+    const WRITES: u8 = 4;
     let tree = tree_of_known_names(1)?;
+    let behind = tree.backing_path().join("slow-0");
     way.run(async |handle| {
         let mut options = OpenOptions::new();
-        let file = options.write(true).open(slow(&tree, 0)).await?;
-        let file = std::sync::Arc::new(file);
+        let mut file = options.write(true).open(slow(&tree, 0)).await?;
         let writes = tree.hold(&[Request::Write], "/slow")?;
         let sync = tree.hold(&[Request::Fsync], "/slow")?;
-        let before = tree.status()?.seen(Request::Write);
-        let written: Vec<_> = (0..WRITES)
-            .map(|index| tokio::spawn(file.write_all_at(vec![index as u8; 512], index * 512)))
-            .collect();
-        held(&tree, 1).await?;
-        let synced = tokio::spawn({
-            let file = file.clone();
-            async move { file.sync_all().await }
+        let synced = tokio::spawn(async move {
+            for number in 1..=WRITES {
+                file.write_all(&[number; 512]).await?;
+            }
+            file.sync_all().await?;
+            io::Result::Ok(file)
         });
-        until("all are begun", || handle.stats().in_flight > WRITES).await?;
+        held(&tree, 1).await?;
+        let before = tree.status()?.seen(Request::Fsync);
+        ensure(before == 0, "the sync came first")?;
         writes.release()?;
         until("the server is asked to sync", || {
             tree.status()
                 .is_ok_and(|status| status.seen(Request::Fsync) > 0)
         })
         .await?;
-        let status = tree.status()?;
-        still_held(&status, 1)?;
-        let count = status.seen(Request::Write) - before;
-        ensure(count == WRITES, format!("after {count} writes"))?;
-        for write in written {
-            let done = in_time("a write", write).await??;
-            done.map_err(|e| e.error)?;
+        still_held(&tree.status()?, 1)?;
+        let bytes = std::fs::read(&behind)?;
+        for (number, written) in (1..=WRITES).zip(bytes.chunks(512)) {
+            ensure(
+                written == [number; 512],
+                format!("write {number} had not come when the sync did"),
+            )?;
         }
         sync.release()?;
-        in_time("the sync", synced).await???;
+        let file = in_time("the sync", synced).await???;
+        file.close().await?;
         Ok(drained(&handle).await?)
     })
 }
 
-/// The same where the kernel does not order them: a write that waits for a block of a disk, and a sync.
+/// The same on a disk that holds up the write: the sync is not over before it.
 pub(crate) fn fsync_after_writes_on_a_disk(way: Way) -> Outcome {
+    const OFFSET: u64 = (512 << 10) + 100;
     let (disk, path) = disk_with_a_file(1 << 20)?;
     way.run(async |handle| {
         let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).open(&path).await?;
-        let other = File::create(disk.path().join("other")).await?;
-        // What a sync of the other file needs to read is read now.
-        other.write_all_at("before", 0).await.map_err(|e| e.error)?;
-        other.sync_all().await?;
+        let mut file = options.read(true).write(true).open(&path).await?;
         file.read_at(vec![0; 10], 0).await.map_err(|e| e.error)?;
+        file.seek(io::SeekFrom::Start(OFFSET)).await?;
         let hold = disk.hold(&[Request::Read])?;
         // A part of a block that is not in memory: the rest of it has to be read.
-        let write = tokio::spawn(file.write_all_at("written", (512 << 10) + 100));
+        file.write_all(b"written").await?;
         until("the disk is asked", || {
             disk.status().is_ok_and(|status| status.held > 0)
         })
         .await?;
-        let file = std::sync::Arc::new(file);
-        let sync = tokio::spawn({
-            let file = file.clone();
-            async move { file.sync_all().await }
-        });
-        hold_off(&other).await?;
-        let too_soon = sync.is_finished() && !write.is_finished();
+        let result = file.sync_all().timeout(LIMIT).await;
+        timed_out(&error_of("sync_all", result)?)?;
+        still_held(&disk.status()?, 1)?;
         hold.release()?;
-        in_time("the write", write).await??.map_err(|e| e.error)?;
-        in_time("the sync", sync).await???;
+        in_time("the sync", file.sync_all()).await??;
+        let read = file.read_exact_at(vec![0; 7], OFFSET).await;
         ensure(
-            !too_soon,
-            "the sync was over before a write that came before it",
+            read.map_err(|e| e.error)? == b"written",
+            "the write is lost",
         )?;
-        drop(file);
-        other.close().await?;
+        file.close().await?;
         Ok(drained(&handle).await?)
     })
-}
-
-/// Gives the sync time to be over too soon, measured in syncs of another file. They wait where the disk hands
-/// on one request after the other, so that they have a limit.
-async fn hold_off(other: &File) -> Result<(), String> {
-    for _ in 0..3 {
-        match other.sync_all().timeout(LIMIT).await {
-            Ok(()) => {}
-            Err(error) => timed_out(&error).map(drop)?,
-        }
-    }
-    Ok(())
 }

@@ -7,6 +7,7 @@ use libtest_mimic::Failed;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tidegate::fs::{self, File};
+use tidegate::opcode::Kind;
 use tidegate_rig::{Cgroup, Request, StalledFuse};
 use tokio::runtime::{Builder, Runtime};
 
@@ -44,6 +45,18 @@ pub(crate) fn shutdown_bounded(way: Way) -> Outcome {
             report.left_behind >= STUCK,
             format!("{}: {report:?}", way.name),
         )?;
+        for (index, operation) in [Kind::Read, Kind::Open, Kind::Statx]
+            .into_iter()
+            .enumerate()
+        {
+            let path = Some(slow(&tree, index));
+            let named = report.stuck.iter();
+            let named = named.filter(|op| op.operation == operation && op.path == path);
+            ensure(
+                named.count() == 1,
+                format!("{operation} is not in {report:?}"),
+            )?;
+        }
         guard.release()?;
         let report = in_time("a second shutdown", handle.shutdown(WAIT)).await?;
         ensure(report.left_behind == 0, format!("{report:?}"))?;
@@ -114,7 +127,8 @@ pub(crate) fn exec_reports_orphans(way: Way) -> Outcome {
     tree.wait_held(1, WAIT)?;
     child.go_on()?;
     let line = child.line()?;
-    ensure(line == "stuck: 1", format!("{line:?}"))?;
+    let expected = format!("stuck: statx {}", slow(&tree, 0).display());
+    ensure(line == expected, format!("{line:?}"))?;
     ensure(child.line()? == "leaving", "it does not leave")?;
     still_held(&tree.status()?, 1)?;
     guard.release()?;
@@ -131,7 +145,7 @@ pub(crate) fn a_killed_server_leaves_no_process(way: Way) -> Outcome {
     ensure(child.line()? == "started", "not started")?;
     tree.wait_held(1, WAIT)?;
     child.go_on()?;
-    ensure(child.line()?.starts_with("stuck: 1"), "not named")?;
+    ensure(child.line()?.starts_with("stuck: statx"), "not named")?;
     ensure(child.line()? == "leaving", "it does not leave")?;
     ensure(child.is_alive(), "nothing held it")?;
     kill(Pid::from_raw(server as i32), Signal::SIGKILL)?;

@@ -50,9 +50,12 @@ pub(crate) fn fd_reuse_async(way: Way) -> Outcome {
 }
 
 async fn round(tree: &StalledFuse) -> Result<usize, libtest_mimic::Failed> {
-    let mut files = Vec::new();
+    let (mut files, mut queued) = (Vec::new(), Vec::new());
     for index in 0..WORKERS {
         files.push(File::open(slow(tree, index)).await?);
+    }
+    for index in 0..READS {
+        queued.push(File::open(path(tree, index)).await?);
     }
     let guard = tree.hold(&[Request::Read], "/slow")?;
     let stuck: Vec<_> = files
@@ -61,8 +64,7 @@ async fn round(tree: &StalledFuse) -> Result<usize, libtest_mimic::Failed> {
         .collect();
     held(tree, WORKERS as u64).await?;
     let mut reads = Vec::new();
-    for index in 0..READS {
-        let file = File::open(path(tree, index)).await?;
+    for file in queued {
         reads.push(tokio::spawn(file.read_exact_at(vec![0; BYTES], 0)));
         tokio::task::yield_now().await;
     }
@@ -70,7 +72,7 @@ async fn round(tree: &StalledFuse) -> Result<usize, libtest_mimic::Failed> {
     for index in READS..2 * READS {
         others.push(std_fs::File::open(path(tree, index))?);
     }
-    let queued = reads.iter().filter(|read| !read.is_finished()).count();
+    let waited = reads.iter().filter(|read| !read.is_finished()).count();
     guard.release()?;
     for (index, read) in reads.into_iter().enumerate() {
         let bytes = in_time("a read", read).await??.map_err(|e| e.error)?;
@@ -82,5 +84,5 @@ async fn round(tree: &StalledFuse) -> Result<usize, libtest_mimic::Failed> {
     for read in stuck {
         in_time("a stuck read", read).await??.map_err(|e| e.error)?;
     }
-    Ok(queued)
+    Ok(waited)
 }
