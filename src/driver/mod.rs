@@ -12,6 +12,7 @@ pub(crate) mod chore;
 mod core;
 #[cfg(target_os = "linux")]
 mod engine;
+pub(crate) mod fence;
 mod group;
 mod handle;
 #[allow(dead_code, reason = "the watchdog does not feel the pulse so far")]
