@@ -91,6 +91,10 @@ const ON_FUSE: &[(&str, Test)] = &[
     ("lane_failover", neighbours::lane_failover),
     ("lane_never_joins_stuck", neighbours::lane_never_joins_stuck),
     ("fsync_after_writes", disks::fsync_after_writes),
+    (
+        "flush_waits_for_a_late_write",
+        disks::flush_waits_for_a_late_write,
+    ),
     ("shutdown_bounded", ends::shutdown_bounded),
     ("shutdown_ends_the_futures", ends::shutdown_ends_the_futures),
     ("exec_reports_orphans", ends::exec_reports_orphans),

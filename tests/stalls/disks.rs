@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use tidegate::fs::{self, File, OpenOptions};
+use tidegate::opcode::Kind;
 use tidegate::{LeftBehind, OpExt};
 use tidegate_rig::{Cgroup, FsKind, HeldDisk, Request, files};
 
@@ -147,13 +148,46 @@ pub(crate) fn fsync_after_writes_on_a_disk(way: Way) -> Outcome {
         let result = file.sync_all().timeout(LIMIT).await;
         timed_out(&error_of("sync_all", result)?)?;
         still_held(&disk.status()?, 1)?;
-        hold.release()?;
-        in_time("the sync", file.sync_all()).await??;
+        // The limit was that of one wait: the next one is for the same write.
+        let (synced, released) = futures::join!(in_time("the sync", file.sync_all()), async {
+            let begun = || handle.in_flight().len() > 1;
+            let waited = until("the sync waits", begun).await;
+            hold.release().map_err(|error| error.to_string())?;
+            waited
+        });
+        released?;
+        synced??;
+        let left = handle.in_flight();
+        ensure(
+            !left.iter().any(|op| op.operation == Kind::Write),
+            format!("the sync was over before the write: {left:?}"),
+        )?;
         let read = file.read_exact_at(vec![0; 7], OFFSET).await;
         ensure(
             read.map_err(|e| e.error)? == b"written",
             "the write is lost",
         )?;
+        file.close().await?;
+        Ok(drained(&handle).await?)
+    })
+}
+
+/// A flush under a limit that was over says so; the next one waits for the same write.
+pub(crate) fn flush_waits_for_a_late_write(way: Way) -> Outcome {
+    let tree = tree_of_known_names(1)?;
+    way.run(async |handle| {
+        let mut options = OpenOptions::new();
+        let mut file = options.write(true).open(slow(&tree, 0)).await?;
+        let guard = tree.hold(&[Request::Write], "/slow")?;
+        file.write_all(b"accepted").await?;
+        let result = file.flush().timeout(LIMIT).await;
+        timed_out(&error_of("flush", result)?)?;
+        // Another is given up as well, and not told of a success.
+        let result = file.flush().timeout(LIMIT).await;
+        timed_out(&error_of("a second flush", result)?)?;
+        still_held(&tree.status()?, 1)?;
+        guard.release()?;
+        in_time("a third flush", file.flush()).await??;
         file.close().await?;
         Ok(drained(&handle).await?)
     })
