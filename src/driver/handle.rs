@@ -269,9 +269,6 @@ impl Handle {
     /// # #[tokio::main] async fn main() -> std::io::Result<()> {
     /// use std::time::Duration;
     /// let report = tidegate::Handle::current()?.shutdown(Duration::from_secs(5)).await;
-    /// for op in &report.stuck {
-    ///     println!("still in flight: {} {:?}", op.operation, op.path);
-    /// }
     /// assert_eq!(report.left_behind, 0);
     /// # Ok(()) }
     /// ```
@@ -290,7 +287,6 @@ impl Handle {
         }
         ShutdownReport {
             left_behind: self.driver.counters.in_flight(),
-            stuck: self.driver.in_flight(),
         }
     }
 }
@@ -306,17 +302,12 @@ impl fmt::Debug for Handle {
 
 /// How a shutdown ended.
 ///
-/// The kernel keeps a process from exiting, and from executing another program, while one of its calls is
-/// stuck; this says which, before it comes to that.
-///
 /// See [`Handle::shutdown`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ShutdownReport {
     /// Operations that the kernel, or a blocking thread, still had when the time was over.
     pub left_behind: u64,
-    /// Which they are, the oldest first.
-    pub stuck: Vec<OpInFlight>,
 }
 
 /// Chooses how a handle works.
