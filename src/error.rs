@@ -158,6 +158,13 @@ pub enum Error {
         /// The error itself.
         source: io::Error,
     },
+    /// The mount does not answer at all, so the operation was not begun. It is used again as soon as it does.
+    MountUnresponsive {
+        /// The operation.
+        operation: Kind,
+        /// Where it is mounted.
+        mount_point: PathBuf,
+    },
     /// No runtime: a handle can only be installed from within one.
     NoRuntime,
     /// A write to the same bytes that timed out, was cancelled or dropped is not over, and the file is set to
@@ -245,6 +252,7 @@ impl Error {
             Error::Overlaps { .. } | Error::Saturated { .. } => io::ErrorKind::ResourceBusy,
             Error::TimedOut { .. } => io::ErrorKind::TimedOut,
             Error::HandleExists => io::ErrorKind::AlreadyExists,
+            Error::MountUnresponsive { .. } => io::ErrorKind::HostUnreachable,
             Error::Closed { .. } | Error::Panicked { .. } | Error::RingLost { .. } => {
                 io::ErrorKind::BrokenPipe
             }
@@ -280,6 +288,7 @@ impl Error {
             | Error::ForkedChild { operation }
             | Error::Io { operation, .. }
             | Error::Overlaps { operation }
+            | Error::MountUnresponsive { operation, .. }
             | Error::Panicked { operation }
             | Error::Poisoned { operation, .. }
             | Error::RingLost { operation, .. }
@@ -418,6 +427,16 @@ impl fmt::Display for Error {
                     Some(text) => write!(f, "; {text}"),
                     None => Ok(()),
                 }
+            }
+            Error::MountUnresponsive {
+                operation,
+                mount_point,
+            } => {
+                let point = mount_point.display();
+                write!(
+                    f,
+                    "{operation}: the mount {point} does not answer; it is used again as soon as it does"
+                )
             }
             Error::NoRuntime => {
                 f.write_str("a handle is installed on a tokio runtime: call this from within one")

@@ -52,7 +52,8 @@ pub mod probe;
 mod sys;
 
 pub use driver::{
-    Builder, Handle, Limited, OpExt, Route, Settings, ShutdownReport, Submit, Timeouts,
+    Breaker, Builder, Handle, Limited, OpExt, Route, Settings, ShutdownReport, Submit, Timeouts,
 };
 pub use error::{Error, Errors, LeftBehind, raw_os_error};
+pub use mounts::{BreakerState, MountStats};
 pub use observe::{Heartbeat, Latency, OpInFlight, OpState, OpStats, Stats, Way};

@@ -6,6 +6,7 @@
 
 mod alarm;
 pub(crate) mod attempt;
+mod breaker;
 mod budget;
 mod cell;
 pub(crate) mod chore;
@@ -22,6 +23,7 @@ mod in_flight;
 mod lane;
 mod life;
 mod limited;
+mod mount_breaker;
 pub(crate) mod op;
 mod orphans;
 mod pool;
@@ -36,6 +38,7 @@ mod watchdog;
 mod worker;
 
 pub(crate) use self::core::Driver;
+pub use breaker::Breaker;
 pub(crate) use budget::spend;
 pub use handle::{Builder, Handle, ShutdownReport};
 pub(crate) use handle::{current, current_or_pool};
