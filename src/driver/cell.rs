@@ -253,6 +253,8 @@ impl<O: Op> Cell<O> {
                 self.conclude();
                 // A buffer that panics when it is dropped takes no other operation with it (INV-6).
                 let _ = catch_unwind(AssertUnwindSafe(|| self.dispose(op, &outcome)));
+                // Only now: the close of a late descriptor, or of the file, is in flight before this is over.
+                self.driver.counters.ended();
             }
         }
     }
