@@ -28,6 +28,8 @@
 //! None is on by default.
 //!
 //! - `http-body`: [`fs::FileStream`] is an `http_body::Body`, for hyper, axum and tower-http.
+//! - `testing`: a fake backend for tests, which delays, withholds or fails operations as it is told, in the
+//!   module of that name.
 //! - `tokio-uring`: the buffers of [`buf`] work in the operations of that crate. Linux only; elsewhere it does
 //!   nothing.
 #![deny(unsafe_code)]
@@ -37,6 +39,7 @@
     allow(dead_code, reason = "what only rings and polls use is Linux's")
 )]
 
+mod blocking;
 pub mod buf;
 mod driver;
 mod error;
@@ -50,9 +53,13 @@ mod op;
 pub mod opcode;
 pub mod probe;
 mod sys;
+#[cfg(feature = "testing")]
+pub mod testing;
 
+pub use blocking::{Stop, blocking, blocking_on};
 pub use driver::{
-    Breaker, Builder, Handle, Limited, OpExt, Route, Settings, ShutdownReport, Submit, Timeouts,
+    Breaker, Builder, Dataless, Handle, Limited, OpExt, Route, Settings, ShutdownReport, Submit,
+    Timeouts,
 };
 pub use error::{Error, Errors, LeftBehind, raw_os_error};
 pub use mounts::{BreakerState, MountStats};

@@ -103,8 +103,6 @@ pub(crate) trait Job: Send + Sync {
     fn is_given_up(&self) -> bool;
     /// Whether it is over, so that there is nothing left to do where it still waits.
     fn is_over(&self) -> bool;
-    /// It goes to the kernel's side; `false` if it was given up before.
-    fn begin(&self) -> bool;
     /// It comes back from the kernel's side to a queue; `false` if it was given up meanwhile.
     fn back(&self) -> bool;
     /// The mount that it is on.
@@ -118,6 +116,11 @@ pub(crate) trait Job: Send + Sync {
     #[cfg(target_os = "linux")]
     fn set_user_data(&self, user_data: u64);
     fn set_way(&self, way: Way);
+    /// The same for the fake backend.
+    #[cfg(feature = "testing")]
+    fn fakeable(&self) -> Option<&dyn super::faults::Fakeable> {
+        None
+    }
     /// Does it on this thread, and ends it. Does not panic.
     fn run(&self);
     /// Ends it. Does not panic.
@@ -150,9 +153,7 @@ impl<O: Op> Cell<O> {
         if kept && kind == Kind::Write {
             driver.counters.keep_write();
         }
-        let patience = heard
-            .then(|| default_patience(&driver, &group, kind))
-            .flatten();
+        let patience = default_patience(&driver, &group, kind);
         let step_us = match (due_us, patience) {
             (None, Some(patience)) if kind.has_steps() => patience,
             _ => 0,
@@ -252,6 +253,8 @@ impl<O: Op> Cell<O> {
                 self.conclude();
                 // A buffer that panics when it is dropped takes no other operation with it (INV-6).
                 let _ = catch_unwind(AssertUnwindSafe(|| self.dispose(op, &outcome)));
+                // Only now: the close of a late descriptor, or of the file, is in flight before this is over.
+                self.driver.counters.ended();
             }
         }
     }
@@ -474,10 +477,6 @@ impl<O: Op> Job for Cell<O> {
         self.life.is_over()
     }
 
-    fn begin(&self) -> bool {
-        self.life.to_kernel(|_| Some(())).is_some()
-    }
-
     fn back(&self) -> bool {
         self.life.to_queue()
     }
@@ -510,6 +509,11 @@ impl<O: Op> Job for Cell<O> {
         *lock(&self.way) = Some(way);
     }
 
+    #[cfg(feature = "testing")]
+    fn fakeable(&self) -> Option<&dyn super::faults::Fakeable> {
+        Some(self)
+    }
+
     fn run(&self) {
         let Some(mut op) = self.life.to_thread() else {
             // Given up before it began, or over.
@@ -518,7 +522,9 @@ impl<O: Op> Job for Cell<O> {
         *lock(&self.target) = op.target();
         self.steps.go_on();
         // The lock is not held meanwhile (INV-8), so the future can be polled and dropped.
-        let result = catch_unwind(AssertUnwindSafe(|| op.request().block(&self.steps)));
+        let policy = self.driver.settings().dataless;
+        let block = || policy.heed(self.kind, || op.request().block(&self.steps));
+        let result = catch_unwind(AssertUnwindSafe(block));
         let outcome = result.map_or(Outcome::Panicked, Outcome::Returned);
         self.settle(Some(op), outcome);
     }
@@ -560,6 +566,10 @@ impl<O: Op> Job for Cell<O> {
                 self.mark_stuck();
                 return wake(waker);
             }
+            return self.mark_stuck();
+        }
+        if self.life.is_left() {
+            // It goes on for nobody, and takes too long for that.
             return self.mark_stuck();
         }
         let last_ms = self.steps.last_ms();
@@ -617,6 +627,7 @@ fn default_patience(driver: &Driver, group: &Group, kind: Kind) -> Option<u64> {
         // A peer takes as long as it takes.
         _ if group.mount().is_of_peers() => None,
         DeadlineClass::Data => timeouts.data,
+        _ if kind == Kind::Prefetch => timeouts.data,
         DeadlineClass::Metadata => timeouts.metadata,
         DeadlineClass::Sync => timeouts.sync,
         DeadlineClass::Unbounded => None,

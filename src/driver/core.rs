@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", feature = "testing"))]
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, RwLock};
@@ -58,6 +58,8 @@ pub(crate) struct Driver {
     workers: Vec<OnceLock<Option<Arc<Worker>>>>,
     groups: RwLock<HashMap<(u64, u64), Arc<Group>>>,
     closed: AtomicBool,
+    #[cfg(feature = "testing")]
+    pub(super) faults: OnceLock<super::faults::Faults>,
     settings: Settings,
     /// Blocking threads in operations that nobody waits for any more.
     stuck_threads: AtomicUsize,
@@ -99,6 +101,8 @@ impl Driver {
             workers: (0..rings).map(|_| OnceLock::new()).collect(),
             groups: RwLock::default(),
             closed: AtomicBool::new(false),
+            #[cfg(feature = "testing")]
+            faults: OnceLock::new(),
             settings,
             stuck_threads: AtomicUsize::new(0),
             registry: Registry::default(),
@@ -131,8 +135,12 @@ impl Driver {
     }
 
     /// Whether polls may answer operations at once: not where the backend is pinned, nor where a limit says
-    /// that nothing may begin any more.
+    /// that nothing may begin any more, nor while the fake backend has a rule.
     pub(crate) fn attempts(&self) -> bool {
+        #[cfg(feature = "testing")]
+        if self.faults.get().is_some_and(|faults| faults.are_set()) {
+            return false;
+        }
         self.attempts && limited::refused().is_none() && !fork::is_child()
     }
 
@@ -166,8 +174,7 @@ impl Driver {
             Mount::unknown()
         };
         let made = || {
-            let breaker = self.settings.breaker;
-            let group = Group::new(mount.clone(), self.counters.clone(), breaker);
+            let group = Group::new(mount.clone(), self.counters.clone(), self.settings.breaker);
             // Whoever closes the driver either finds the group under this lock, or was seen.
             if self.is_closed() {
                 group.close();
@@ -224,6 +231,10 @@ impl Driver {
         match passed {
             Pass::Held => {}
             Pass::Goes(job) => {
+                #[cfg(feature = "testing")]
+                let Some(job) = self.unless_faulty(&group, job) else {
+                    return cell;
+                };
                 if let Err(job) = group.orphans().hold(job) {
                     self.dispatch(&group, job);
                 }
@@ -242,8 +253,26 @@ impl Driver {
         self.dispatch_held(group, vec![job]);
     }
 
+    /// Gives the operation back if no rule of the fake backend takes it.
+    #[cfg(feature = "testing")]
+    fn unless_faulty(
+        self: &Arc<Self>,
+        group: &Arc<Group>,
+        job: Arc<dyn Job>,
+    ) -> Option<Arc<dyn Job>> {
+        match self.faults.get() {
+            Some(faults) => faults.take(self, group, job),
+            None => Some(job),
+        }
+    }
+
     /// Refuses what would only be stuck as well, there where it would go.
-    fn check_room(&self, group: &Group, job: &Arc<dyn Job>, share: Share) -> Result<(), Error> {
+    pub(super) fn check_room(
+        &self,
+        group: &Group,
+        job: &Arc<dyn Job>,
+        share: Share,
+    ) -> Result<(), Error> {
         let stuck = group.stuck_count(share);
         let is_full = match share {
             Share::Lane(_) => stuck >= limits::KERNEL_WORKERS_MAX as usize,
@@ -277,7 +306,7 @@ impl Driver {
     }
 
     /// Sends on what was kept back. Not to a worker ring, which takes only what no future can drop meanwhile.
-    fn dispatch_held(&self, group: &Arc<Group>, jobs: Vec<Arc<dyn Job>>) {
+    pub(super) fn dispatch_held(&self, group: &Arc<Group>, jobs: Vec<Arc<dyn Job>>) {
         for job in jobs {
             if job.is_over() {
                 // It was taken back while it was held.
@@ -323,7 +352,7 @@ impl Driver {
             .inspect(|()| self.counters.went(kind, Way::LaneRing))
     }
 
-    fn has_ring_for(&self, group: &Arc<Group>, kind: Kind) -> bool {
+    pub(super) fn has_ring_for(&self, group: &Arc<Group>, kind: Kind) -> bool {
         if kind.row().opcode.is_none() || self.route == Route::Pool || self.is_closed() {
             return false;
         }

@@ -83,10 +83,6 @@ impl Job for Mock {
         false
     }
 
-    fn begin(&self) -> bool {
-        true
-    }
-
     fn back(&self) -> bool {
         true
     }

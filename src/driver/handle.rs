@@ -13,6 +13,9 @@ use tokio::runtime;
 use super::alarm::Alarm;
 use super::breaker::Breaker;
 use super::core::Driver;
+use super::dataless::Dataless;
+#[cfg(feature = "testing")]
+use super::faults::Faults;
 use super::route::{Route, Submit};
 use super::settings::{Settings, Timeouts};
 use crate::error::Error;
@@ -204,6 +207,8 @@ impl Handle {
         Builder {
             route: None,
             submit: Submit::Auto,
+            #[cfg(feature = "testing")]
+            faults: None,
             settings: Settings::default(),
         }
     }
@@ -373,10 +378,12 @@ impl fmt::Display for ShutdownReport {
 /// assert_eq!((handle.route(), handle.submit()), (Route::Pool, Submit::Isolated));
 /// # Ok(()) }
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Builder {
     route: Option<Route>,
     submit: Submit,
+    #[cfg(feature = "testing")]
+    faults: Option<Faults>,
     settings: Settings,
 }
 
@@ -402,6 +409,15 @@ impl Builder {
     /// See [`Breaker`].
     pub fn breaker(mut self, breaker: Breaker) -> Builder {
         self.settings.breaker = breaker;
+        self
+    }
+
+    /// Lets a test delay, withhold or fail what the handle does.
+    ///
+    /// See [`Faults`](crate::testing::Faults).
+    #[cfg(feature = "testing")]
+    pub fn faults(mut self, faults: Faults) -> Builder {
+        self.faults = Some(faults);
         self
     }
 
@@ -438,6 +454,14 @@ impl Builder {
         self
     }
 
+    /// What becomes of a file whose content is not on this machine. Default: it is fetched.
+    ///
+    /// See [`Dataless`].
+    pub fn dataless(mut self, dataless: Dataless) -> Builder {
+        self.settings.dataless = dataless;
+        self
+    }
+
     /// Makes the handle, and makes it the one of the runtime that this is called in.
     ///
     /// # Errors
@@ -455,6 +479,11 @@ impl Builder {
             return Err(Error::HandleExists);
         }
         let route = self.route.map_or_else(Route::from_environment, Ok)?;
-        install(&here, route, self.submit, self.settings).map(|driver| Handle { driver })
+        let driver = install(&here, route, self.submit, self.settings)?;
+        #[cfg(feature = "testing")]
+        if let Some(faults) = self.faults {
+            let _ = driver.faults.set(faults);
+        }
+        Ok(Handle { driver })
     }
 }

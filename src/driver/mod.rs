@@ -11,8 +11,11 @@ mod budget;
 mod cell;
 pub(crate) mod chore;
 mod core;
+mod dataless;
 #[cfg(target_os = "linux")]
 mod engine;
+#[cfg(feature = "testing")]
+mod faults;
 pub(crate) mod fence;
 mod group;
 mod handle;
@@ -40,6 +43,9 @@ mod worker;
 pub(crate) use self::core::Driver;
 pub use breaker::Breaker;
 pub(crate) use budget::spend;
+pub use dataless::Dataless;
+#[cfg(feature = "testing")]
+pub use faults::{Fault, FaultGuard, Faults};
 pub use handle::{Builder, Handle, ShutdownReport};
 pub(crate) use handle::{current, current_or_pool};
 pub use limited::{Limited, OpExt};

@@ -1,11 +1,13 @@
 //! What a handle is set to: how long operations may take, and when somebody is told.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use super::breaker::Breaker;
+use super::dataless::Dataless;
 use crate::error::Error;
 use crate::limits;
+use crate::sys::lock::lock;
 
 /// How long operations may take where their callers do not say; `None` means as long as they take.
 ///
@@ -53,7 +55,7 @@ impl Timeouts {
     /// The process's default.
     fn of_process() -> Timeouts {
         static OF_PROCESS: Mutex<Option<Timeouts>> = Mutex::new(None);
-        let mut of_process = OF_PROCESS.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut of_process = lock(&OF_PROCESS);
         *of_process.get_or_insert_with(|| match std::env::var_os("TIDEGATE_TIMEOUTS") {
             Some(text) => Timeouts::parse(&text.to_string_lossy()),
             None => Timeouts::default(),
@@ -121,6 +123,8 @@ pub struct Settings {
     pub stuck_threads_max: usize,
     /// When a mount that does not answer is left alone.
     pub breaker: Breaker,
+    /// What becomes of a file whose content is not on this machine.
+    pub dataless: Dataless,
 }
 
 impl Default for Settings {
@@ -131,6 +135,7 @@ impl Default for Settings {
             heartbeat_interval: limits::HEARTBEAT_INTERVAL,
             stuck_threads_max: limits::STUCK_THREADS_MAX,
             breaker: Breaker::default(),
+            dataless: Dataless::default(),
         }
     }
 }

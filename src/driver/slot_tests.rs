@@ -43,10 +43,6 @@ impl Job for Nothing {
         false
     }
 
-    fn begin(&self) -> bool {
-        true
-    }
-
     fn back(&self) -> bool {
         true
     }

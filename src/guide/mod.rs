@@ -5,6 +5,7 @@
 //! - [Buffers](buffers): why they go in by value, and which kinds there are.
 //! - [Cancellation](cancellation): what a dropped future leaves behind, timeouts, and the end of a runtime.
 //! - [Containers](containers): where there is no io_uring, and how to get it.
+//! - [Testing](testing): disks that are full, slow or hang, in a test.
 //! - [Tuning](tuning): what there is to turn, and what to look at first.
 //!
 //! The `examples` folder of the repository has whole programs.
@@ -14,4 +15,5 @@ pub mod cancellation;
 pub mod containers;
 pub mod from_tokio_fs;
 pub mod getting_started;
+pub mod testing;
 pub mod tuning;

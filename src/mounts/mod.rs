@@ -126,6 +126,15 @@ impl Mount {
             .clone()
     }
 
+    /// No mount: the place of callers' own work that names no path. What it waits for is anybody's guess, so
+    /// it holds up nothing but its like.
+    pub(crate) fn apart() -> Arc<Mount> {
+        static APART: OnceLock<Arc<Mount>> = OnceLock::new();
+        APART
+            .get_or_init(|| Arc::new(Mount::new(u64::MAX, 1)))
+            .clone()
+    }
+
     fn nature(&self) -> Nature {
         self.nature.get().copied().unwrap_or(UNKNOWN)
     }

@@ -9,6 +9,7 @@ pub(crate) mod clock;
 pub(crate) mod copy;
 mod copy_data;
 mod copy_meta;
+pub(crate) mod dataless;
 pub(crate) mod errno;
 pub(crate) mod fd;
 pub(crate) mod flag;

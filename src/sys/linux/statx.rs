@@ -119,6 +119,7 @@ impl From<RawStatx> for Stat {
             } else {
                 0
             },
+            dataless: false,
             more: More {
                 mask: raw.mask,
                 attributes: raw.attributes,
