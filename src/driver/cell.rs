@@ -306,8 +306,13 @@ impl<O: Op> Cell<O> {
     /// Asks whoever has it to let go.
     fn ask(&self) {
         self.steps.stop();
-        self.set_due(now_us() + limits::CANCEL_GRACE.as_micros() as u64);
         let way = lock(&self.way).clone();
+        let grace = match way {
+            // A thread in a single call does not hear.
+            Some(Way::Pool) if !self.kind.has_steps() => Duration::ZERO,
+            _ => limits::CANCEL_GRACE,
+        };
+        self.set_due(now_us() + grace.as_micros() as u64);
         if let Some(way) = way {
             way.cancel(self.user_data.load(Ordering::SeqCst));
         }
