@@ -168,10 +168,24 @@ pub enum Error {
     },
     /// No runtime: a handle can only be installed from within one.
     NoRuntime,
+    /// A write to the same bytes that timed out, was cancelled or dropped is not over, and the file is set to
+    /// refuse what overlaps it.
+    Overlaps {
+        /// The operation.
+        operation: Kind,
+    },
     /// What the operation ran panicked; the panic's own message is on the standard error output.
     Panicked {
         /// The operation.
         operation: Kind,
+    },
+    /// A write to the file, or its writeback, failed before. The kernel tells of that once; each sync of the
+    /// file does until [`File::acknowledge`](crate::fs::File::acknowledge).
+    Poisoned {
+        /// The operation.
+        operation: Kind,
+        /// What failed before.
+        source: io::Error,
     },
     /// The ring broke while the kernel had the operation: its outcome is unknown.
     RingLost {
@@ -238,7 +252,7 @@ impl Error {
             Error::Cancelled { .. } => io::ErrorKind::Interrupted,
             // The system's own error for it is EDEADLK.
             Error::Dataless { .. } => io::ErrorKind::Deadlock,
-            Error::Saturated { .. } => io::ErrorKind::ResourceBusy,
+            Error::Overlaps { .. } | Error::Saturated { .. } => io::ErrorKind::ResourceBusy,
             Error::TimedOut { .. } => io::ErrorKind::TimedOut,
             Error::HandleExists => io::ErrorKind::AlreadyExists,
             Error::Closed { .. } | Error::Panicked { .. } | Error::RingLost { .. } => {
@@ -247,7 +261,9 @@ impl Error {
             Error::ForkedChild { .. } | Error::RingUnavailable { .. } => io::ErrorKind::Unsupported,
             // The kind that `tokio::fs` gives it.
             Error::SeekPending => io::ErrorKind::Other,
-            Error::Io { source, .. } | Error::Thread { source, .. } => source.kind(),
+            Error::Io { source, .. }
+            | Error::Poisoned { source, .. }
+            | Error::Thread { source, .. } => source.kind(),
         }
     }
 
@@ -257,6 +273,7 @@ impl Error {
     pub fn raw_os_error(&self) -> Option<i32> {
         match self {
             Error::Io { source, .. }
+            | Error::Poisoned { source, .. }
             | Error::RingLost { source, .. }
             | Error::Thread { source, .. } => source.raw_os_error(),
             Error::RingUnavailable { reason } => reason.errno(),
@@ -273,7 +290,9 @@ impl Error {
             | Error::Dataless { operation, .. }
             | Error::ForkedChild { operation }
             | Error::Io { operation, .. }
+            | Error::Overlaps { operation }
             | Error::Panicked { operation }
+            | Error::Poisoned { operation, .. }
             | Error::RingLost { operation, .. }
             | Error::Saturated { operation, .. }
             | Error::Thread { operation, .. } => Some(*operation),
@@ -438,6 +457,14 @@ impl fmt::Display for Error {
             Error::NoRuntime => {
                 f.write_str("a handle is installed on a tokio runtime: call this from within one")
             }
+            Error::Overlaps { operation } => write!(
+                f,
+                "{operation}: a write to the same bytes is not over; wait for it, or sync"
+            ),
+            Error::Poisoned { operation, source } => write!(
+                f,
+                "{operation}: a write failed before ({source}), and what was written may be lost; write it again and acknowledge"
+            ),
             Error::Panicked { operation } => write!(f, "{operation}: panicked"),
             Error::RingLost { operation, source } => {
                 write!(
@@ -513,6 +540,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Error::Io { source, .. }
+            | Error::Poisoned { source, .. }
             | Error::RingLost { source, .. }
             | Error::Thread { source, .. } => Some(source),
             _ => None,

@@ -231,3 +231,9 @@ pub(crate) const WARNINGS_PER_MOUNT: u32 = 10;
 
 /// How long a mount's warnings are counted together, before their number is told: what a person reads.
 pub(crate) const WARNINGS_WINDOW: Duration = Duration::from_secs(60);
+
+/// How often a shutdown looks whether all is over.
+pub(crate) const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(1);
+
+/// Operations that the text of a report names: a line that a person reads.
+pub(crate) const STUCK_NAMED_MAX: usize = 8;

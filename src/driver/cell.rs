@@ -4,6 +4,7 @@
 //! holds the cell until the completion; the future's side can be dropped at any time.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,6 +13,7 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use super::core::Driver;
+use super::fence::Fenced;
 use super::group::{Group, Share};
 use super::life::{Dropped, GivenUp, Life, Settled};
 use super::limited::Why;
@@ -58,6 +60,10 @@ pub(crate) struct Cell<O: Op> {
     /// The number of a write whose file is gone, for which later operations wait; zero for any other.
     orphan: AtomicU64,
     pub(super) inode: u64,
+    /// The fence of its file.
+    pub(super) fenced: Option<Fenced>,
+    /// Its number there, once nobody waits for it; zero before and after.
+    fence_number: AtomicU64,
     pub(super) driver: Arc<Driver>,
     pub(super) group: Arc<Group>,
     pub(super) started: Instant,
@@ -123,6 +129,10 @@ pub(crate) trait Job: Send + Sync {
     fn due_us(&self) -> u64;
     /// The time has come: gives up on it, or says that it is stuck. Does not panic and does not block.
     fn expire(&self, now_us: u64);
+    /// Gives up on it if it is about this descriptor; whether it is.
+    fn cancel_on(&self, fd: BorrowedFd<'_>) -> bool;
+    /// Whether it is in a queue of ours.
+    fn is_waiting(&self) -> bool;
     /// What it is about, where that has a name.
     fn path(&self) -> Option<PathBuf>;
     /// What it looks like from outside; `None` once it is over.
@@ -158,6 +168,8 @@ impl<O: Op> Cell<O> {
             kept,
             orphan: AtomicU64::new(0),
             inode: op.inode(),
+            fenced: op.fenced(),
+            fence_number: AtomicU64::new(0),
             driver,
             group,
             started: Instant::now(),
@@ -258,9 +270,35 @@ impl<O: Op> Cell<O> {
         if self.kept && self.kind == Kind::Write {
             self.driver.counters.end_kept_write();
         }
+        self.lower_fence();
         let orphan = self.orphan.swap(0, Ordering::SeqCst);
         if orphan != 0 {
             self.driver.orphan_write_ended(&self.group, orphan);
+        }
+    }
+
+    /// Nobody waits for it any more: what comes after it in its file must not overtake it.
+    fn raise_fence(&self) {
+        if let Some(fenced) = &self.fenced {
+            let number = fenced.fence.raise(fenced);
+            self.fence_number.store(number, Ordering::SeqCst);
+        }
+    }
+
+    /// The same where it may have ended meanwhile, and not known of the fence.
+    fn raise_fence_late(&self) {
+        self.raise_fence();
+        if self.life.is_over() {
+            self.lower_fence();
+        }
+    }
+
+    fn lower_fence(&self) {
+        let number = self.fence_number.swap(0, Ordering::SeqCst);
+        if let (Some(fenced), true) = (&self.fenced, number != 0) {
+            for job in fenced.fence.lower(number) {
+                self.driver.resume(&self.group, job);
+            }
         }
     }
 
@@ -277,7 +315,8 @@ impl<O: Op> Cell<O> {
     /// Gives up on it for the caller. Does not block.
     pub(super) fn give_up(&self, why: Why) {
         let counted = || self.driver.counters.ended();
-        match self.life.give_up(why, Outcome::TakenBack, counted) {
+        let leaving = || self.raise_fence();
+        match self.life.give_up(why, Outcome::TakenBack, counted, leaving) {
             GivenUp::Nothing => {}
             GivenUp::TakenBack(waker) => {
                 self.conclude();
@@ -322,10 +361,12 @@ impl<O: Op> Cell<O> {
                 drop(op);
             }
             Dropped::Kept(waker) => {
+                self.raise_fence_late();
                 self.now_orphan();
                 drop(waker);
             }
             Dropped::Asked(waker) => {
+                self.raise_fence_late();
                 // Not under a lock: it may be the last that holds another task.
                 drop(waker);
                 // The ring is the parent's, and its memory is not here.
@@ -516,7 +557,7 @@ impl<O: Op> Job for Cell<O> {
     fn expire(&self, now_us: u64) {
         if self.life.is_given_up() {
             // The grace is over.
-            if let GivenUp::Left(waker) = self.life.leave() {
+            if let GivenUp::Left(waker) = self.life.leave(|| self.raise_fence()) {
                 self.mark_stuck();
                 return wake(waker);
             }
@@ -530,6 +571,20 @@ impl<O: Op> Job for Cell<O> {
             }
         }
         self.give_up(Why::TimedOut);
+    }
+
+    fn cancel_on(&self, fd: BorrowedFd<'_>) -> bool {
+        let target = self.life.look(|op| op.target());
+        let target = target.unwrap_or_else(|| lock(&self.target).clone());
+        let is_its = !self.kept && !self.life.is_over() && target.is(fd);
+        if is_its {
+            self.give_up(Why::Cancelled);
+        }
+        is_its
+    }
+
+    fn is_waiting(&self) -> bool {
+        !self.life.has_begun() && !self.life.is_over()
     }
 
     fn path(&self) -> Option<PathBuf> {

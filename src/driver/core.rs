@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 #[cfg(any(target_os = "linux", feature = "testing"))]
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use super::cell::{Cell, Job, Outcome};
+use super::fence::Pass;
 use super::group::{Class, Group, Share};
 use super::handle::Home;
 use super::in_flight::InFlight;
@@ -172,10 +173,15 @@ impl Driver {
         } else {
             Mount::unknown()
         };
-        groups
-            .entry(mount.key())
-            .or_insert_with(|| Group::new(mount, self.counters.clone()))
-            .clone()
+        let made = || {
+            let group = Group::new(mount.clone(), self.counters.clone());
+            // Whoever closes the driver either finds the group under this lock, or was seen.
+            if self.is_closed() {
+                group.close();
+            }
+            group
+        };
+        groups.entry(mount.key()).or_insert_with(made).clone()
     }
 
     /// Starts an operation on the best way for it.
@@ -213,12 +219,25 @@ impl Driver {
             }
         }
         watchdog::call();
-        #[cfg(feature = "testing")]
-        let Some(job) = self.unless_faulty(&group, job) else {
-            return cell;
+        let passed = match &cell.fenced {
+            Some(fenced) => fenced.fence.pass(&fenced.range, job),
+            None => Pass::Goes(job),
         };
-        if let Err(job) = group.orphans().hold(job) {
-            self.dispatch(&group, job);
+        match passed {
+            Pass::Held => {}
+            Pass::Goes(job) => {
+                #[cfg(feature = "testing")]
+                let Some(job) = self.unless_faulty(&group, job) else {
+                    return cell;
+                };
+                if let Err(job) = group.orphans().hold(job) {
+                    self.dispatch(&group, job);
+                }
+            }
+            Pass::Refused(job) => {
+                let operation = job.kind();
+                job.end(Outcome::Refused(Error::Overlaps { operation }.into()));
+            }
         }
         cell
     }
@@ -234,6 +253,16 @@ impl Driver {
             Some(faults) => faults.take(self, group, job),
             None => Some(job),
         }
+    }
+
+    /// Sends an operation on that was held back behind a fence. Not to a worker ring, as for what waits for
+    /// orphan writes.
+    pub(super) fn resume(self: &Arc<Self>, group: &Arc<Group>, job: Arc<dyn Job>) {
+        #[cfg(feature = "testing")]
+        let Some(job) = self.unless_faulty(group, job) else {
+            return;
+        };
+        self.dispatch_held(group, vec![job]);
     }
 
     /// Refuses what would only be stuck as well, there where it would go.
@@ -387,9 +416,16 @@ impl Driver {
         if self.workers.is_empty() || !self.home.is_here() {
             return None;
         }
-        self.workers[self.worker_index()]
-            .get_or_init(|| Worker::register(&self.counters))
-            .as_ref()
+        let place = &self.workers[self.worker_index()];
+        if place.get().is_none() {
+            let worker = place.get_or_init(|| Worker::register(&self.counters));
+            // Whoever closes the driver either finds the ring, or is seen here.
+            fence(Ordering::SeqCst);
+            if let (Some(worker), true) = (worker, self.is_closed()) {
+                worker.close();
+            }
+        }
+        place.get()?.as_ref()
     }
 
     /// Which ring this thread uses: the runtime's threads are numbered as they come.
@@ -474,9 +510,10 @@ impl Driver {
     /// kernel is done with them. Returns at once.
     pub(super) fn close(self: &Arc<Self>) {
         // In a forked child, rings and lanes are the parent's: untouched.
-        if self.closed.swap(true, Ordering::AcqRel) || fork::is_child() {
+        if self.closed.swap(true, Ordering::SeqCst) || fork::is_child() {
             return;
         }
+        fence(Ordering::SeqCst);
         #[cfg(target_os = "linux")]
         self.live_workers().for_each(Worker::close);
         let groups: Vec<_> = read(&self.groups).values().cloned().collect();
@@ -494,6 +531,19 @@ impl Driver {
                 }
             }
         }
+        // What waits behind a fence, or for a thread, never began either.
+        for job in self.registry.jobs() {
+            if job.is_waiting() && !job.is_kept() {
+                let operation = job.kind();
+                job.end(Outcome::Refused(Error::Closed { operation }.into()));
+            }
+        }
+    }
+
+    /// Cancels what is in flight on a descriptor; returns how many operations that were.
+    pub(crate) fn cancel_on(&self, fd: BorrowedFd<'_>) -> usize {
+        let jobs = self.registry.jobs();
+        jobs.iter().filter(|job| job.cancel_on(fd)).count()
     }
 
     /// What is in flight, the oldest first.

@@ -93,6 +93,14 @@ impl Job for Mock {
 
     fn expire(&self, _now_us: u64) {}
 
+    fn cancel_on(&self, _fd: std::os::fd::BorrowedFd<'_>) -> bool {
+        false
+    }
+
+    fn is_waiting(&self) -> bool {
+        false
+    }
+
     fn path(&self) -> Option<std::path::PathBuf> {
         None
     }

@@ -3,11 +3,14 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::runtime;
 
+use super::alarm::Alarm;
 use super::core::Driver;
 use super::dataless::Dataless;
 #[cfg(feature = "testing")]
@@ -18,7 +21,7 @@ use crate::error::Error;
 use crate::events;
 use crate::limits;
 use crate::observe::{OpInFlight, Stats};
-use crate::opcode::Kind;
+use crate::sys::clock::now_us;
 use crate::sys::fork;
 use crate::sys::lock::lock;
 
@@ -279,20 +282,19 @@ impl Handle {
     /// ```
     pub async fn shutdown(&self, bound: Duration) -> ShutdownReport {
         self.driver.close();
-        let counters = self.driver.counters.clone();
-        if counters.in_flight() > 0 {
-            if let Ok(outside) = outside() {
-                let waiting =
-                    super::chore::Chore::new(Kind::Close, move || counters.wait_drained(bound));
-                // An error only means that nobody could wait; the count below is true all the same.
-                let _ = outside
-                    .start(waiting, &crate::mounts::Mount::unknown())
-                    .await;
+        let end_us = now_us().saturating_add(u64::try_from(bound.as_micros()).unwrap_or(u64::MAX));
+        let mut alarm = None;
+        poll_fn(|cx| {
+            let now_us = now_us();
+            if self.driver.counters.in_flight() == 0 || now_us >= end_us {
+                return Poll::Ready(());
             }
-        }
-        ShutdownReport {
-            left_behind: self.driver.counters.in_flight(),
-        }
+            let look_us = end_us.min(now_us + limits::DRAIN_LOOK_EVERY.as_micros() as u64);
+            alarm = Some(Alarm::at(look_us, cx.waker()));
+            Poll::Pending
+        })
+        .await;
+        ShutdownReport::new(self.driver.in_flight())
     }
 }
 
@@ -307,12 +309,43 @@ impl fmt::Debug for Handle {
 
 /// How a shutdown ended.
 ///
+/// Its text names what is stuck. Of a process with such operations the kernel may hold the exit, also
+/// against a kill, until it lets go of them: better say so before.
+///
 /// See [`Handle::shutdown`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ShutdownReport {
-    /// Operations that the kernel, or a blocking thread, still had when the time was over.
+    /// How many operations the kernel, or a thread, still had when the time was over.
     pub left_behind: u64,
+    /// Which ones, the oldest first.
+    pub stuck: Vec<OpInFlight>,
+}
+
+impl ShutdownReport {
+    fn new(stuck: Vec<OpInFlight>) -> ShutdownReport {
+        ShutdownReport {
+            left_behind: stuck.len() as u64,
+            stuck,
+        }
+    }
+}
+
+impl fmt::Display for ShutdownReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.stuck.is_empty() {
+            return f.write_str("nothing is left behind");
+        }
+        write!(f, "{} operations are not over:", self.left_behind)?;
+        for op in self.stuck.iter().take(limits::STUCK_NAMED_MAX) {
+            write!(f, " {}", op.operation)?;
+            if let Some(path) = &op.path {
+                write!(f, " {}", path.display())?;
+            }
+            write!(f, " ({:.1} s),", op.age.as_secs_f64())?;
+        }
+        f.write_str(" and the process cannot end while the kernel holds one of them")
+    }
 }
 
 /// Chooses how a handle works.

@@ -250,8 +250,14 @@ impl<O, R, W: Copy> Life<O, R, W> {
     }
 
     /// Gives up on it for a reason. `taken_back` is the result if it never began; `counted` runs then, before
-    /// anybody can see that it is over.
-    pub(crate) fn give_up(&self, why: W, taken_back: R, counted: impl FnOnce()) -> GivenUp {
+    /// anybody can see that it is over. `leaving` runs before the caller can see that it goes on.
+    pub(crate) fn give_up(
+        &self,
+        why: W,
+        taken_back: R,
+        counted: impl FnOnce(),
+        leaving: impl FnOnce(),
+    ) -> GivenUp {
         let state = &mut *lock(&self.state);
         let Caller::Waits(waker) = &mut state.caller else {
             return GivenUp::Nothing;
@@ -265,6 +271,7 @@ impl<O, R, W: Copy> Life<O, R, W> {
         }
         if self.kept {
             let waker = waker.take();
+            leaving();
             state.why = Some(why);
             state.caller = Caller::Leaves(why);
             return GivenUp::Left(waker);
@@ -287,8 +294,9 @@ impl<O, R, W: Copy> Life<O, R, W> {
         }
     }
 
-    /// The grace is over: tells the caller that the driver still has it.
-    pub(crate) fn leave(&self) -> GivenUp {
+    /// The grace is over: tells the caller that the driver still has it. `leaving` runs before the caller can
+    /// see that.
+    pub(crate) fn leave(&self, leaving: impl FnOnce()) -> GivenUp {
         let state = &mut *lock(&self.state);
         let is_held = matches!(state.place, Place::Kernel(_) | Place::Thread);
         let (Caller::Waits(waker), Some(why), true) = (&mut state.caller, state.why, is_held)
@@ -296,6 +304,7 @@ impl<O, R, W: Copy> Life<O, R, W> {
             return GivenUp::Nothing;
         };
         let waker = waker.take();
+        leaving();
         state.caller = Caller::Leaves(why);
         GivenUp::Left(waker)
     }

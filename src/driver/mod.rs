@@ -15,6 +15,7 @@ mod dataless;
 mod engine;
 #[cfg(feature = "testing")]
 mod faults;
+pub(crate) mod fence;
 mod group;
 mod handle;
 #[allow(dead_code, reason = "the watchdog does not feel the pulse so far")]

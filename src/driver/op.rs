@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
+use super::fence::Fenced;
 use crate::opcode::Kind;
 use crate::sys::fd::Target;
 #[cfg(feature = "testing")]
@@ -59,6 +60,11 @@ pub(crate) trait Op: Send + 'static {
     /// The inode that a kept write is to; zero if none needs to wait for it.
     fn inode(&self) -> u64 {
         0
+    }
+
+    /// What it has to do with the fence of its file.
+    fn fenced(&self) -> Option<Fenced> {
+        None
     }
 
     /// Whether so many bytes are all that were to be written.

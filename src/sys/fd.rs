@@ -21,6 +21,10 @@ impl Target {
         Target::File(fd.as_raw_fd())
     }
 
+    pub(crate) fn is(&self, fd: BorrowedFd<'_>) -> bool {
+        matches!(self, Target::File(number) if *number == fd.as_raw_fd())
+    }
+
     /// The path that the caller gave.
     pub(crate) fn given(&self) -> Option<&Path> {
         match self {
