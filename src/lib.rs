@@ -59,7 +59,9 @@ pub mod testing;
 
 pub use blocking::{Stop, blocking, blocking_on};
 pub use driver::{
-    Builder, Dataless, Handle, Limited, OpExt, Route, Settings, ShutdownReport, Submit, Timeouts,
+    Breaker, Builder, Dataless, Handle, Limited, OpExt, Route, Settings, ShutdownReport, Submit,
+    Timeouts,
 };
 pub use error::{Error, Errors, LeftBehind, raw_os_error};
+pub use mounts::{BreakerState, MountStats};
 pub use observe::{Heartbeat, Latency, OpInFlight, OpState, OpStats, Stats, Way};

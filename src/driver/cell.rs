@@ -153,9 +153,7 @@ impl<O: Op> Cell<O> {
         if kept && kind == Kind::Write {
             driver.counters.keep_write();
         }
-        let patience = heard
-            .then(|| default_patience(&driver, &group, kind))
-            .flatten();
+        let patience = default_patience(&driver, &group, kind);
         let step_us = match (due_us, patience) {
             (None, Some(patience)) if kind.has_steps() => patience,
             _ => 0,
@@ -240,6 +238,7 @@ impl<O: Op> Cell<O> {
     /// Counts it as over and hands the outcome on. `op` is what a thread hands back. A write that the end of
     /// the runtime waits for is over only once its error was told.
     fn settle(&self, op: Option<O>, outcome: Outcome) {
+        self.group.note_end(self.kept, &outcome);
         let keep = matches!(outcome, Outcome::Lost(_));
         let counted = || self.driver.counters.ended();
         match self.life.settle(op, outcome, keep, counted) {
@@ -254,6 +253,8 @@ impl<O: Op> Cell<O> {
                 self.conclude();
                 // A buffer that panics when it is dropped takes no other operation with it (INV-6).
                 let _ = catch_unwind(AssertUnwindSafe(|| self.dispose(op, &outcome)));
+                // Only now: the close of a late descriptor, or of the file, is in flight before this is over.
+                self.driver.counters.ended();
             }
         }
     }
@@ -316,7 +317,11 @@ impl<O: Op> Cell<O> {
     pub(super) fn give_up(&self, why: Why) {
         let counted = || self.driver.counters.ended();
         let leaving = || self.raise_fence();
-        match self.life.give_up(why, Outcome::TakenBack, counted, leaving) {
+        let given_up = self.life.give_up(why, Outcome::TakenBack, counted, leaving);
+        if why == Why::TimedOut && !matches!(given_up, GivenUp::Nothing) {
+            self.group.note_timeout(coarse_ms());
+        }
+        match given_up {
             GivenUp::Nothing => {}
             GivenUp::TakenBack(waker) => {
                 self.conclude();
@@ -563,6 +568,10 @@ impl<O: Op> Job for Cell<O> {
             }
             return self.mark_stuck();
         }
+        if self.life.is_left() {
+            // It goes on for nobody, and takes too long for that.
+            return self.mark_stuck();
+        }
         let last_ms = self.steps.last_ms();
         if self.step_us > 0 && last_ms > 0 {
             let since_us = coarse_ms().saturating_sub(last_ms) * 1000;
@@ -606,7 +615,7 @@ impl<O: Op> Job for Cell<O> {
             age: self.started.elapsed(),
             way: lock(&self.way).as_ref().map(Way::name),
             state,
-            mount_point: None,
+            mount_point: self.group.mount().point(),
         })
     }
 }
@@ -618,6 +627,7 @@ fn default_patience(driver: &Driver, group: &Group, kind: Kind) -> Option<u64> {
         // A peer takes as long as it takes.
         _ if group.mount().is_of_peers() => None,
         DeadlineClass::Data => timeouts.data,
+        _ if kind == Kind::Prefetch => timeouts.data,
         DeadlineClass::Metadata => timeouts.metadata,
         DeadlineClass::Sync => timeouts.sync,
         DeadlineClass::Unbounded => None,

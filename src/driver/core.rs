@@ -26,7 +26,7 @@ use super::watchdog;
 use super::worker::Worker;
 use crate::error::{Error, LeftBehind};
 use crate::limits;
-use crate::mounts::Mount;
+use crate::mounts::{Mount, MountStats};
 use crate::observe::{Counters, OpInFlight, SharedCounters, Stats, Way};
 use crate::opcode::Kind;
 use crate::sys::fork;
@@ -174,7 +174,7 @@ impl Driver {
             Mount::unknown()
         };
         let made = || {
-            let group = Group::new(mount.clone(), self.counters.clone());
+            let group = Group::new(mount.clone(), self.counters.clone(), self.settings.breaker);
             // Whoever closes the driver either finds the group under this lock, or was seen.
             if self.is_closed() {
                 group.close();
@@ -217,6 +217,11 @@ impl Driver {
                 job.end(Outcome::Refused(refused.into()));
                 return cell;
             }
+        }
+        // What is kept was promised before; a descriptor has to be closed.
+        if let (false, Err(refused)) = (job.is_kept(), group.admits(job.kind())) {
+            job.end(Outcome::Refused(refused.into()));
+            return cell;
         }
         watchdog::call();
         let passed = match &cell.fenced {
@@ -286,7 +291,7 @@ impl Driver {
         }
         Err(Error::Saturated {
             operation: job.kind(),
-            mount_point: None,
+            mount_point: group.mount().point(),
             stuck,
         })
     }
@@ -544,6 +549,17 @@ impl Driver {
     pub(crate) fn cancel_on(&self, fd: BorrowedFd<'_>) -> usize {
         let jobs = self.registry.jobs();
         jobs.iter().filter(|job| job.cancel_on(fd)).count()
+    }
+
+    /// One entry for each mount that was met, by mount point.
+    pub(super) fn mounts(&self) -> Vec<MountStats> {
+        let groups = read(&self.groups);
+        let groups = groups.values();
+        let groups = groups.filter(|group| !group.mount().is_of_peers());
+        let groups = groups.filter(|group| group.mount().key() != Mount::chores().key());
+        let mut mounts: Vec<_> = groups.map(|group| group.mount_stats()).collect();
+        mounts.sort_by(|one, other| one.point.cmp(&other.point));
+        mounts
     }
 
     /// What is in flight, the oldest first.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::runtime;
 
 use super::alarm::Alarm;
+use super::breaker::Breaker;
 use super::core::Driver;
 use super::dataless::Dataless;
 #[cfg(feature = "testing")]
@@ -20,6 +21,7 @@ use super::settings::{Settings, Timeouts};
 use crate::error::Error;
 use crate::events;
 use crate::limits;
+use crate::mounts::MountStats;
 use crate::observe::{OpInFlight, Stats};
 use crate::sys::clock::now_us;
 use crate::sys::fork;
@@ -246,6 +248,25 @@ impl Handle {
         self.driver.stats()
     }
 
+    /// The mounts that operations went to so far, and whether they answer, in the order of their points.
+    ///
+    /// Files whose mount is not known, and those past the number of mounts that are told apart, are one entry
+    /// without a point.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> std::io::Result<()> {
+    /// use tidegate::BreakerState;
+    /// tidegate::fs::metadata("/").await?;
+    /// for mount in tidegate::Handle::current()?.mounts() {
+    ///     assert_eq!(mount.state, BreakerState::Closed);
+    ///     println!("{:?}: {} timeouts, {} stuck", mount.point, mount.timeouts, mount.stuck);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn mounts(&self) -> Vec<MountStats> {
+        self.driver.mounts()
+    }
+
     /// Every operation that has left the poll and is not over, the oldest first.
     ///
     /// ```
@@ -380,6 +401,14 @@ impl Builder {
     /// See [`Builder`].
     pub fn submit(mut self, submit: Submit) -> Builder {
         self.submit = submit;
+        self
+    }
+
+    /// When a mount that does not answer is left alone.
+    ///
+    /// See [`Breaker`].
+    pub fn breaker(mut self, breaker: Breaker) -> Builder {
+        self.settings.breaker = breaker;
         self
     }
 

@@ -214,8 +214,8 @@ impl<O, R, W: Copy> Life<O, R, W> {
     }
 
     /// Ends it. `op` is what a thread hands back; otherwise it is where the driver had it. `keep` says that
-    /// the operation's memory must never be freed: it is forgotten. `counted` runs before anybody can see
-    /// that it is over.
+    /// the operation's memory must never be freed: it is forgotten. `counted` runs before its caller can see
+    /// that it is over; what nobody claims is counted by whoever disposes of it.
     pub(crate) fn settle(
         &self,
         op: Option<O>,
@@ -232,7 +232,6 @@ impl<O, R, W: Copy> Life<O, R, W> {
                 return Settled::Nothing;
             }
         };
-        counted();
         let op = if keep {
             std::mem::forget(op);
             None
@@ -242,6 +241,7 @@ impl<O, R, W: Copy> Life<O, R, W> {
         match &mut state.caller {
             Caller::Waits(waker) => {
                 let waker = waker.take();
+                counted();
                 state.place = Place::Over(op, result);
                 Settled::Wake(waker)
             }

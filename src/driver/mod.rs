@@ -6,6 +6,7 @@
 
 mod alarm;
 pub(crate) mod attempt;
+mod breaker;
 mod budget;
 mod cell;
 pub(crate) mod chore;
@@ -25,6 +26,7 @@ mod in_flight;
 mod lane;
 mod life;
 mod limited;
+mod mount_breaker;
 pub(crate) mod op;
 mod orphans;
 mod pool;
@@ -39,6 +41,7 @@ mod watchdog;
 mod worker;
 
 pub(crate) use self::core::Driver;
+pub use breaker::Breaker;
 pub(crate) use budget::spend;
 pub use dataless::Dataless;
 #[cfg(feature = "testing")]

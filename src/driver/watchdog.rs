@@ -162,7 +162,10 @@ impl Watchdog {
 
     fn next_due_us(&self) -> u64 {
         let drivers = self.drivers();
-        let due = drivers.iter().map(|driver| driver.registry.next_us());
+        let busy = drivers
+            .iter()
+            .filter(|driver| driver.counters.in_flight() > 0);
+        let due = busy.map(|driver| driver.registry.next_us());
         due.min().unwrap_or(NEVER).min(alarm::next_us())
     }
 

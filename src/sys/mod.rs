@@ -19,6 +19,9 @@ pub(crate) mod limit;
 pub(crate) mod linux;
 pub(crate) mod listing;
 pub(crate) mod lock;
+pub(crate) mod mounted;
+#[cfg(target_os = "macos")]
+mod mounted_macos;
 pub(crate) mod path;
 pub(crate) mod range;
 pub(crate) mod rename;
