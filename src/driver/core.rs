@@ -247,12 +247,6 @@ impl Driver {
         cell
     }
 
-    /// Sends an operation on that was held back behind a fence. Not to a worker ring, as for what waits for
-    /// orphan writes.
-    pub(super) fn resume(&self, group: &Arc<Group>, job: Arc<dyn Job>) {
-        self.dispatch_held(group, vec![job]);
-    }
-
     /// Gives the operation back if no rule of the fake backend takes it.
     #[cfg(feature = "testing")]
     fn unless_faulty(
@@ -264,6 +258,16 @@ impl Driver {
             Some(faults) => faults.take(self, group, job),
             None => Some(job),
         }
+    }
+
+    /// Sends an operation on that was held back behind a fence. Not to a worker ring, as for what waits for
+    /// orphan writes.
+    pub(super) fn resume(self: &Arc<Self>, group: &Arc<Group>, job: Arc<dyn Job>) {
+        #[cfg(feature = "testing")]
+        let Some(job) = self.unless_faulty(group, job) else {
+            return;
+        };
+        self.dispatch_held(group, vec![job]);
     }
 
     /// Refuses what would only be stuck as well, there where it would go.
