@@ -98,6 +98,7 @@ pub(crate) trait Job: Send + Sync {
     /// Whether it is over, so that there is nothing left to do where it still waits.
     fn is_over(&self) -> bool;
     /// It goes to the kernel's side; `false` if it was given up before.
+    #[cfg(test)]
     fn begin(&self) -> bool;
     /// It comes back from the kernel's side to a queue; `false` if it was given up meanwhile.
     fn back(&self) -> bool;
@@ -428,6 +429,7 @@ impl<O: Op> Job for Cell<O> {
         self.life.is_over()
     }
 
+    #[cfg(test)]
     fn begin(&self) -> bool {
         self.life.to_kernel(|_| Some(())).is_some()
     }

@@ -428,6 +428,17 @@ impl Driver {
             .filter_map(|worker| worker.get()?.as_ref())
     }
 
+    /// Another thread may still poll, and make its ring just now: it is waited for, and none is made later, as
+    /// nobody would close it or reap from it.
+    #[cfg(target_os = "linux")]
+    fn close_workers(&self) {
+        for worker in &self.workers {
+            if let Some(worker) = worker.get_or_init(|| None) {
+                worker.close();
+            }
+        }
+    }
+
     #[cfg(target_os = "linux")]
     fn tick_workers(&self) -> bool {
         self.live_workers()
@@ -448,7 +459,7 @@ impl Driver {
             return;
         }
         #[cfg(target_os = "linux")]
-        self.live_workers().for_each(Worker::close);
+        self.close_workers();
         let groups: Vec<_> = read(&self.groups).values().cloned().collect();
         for group in groups {
             for job in group.close() {
@@ -467,7 +478,7 @@ impl Driver {
     }
 
     /// What is in flight, the oldest first.
-    pub(super) fn in_flight(&self) -> Vec<OpInFlight> {
+    pub(crate) fn in_flight(&self) -> Vec<OpInFlight> {
         let jobs = self.registry.jobs();
         let mut seen: Vec<_> = jobs.iter().filter_map(|job| job.seen()).collect();
         seen.sort_by_key(|op| std::cmp::Reverse(op.age));
