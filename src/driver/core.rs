@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 #[cfg(any(target_os = "linux", feature = "testing"))]
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -421,16 +421,9 @@ impl Driver {
         if self.workers.is_empty() || !self.home.is_here() {
             return None;
         }
-        let place = &self.workers[self.worker_index()];
-        if place.get().is_none() {
-            let worker = place.get_or_init(|| Worker::register(&self.counters));
-            // Whoever closes the driver either finds the ring, or is seen here.
-            fence(Ordering::SeqCst);
-            if let (Some(worker), true) = (worker, self.is_closed()) {
-                worker.close();
-            }
-        }
-        place.get()?.as_ref()
+        self.workers[self.worker_index()]
+            .get_or_init(|| Worker::register(&self.counters))
+            .as_ref()
     }
 
     /// Which ring this thread uses: the runtime's threads are numbered as they come.
@@ -499,6 +492,17 @@ impl Driver {
             .filter_map(|worker| worker.get()?.as_ref())
     }
 
+    /// Another thread may still poll, and make its ring just now: it is waited for, and none is made later, as
+    /// nobody would close it or reap from it.
+    #[cfg(target_os = "linux")]
+    fn close_workers(&self) {
+        for worker in &self.workers {
+            if let Some(worker) = worker.get_or_init(|| None) {
+                worker.close();
+            }
+        }
+    }
+
     #[cfg(target_os = "linux")]
     fn tick_workers(&self) -> bool {
         self.live_workers()
@@ -518,9 +522,8 @@ impl Driver {
         if self.closed.swap(true, Ordering::SeqCst) || fork::is_child() {
             return;
         }
-        fence(Ordering::SeqCst);
         #[cfg(target_os = "linux")]
-        self.live_workers().for_each(Worker::close);
+        self.close_workers();
         let groups: Vec<_> = read(&self.groups).values().cloned().collect();
         for group in groups {
             for job in group.close() {
@@ -563,7 +566,7 @@ impl Driver {
     }
 
     /// What is in flight, the oldest first.
-    pub(super) fn in_flight(&self) -> Vec<OpInFlight> {
+    pub(crate) fn in_flight(&self) -> Vec<OpInFlight> {
         let jobs = self.registry.jobs();
         let mut seen: Vec<_> = jobs.iter().filter_map(|job| job.seen()).collect();
         seen.sort_by_key(|op| std::cmp::Reverse(op.age));
