@@ -8,8 +8,9 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
-use crate::opcode::Kind;
+use crate::opcode::{DeadlineClass, Kind};
 use crate::sys::errno;
 
 /// How errors of the system are handed out, in the whole process.
@@ -80,6 +81,40 @@ impl Errors {
     }
 }
 
+/// What an operation that was given up has left behind.
+///
+/// ```
+/// # #[tokio::main] async fn main() -> std::io::Result<()> {
+/// use std::time::Instant;
+/// use tidegate::{Error, LeftBehind, OpExt, fs};
+/// let error = fs::remove_file("/no/such/file").deadline_at(Instant::now()).await.unwrap_err();
+/// assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+/// let Some(Error::TimedOut { left, .. }) = Error::from_io(&error) else { panic!("{error}") };
+/// assert_eq!(*left, LeftBehind::NothingHappened);
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LeftBehind {
+    /// The kernel, or a thread, still has it: it may take effect at any time. Its buffer is freed when it is
+    /// over, and a descriptor that it makes is closed.
+    Detached,
+    /// It is over, and may have taken effect, in whole or in part.
+    MayHaveTakenEffect,
+    /// It did not begin, or had no effect.
+    NothingHappened,
+}
+
+impl fmt::Display for LeftBehind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            LeftBehind::Detached => "the kernel still has it, and it may take effect later",
+            LeftBehind::MayHaveTakenEffect => "it may have taken effect",
+            LeftBehind::NothingHappened => "nothing happened",
+        })
+    }
+}
+
 /// An error of this crate.
 ///
 /// See [`Error::from_io`].
@@ -90,6 +125,17 @@ pub enum Error {
     BackendVariable {
         /// The value that was found.
         value: String,
+    },
+    /// A token of [`OpExt::cancel_on`](crate::OpExt::cancel_on) was cancelled.
+    Cancelled {
+        /// The operation; `None` where the future waited for something else.
+        operation: Option<Kind>,
+        /// What it is about, where that has a name.
+        path: Option<PathBuf>,
+        /// How long it was on its way.
+        elapsed: Duration,
+        /// What it has left behind.
+        left: LeftBehind,
     },
     /// The handle was shut down before the operation began.
     Closed {
@@ -114,6 +160,11 @@ pub enum Error {
     },
     /// No runtime: a handle can only be installed from within one.
     NoRuntime,
+    /// What the operation ran panicked; the panic's own message is on the standard error output.
+    Panicked {
+        /// The operation.
+        operation: Kind,
+    },
     /// The ring broke while the kernel had the operation: its outcome is unknown.
     RingLost {
         /// The operation.
@@ -126,8 +177,24 @@ pub enum Error {
         /// Why, and what to do about it.
         reason: crate::probe::Reason,
     },
+    /// So much is stuck already that the operation would be stuck as well.
+    Saturated {
+        /// The operation.
+        operation: Kind,
+        /// The mount where it is stuck, if that is known.
+        mount_point: Option<PathBuf>,
+        /// How many operations are stuck there that nobody waits for any more.
+        stuck: usize,
+    },
     /// A seek was begun while another operation of the cursor was on its way.
     SeekPending,
+    /// A setting has a value that makes no sense.
+    Setting {
+        /// Which one.
+        name: &'static str,
+        /// Its value.
+        value: String,
+    },
     /// A thread could not be started.
     Thread {
         /// The operation.
@@ -135,6 +202,19 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// The operation was not over in time.
+    TimedOut {
+        /// The operation; `None` where the future waited for something else.
+        operation: Option<Kind>,
+        /// What it is about, where that has a name.
+        path: Option<PathBuf>,
+        /// How long it was on its way.
+        elapsed: Duration,
+        /// What it has left behind.
+        left: LeftBehind,
+    },
+    /// A timeout of zero leaves no time for anything.
+    ZeroTimeout,
 }
 
 impl Error {
@@ -143,9 +223,17 @@ impl Error {
     /// See [`Error::from_io`].
     pub fn kind(&self) -> io::ErrorKind {
         match self {
-            Error::BackendVariable { .. } | Error::NoRuntime => io::ErrorKind::InvalidInput,
+            Error::BackendVariable { .. }
+            | Error::NoRuntime
+            | Error::Setting { .. }
+            | Error::ZeroTimeout => io::ErrorKind::InvalidInput,
+            Error::Cancelled { .. } => io::ErrorKind::Interrupted,
+            Error::Saturated { .. } => io::ErrorKind::ResourceBusy,
+            Error::TimedOut { .. } => io::ErrorKind::TimedOut,
             Error::HandleExists => io::ErrorKind::AlreadyExists,
-            Error::Closed { .. } | Error::RingLost { .. } => io::ErrorKind::BrokenPipe,
+            Error::Closed { .. } | Error::Panicked { .. } | Error::RingLost { .. } => {
+                io::ErrorKind::BrokenPipe
+            }
             Error::ForkedChild { .. } | Error::RingUnavailable { .. } => io::ErrorKind::Unsupported,
             // The kind that `tokio::fs` gives it.
             Error::SeekPending => io::ErrorKind::Other,
@@ -174,8 +262,11 @@ impl Error {
             Error::Closed { operation }
             | Error::ForkedChild { operation }
             | Error::Io { operation, .. }
+            | Error::Panicked { operation }
             | Error::RingLost { operation, .. }
+            | Error::Saturated { operation, .. }
             | Error::Thread { operation, .. } => Some(*operation),
+            Error::Cancelled { operation, .. } | Error::TimedOut { operation, .. } => *operation,
             Error::SeekPending => Some(Kind::Seek),
             _ => None,
         }
@@ -186,7 +277,9 @@ impl Error {
     /// See [`Error::from_io`].
     pub fn path(&self) -> Option<&Path> {
         match self {
-            Error::Io { path, .. } => path.as_deref(),
+            Error::Cancelled { path, .. }
+            | Error::Io { path, .. }
+            | Error::TimedOut { path, .. } => path.as_deref(),
             _ => None,
         }
     }
@@ -273,6 +366,12 @@ impl fmt::Display for Error {
                     "TIDEGATE_BACKEND is {value:?}: set it to auto, ring or pool, or unset it"
                 )
             }
+            Error::Cancelled {
+                operation,
+                path,
+                elapsed,
+                left,
+            } => write_given_up(f, "cancelled", *operation, path.as_deref(), *elapsed, *left),
             Error::Closed { operation } => {
                 write!(f, "{operation}: the handle was shut down; use a live one")
             }
@@ -304,6 +403,7 @@ impl fmt::Display for Error {
             Error::NoRuntime => {
                 f.write_str("a handle is installed on a tokio runtime: call this from within one")
             }
+            Error::Panicked { operation } => write!(f, "{operation}: panicked"),
             Error::RingLost { operation, source } => {
                 write!(
                     f,
@@ -313,17 +413,65 @@ impl fmt::Display for Error {
             Error::RingUnavailable { reason } => {
                 write!(f, "no io_uring: {reason}; {}", reason.remedy())
             }
+            Error::Saturated {
+                operation,
+                mount_point,
+                stuck,
+            } => {
+                let place = mount_point.as_deref().unwrap_or(Path::new("a mount"));
+                let place = place.display();
+                write!(
+                    f,
+                    "{operation}: {stuck} operations are stuck on {place}; see what it hangs on, or raise the handle's limit"
+                )
+            }
             Error::SeekPending => f.write_str(
                 "seek: other file operation is pending, call poll_complete before start_seek",
             ),
+            Error::Setting { name, value } => {
+                write!(
+                    f,
+                    "{name} is {value}: set it to more than zero and at most a year"
+                )
+            }
             Error::Thread { operation, source } => {
                 write!(
                     f,
                     "{operation}: no thread could be started ({source}); raise RLIMIT_NPROC or pids.max"
                 )
             }
+            Error::TimedOut {
+                operation,
+                path,
+                elapsed,
+                left,
+            } => write_given_up(f, "timed out", *operation, path.as_deref(), *elapsed, *left),
+            Error::ZeroTimeout => {
+                f.write_str("a timeout of zero leaves no time: set a longer one, or none")
+            }
         }
     }
+}
+
+fn write_given_up(
+    f: &mut fmt::Formatter<'_>,
+    how: &str,
+    operation: Option<Kind>,
+    path: Option<&Path>,
+    elapsed: Duration,
+    left: LeftBehind,
+) -> fmt::Result {
+    f.write_str(operation.map_or("a wait", Kind::name))?;
+    if let Some(path) = path {
+        write!(f, " {}", path.display())?;
+    }
+    let seconds = elapsed.as_secs_f64();
+    write!(f, ": {how} after {seconds:.3} s; {left}")?;
+    let is_sync = operation.is_some_and(|kind| kind.row().deadline_class == DeadlineClass::Sync);
+    if is_sync && left != LeftBehind::NothingHappened {
+        f.write_str("; whether the data is durable is unknown")?;
+    }
+    Ok(())
 }
 
 impl std::error::Error for Error {

@@ -54,8 +54,10 @@ pub mod opcode;
 pub mod probe;
 mod sys;
 
-pub use driver::{Builder, Handle, Route, ShutdownReport, Submit};
-pub use error::{Error, Errors, raw_os_error};
+pub use driver::{
+    Builder, Handle, Limited, OpExt, Route, Settings, ShutdownReport, Submit, Timeouts,
+};
+pub use error::{Error, Errors, LeftBehind, raw_os_error};
 #[cfg(feature = "metrics")]
 pub use exporter::MetricsExporter;
 pub use observe::{Heartbeat, Latency, OpInFlight, OpState, OpStats, Stats, Way};

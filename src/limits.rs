@@ -162,6 +162,10 @@ pub(crate) const COPY_SMALL_BYTES: u64 = 16 << 10;
 )]
 pub(crate) const COPY_CHUNK_BYTES: u64 = 16 << 20;
 
+/// What `fs::read` and `fs::write` move in one step, between two looks at whether anybody waits: some
+/// milliseconds of copying.
+pub(crate) const WHOLE_FILE_STEP_BYTES: usize = 8 << 20;
+
 /// The largest file that `fs::read` reads at the first poll; copying more would hold up other tasks.
 pub(crate) const READ_AT_POLL_BYTES: u64 = 256 << 10;
 
@@ -181,6 +185,36 @@ pub(crate) const SEEK_UNCHECKED_BYTES_MAX: u64 = 1 << 40;
 /// How long an operation waits for the writes of files that were dropped before it began, so that it sees
 /// them: a healthy disk takes a write into memory in microseconds.
 pub(crate) const ORPHAN_WRITE_WAIT: Duration = Duration::from_millis(200);
+
+/// Default for metadata: longer than any healthy filesystem takes, also over a network.
+pub(crate) const METADATA_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Default for one step of data, of which most are under 16 MiB: even 2 GiB take less at 36 MB/s.
+pub(crate) const DATA_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Default for a sync, which may have to write all that is dirty.
+pub(crate) const SYNC_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The longest that a duration can be set to: more means that no limit is wanted.
+pub(crate) const SETTING_DURATION_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// How long a cancelled operation has to end before its caller is told that it goes on. What waits in the
+/// kernel's queues comes back in 0.02 ms, and a FUSE server that honours the interrupt answers in 0.8 to
+/// 2.1 ms.
+pub(crate) const CANCEL_GRACE: Duration = Duration::from_millis(3);
+
+/// The shortest time between two looks at deadlines, so that many of them cost few wake-ups.
+pub(crate) const DEADLINE_LOOK_EVERY: Duration = Duration::from_micros(500);
+
+/// An operation older than this is logged, once.
+pub(crate) const WARN_AFTER: Duration = Duration::from_secs(10);
+
+/// Between two heartbeats: often enough for a spinner.
+pub(crate) const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Blocking threads of a handle that may be stuck in operations that nobody waits for: they cost a stack
+/// each, and end only when the kernel lets go.
+pub(crate) const STUCK_THREADS_MAX: usize = 64;
 
 /// Events that wait for the log's thread: enough for all that a stall causes at once, and no more memory than a
 /// log that never goes on may have. What comes on top is counted.

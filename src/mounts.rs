@@ -32,6 +32,9 @@ struct Nature {
     strict_atime: bool,
 }
 
+/// Together with an id that the kernel does not give.
+const PEERS_DEVICE: u64 = 1;
+
 const UNKNOWN: Nature = Nature {
     kind: FsKind::Other,
     no_atime: false,
@@ -74,6 +77,19 @@ impl Mount {
     pub(crate) fn unknown() -> Arc<Mount> {
         static UNKNOWN: OnceLock<Arc<Mount>> = OnceLock::new();
         UNKNOWN.get_or_init(|| Arc::new(Mount::new(0, 0))).clone()
+    }
+
+    /// No mount: the place of pipes, sockets and terminals, where an operation waits for a peer as long as
+    /// that likes, which says nothing of any storage.
+    pub(crate) fn of_peers() -> Arc<Mount> {
+        static PEERS: OnceLock<Arc<Mount>> = OnceLock::new();
+        PEERS
+            .get_or_init(|| Arc::new(Mount::new(u64::MAX, PEERS_DEVICE)))
+            .clone()
+    }
+
+    pub(crate) fn is_of_peers(&self) -> bool {
+        self.key() == (u64::MAX, PEERS_DEVICE)
     }
 
     /// No mount: the place of what does not touch storage.

@@ -44,6 +44,8 @@ pub enum DeadlineClass {
     Metadata,
     /// Waits for the device to have the data.
     Sync,
+    /// Takes as long as a tree is large or a peer waits: only limits that callers set.
+    Unbounded,
 }
 
 /// The io_uring opcode of an operation.
@@ -166,7 +168,7 @@ ops! {
     /// Opens a file under restrictions on the way to it.
     OpenWithin, "open_within", [OPENAT2 28 since 5 . 6], "openat2(2)", ResourceReclaimed, true, Metadata;
     /// Reads ahead of a sequential reader, on its own account.
-    Prefetch, "prefetch", [none], "pread(2)", NoEffect, false, Data;
+    Prefetch, "prefetch", [none], "pread(2)", NoEffect, false, Unbounded;
     /// Reads at an offset.
     Read, "read", [READ 22 since 5 . 6], "pread(2)", NoEffect, false, Data;
     /// Lists a directory, many entries in one hop.
@@ -180,7 +182,7 @@ ops! {
     /// Removes an empty directory.
     RemoveDir, "remove_dir", [UNLINKAT 36 since 5 . 11], "rmdir(2)", MayTakeEffect, false, Metadata;
     /// Removes a tree, in one hop.
-    RemoveDirAll, "remove_dir_all", [none], "unlinkat(2)", MayTakePartialEffect, false, Metadata;
+    RemoveDirAll, "remove_dir_all", [none], "unlinkat(2)", MayTakePartialEffect, false, Unbounded;
     /// Removes a file.
     RemoveFile, "remove_file", [UNLINKAT 36 since 5 . 11], "unlink(2)", MayTakeEffect, false, Metadata;
     /// Removes an extended attribute.
@@ -202,7 +204,7 @@ ops! {
     /// Sets an extended attribute.
     SetXattr, "set_xattr", [SETXATTR 42 since 5 . 19], "setxattr(2)", MayTakeEffect, false, Metadata;
     /// Moves bytes between a pipe and a file or another pipe.
-    Splice, "splice", [SPLICE 30 since 5 . 7], "splice(2)", MayTakePartialEffect, false, Data;
+    Splice, "splice", [SPLICE 30 since 5 . 7], "splice(2)", MayTakePartialEffect, false, Unbounded;
     /// Reads all attributes that the kernel has.
     Statx, "statx", [STATX 21 since 5 . 6], "statx(2)", NoEffect, false, Metadata;
     /// Makes a symbolic link.
@@ -214,7 +216,7 @@ ops! {
     /// Starts the writeback of a range, or waits for it.
     SyncRange, "sync_range", [SYNC_FILE_RANGE 8 since 5 . 2], "sync_file_range(2)", MayTakeEffect, false, Sync;
     /// Copies what is in a pipe to another.
-    Tee, "tee", [TEE 33 since 5 . 8], "tee(2)", MayTakePartialEffect, false, Data;
+    Tee, "tee", [TEE 33 since 5 . 8], "tee(2)", MayTakePartialEffect, false, Unbounded;
     /// Asks whether a path leads somewhere.
     TryExists, "try_exists", [STATX 21 since 5 . 6], "stat(2)", NoEffect, false, Metadata;
     /// Writes at an offset.
@@ -254,6 +256,11 @@ impl Kind {
             && !frees_or_flushes
             && !waits_for_a_peer
             && self.row().deadline_class != DeadlineClass::Sync
+    }
+
+    /// Whether it is of several steps in one hop, of which each may take its time.
+    pub(crate) fn has_steps(self) -> bool {
+        matches!(self, Kind::CopyFile | Kind::ReadFile | Kind::WriteFile)
     }
 
     /// Whether the kernel does them one after the other for each inode, by way of 64 queues for all the

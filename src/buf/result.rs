@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 
+use crate::error::Error;
+
 /// Why an operation failed, and the buffer it had taken.
 ///
 /// Converts into [`io::Error`], so `?` works; the buffer is dropped then.
@@ -68,6 +70,13 @@ impl<B> fmt::Display for BufError<B> {
 impl<B: fmt::Debug> std::error::Error for BufError<B> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.error)
+    }
+}
+
+/// For limits on operations with buffers: see [`OpExt`](crate::OpExt).
+impl<B> From<Error> for BufError<B> {
+    fn from(error: Error) -> BufError<B> {
+        BufError::detached(error.into())
     }
 }
 

@@ -3,69 +3,74 @@
 //! The cell owns the operation and with it everything the kernel may touch (INV-1). The driver's side
 //! holds the cell until the completion; the future's side can be dropped at any time.
 
-use std::future::Future;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::task::Waker;
+use std::time::{Duration, Instant};
 
 use super::core::Driver;
-use super::group::Group;
+use super::group::{Group, Share};
+use super::life::{Dropped, GivenUp, Life, Settled};
+use super::limited::Why;
 use super::op::{Load, OnWorker, Op};
+use super::registry::{NEVER, Place};
 use super::route::Way;
 use crate::error::Error;
+use crate::limits;
 #[cfg(target_os = "linux")]
 use crate::mounts::Mount;
-use crate::opcode::Kind;
-use crate::sys::clock::coarse_ms;
+use crate::observe::{OpInFlight, OpState};
+use crate::opcode::{DeadlineClass, Kind};
+use crate::sys::clock::{coarse_ms, now_us};
 use crate::sys::errno;
-use crate::sys::fork;
+use crate::sys::fd::Target;
 #[cfg(target_os = "linux")]
 use crate::sys::linux::sqe::Sqe;
 use crate::sys::lock::lock;
+use crate::sys::steps::Steps;
 
 /// How an operation ended.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     /// The ring broke while the kernel had it.
     Lost(io::Error),
-    /// A result, zero or more, or less than zero an error number.
-    Result(i32),
+    /// What a thread ran panicked.
+    Panicked,
     /// It never reached the kernel.
     Refused(io::Error),
+    /// A result, zero or more, or less than zero an error number.
+    Result(i32),
     /// A blocking thread did it.
     Returned(io::Result<i32>),
-}
-
-enum State<O> {
-    /// The driver has it, or will. `None` while a blocking thread works with the operation.
-    Running { op: Option<O>, waker: Option<Waker> },
-    /// Over, and not yet taken by the future.
-    Done(O, Outcome),
-    /// Over without an operation to finish: only for [`Outcome::Lost`] and panics.
-    Gone(io::Error),
-    /// The future has taken the output.
-    Taken,
+    /// A limit took it back before it began.
+    TakenBack,
 }
 
 /// One operation, shared by its future and the driver.
 pub(crate) struct Cell<O: Op> {
-    kind: Kind,
+    pub(super) kind: Kind,
     load: Load,
     on_worker: OnWorker,
-    kept: bool,
-    /// Whether a future will take the output; without one, only the log can tell of an error.
-    heard: AtomicBool,
+    pub(super) kept: bool,
     /// The number of a write whose file is gone, for which later operations wait; zero for any other.
     orphan: AtomicU64,
-    inode: u64,
-    driver: Arc<Driver>,
-    group: Arc<Group>,
+    pub(super) inode: u64,
+    pub(super) driver: Arc<Driver>,
+    pub(super) group: Arc<Group>,
+    pub(super) started: Instant,
     started_ms: u64,
-    /// Set when the future was dropped and nobody keeps the operation: blocking work of several steps stops between them.
-    abandoned: AtomicBool,
+    /// When it is to be looked at, in microseconds: its deadline, or the end of the grace after it.
+    due_us: AtomicU64,
+    /// How long one of several steps may take, in microseconds; zero where the deadline is for all of it.
+    step_us: u64,
+    /// Where the registry has it.
+    place: OnceLock<Place>,
+    steps: Steps,
+    /// What it counts as stuck on, once nobody waits for it and it is not over.
+    stuck: Mutex<Option<Share>>,
     /// Whether the operation was sent a second way already.
     rerouted: AtomicBool,
     /// Whether the watchdog has asked the kernel for it back.
@@ -74,7 +79,9 @@ pub(crate) struct Cell<O: Op> {
     user_data: AtomicU64,
     /// Which way it went last, for the cancel.
     way: Mutex<Option<Way>>,
-    state: Mutex<State<O>>,
+    /// What it is about, while a thread has it.
+    target: Mutex<Target>,
+    pub(super) life: Life<O, Outcome, Why>,
 }
 
 /// The driver's view of an operation, whatever its type.
@@ -86,7 +93,14 @@ pub(crate) trait Job: Send + Sync {
     fn is_kept(&self) -> bool;
     /// When it was started, in coarse milliseconds.
     fn started_ms(&self) -> u64;
-    fn is_abandoned(&self) -> bool;
+    /// Whether nobody waits for it, so that whoever has it should let go.
+    fn is_given_up(&self) -> bool;
+    /// Whether it is over, so that there is nothing left to do where it still waits.
+    fn is_over(&self) -> bool;
+    /// It goes to the kernel's side; `false` if it was given up before.
+    fn begin(&self) -> bool;
+    /// It comes back from the kernel's side to a queue; `false` if it was given up meanwhile.
+    fn back(&self) -> bool;
     /// The mount that it is on.
     #[cfg(target_os = "linux")]
     fn mount(&self) -> &Arc<Mount>;
@@ -102,37 +116,85 @@ pub(crate) trait Job: Send + Sync {
     fn run(&self);
     /// Ends it. Does not panic.
     fn end(self: Arc<Self>, outcome: Outcome);
+    /// When it is to be looked at, in microseconds.
+    fn due_us(&self) -> u64;
+    /// The time has come: gives up on it, or says that it is stuck. Does not panic and does not block.
+    fn expire(&self, now_us: u64);
+    /// What it is about, where that has a name.
+    fn path(&self) -> Option<PathBuf>;
+    /// What it looks like from outside; `None` once it is over.
+    fn seen(&self) -> Option<OpInFlight>;
 }
 
 impl<O: Op> Cell<O> {
-    /// `heard` says whether there will be a future.
-    pub(crate) fn new(op: O, driver: Arc<Driver>, group: Arc<Group>, heard: bool) -> Arc<Cell<O>> {
+    /// `heard` says whether there will be a future; `due_us` is what a caller has said of its deadline.
+    pub(crate) fn new(
+        op: O,
+        driver: Arc<Driver>,
+        group: Arc<Group>,
+        heard: bool,
+        due_us: Option<u64>,
+    ) -> Arc<Cell<O>> {
         driver.counters.started();
         let (kind, kept) = (op.kind(), op.is_kept());
         if kept && kind == Kind::Write {
             driver.counters.keep_write();
         }
-        Arc::new(Cell {
+        let patience = heard
+            .then(|| default_patience(&driver, &group, kind))
+            .flatten();
+        let step_us = match (due_us, patience) {
+            (None, Some(patience)) if kind.has_steps() => patience,
+            _ => 0,
+        };
+        let due_us = due_us.or(patience.map(|patience| now_us() + patience));
+        let cell = Arc::new(Cell {
             kind,
             load: op.load(),
             on_worker: op.on_worker(),
             kept,
-            heard: AtomicBool::new(heard),
             orphan: AtomicU64::new(0),
             inode: op.inode(),
             driver,
             group,
+            started: Instant::now(),
             started_ms: coarse_ms(),
-            abandoned: AtomicBool::new(false),
+            due_us: AtomicU64::new(due_us.unwrap_or(NEVER)),
+            step_us,
+            place: OnceLock::new(),
+            steps: Steps::default(),
+            stuck: Mutex::new(None),
             rerouted: AtomicBool::new(false),
             asked_back: AtomicBool::new(false),
             user_data: AtomicU64::new(0),
             way: Mutex::new(None),
-            state: Mutex::new(State::Running {
-                op: Some(op),
-                waker: None,
-            }),
-        })
+            target: Mutex::new(Target::Nothing),
+            life: Life::new(op, kept, heard),
+        });
+        cell.driver.registry.insert(cell.clone(), |place| {
+            let _ = cell.place.set(place);
+        });
+        cell.note_due();
+        cell
+    }
+
+    fn note_due(&self) {
+        let due_us = self.due_us.load(Ordering::SeqCst);
+        if let (Some(place), true) = (self.place.get(), due_us != NEVER) {
+            self.driver.registry.note_due(*place, due_us);
+        }
+    }
+
+    fn set_due(&self, due_us: u64) {
+        self.due_us.store(due_us, Ordering::SeqCst);
+        self.note_due();
+    }
+
+    /// Whoever waits for it now wants it by then.
+    pub(super) fn hasten(&self, due_us: u64) {
+        if due_us < self.due_us.load(Ordering::SeqCst) && self.life.why().is_none() {
+            self.set_due(due_us);
+        }
     }
 
     /// Whether this outcome means that the ring could not do it, so that a blocking thread should.
@@ -141,7 +203,7 @@ impl<O: Op> Cell<O> {
             return None;
         };
         // What is kept is still owed, whoever gave it up.
-        let given_up = self.abandoned.load(Ordering::Acquire) || self.driver.is_closed();
+        let given_up = self.life.is_given_up() || self.driver.is_closed();
         if *number >= 0 || given_up && !self.kept {
             return None;
         }
@@ -160,62 +222,133 @@ impl<O: Op> Cell<O> {
         (!self.rerouted.swap(true, Ordering::AcqRel)).then_some(reason)
     }
 
-    /// Whether this result means that the shutdown of the handle cancelled it.
-    fn was_shut_down(&self, number: i32) -> bool {
-        number == -errno::ECANCELED && self.driver.is_closed()
+    /// Counts it as over and hands the outcome on. `op` is what a thread hands back. A write that the end of
+    /// the runtime waits for is over only once its error was told.
+    fn settle(&self, op: Option<O>, outcome: Outcome) {
+        let keep = matches!(outcome, Outcome::Lost(_));
+        let counted = || self.driver.counters.ended();
+        match self.life.settle(op, outcome, keep, counted) {
+            Settled::Nothing => {}
+            Settled::Wake(waker) => {
+                self.conclude();
+                wake(waker);
+            }
+            Settled::Unclaimed(op, outcome) => {
+                let complaint = self.complaint(op.as_ref(), &outcome);
+                complaint.into_iter().for_each(|text| self.log_later(text));
+                self.conclude();
+                // A buffer that panics when it is dropped takes no other operation with it (INV-6).
+                let _ = catch_unwind(AssertUnwindSafe(|| self.dispose(op, &outcome)));
+            }
+        }
     }
 
-    /// Counts it as over and hands the outcome on. A write that the end of the runtime waits for is over
-    /// only once its error was told.
-    fn conclude(&self, outcome: Outcome) {
-        self.driver.counters.ended();
-        let (waker, complaint) = self.settle(outcome);
-        complaint.into_iter().for_each(|text| self.log_later(text));
+    /// Lets go of all that knows it as in flight.
+    fn conclude(&self) {
+        if let Some(place) = self.place.get() {
+            drop(self.driver.registry.remove(*place));
+        }
+        if let Some(share) = lock(&self.stuck).take() {
+            self.group.unstuck(share);
+            self.driver.unstuck(share);
+        }
         if self.kept && self.kind == Kind::Write {
             self.driver.counters.end_kept_write();
         }
-        let orphan = self.orphan.load(Ordering::Acquire);
+        let orphan = self.orphan.swap(0, Ordering::SeqCst);
         if orphan != 0 {
             self.driver.orphan_write_ended(&self.group, orphan);
         }
-        wake(waker);
     }
 
-    /// Stores the outcome; returns the waker, or for an abandoned operation disposes of what it made. Also
-    /// what is to be logged, as nobody else hears of it.
-    fn settle(&self, outcome: Outcome) -> (Option<Waker>, Option<String>) {
-        let mut state = lock(&self.state);
-        let State::Running { op, waker } = &mut *state else {
-            return (None, None);
-        };
-        let heard = self.heard.load(Ordering::Acquire);
-        let complaint = if heard {
-            None
-        } else {
-            self.complaint(op.as_ref(), &outcome)
-        };
-        let waker = waker.take();
-        let next = match (op.take(), outcome) {
-            // The kernel may still write to the operation's memory: never freed (INV-7).
-            (Some(op), Outcome::Lost(error)) => {
-                std::mem::forget(op);
-                State::Gone(error)
-            }
-            (Some(op), outcome) => State::Done(op, outcome),
-            (None, _) => State::Gone(io::Error::new(
-                io::ErrorKind::BrokenPipe,
-                "the operation panicked",
-            )),
-        };
-        *state = next;
-        if self.abandoned.load(Ordering::Acquire) {
-            let last = std::mem::replace(&mut *state, State::Taken);
-            drop(state);
-            // A buffer that panics when it is dropped takes no other operation with it (INV-6).
-            let _ = catch_unwind(AssertUnwindSafe(|| self.dispose(last)));
-            return (None, complaint);
+    /// Asks whoever has it to let go.
+    fn ask(&self) {
+        self.steps.stop();
+        self.set_due(now_us() + limits::CANCEL_GRACE.as_micros() as u64);
+        let way = lock(&self.way).clone();
+        if let Some(way) = way {
+            way.cancel(self.user_data.load(Ordering::SeqCst));
         }
-        (waker, complaint)
+    }
+
+    /// Gives up on it for the caller. Does not block.
+    pub(super) fn give_up(&self, why: Why) {
+        let counted = || self.driver.counters.ended();
+        match self.life.give_up(why, Outcome::TakenBack, counted) {
+            GivenUp::Nothing => {}
+            GivenUp::TakenBack(waker) => {
+                self.conclude();
+                wake(waker);
+            }
+            GivenUp::Asked => self.ask(),
+            GivenUp::Left(waker) => {
+                self.mark_stuck();
+                wake(waker);
+            }
+        }
+    }
+
+    /// Nobody waits for it, and it is not over: counted as stuck until it is.
+    fn mark_stuck(&self) {
+        self.due_us.store(NEVER, Ordering::SeqCst);
+        let mut stuck = lock(&self.stuck);
+        if stuck.is_some() || !self.life.has_begun() {
+            return;
+        }
+        let share = lock(&self.way).as_ref().map_or(Share::Other, Way::share);
+        self.group.stuck(share);
+        self.driver.stuck(share);
+        *stuck = Some(share);
+        drop(stuck);
+        // It may have ended between the look and the count.
+        if self.life.is_over() {
+            if let Some(share) = lock(&self.stuck).take() {
+                self.group.unstuck(share);
+                self.driver.unstuck(share);
+            }
+        }
+    }
+
+    /// The future is dropped.
+    pub(super) fn left_by_caller(&self) {
+        match self.life.drop_caller() {
+            Dropped::Nothing => {}
+            Dropped::TakenBack(op) => {
+                self.driver.counters.ended();
+                self.conclude();
+                drop(op);
+            }
+            Dropped::Kept(waker) => {
+                self.now_orphan();
+                drop(waker);
+            }
+            Dropped::Asked(waker) => {
+                // Not under a lock: it may be the last that holds another task.
+                drop(waker);
+                // The ring is the parent's, and its memory is not here.
+                if !crate::sys::fork::is_child() {
+                    self.ask();
+                }
+            }
+            Dropped::Unclaimed(op, outcome) => {
+                let complaint = self.complaint(op.as_ref(), &outcome);
+                complaint.iter().for_each(|text| log(self.kind, text));
+                self.dispose(op, &outcome);
+            }
+        }
+    }
+
+    /// A write goes on without the file that accepted it.
+    fn now_orphan(&self) {
+        if self.inode == 0 || crate::sys::fork::is_child() {
+            return;
+        }
+        let number = self.group.orphans().begin(self.group.mount(), self.inode);
+        self.orphan.store(number, Ordering::SeqCst);
+        // It may have ended meanwhile, and not known of the number.
+        if self.life.is_over() && self.orphan.swap(0, Ordering::SeqCst) != 0 {
+            self.driver.orphan_write_ended(&self.group, number);
+        }
     }
 
     /// What was promised to be done in the background and was not.
@@ -234,6 +367,8 @@ impl<O: Op> Cell<O> {
             Outcome::Returned(Err(error)) | Outcome::Lost(error) | Outcome::Refused(error) => {
                 Some(error.to_string())
             }
+            Outcome::Panicked => Some("panicked".into()),
+            Outcome::TakenBack => None,
         }
     }
 
@@ -249,14 +384,12 @@ impl<O: Op> Cell<O> {
     }
 
     /// Frees an operation whose output nobody takes; a descriptor it made is closed on a lane (INV-3).
-    fn dispose(&self, state: State<O>) {
-        let State::Done(op, outcome) = &state else {
-            return;
-        };
+    fn dispose(&self, op: Option<O>, outcome: &Outcome) {
+        let Some(op) = op else { return };
         let result = match outcome {
             Outcome::Result(number) | Outcome::Returned(Ok(number)) => *number,
             Outcome::Returned(Err(error)) => -error.raw_os_error().unwrap_or(errno::ECANCELED),
-            Outcome::Lost(_) | Outcome::Refused(_) => return,
+            _ => return,
         };
         if result < 0 {
             op.unheard(-result);
@@ -287,8 +420,20 @@ impl<O: Op> Job for Cell<O> {
         self.started_ms
     }
 
-    fn is_abandoned(&self) -> bool {
-        self.abandoned.load(Ordering::SeqCst)
+    fn is_given_up(&self) -> bool {
+        self.life.is_given_up()
+    }
+
+    fn is_over(&self) -> bool {
+        self.life.is_over()
+    }
+
+    fn begin(&self) -> bool {
+        self.life.to_kernel(|_| Some(())).is_some()
+    }
+
+    fn back(&self) -> bool {
+        self.life.to_queue()
     }
 
     #[cfg(target_os = "linux")]
@@ -303,18 +448,15 @@ impl<O: Op> Job for Cell<O> {
 
     #[cfg(target_os = "linux")]
     fn sqe(&self) -> Option<Sqe> {
-        match &mut *lock(&self.state) {
-            // Where a buffer panics, a blocking thread tells the future.
-            State::Running { op: Some(op), .. } => {
-                catch_unwind(AssertUnwindSafe(|| op.request().sqe())).unwrap_or(None)
-            }
-            _ => None,
-        }
+        // Where a buffer panics, a blocking thread tells the future.
+        let make =
+            |op: &mut O| catch_unwind(AssertUnwindSafe(|| op.request().sqe())).unwrap_or(None);
+        self.life.to_kernel(make)
     }
 
     #[cfg(target_os = "linux")]
     fn set_user_data(&self, user_data: u64) {
-        // With the flag in the opposite order in `drop`: one of the two sides sees the other (INV-11).
+        // With the flag in the opposite order in `ask`: one of the two sides sees the other (INV-11).
         self.user_data.store(user_data, Ordering::SeqCst);
     }
 
@@ -323,28 +465,16 @@ impl<O: Op> Job for Cell<O> {
     }
 
     fn run(&self) {
-        if self.is_abandoned() {
-            // Its future is gone and nothing was begun: nothing happens.
-            self.conclude(Outcome::Result(-errno::ECANCELED));
+        let Some(mut op) = self.life.to_thread() else {
+            // Given up before it began, or over.
             return;
-        }
-        let taken = match &mut *lock(&self.state) {
-            State::Running { op, .. } => op.take(),
-            _ => None,
         };
-        let Some(mut op) = taken else { return };
+        *lock(&self.target) = op.target();
+        self.steps.go_on();
         // The lock is not held meanwhile (INV-8), so the future can be polled and dropped.
-        let result = catch_unwind(AssertUnwindSafe(|| op.request().block(&self.abandoned)));
-        let result = result.unwrap_or_else(|_| {
-            Err(io::Error::new(
-                io::ErrorKind::BrokenPipe,
-                "the operation panicked",
-            ))
-        });
-        if let State::Running { op: place, .. } = &mut *lock(&self.state) {
-            *place = Some(op);
-        }
-        self.conclude(Outcome::Returned(result));
+        let result = catch_unwind(AssertUnwindSafe(|| op.request().block(&self.steps)));
+        let outcome = result.map_or(Outcome::Panicked, Outcome::Returned);
+        self.settle(Some(op), outcome);
     }
 
     fn end(self: Arc<Self>, outcome: Outcome) {
@@ -353,17 +483,12 @@ impl<O: Op> Job for Cell<O> {
             outcome => outcome,
         };
         if let Some(reason) = self.wants_another_way(&outcome) {
-            self.driver.counters.fell_back(reason);
-            let (driver, group) = (self.driver.clone(), self.group.clone());
-            return driver.to_pool(&group, self);
-        }
-        let outcome = match outcome {
-            Outcome::Result(number) if self.was_shut_down(number) => {
-                let operation = self.kind;
-                Outcome::Refused(Error::Closed { operation }.into())
+            if self.life.to_queue() {
+                self.driver.counters.fell_back(reason);
+                let (driver, group) = (self.driver.clone(), self.group.clone());
+                return driver.to_pool(&group, self);
             }
-            outcome => outcome,
-        };
+        }
         let outcome = match outcome {
             // The handle was closed, and its cancel met the operation before or inside the kernel.
             Outcome::Result(number)
@@ -375,8 +500,68 @@ impl<O: Op> Job for Cell<O> {
             }
             outcome => outcome,
         };
-        self.conclude(outcome);
+        self.settle(None, outcome);
     }
+
+    fn due_us(&self) -> u64 {
+        self.due_us.load(Ordering::SeqCst)
+    }
+
+    fn expire(&self, now_us: u64) {
+        if self.life.is_given_up() {
+            // The grace is over.
+            if let GivenUp::Left(waker) = self.life.leave() {
+                self.mark_stuck();
+                return wake(waker);
+            }
+            return self.mark_stuck();
+        }
+        let last_ms = self.steps.last_ms();
+        if self.step_us > 0 && last_ms > 0 {
+            let since_us = coarse_ms().saturating_sub(last_ms) * 1000;
+            if since_us < self.step_us {
+                return self.set_due(now_us + self.step_us - since_us);
+            }
+        }
+        self.give_up(Why::TimedOut);
+    }
+
+    fn path(&self) -> Option<PathBuf> {
+        self.life
+            .look(|op| op.target().path())
+            .unwrap_or_else(|| lock(&self.target).path())
+    }
+
+    fn seen(&self) -> Option<OpInFlight> {
+        let state = match (self.life.has_begun(), self.life.is_left()) {
+            _ if self.life.is_over() => return None,
+            (true, true) => OpState::Orphaned,
+            (true, false) => OpState::Running,
+            (false, _) => OpState::Waiting,
+        };
+        Some(OpInFlight {
+            operation: self.kind,
+            path: self.path(),
+            age: self.started.elapsed(),
+            way: lock(&self.way).as_ref().map(Way::name),
+            state,
+            mount_point: None,
+        })
+    }
+}
+
+/// How long a handle lets an operation take of itself, in microseconds.
+fn default_patience(driver: &Driver, group: &Group, kind: Kind) -> Option<u64> {
+    let timeouts = &driver.settings().timeouts;
+    let patience = match kind.row().deadline_class {
+        // A peer takes as long as it takes.
+        _ if group.mount().is_of_peers() => None,
+        DeadlineClass::Data => timeouts.data,
+        DeadlineClass::Metadata => timeouts.metadata,
+        DeadlineClass::Sync => timeouts.sync,
+        DeadlineClass::Unbounded => None,
+    };
+    patience.map(|patience: Duration| u64::try_from(patience.as_micros()).unwrap_or(NEVER / 2))
 }
 
 /// Whether an interruption is the caller's to handle, as with std.
@@ -401,93 +586,6 @@ fn log(kind: Kind, error: &str) {
 fn wake(waker: Option<Waker>) {
     if let Some(waker) = waker {
         let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
-    }
-}
-
-/// The future of an operation that the driver has.
-pub(crate) struct InFlight<O: Op> {
-    cell: Arc<Cell<O>>,
-}
-
-impl<O: Op> InFlight<O> {
-    pub(crate) fn new(cell: Arc<Cell<O>>) -> InFlight<O> {
-        InFlight { cell }
-    }
-}
-
-impl<O: Op> Future for InFlight<O> {
-    type Output = O::Output;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<O::Output> {
-        let mut state = lock(&self.cell.state);
-        if let State::Running { waker, .. } = &mut *state {
-            match waker {
-                Some(waker) => waker.clone_from(cx.waker()),
-                None => *waker = Some(cx.waker().clone()),
-            }
-            return Poll::Pending;
-        }
-        let last = std::mem::replace(&mut *state, State::Taken);
-        drop(state);
-        Poll::Ready(match last {
-            State::Done(op, Outcome::Result(number)) => op.finish(errno::from_completion(number)),
-            State::Done(op, Outcome::Returned(result)) => op.finish(result),
-            State::Done(op, Outcome::Refused(error) | Outcome::Lost(error)) => {
-                op.finish(Err(error))
-            }
-            State::Gone(source) => O::lost(
-                Error::RingLost {
-                    operation: self.cell.kind,
-                    source,
-                }
-                .into(),
-            ),
-            State::Running { .. } | State::Taken => {
-                panic!("an operation's future was polled after it was ready")
-            }
-        })
-    }
-}
-
-impl<O: Op> Drop for InFlight<O> {
-    fn drop(&mut self) {
-        let mut state = lock(&self.cell.state);
-        if self.cell.kept && matches!(*state, State::Running { .. }) {
-            self.cell.heard.store(false, Ordering::Release);
-            if self.cell.inode != 0 && !fork::is_child() {
-                let group = &self.cell.group;
-                let number = group.orphans().begin(group.mount(), self.cell.inode);
-                self.cell.orphan.store(number, Ordering::Release);
-            }
-            return;
-        }
-        self.cell.abandoned.store(true, Ordering::SeqCst);
-        match &mut *state {
-            State::Running { waker, .. } => {
-                let waker = waker.take();
-                drop(state);
-                // Not under the lock: it may be the last that holds another task.
-                drop(waker);
-                // The ring is the parent's, and its memory is not here.
-                if fork::is_child() {
-                    return;
-                }
-                let way = lock(&self.cell.way).clone();
-                if let Some(way) = way {
-                    way.cancel(self.cell.user_data.load(Ordering::SeqCst));
-                }
-            }
-            State::Taken => {}
-            State::Done(..) | State::Gone(_) => {
-                let last = std::mem::replace(&mut *state, State::Taken);
-                drop(state);
-                if let State::Done(op, outcome) = &last {
-                    let complaint = self.cell.complaint(Some(op), outcome);
-                    complaint.iter().for_each(|text| log(self.cell.kind, text));
-                }
-                self.cell.dispose(last);
-            }
-        }
     }
 }
 

@@ -4,20 +4,23 @@ use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
-use super::{Cell, InFlight, Job, Outcome};
+use super::{Cell, Job, Outcome};
 use crate::driver::core::Driver;
 use crate::driver::handle::Home;
+use crate::driver::in_flight::InFlight;
 use crate::driver::op::Op;
 use crate::driver::route::{Route, Submit};
+use crate::driver::settings::Settings;
 use crate::mounts::Mount;
 use crate::opcode::Kind;
 use crate::sys::errno;
 use crate::sys::request::{Hop, Request};
+use crate::sys::steps::Steps;
 
-type Work = fn(&AtomicBool) -> io::Result<()>;
+type Work = fn(&Steps) -> io::Result<()>;
 
 /// An operation that counts its drops.
 struct Counted {
@@ -74,7 +77,14 @@ struct Made {
 }
 
 fn make(kind: Kind, work: Work, panics: bool) -> Made {
-    let driver = Driver::new(Home::Outside, Route::Pool, Submit::Auto, 0).unwrap();
+    let driver = Driver::new(
+        Home::Outside,
+        Route::Pool,
+        Submit::Auto,
+        0,
+        Settings::default(),
+    )
+    .unwrap();
     let drops = Arc::<AtomicUsize>::default();
     let unheard = Arc::<AtomicI32>::default();
     let op = Counted {
@@ -85,7 +95,7 @@ fn make(kind: Kind, work: Work, panics: bool) -> Made {
         panics,
     };
     let group = driver.group(&Mount::unknown());
-    let cell = Cell::new(op, driver.clone(), group, true);
+    let cell = Cell::new(op, driver.clone(), group, true, None);
     Made {
         driver,
         future: InFlight::new(cell.clone()),
@@ -99,7 +109,7 @@ fn poll<F: Future>(future: F) -> Poll<F::Output> {
     pin!(future).poll(&mut Context::from_waker(Waker::noop()))
 }
 
-fn never(_: &AtomicBool) -> io::Result<()> {
+fn never(_: &Steps) -> io::Result<()> {
     panic!("it must not run")
 }
 
@@ -118,6 +128,7 @@ fn an_outcome_is_handed_over_once() {
 fn a_lost_operation_is_never_dropped() {
     for abandon_first in [false, true] {
         let made = make(Kind::Read, never, false);
+        assert!(made.cell.begin());
         let mut future = Some(made.future);
         drop(future.take_if(|_| abandon_first));
         made.cell
@@ -154,7 +165,7 @@ fn a_dropped_close_is_done_all_the_same() {
         false,
     );
     drop(made.future);
-    assert!(!made.cell.is_abandoned());
+    assert!(!made.cell.is_given_up());
     made.cell.run();
     assert_eq!(DONE.load(Ordering::SeqCst), 1);
 }
@@ -180,6 +191,7 @@ fn a_shutdown_cancels_for_good() {
 #[test]
 fn a_panic_in_a_drop_stays_with_its_operation() {
     let made = make(Kind::Read, never, true);
+    assert!(made.cell.begin());
     drop(made.future);
     made.cell.clone().end(Outcome::Result(0));
     assert_eq!(made.drops.load(Ordering::SeqCst), 1);
@@ -199,6 +211,7 @@ fn an_error_that_nobody_takes_is_told_to_the_operation() {
     ];
     for (outcome, number) in errors {
         let late = make(Kind::SyncData, never, false);
+        assert!(late.cell.begin());
         drop(late.future);
         late.cell.end(outcome());
         assert_eq!(late.unheard.load(Ordering::SeqCst), number);

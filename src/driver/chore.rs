@@ -2,11 +2,11 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::AtomicBool;
 
 use super::op::Op;
 use crate::opcode::Kind;
 use crate::sys::request::{self, Request};
+use crate::sys::steps::Steps;
 
 /// Closes a descriptor off the polling thread.
 pub(crate) struct Close(request::Close);
@@ -42,7 +42,7 @@ impl Op for Close {
     }
 }
 
-type Work = Box<dyn FnOnce(&AtomicBool) -> io::Result<()> + Send>;
+type Work = Box<dyn FnOnce(&Steps) -> io::Result<()> + Send>;
 
 /// Anything that may block.
 pub(crate) struct Chore {

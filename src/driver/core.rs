@@ -5,27 +5,29 @@ use std::io;
 use std::os::fd::OwnedFd;
 #[cfg(target_os = "linux")]
 use std::sync::OnceLock;
-#[cfg(target_os = "linux")]
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
+use std::time::Duration;
 
-use super::cell::{Cell, InFlight, Job, Outcome};
-use super::group::Group;
+use super::cell::{Cell, Job, Outcome};
+use super::group::{Class, Group, Share};
 use super::handle::Home;
+use super::in_flight::InFlight;
+use super::limited;
 use super::op::Op;
 #[cfg(target_os = "linux")]
 use super::op::{Load, OnWorker};
+use super::registry::Registry;
 use super::route::{Route, Submit};
+use super::settings::Settings;
 use super::watchdog;
 #[cfg(target_os = "linux")]
 use super::worker::Worker;
-use crate::error::Error;
+use crate::error::{Error, LeftBehind};
 use crate::limits;
 use crate::mounts::Mount;
-use crate::observe::{Counters, SharedCounters, Stats, Way};
+use crate::observe::{Counters, OpInFlight, SharedCounters, Stats, Way};
 use crate::opcode::Kind;
-use crate::sys::errno;
 use crate::sys::fork;
 use crate::sys::lock::{read, write};
 
@@ -55,6 +57,10 @@ pub(crate) struct Driver {
     workers: Vec<OnceLock<Option<Arc<Worker>>>>,
     groups: RwLock<HashMap<(u64, u64), Arc<Group>>>,
     closed: AtomicBool,
+    settings: Settings,
+    /// Blocking threads in operations that nobody waits for any more.
+    stuck_threads: AtomicUsize,
+    pub(super) registry: Registry,
     pub(crate) counters: SharedCounters,
 }
 
@@ -65,6 +71,7 @@ impl Driver {
         route: Route,
         submit: Submit,
         workers: usize,
+        settings: Settings,
     ) -> Result<Arc<Driver>, Error> {
         fork::watch();
         let usable = route != Route::Pool && crate::probe::report().ring_reason().is_none();
@@ -91,6 +98,9 @@ impl Driver {
             workers: (0..rings).map(|_| OnceLock::new()).collect(),
             groups: RwLock::default(),
             closed: AtomicBool::new(false),
+            settings,
+            stuck_threads: AtomicUsize::new(0),
+            registry: Registry::default(),
             counters: Arc::default(),
         });
         #[cfg(not(target_os = "linux"))]
@@ -115,9 +125,26 @@ impl Driver {
         self.closed.load(Ordering::Acquire)
     }
 
-    /// Whether polls may answer operations at once: not where the backend is pinned.
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Whether polls may answer operations at once: not where the backend is pinned, nor where a limit says
+    /// that nothing may begin any more.
     pub(crate) fn attempts(&self) -> bool {
-        self.attempts && !fork::is_child()
+        self.attempts && limited::refused().is_none() && !fork::is_child()
+    }
+
+    pub(super) fn stuck(&self, share: Share) {
+        if share == Share::Thread {
+            self.stuck_threads.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    pub(super) fn unstuck(&self, share: Share) {
+        if share == Share::Thread {
+            self.stuck_threads.fetch_sub(1, Ordering::SeqCst);
+        }
     }
 
     /// Counts an operation that was answered at the poll.
@@ -155,7 +182,12 @@ impl Driver {
 
     fn launch<O: Op>(self: &Arc<Self>, op: O, mount: &Arc<Mount>, heard: bool) -> Arc<Cell<O>> {
         let group = self.group(mount);
-        let cell = Cell::new(op, self.clone(), group.clone(), heard);
+        let due_us = if heard {
+            limited::due_us(op.kind())
+        } else {
+            None
+        };
+        let cell = Cell::new(op, self.clone(), group.clone(), heard, due_us);
         let job: Arc<dyn Job> = cell.clone();
         if fork::is_child() {
             let refused = Error::ForkedChild {
@@ -164,11 +196,40 @@ impl Driver {
             job.end(Outcome::Refused(refused.into()));
             return cell;
         }
+        if let (true, Some(why)) = (heard, limited::refused()) {
+            let left = LeftBehind::NothingHappened;
+            let refused = why.error(Some(job.kind()), job.path(), Duration::ZERO, left);
+            if !job.is_kept() || job.kind() == Kind::Write {
+                job.end(Outcome::Refused(refused.into()));
+                return cell;
+            }
+        }
         watchdog::call();
         if let Err(job) = group.orphans().hold(job) {
             self.dispatch(&group, job);
         }
         cell
+    }
+
+    /// Refuses what would only be stuck as well, there where it would go.
+    fn check_room(&self, group: &Group, job: &Arc<dyn Job>, share: Share) -> Result<(), Error> {
+        let stuck = group.stuck_count(share);
+        let is_full = match share {
+            Share::Lane(_) => stuck >= limits::KERNEL_WORKERS_MAX as usize,
+            Share::Other => false,
+            Share::Thread => {
+                let all = self.stuck_threads.load(Ordering::SeqCst);
+                stuck > 0 && all >= self.settings.stuck_threads_max
+            }
+        };
+        if !is_full || job.is_kept() {
+            return Ok(());
+        }
+        Err(Error::Saturated {
+            operation: job.kind(),
+            mount_point: None,
+            stuck,
+        })
     }
 
     /// Sends an operation its way.
@@ -187,15 +248,20 @@ impl Driver {
     /// Sends on what was kept back. Not to a worker ring, which takes only what no future can drop meanwhile.
     fn dispatch_held(&self, group: &Arc<Group>, jobs: Vec<Arc<dyn Job>>) {
         for job in jobs {
-            if job.is_abandoned() {
-                job.end(Outcome::Result(-errno::ECANCELED));
-            } else if let Err(job) = self.to_lane(group, job) {
+            if job.is_over() {
+                // It was taken back while it was held.
+                continue;
+            }
+            if let Err(job) = self.to_lane(group, job) {
                 self.to_pool(group, job);
             }
         }
     }
 
     pub(crate) fn to_pool(&self, group: &Arc<Group>, job: Arc<dyn Job>) {
+        if let Err(full) = self.check_room(group, &job, Share::Thread) {
+            return job.end(Outcome::Refused(full.into()));
+        }
         self.counters.went(job.kind(), Way::Pool);
         job.set_way(super::route::Way::Pool);
         group.pool().push(job);
@@ -215,6 +281,11 @@ impl Driver {
         let kind = job.kind();
         if !self.has_ring_for(group, kind) {
             return Err(job);
+        }
+        let share = Share::Lane(Class::of(job.load()));
+        if let Err(full) = self.check_room(group, &job, share) {
+            job.end(Outcome::Refused(full.into()));
+            return Ok(());
         }
         group
             .to_lane(job)
@@ -318,7 +389,7 @@ impl Driver {
         let driver = self.live();
         let group = driver.group(&Mount::chores());
         let chore = super::chore::Chore::new(kind, work);
-        let cell = Cell::new(chore, driver.clone(), group.clone(), false);
+        let cell = Cell::new(chore, driver.clone(), group.clone(), false, None);
         watchdog::call();
         driver.to_pool(&group, cell);
     }
@@ -330,6 +401,13 @@ impl Driver {
         } else {
             self.clone()
         }
+    }
+
+    /// Whether operations wait for a blocking thread.
+    pub(super) fn has_waiting(&self) -> bool {
+        read(&self.groups)
+            .values()
+            .any(|group| group.pool().has_waiting())
     }
 
     pub(super) fn tick(&self) -> bool {
@@ -386,6 +464,14 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// What is in flight, the oldest first.
+    pub(super) fn in_flight(&self) -> Vec<OpInFlight> {
+        let jobs = self.registry.jobs();
+        let mut seen: Vec<_> = jobs.iter().filter_map(|job| job.seen()).collect();
+        seen.sort_by_key(|op| std::cmp::Reverse(op.age));
+        seen
     }
 
     pub(crate) fn stats(&self) -> Stats {

@@ -20,6 +20,8 @@ pub(crate) enum Start {
     Queued(Token),
     /// There is no room; it comes back.
     Full(Arc<dyn Job>),
+    /// It was given up before the kernel had it.
+    GivenUp(Arc<dyn Job>),
     /// There is no opcode for just this operation; it comes back.
     NoEntry(Arc<dyn Job>),
 }
@@ -165,7 +167,12 @@ impl<R: Ring> Engine<R> {
                 self.queued.push_back(Some(token));
                 Start::Queued(token)
             }
-            Err(job) => Start::Full(job),
+            Err(job) => {
+                if job.back() {
+                    return Start::Full(job);
+                }
+                Start::GivenUp(job)
+            }
         }
     }
 

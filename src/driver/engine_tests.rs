@@ -75,8 +75,34 @@ impl Job for Mock {
         1 + self.id as u64
     }
 
-    fn is_abandoned(&self) -> bool {
+    fn is_given_up(&self) -> bool {
         self.abandoned.load(Ordering::SeqCst)
+    }
+
+    fn is_over(&self) -> bool {
+        false
+    }
+
+    fn begin(&self) -> bool {
+        true
+    }
+
+    fn back(&self) -> bool {
+        true
+    }
+
+    fn due_us(&self) -> u64 {
+        u64::MAX
+    }
+
+    fn expire(&self, _now_us: u64) {}
+
+    fn path(&self) -> Option<std::path::PathBuf> {
+        None
+    }
+
+    fn seen(&self) -> Option<crate::observe::OpInFlight> {
+        None
     }
 
     fn sqe(&self) -> Option<Sqe> {
@@ -153,6 +179,7 @@ impl World {
                 assert_eq!(before, None, "user data was used twice");
                 Some(user_data)
             }
+            Start::GivenUp(_) => panic!("nobody gives up here"),
             Start::Full(job) => {
                 assert!(self.broken || !self.engine.has_room() || self.engine.has_queued());
                 lock(&self.records)[id].ended.push("refused".into());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 #[cfg(target_os = "linux")]
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::cell::Job;
 #[cfg(target_os = "linux")]
@@ -44,6 +44,21 @@ impl Class {
     }
 }
 
+/// What a stuck operation occupies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Share {
+    /// A kernel worker of a lane.
+    #[cfg_attr(
+        not(target_os = "linux"),
+        allow(dead_code, reason = "only rings have lanes")
+    )]
+    Lane(Class),
+    /// Something that nobody else needs.
+    Other,
+    /// A blocking thread.
+    Thread,
+}
+
 /// The lanes of one class.
 #[cfg(target_os = "linux")]
 #[derive(Default)]
@@ -65,6 +80,11 @@ pub(crate) struct Group {
     #[cfg(target_os = "linux")]
     metadata: Mutex<Lanes>,
     orphans: Orphans,
+    /// Operations that nobody waits for and that are not over: on threads, on the data lanes, on the
+    /// metadata lanes.
+    stuck_threads: AtomicUsize,
+    stuck_data: AtomicUsize,
+    stuck_metadata: AtomicUsize,
     closed: AtomicBool,
 }
 
@@ -81,6 +101,9 @@ impl Group {
             #[cfg(target_os = "linux")]
             metadata: Mutex::default(),
             orphans: Orphans::default(),
+            stuck_threads: AtomicUsize::new(0),
+            stuck_data: AtomicUsize::new(0),
+            stuck_metadata: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
         })
     }
@@ -100,6 +123,39 @@ impl Group {
 
     pub(crate) fn orphans(&self) -> &Orphans {
         &self.orphans
+    }
+
+    fn stuck_on(&self, share: Share) -> Option<&AtomicUsize> {
+        match share {
+            Share::Lane(Class::Data) => Some(&self.stuck_data),
+            Share::Lane(Class::Metadata) => Some(&self.stuck_metadata),
+            Share::Other => None,
+            Share::Thread => Some(&self.stuck_threads),
+        }
+    }
+
+    pub(crate) fn stuck(&self, share: Share) {
+        if let Some(stuck) = self.stuck_on(share) {
+            stuck.fetch_add(1, Ordering::SeqCst);
+        }
+        if share == Share::Thread {
+            self.pool.stuck(1);
+        }
+    }
+
+    pub(crate) fn unstuck(&self, share: Share) {
+        if let Some(stuck) = self.stuck_on(share) {
+            stuck.fetch_sub(1, Ordering::SeqCst);
+        }
+        if share == Share::Thread {
+            self.pool.stuck(-1);
+        }
+    }
+
+    /// How many operations are stuck there.
+    pub(crate) fn stuck_count(&self, share: Share) -> usize {
+        self.stuck_on(share)
+            .map_or(0, |stuck| stuck.load(Ordering::SeqCst))
     }
 
     /// Takes no more on lanes, and asks them to cancel and end. Returns what never started.

@@ -10,10 +10,11 @@ use tokio::runtime;
 
 use super::core::Driver;
 use super::route::{Route, Submit};
+use super::settings::{Settings, Timeouts};
 use crate::error::Error;
 use crate::events;
 use crate::limits;
-use crate::observe::Stats;
+use crate::observe::{OpInFlight, Stats};
 use crate::opcode::Kind;
 use crate::sys::fork;
 use crate::sys::lock::lock;
@@ -54,7 +55,13 @@ pub(super) fn outside() -> Result<Arc<Driver>, Error> {
     if let Some(driver) = &*outside {
         return Ok(driver.clone());
     }
-    let driver = Driver::new(Home::Outside, Route::from_environment()?, Submit::Auto, 0)?;
+    let driver = Driver::new(
+        Home::Outside,
+        Route::from_environment()?,
+        Submit::Auto,
+        0,
+        Settings::default(),
+    )?;
     *outside = Some(driver.clone());
     Ok(driver)
 }
@@ -75,7 +82,12 @@ pub(crate) fn current() -> Result<Arc<Driver>, Error> {
     let driver = match existing(id) {
         Some(driver) if driver.is_closed() => return outside(),
         Some(driver) => driver,
-        None => install(&here, Route::from_environment()?, Submit::Auto)?,
+        None => install(
+            &here,
+            Route::from_environment()?,
+            Submit::Auto,
+            Settings::default(),
+        )?,
     };
     let _ = LAST.try_with(|last| *last.borrow_mut() = Some((id, driver.clone())));
     Ok(driver)
@@ -87,8 +99,14 @@ pub(crate) fn current_or_pool() -> Arc<Driver> {
     current().unwrap_or_else(|error| {
         events::only_threads(&error);
         let pool = || {
-            Driver::new(Home::Outside, Route::Pool, Submit::Auto, 0)
-                .expect("blocking threads need nothing that could be missing")
+            Driver::new(
+                Home::Outside,
+                Route::Pool,
+                Submit::Auto,
+                0,
+                Settings::default(),
+            )
+            .expect("blocking threads need nothing that could be missing")
         };
         POOL.get_or_init(pool).clone()
     })
@@ -99,12 +117,17 @@ fn existing(id: runtime::Id) -> Option<Arc<Driver>> {
 }
 
 /// Makes the driver of a runtime, unless another thread was faster.
-fn install(here: &runtime::Handle, route: Route, submit: Submit) -> Result<Arc<Driver>, Error> {
+fn install(
+    here: &runtime::Handle,
+    route: Route,
+    submit: Submit,
+    settings: Settings,
+) -> Result<Arc<Driver>, Error> {
     let workers = match here.runtime_flavor() {
         runtime::RuntimeFlavor::CurrentThread => 1,
         _ => here.metrics().num_workers(),
     };
-    let driver = Driver::new(Home::Runtime(here.id()), route, submit, workers)?;
+    let driver = Driver::new(Home::Runtime(here.id()), route, submit, workers, settings)?;
     let mut runtimes = lock(runtimes());
     if let Some(other) = runtimes.get(&here.id()).and_then(Weak::upgrade) {
         return Ok(other);
@@ -176,6 +199,7 @@ impl Handle {
         Builder {
             route: None,
             submit: Submit::Auto,
+            settings: Settings::default(),
         }
     }
 
@@ -193,11 +217,40 @@ impl Handle {
         self.driver.submit()
     }
 
+    /// What is in effect: the defaults, or what [`Builder`] was told.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), tidegate::Error> {
+    /// use std::time::Duration;
+    /// use tidegate::Handle;
+    /// let handle = Handle::builder().warn_after(Duration::from_secs(3)).install()?;
+    /// assert_eq!(handle.settings().warn_after, Duration::from_secs(3));
+    /// # Ok(()) }
+    /// ```
+    pub fn settings(&self) -> Settings {
+        *self.driver.settings()
+    }
+
     /// What was done so far, at this moment.
     ///
     /// See [`Handle`].
     pub fn stats(&self) -> Stats {
         self.driver.stats()
+    }
+
+    /// Every operation that has left the poll and is not over, the oldest first.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> std::io::Result<()> {
+    /// let handle = tidegate::Handle::current()?;
+    /// for op in handle.in_flight() {
+    ///     println!("{} {:?} since {:?}", op.operation, op.path, op.age);
+    /// }
+    /// # assert!(handle.in_flight().is_empty());
+    /// # Ok(()) }
+    /// ```
+    pub fn in_flight(&self) -> Vec<OpInFlight> {
+        self.driver.in_flight()
     }
 
     /// Takes no more operations, cancels those in flight, and waits for them, but no longer than `bound`.
@@ -270,6 +323,7 @@ pub struct ShutdownReport {
 pub struct Builder {
     route: Option<Route>,
     submit: Submit,
+    settings: Settings,
 }
 
 impl Builder {
@@ -289,22 +343,56 @@ impl Builder {
         self
     }
 
+    /// How long operations may take where their callers do not say.
+    ///
+    /// See [`Timeouts`].
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Builder {
+        self.settings.timeouts = timeouts;
+        self
+    }
+
+    /// How old an operation is when its age is logged, once. Default: 10 s.
+    ///
+    /// See [`Handle::settings`].
+    pub fn warn_after(mut self, age: Duration) -> Builder {
+        self.settings.warn_after = age;
+        self
+    }
+
+    /// How often a heartbeat comes while something is in flight. Default: 250 ms.
+    ///
+    /// See [`Handle::settings`].
+    pub fn heartbeat_interval(mut self, interval: Duration) -> Builder {
+        self.settings.heartbeat_interval = interval;
+        self
+    }
+
+    /// How many blocking threads may be stuck in operations that nobody waits for any more, before further
+    /// ones on the same mounts are refused with [`Error::Saturated`]. Default: 64.
+    ///
+    /// See [`Handle::settings`].
+    pub fn stuck_threads_max(mut self, threads: usize) -> Builder {
+        self.settings.stuck_threads_max = threads;
+        self
+    }
+
     /// Makes the handle, and makes it the one of the runtime that this is called in.
     ///
     /// # Errors
     ///
     /// [`Error::NoRuntime`] outside of a runtime, [`Error::HandleExists`] if the runtime already has a
-    /// handle, and the errors of [`Handle::current`].
+    /// handle, [`Error::Setting`] for a setting that makes no sense, and the errors of [`Handle::current`].
     ///
     /// # Examples
     ///
     /// See [`Builder`].
     pub fn install(self) -> Result<Handle, Error> {
+        self.settings.check()?;
         let here = runtime::Handle::try_current().map_err(|_| Error::NoRuntime)?;
         if existing(here.id()).is_some() {
             return Err(Error::HandleExists);
         }
         let route = self.route.map_or_else(Route::from_environment, Ok)?;
-        install(&here, route, self.submit).map(|driver| Handle { driver })
+        install(&here, route, self.submit, self.settings).map(|driver| Handle { driver })
     }
 }

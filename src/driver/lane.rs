@@ -233,21 +233,21 @@ impl LaneThread {
     fn start(&mut self, taken: Taken) {
         let mut back = Vec::new();
         for job in taken.jobs {
-            if job.is_abandoned() {
-                // Its future is gone and the kernel never had it: nothing happened.
-                job.end(Outcome::Result(-crate::sys::errno::ECANCELED));
+            if job.is_over() {
+                // It was taken back while it waited.
                 continue;
             }
             match self.engine.start(job.clone(), None) {
                 Start::Queued(token) => {
                     job.set_user_data(token.user_data());
-                    // Its future may have been dropped before it could know whom to cancel (INV-11).
-                    if job.is_abandoned() {
+                    // It may have been given up before it could be known whom to cancel (INV-11).
+                    if job.is_given_up() && !job.is_kept() {
                         self.engine.cancel(token.user_data());
                     }
                 }
                 Start::NoEntry(job) => self.elsewhere(job),
                 Start::Full(job) => back.push(job),
+                Start::GivenUp(job) => job.end(Outcome::Result(-crate::sys::errno::ECANCELED)),
             }
         }
         if !back.is_empty() {
@@ -326,7 +326,15 @@ impl LaneThread {
 
     /// The ring broke: what the kernel never took goes to the pool, and so does everything from now on.
     fn break_up(&mut self, error: &io::Error) {
-        let unsent = self.engine.break_up(error).deliver();
+        let mut unsent = self.engine.break_up(error).deliver();
+        unsent.retain(|job| {
+            let wanted = job.back();
+            if !wanted {
+                job.clone()
+                    .end(Outcome::Result(-crate::sys::errno::ECANCELED));
+            }
+            wanted
+        });
         self.lane.give_up(&self.group, error, unsent);
     }
 }

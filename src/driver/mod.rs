@@ -4,6 +4,7 @@
 //! the polling thread, to a lane of its mount, or to the mount's pool of blocking threads. On each
 //! way it travels as a [`Job`](cell::Job), which owns all that the kernel may touch.
 
+mod alarm;
 pub(crate) mod attempt;
 mod budget;
 mod cell;
@@ -15,14 +16,20 @@ mod group;
 mod handle;
 #[allow(dead_code, reason = "the watchdog does not feel the pulse so far")]
 mod heart;
+mod in_flight;
 #[cfg(target_os = "linux")]
 mod lane;
+mod life;
+mod limited;
 pub(crate) mod op;
 mod orphans;
 mod pool;
+mod registry;
 mod route;
+mod settings;
 #[cfg(target_os = "linux")]
 mod slot;
+mod sync;
 mod watchdog;
 #[cfg(target_os = "linux")]
 mod worker;
@@ -31,4 +38,6 @@ pub(crate) use self::core::Driver;
 pub(crate) use budget::spend;
 pub use handle::{Builder, Handle, ShutdownReport};
 pub(crate) use handle::{current, current_or_pool};
+pub use limited::{Limited, OpExt};
 pub use route::{Route, Submit};
+pub use settings::{Settings, Timeouts};

@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use crate::opcode::Kind;
+use crate::sys::fd::Target;
 use crate::sys::request::Request;
 
 /// Where on the polling thread's ring an operation may go, if anywhere.
@@ -33,6 +34,11 @@ pub(crate) trait Op: Send + 'static {
 
     /// The row of the op table.
     fn kind(&self) -> Kind;
+
+    /// What it is about, for whoever wants to know what is stuck.
+    fn target(&self) -> Target {
+        Target::Nothing
+    }
 
     /// What to hand to the kernel.
     fn request(&mut self) -> &mut dyn Request;

@@ -129,19 +129,27 @@ mod tests {
     use crate::driver::core::Driver;
     use crate::driver::handle::Home;
     use crate::driver::route::{Route, Submit};
+    use crate::driver::settings::Settings;
     use crate::opcode::Kind;
 
     fn job(driver: &Arc<Driver>) -> Arc<dyn Job> {
         let group = driver.group(&Mount::unknown());
         let chore = Chore::new(Kind::Metadata, || ());
-        Cell::new(chore, driver.clone(), group, false)
+        Cell::new(chore, driver.clone(), group, false, None)
     }
 
     /// An operation waits for the writes that were there before it, in whatever order they end, and for
     /// no later one; an inode is marked for as long as a write to it goes on.
     #[test]
     fn an_operation_waits_for_the_writes_before_it_only() {
-        let driver = Driver::new(Home::Outside, Route::Pool, Submit::Auto, 0).unwrap();
+        let driver = Driver::new(
+            Home::Outside,
+            Route::Pool,
+            Submit::Auto,
+            0,
+            Settings::default(),
+        )
+        .unwrap();
         let (orphans, mount) = (Orphans::default(), Mount::chores());
         assert!(orphans.hold(job(&driver)).is_err(), "nothing to wait for");
 
@@ -166,7 +174,14 @@ mod tests {
     /// Nothing is left behind when the handle ends.
     #[test]
     fn what_waits_is_given_back_at_the_end() {
-        let driver = Driver::new(Home::Outside, Route::Pool, Submit::Auto, 0).unwrap();
+        let driver = Driver::new(
+            Home::Outside,
+            Route::Pool,
+            Submit::Auto,
+            0,
+            Settings::default(),
+        )
+        .unwrap();
         let (orphans, mount) = (Orphans::default(), Mount::chores());
         let write = orphans.begin(&mount, 9);
         assert!(orphans.hold(job(&driver)).is_ok());

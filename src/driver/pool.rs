@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicIsize, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use super::cell::{Job, Outcome};
@@ -37,6 +37,22 @@ impl Queue {
     }
 }
 
+/// Takes those out for which this holds.
+pub(super) fn extract(
+    jobs: &mut VecDeque<Arc<dyn Job>>,
+    mut holds: impl FnMut(&Arc<dyn Job>) -> bool,
+) -> Vec<Arc<dyn Job>> {
+    let mut out = Vec::new();
+    for job in std::mem::take(jobs) {
+        if holds(&job) {
+            out.push(job);
+        } else {
+            jobs.push_back(job);
+        }
+    }
+    out
+}
+
 /// The blocking threads of one mount.
 #[derive(Default)]
 pub(crate) struct Pool {
@@ -44,6 +60,8 @@ pub(crate) struct Pool {
     available: Condvar,
     /// Jobs taken when the watchdog looked last.
     taken_at_tick: AtomicU64,
+    /// Threads in jobs that nobody waits for: others take their places.
+    stuck: AtomicIsize,
 }
 
 impl Pool {
@@ -138,14 +156,32 @@ impl Pool {
     pub(crate) fn tick(self: &Arc<Self>) -> bool {
         let mut queue = lock(&self.queue);
         let stuck = self.taken_at_tick.swap(queue.taken, Ordering::Relaxed) == queue.taken;
-        let room = limits::POOL_THREADS_MAX - queue.threads.min(limits::POOL_THREADS_MAX);
+        let most = limits::POOL_THREADS_MAX + self.stuck.load(Ordering::SeqCst).max(0) as usize;
+        let room = most.saturating_sub(queue.threads);
+        // What was taken back while it waited is of no use to anybody.
+        let given_back: Vec<_> = if stuck {
+            extract(&mut queue.jobs, |job| job.is_over())
+        } else {
+            Vec::new()
+        };
         let wanted = queue.jobs.len().min(queue.threads.max(1)).min(room);
         let grow = if stuck && queue.idle == 0 { wanted } else { 0 };
         queue.threads += grow;
         let active = !queue.jobs.is_empty() || !queue.busy.is_empty();
         drop(queue);
+        drop(given_back);
         self.spawn(grow);
         active
+    }
+
+    /// Notes that so many threads more are stuck in jobs that nobody waits for.
+    pub(crate) fn stuck(&self, more: isize) {
+        self.stuck.fetch_add(more, Ordering::SeqCst);
+    }
+
+    /// Whether jobs wait for a thread.
+    pub(crate) fn has_waiting(&self) -> bool {
+        !lock(&self.queue).jobs.is_empty()
     }
 
     /// How long the oldest job that should be quick has been running, in milliseconds.

@@ -3,9 +3,11 @@
 #[cfg(target_os = "linux")]
 use std::sync::Arc;
 
+use super::group::Share;
 #[cfg(target_os = "linux")]
 use super::{lane::Lane, worker::Worker};
 use crate::error::Error;
+use crate::observe;
 
 /// Which backend a handle uses.
 ///
@@ -72,8 +74,30 @@ pub(crate) enum Way {
 }
 
 impl Way {
-    /// Delivers a cancel to the ring that has the operation (INV-11). Blocking threads look at the
-    /// cell's flag instead.
+    /// What it is called from outside.
+    pub(super) fn name(&self) -> observe::Way {
+        match self {
+            #[cfg(target_os = "linux")]
+            Way::Lane(_) => observe::Way::LaneRing,
+            Way::Pool => observe::Way::Pool,
+            #[cfg(target_os = "linux")]
+            Way::Worker(_) => observe::Way::WorkerRing,
+        }
+    }
+
+    /// What it counts as when it is stuck.
+    pub(super) fn share(&self) -> Share {
+        match self {
+            #[cfg(target_os = "linux")]
+            Way::Lane(lane) => Share::Lane(lane.class()),
+            Way::Pool => Share::Thread,
+            #[cfg(target_os = "linux")]
+            Way::Worker(_) => Share::Other,
+        }
+    }
+
+    /// Delivers a cancel to the ring that has the operation (INV-11), without waiting for anything. Blocking
+    /// threads look at the cell's flag instead.
     pub(crate) fn cancel(&self, user_data: u64) {
         #[cfg(not(target_os = "linux"))]
         let _ = user_data;

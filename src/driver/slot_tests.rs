@@ -35,8 +35,34 @@ impl Job for Nothing {
         1
     }
 
-    fn is_abandoned(&self) -> bool {
+    fn is_given_up(&self) -> bool {
         false
+    }
+
+    fn is_over(&self) -> bool {
+        false
+    }
+
+    fn begin(&self) -> bool {
+        true
+    }
+
+    fn back(&self) -> bool {
+        true
+    }
+
+    fn due_us(&self) -> u64 {
+        u64::MAX
+    }
+
+    fn expire(&self, _now_us: u64) {}
+
+    fn path(&self) -> Option<std::path::PathBuf> {
+        None
+    }
+
+    fn seen(&self) -> Option<crate::observe::OpInFlight> {
+        None
     }
 
     fn sqe(&self) -> Option<Sqe> {

@@ -6,26 +6,34 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
+use super::alarm;
 use super::attempt::{Polling, polling_threads};
 use super::core::Driver;
+use super::registry::NEVER;
 use crate::events;
 use crate::limits;
-use crate::sys::lock::{lock, wait_timeout};
+use crate::sys::clock::now_us;
+use crate::sys::lock::{lock, wait, wait_timeout};
 
 #[derive(Default)]
 struct Watchdog {
     drivers: Mutex<Vec<Weak<Driver>>>,
     /// Whether a call is waiting to be noticed.
     called: Mutex<bool>,
+    /// Whether a deadline is nearer than it was. Set under the lock of `called`.
+    nudged: AtomicBool,
     bell: Condvar,
 }
 
 /// Whether the watchdog sleeps, or ticks slowly, and wants to be called when something begins.
 static WANTS_CALL: AtomicBool = AtomicBool::new(false);
+
+/// When the watchdog looks next, in microseconds; zero while it looks.
+static LOOKS_AT_US: AtomicU64 = AtomicU64::new(0);
 
 fn watchdog() -> &'static Watchdog {
     static WATCHDOG: OnceLock<Watchdog> = OnceLock::new();
@@ -58,6 +66,18 @@ pub(crate) fn call() {
     }
 }
 
+/// Says that it has to look by then. Costs one load unless that is before it would.
+pub(crate) fn call_by(due_us: u64) {
+    if due_us < LOOKS_AT_US.load(Ordering::SeqCst) {
+        LOOKS_AT_US.store(0, Ordering::SeqCst);
+        let watchdog = watchdog();
+        let called = lock(&watchdog.called);
+        watchdog.nudged.store(true, Ordering::SeqCst);
+        drop(called);
+        watchdog.bell.notify_one();
+    }
+}
+
 impl Watchdog {
     fn run(&self) {
         let mut seen = HashMap::new();
@@ -72,13 +92,13 @@ impl Watchdog {
                 interval = limits::WATCHDOG_TICK;
                 quiet = 0;
             }
-            // A log subscriber that panics costs one look.
+            // What panics costs one look.
             let looked = catch_unwind(AssertUnwindSafe(|| {
                 (look_at_polls(&mut seen), self.look_at_drivers())
             }));
             let (polled, in_flight) = looked.unwrap_or((true, true));
             quiet = if polled || in_flight { 0 } else { quiet + 1 };
-            interval = if polled || !in_flight {
+            interval = if polled || !in_flight || self.something_waits() {
                 limits::WATCHDOG_TICK
             } else {
                 (interval * 2).min(limits::WATCHDOG_TICK_MAX)
@@ -86,22 +106,69 @@ impl Watchdog {
         }
     }
 
-    /// Waits for the interval, or without one until called. Returns whether it was called.
+    /// Waits for the interval, or without one until called, and looks at deadlines meanwhile. Returns whether
+    /// it was called.
     fn wait(&self, interval: Option<Duration>) -> bool {
-        let mut called = lock(&self.called);
-        match interval {
-            Some(interval) if !*called => called = wait_timeout(&self.bell, called, interval).0,
-            Some(_) => {}
-            None => {
-                while !*called {
-                    called = self
-                        .bell
-                        .wait(called)
-                        .unwrap_or_else(std::sync::PoisonError::into_inner);
-                }
+        let end_us = interval.map_or(NEVER, |interval| now_us() + interval.as_micros() as u64);
+        loop {
+            let began_us = now_us();
+            self.look_at_deadlines(began_us);
+            // Published first, then looked at once more: what is due earlier is seen here, or calls.
+            LOOKS_AT_US.store(end_us, Ordering::SeqCst);
+            let look_us = self.next_due_us().min(end_us);
+            LOOKS_AT_US.store(look_us, Ordering::SeqCst);
+            let look_us = look_us.max(began_us + limits::DEADLINE_LOOK_EVERY.as_micros() as u64);
+            let called = self.doze(look_us);
+            LOOKS_AT_US.store(0, Ordering::SeqCst);
+            if called || now_us() >= end_us {
+                return called;
             }
         }
-        std::mem::take(&mut *called)
+    }
+
+    /// Sleeps until then, or until somebody calls; returns whether somebody did for more than a deadline.
+    fn doze(&self, until_us: u64) -> bool {
+        let mut called = lock(&self.called);
+        loop {
+            if std::mem::take(&mut *called) {
+                return true;
+            }
+            if self.nudged.swap(false, Ordering::SeqCst) {
+                return false;
+            }
+            let now = now_us();
+            if now >= until_us {
+                return false;
+            }
+            called = match until_us {
+                NEVER => wait(&self.bell, called),
+                _ => wait_timeout(&self.bell, called, Duration::from_micros(until_us - now)).0,
+            };
+        }
+    }
+
+    /// Gives up on what is due. Whatever panics there costs no other.
+    fn look_at_deadlines(&self, now_us: u64) {
+        for driver in self.drivers() {
+            for job in driver.registry.take_due(now_us) {
+                let _ = catch_unwind(AssertUnwindSafe(|| {
+                    job.expire(now_us);
+                    drop(job);
+                }));
+            }
+        }
+        alarm::ring(now_us);
+    }
+
+    fn next_due_us(&self) -> u64 {
+        let drivers = self.drivers();
+        let due = drivers.iter().map(|driver| driver.registry.next_us());
+        due.min().unwrap_or(NEVER).min(alarm::next_us())
+    }
+
+    /// Whether anything waits for a thread that only a tick gives it.
+    fn something_waits(&self) -> bool {
+        self.drivers().iter().any(|driver| driver.has_waiting())
     }
 
     fn drivers(&self) -> Vec<Arc<Driver>> {

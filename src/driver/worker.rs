@@ -28,6 +28,8 @@ pub(crate) struct Worker {
     serial_stuck: AtomicBool,
     /// Takes no more operations: closed, or its ring broke.
     closed: AtomicBool,
+    /// Cancels that found the ring in use.
+    cancels: Mutex<Vec<u64>>,
     number: RawFd,
     counters: SharedCounters,
 }
@@ -45,6 +47,7 @@ impl Worker {
             in_flight: AtomicUsize::new(0),
             serial_stuck: AtomicBool::new(false),
             closed: AtomicBool::new(false),
+            cancels: Mutex::default(),
             number,
             counters: counters.clone(),
         });
@@ -75,22 +78,41 @@ impl Worker {
             return Err(job);
         }
         match engine.start(job.clone(), Some(how)) {
-            Start::Queued(token) => job.set_user_data(token.user_data()),
+            Start::Queued(token) => {
+                job.set_user_data(token.user_data());
+                // It may have been given up before it could be known whom to cancel (INV-11).
+                if job.is_given_up() && !job.is_kept() {
+                    engine.cancel(token.user_data());
+                }
+            }
             Start::Full(job) | Start::NoEntry(job) => return Err(job),
+            Start::GivenUp(job) => {
+                drop(engine);
+                job.end(Outcome::Result(-crate::sys::errno::ECANCELED));
+                return Ok(());
+            }
         }
         drop(job);
         self.turn(engine);
         Ok(())
     }
 
+    /// Delivers a cancel, now or, if the ring is in use, at the next turn or tick.
     pub(crate) fn cancel(&self, user_data: u64) {
-        let mut engine = lock(&self.engine);
-        engine.cancel(user_data);
-        self.turn(engine);
+        if user_data == 0 {
+            return;
+        }
+        lock(&self.cancels).push(user_data);
+        if let Ok(engine) = self.engine.try_lock() {
+            self.turn(engine);
+        }
     }
 
     /// Enters the ring once, reaps, and ends what is over without the lock.
     fn turn(&self, mut engine: std::sync::MutexGuard<'_, Engine<Uring>>) {
+        for user_data in std::mem::take(&mut *lock(&self.cancels)) {
+            engine.cancel(user_data);
+        }
         let result = engine.enter(0);
         let reaped = engine.reap();
         self.counters.foreign(reaped.foreign);
@@ -121,7 +143,7 @@ impl Worker {
         if let Ok(mut engine) = self.engine.try_lock() {
             self.serial_stuck
                 .store(engine.look_at_old(), Ordering::Relaxed);
-            if engine.has_queued() {
+            if engine.has_queued() || !lock(&self.cancels).is_empty() {
                 self.turn(engine);
             }
         }

@@ -110,8 +110,8 @@ pub async fn write(path: impl AsRef<Path>, contents: impl AsRef<[u8]>) -> io::Re
         return file.close().await.map_err(named);
     }
     let owned = path.clone();
-    hop(Kind::WriteFile, &path, move |_| {
-        blocking::write_file(&owned, &contents)
+    hop(Kind::WriteFile, &path, move |steps| {
+        blocking::write_file(&owned, &contents, steps)
     })
     .await
 }

@@ -11,7 +11,7 @@ mod in_flight;
 mod latency;
 mod stats;
 
-pub(crate) use counters::{Counters, Ended, SharedCounters};
+pub(crate) use counters::{Counters, Ended, SharedCounters, thread_index};
 pub use heartbeat::Heartbeat;
 pub use in_flight::{OpInFlight, OpState};
 pub use latency::Latency;

@@ -9,6 +9,7 @@ use super::hop::hop;
 use crate::error::Error;
 use crate::opcode::Kind;
 use crate::sys::copy::{self, Flow};
+use crate::sys::steps::Steps;
 
 pub(crate) use crate::sys::copy::CopyRequest;
 pub use crate::sys::copy::{Copied, Preserve, Warning};
@@ -20,9 +21,9 @@ pub(crate) async fn copy(
     progress: Option<Arc<AtomicU64>>,
 ) -> io::Result<Copied> {
     let from = request.from.clone();
-    let work = move |dropped: &AtomicBool| {
+    let work = move |steps: &Steps| {
         let flow = Flow {
-            dropped,
+            steps,
             stop: stop.as_deref(),
             progress: progress.as_deref(),
         };

@@ -1,6 +1,7 @@
 //! Operations that report a failed writeback, which the kernel reports once.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex};
 
 use super::file::SharedFile;
@@ -9,6 +10,7 @@ use crate::error::Error;
 use crate::events;
 use crate::opcode::Kind;
 use crate::sys::errno;
+use crate::sys::fd::Target;
 use crate::sys::lock::lock;
 use crate::sys::request::Request;
 
@@ -46,6 +48,10 @@ impl<R: Request> Op for Durable<R> {
 
     fn kind(&self) -> Kind {
         self.kind
+    }
+
+    fn target(&self) -> Target {
+        Target::file(self.file.as_fd())
     }
 
     fn request(&mut self) -> &mut dyn Request {

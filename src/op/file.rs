@@ -17,7 +17,7 @@ use crate::driver::{self, Driver};
 use crate::error::{Error, raw_os_error};
 use crate::mounts::{self, Mount};
 use crate::opcode::Kind;
-use crate::sys::fd::{normal_readahead, position_of, status_flags};
+use crate::sys::fd::{Target, normal_readahead, position_of, status_flags};
 use crate::sys::stat::{Stat, kind};
 use crate::sys::{blocking, errno, request};
 
@@ -53,8 +53,7 @@ impl SharedFile {
         };
         let is_stream = AtomicBool::new(is_stream);
         let mount = match mount {
-            // A pipe waits for its other end, which says nothing of the disk it has its name on.
-            _ if opened.is_special() => Mount::unknown(),
+            _ if opened.is_special() => Mount::of_peers(),
             Some(mount) => mount,
             None => learn_later(driver, opened.clone()),
         };
@@ -242,15 +241,13 @@ impl SharedFile {
 
     pub(crate) async fn set_len(self: Arc<Self>, len: u64) -> io::Result<()> {
         self.note_write();
+        let target = Target::file(self.as_fd());
         let request = request::SetLen {
             fd: self.clone(),
             len,
         };
         self.driver()
-            .start(
-                Unit::on_file(Kind::SetLen, request, OnWorker::Async),
-                &self.mount(),
-            )
+            .start(Unit::on_file(Kind::SetLen, request, target), &self.mount())
             .await
     }
 

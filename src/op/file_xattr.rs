@@ -9,10 +9,10 @@ use std::sync::Arc;
 use super::file::SharedFile;
 use super::hop::hop_on_file;
 use super::unit::Unit;
-use crate::driver::op::{OnWorker, Op};
+use crate::driver::op::Op;
 use crate::error::Error;
 use crate::opcode::Kind;
-use crate::sys::fd::with_file;
+use crate::sys::fd::{Target, with_file};
 use crate::sys::path::c_path;
 use crate::sys::request::{self, Request};
 use crate::sys::xattr::is_absent;
@@ -25,6 +25,10 @@ impl Op for GetFileXattr {
 
     fn kind(&self) -> Kind {
         Kind::GetFileXattr
+    }
+
+    fn target(&self) -> Target {
+        Target::file(self.0.fd.as_fd())
     }
 
     fn request(&mut self) -> &mut dyn Request {
@@ -59,12 +63,13 @@ impl SharedFile {
     pub(crate) async fn set_xattr(self: Arc<Self>, name: &OsStr, value: Vec<u8>) -> io::Result<()> {
         let name = c_name(Kind::SetFileXattr, name)?;
         let (driver, mount) = (self.driver(), self.mount());
+        let target = Target::file(self.as_fd());
         let request = request::SetFileXattr {
             fd: self,
             name,
             value,
         };
-        let unit = Unit::on_file(Kind::SetFileXattr, request, OnWorker::Async);
+        let unit = Unit::on_file(Kind::SetFileXattr, request, target);
         driver.start(unit, &mount).await
     }
 

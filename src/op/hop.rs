@@ -1,9 +1,9 @@
 //! What has no opcode, and several steps on one file, in one hop to a blocking thread.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::os::fd::AsFd;
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use super::file::SharedFile;
 use super::locate::locate;
@@ -12,20 +12,22 @@ use crate::driver::{self, Driver};
 use crate::error::Error;
 use crate::mounts::Mount;
 use crate::opcode::Kind;
+use crate::sys::fd::Target;
 use crate::sys::path::c_path;
 use crate::sys::request::{self, Request};
+use crate::sys::steps::Steps;
 
 /// A closure as an operation.
 struct Hop<T, F> {
     kind: Kind,
-    path: Option<PathBuf>,
+    target: Target,
     request: request::Hop<T, F>,
 }
 
 impl<T, F> Op for Hop<T, F>
 where
     T: Send + 'static,
-    F: FnOnce(&AtomicBool) -> io::Result<T> + Send + 'static,
+    F: FnOnce(&Steps) -> io::Result<T> + Send + 'static,
 {
     type Output = io::Result<T>;
 
@@ -33,12 +35,16 @@ where
         self.kind
     }
 
+    fn target(&self) -> Target {
+        self.target.clone()
+    }
+
     fn request(&mut self) -> &mut dyn Request {
         &mut self.request
     }
 
     fn finish(self, result: io::Result<i32>) -> io::Result<T> {
-        let named = |error| Error::io(self.kind, self.path.as_deref(), error);
+        let named = |error| Error::io(self.kind, self.target.given(), error);
         result.map_err(named)?;
         self.request
             .into_output()
@@ -50,12 +56,12 @@ where
     }
 }
 
-/// Runs a closure on a blocking thread of the path's mount. The closure gets a flag that is set when
-/// the future is dropped; between two steps it should look at it and stop.
+/// Runs a closure on a blocking thread of the path's mount. Work of several steps asks its
+/// [`Steps`] between them whether to go on.
 pub(crate) async fn hop<T, F>(kind: Kind, path: &Path, work: F) -> io::Result<T>
 where
     T: Send + 'static,
-    F: FnOnce(&AtomicBool) -> io::Result<T> + Send + 'static,
+    F: FnOnce(&Steps) -> io::Result<T> + Send + 'static,
 {
     let started = start(kind, path, work);
     started?.await
@@ -68,7 +74,7 @@ fn start<T, F>(
 ) -> io::Result<impl Future<Output = io::Result<T>> + Send + 'static>
 where
     T: Send + 'static,
-    F: FnOnce(&AtomicBool) -> io::Result<T> + Send + 'static,
+    F: FnOnce(&Steps) -> io::Result<T> + Send + 'static,
 {
     let driver = driver::current()?;
     let c_path = c_path(path).map_err(|error| Error::io(kind, Some(path), error))?;
@@ -86,11 +92,11 @@ pub(crate) fn hop_on<T, F>(
 ) -> impl Future<Output = io::Result<T>> + Send + use<T, F>
 where
     T: Send + 'static,
-    F: FnOnce(&AtomicBool) -> io::Result<T> + Send + 'static,
+    F: FnOnce(&Steps) -> io::Result<T> + Send + 'static,
 {
     let hop = Hop {
         kind,
-        path: Some(path.to_path_buf()),
+        target: Target::Path(path.to_path_buf()),
         request: request::Hop::new(work),
     };
     driver.start(hop, mount)
@@ -100,11 +106,11 @@ where
 pub(crate) async fn hop_on_file<T, F>(file: &Arc<SharedFile>, kind: Kind, work: F) -> io::Result<T>
 where
     T: Send + 'static,
-    F: FnOnce(&AtomicBool) -> io::Result<T> + Send + 'static,
+    F: FnOnce(&Steps) -> io::Result<T> + Send + 'static,
 {
     let hop = Hop {
         kind,
-        path: None,
+        target: Target::file(file.as_fd()),
         request: request::Hop::new(work),
     };
     file.driver().start(hop, &file.mount()).await

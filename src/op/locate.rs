@@ -81,9 +81,8 @@ fn mount_of(
         let (stat, mount) = mounts::of_fd(fd.as_fd()).ok()?;
         let mount = mount.unwrap_or_else(|| super::meta::learn_later(driver, stat.clone()));
         super::meta::close_path(driver, fd, &stat, &mount);
-        // A pipe makes its opener wait as long as it likes, which says nothing of the disk.
         Some(if stat.is_special() {
-            Mount::unknown()
+            Mount::of_peers()
         } else {
             mount
         })

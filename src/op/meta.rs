@@ -21,6 +21,7 @@ use crate::driver::{self, Driver, Route};
 use crate::error::{Error, raw_os_error};
 use crate::mounts::{self, Mount};
 use crate::opcode::Kind;
+use crate::sys::fd::Target as About;
 use crate::sys::path::{c_path, with_c_path};
 use crate::sys::request::{self, Request, Target};
 use crate::sys::stat::{Stat, Sync};
@@ -32,7 +33,7 @@ pub(crate) use crate::sys::stat::How;
 struct Statx {
     kind: Kind,
     request: request::Statx,
-    path: Option<PathBuf>,
+    about: About,
 }
 
 impl Op for Statx {
@@ -42,12 +43,16 @@ impl Op for Statx {
         self.kind
     }
 
+    fn target(&self) -> About {
+        self.about.clone()
+    }
+
     fn request(&mut self) -> &mut dyn Request {
         &mut self.request
     }
 
     fn finish(self, result: io::Result<i32>) -> io::Result<Stat> {
-        result.map_err(|error| Error::io(self.kind, self.path.as_deref(), error))?;
+        result.map_err(|error| Error::io(self.kind, self.about.given(), error))?;
         Ok(self.request.into_stat())
     }
 
@@ -118,7 +123,7 @@ pub(crate) async fn stat_path(
                     Statx {
                         kind,
                         request: request::Statx::new(target, how),
-                        path: Some(path.to_path_buf()),
+                        about: About::Path(path.to_path_buf()),
                     },
                     &mount,
                 ))
@@ -146,7 +151,7 @@ pub(crate) async fn stat_file(file: &Arc<SharedFile>, how: How) -> io::Result<St
     let statx = Statx {
         kind: Kind::Statx,
         request: request::Statx::new(Target::Fd(file.clone()), how),
-        path: None,
+        about: About::file(file.as_fd()),
     };
     file.driver().start(statx, &file.mount()).await
 }

@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::limits;
 use crate::opcode::Kind;
 use crate::sys::errno;
-use crate::sys::fd::from_completion;
+use crate::sys::fd::{Target, from_completion};
 pub(crate) use crate::sys::flag::{self, resolve};
 use crate::sys::path::with_c_path;
 use crate::sys::request::{self, Request};
@@ -55,6 +55,10 @@ impl<R: Request> Op for Open<R> {
 
     fn kind(&self) -> Kind {
         self.kind
+    }
+
+    fn target(&self) -> Target {
+        Target::Path(self.path.clone())
     }
 
     fn request(&mut self) -> &mut dyn Request {

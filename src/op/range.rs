@@ -1,6 +1,7 @@
 //! Operations on a range of an open file that move none of its bytes to or from the caller.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use super::durable::Durable;
@@ -8,6 +9,7 @@ use super::file::SharedFile;
 use super::unit::Unit;
 use crate::driver::op::OnWorker;
 use crate::opcode::Kind;
+use crate::sys::fd::Target;
 use crate::sys::range::{Advice, Space, Writeback};
 use crate::sys::request;
 
@@ -20,13 +22,14 @@ impl SharedFile {
     ) -> io::Result<()> {
         self.note_write();
         let (driver, mount) = (self.driver(), self.mount());
+        let target = Target::file(self.as_fd());
         let request = request::Allocate {
             fd: self,
             offset,
             len,
             how,
         };
-        let unit = Unit::on_file(Kind::Allocate, request, OnWorker::Async);
+        let unit = Unit::on_file(Kind::Allocate, request, target);
         driver.start(unit, &mount).await
     }
 
@@ -42,13 +45,14 @@ impl SharedFile {
         self.prefetch.heed(advice);
         let keeps_random =
             matches!(advice, Advice::Normal | Advice::Sequential) && self.keeps_random();
+        let target = Target::file(self.as_fd());
         let request = request::Advise {
             fd: self.clone(),
             offset,
             len,
             advice: if keeps_random { Advice::Random } else { advice },
         };
-        let unit = Unit::on_file(Kind::Advise, request, OnWorker::Async);
+        let unit = Unit::on_file(Kind::Advise, request, target);
         driver.start(unit, &mount).await?;
         if keeps_random {
             self.note_quiet();

@@ -1,6 +1,7 @@
 //! Reads and writes at an offset.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use super::file::SharedFile;
@@ -10,6 +11,7 @@ use crate::driver::op::{Load, Op};
 use crate::error::Error;
 use crate::opcode::Kind;
 use crate::sys::errno;
+use crate::sys::fd::Target;
 use crate::sys::request::{self, Request};
 
 struct Read<B> {
@@ -22,6 +24,10 @@ impl<B: IoBufMut> Op for Read<B> {
 
     fn kind(&self) -> Kind {
         Kind::Read
+    }
+
+    fn target(&self) -> Target {
+        Target::file(self.request.fd.as_fd())
     }
 
     fn request(&mut self) -> &mut dyn Request {
@@ -59,6 +65,10 @@ impl<B: IoBuf> Op for Write<B> {
 
     fn kind(&self) -> Kind {
         Kind::Write
+    }
+
+    fn target(&self) -> Target {
+        Target::file(self.request.fd.as_fd())
     }
 
     fn request(&mut self) -> &mut dyn Request {
@@ -218,14 +228,18 @@ pub(crate) fn uninterrupted<B>(
 ) -> Result<(Option<usize>, B), BufError<B>> {
     match result {
         Ok((count, buf)) => Ok((Some(count), buf)),
-        Err(error) if error.error.kind() == io::ErrorKind::Interrupted => {
-            match error.into_parts() {
-                (_, Some(buf)) => Ok((None, buf)),
-                (error, None) => Err(BufError::detached(error)),
-            }
-        }
+        Err(error) if is_interruption(&error.error) => match error.into_parts() {
+            (_, Some(buf)) => Ok((None, buf)),
+            (error, None) => Err(BufError::detached(error)),
+        },
         Err(error) => Err(error),
     }
+}
+
+/// Whether an error only says that a signal came: not that somebody has cancelled the operation.
+pub(crate) fn is_interruption(error: &io::Error) -> bool {
+    let is_limit = matches!(Error::from_io(error), Some(Error::Cancelled { .. }));
+    error.kind() == io::ErrorKind::Interrupted && !is_limit
 }
 
 /// The same for a loop that needs more bytes: where none came, or none were taken, that is the error.

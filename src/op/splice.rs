@@ -1,6 +1,7 @@
 //! Moving bytes between pipes and files inside the kernel.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use super::file::SharedFile;
@@ -9,12 +10,14 @@ use crate::driver::op::{Load, Op};
 use crate::error::Error;
 use crate::mounts::Mount;
 use crate::opcode::Kind;
+use crate::sys::fd::Target;
 use crate::sys::request::{self, Request};
 
 /// A request whose result is a number of bytes.
 struct Moved<R> {
     kind: Kind,
     request: R,
+    target: Target,
 }
 
 impl<R: Request> Op for Moved<R> {
@@ -22,6 +25,10 @@ impl<R: Request> Op for Moved<R> {
 
     fn kind(&self) -> Kind {
         self.kind
+    }
+
+    fn target(&self) -> Target {
+        self.target.clone()
     }
 
     fn request(&mut self) -> &mut dyn Request {
@@ -52,11 +59,19 @@ pub(crate) async fn splice(from: End, to: End, len: usize) -> io::Result<usize> 
     to.0.note_write();
     let end = |(fd, offset): End| request::End { fd, offset };
     let (from, to) = (end(from), end(to));
+    let target = Target::file(from.fd.as_fd());
     let request = request::Splice { from, to, len };
     let kind = Kind::Splice;
     let driver = driver::current()?;
     driver
-        .start(Moved { kind, request }, &Mount::unknown())
+        .start(
+            Moved {
+                kind,
+                request,
+                target,
+            },
+            &Mount::of_peers(),
+        )
         .await
 }
 
@@ -65,10 +80,18 @@ pub(crate) async fn tee(
     to: Arc<SharedFile>,
     len: usize,
 ) -> io::Result<usize> {
+    let target = Target::file(from.as_fd());
     let request = request::Tee { from, to, len };
     let kind = Kind::Tee;
     let driver = driver::current()?;
     driver
-        .start(Moved { kind, request }, &Mount::unknown())
+        .start(
+            Moved {
+                kind,
+                request,
+                target,
+            },
+            &Mount::of_peers(),
+        )
         .await
 }

@@ -3,18 +3,18 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::driver::op::{Load, OnWorker, Op};
+use crate::driver::op::{Load, Op};
 use crate::error::Error;
 use crate::opcode::Kind;
+use crate::sys::fd::Target;
 use crate::sys::request::Request;
 
 /// A request without a result of its own.
 pub(crate) struct Unit<R> {
     kind: Kind,
     request: R,
-    path: Option<PathBuf>,
+    target: Target,
     load: Load,
-    on_worker: OnWorker,
 }
 
 impl<R: Request> Unit<R> {
@@ -23,20 +23,18 @@ impl<R: Request> Unit<R> {
         Unit {
             kind,
             request,
-            path: Some(path),
+            target: Target::Path(path),
             load: Load::Metadata,
-            on_worker: OnWorker::Async,
         }
     }
 
     /// An operation on an open file.
-    pub(crate) fn on_file(kind: Kind, request: R, on_worker: OnWorker) -> Unit<R> {
+    pub(crate) fn on_file(kind: Kind, request: R, target: Target) -> Unit<R> {
         Unit {
             kind,
             request,
-            path: None,
+            target,
             load: Load::Buffered,
-            on_worker,
         }
     }
 }
@@ -48,12 +46,12 @@ impl<R: Request> Op for Unit<R> {
         self.kind
     }
 
-    fn request(&mut self) -> &mut dyn Request {
-        &mut self.request
+    fn target(&self) -> Target {
+        self.target.clone()
     }
 
-    fn on_worker(&self) -> OnWorker {
-        self.on_worker
+    fn request(&mut self) -> &mut dyn Request {
+        &mut self.request
     }
 
     fn load(&self) -> Load {
@@ -63,7 +61,7 @@ impl<R: Request> Op for Unit<R> {
     fn finish(self, result: io::Result<i32>) -> io::Result<()> {
         result
             .map(drop)
-            .map_err(|error| Error::io(self.kind, self.path.as_deref(), error))
+            .map_err(|error| Error::io(self.kind, self.target.given(), error))
     }
 
     fn lost(error: io::Error) -> io::Result<()> {

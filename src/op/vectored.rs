@@ -1,6 +1,7 @@
 //! Reads and writes of several buffers at an offset.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use super::file::SharedFile;
@@ -9,6 +10,7 @@ use crate::buf::{BufError, IoBuf, IoBufMut};
 use crate::driver::op::{Load, Op};
 use crate::error::Error;
 use crate::opcode::Kind;
+use crate::sys::fd::Target;
 use crate::sys::request::{self, Request};
 
 struct Read<B> {
@@ -21,6 +23,10 @@ impl<B: IoBufMut> Op for Read<B> {
 
     fn kind(&self) -> Kind {
         Kind::ReadVectored
+    }
+
+    fn target(&self) -> Target {
+        Target::file(self.request.fd.as_fd())
     }
 
     fn request(&mut self) -> &mut dyn Request {
@@ -56,6 +62,10 @@ impl<B: IoBuf> Op for Write<B> {
 
     fn kind(&self) -> Kind {
         Kind::WriteVectored
+    }
+
+    fn target(&self) -> Target {
+        Target::file(self.request.fd.as_fd())
     }
 
     fn request(&mut self) -> &mut dyn Request {

@@ -27,7 +27,10 @@ pub(crate) async fn read(path: &Path) -> io::Result<Vec<u8>> {
         None if driver.route() == Route::Ring => read_by_ring(path).await,
         None => {
             let owned = path.to_path_buf();
-            hop(Kind::ReadFile, path, move |_| blocking::read_file(&owned)).await
+            hop(Kind::ReadFile, path, move |steps| {
+                blocking::read_file(&owned, steps)
+            })
+            .await
         }
     }
 }

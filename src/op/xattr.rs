@@ -9,6 +9,7 @@ use crate::driver;
 use crate::driver::op::Op;
 use crate::error::Error;
 use crate::opcode::Kind;
+use crate::sys::fd::Target;
 use crate::sys::path::c_path;
 use crate::sys::request::{self, Request};
 use crate::sys::xattr::is_absent;
@@ -24,6 +25,10 @@ impl Op for GetXattr {
 
     fn kind(&self) -> Kind {
         Kind::GetXattr
+    }
+
+    fn target(&self) -> Target {
+        Target::Path(self.path.clone())
     }
 
     fn request(&mut self) -> &mut dyn Request {

@@ -17,6 +17,8 @@ use nix::sys::time::TimeSpec;
 
 use super::path::as_path;
 use super::stat::Stat;
+use super::steps::Steps;
+use crate::limits::WHOLE_FILE_STEP_BYTES;
 
 /// One entry of a directory.
 #[derive(Debug)]
@@ -57,17 +59,27 @@ impl Listing {
     }
 }
 
-pub(crate) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+pub(crate) fn read_file(path: &Path, steps: &Steps) -> io::Result<Vec<u8>> {
     let mut file = fs::File::open(path)?;
     let expected = file.metadata().map_or(0, |metadata| metadata.len());
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(usize::try_from(expected).unwrap_or(usize::MAX))?;
-    file.read_to_end(&mut bytes)?;
-    Ok(bytes)
+    loop {
+        steps.check()?;
+        let step = WHOLE_FILE_STEP_BYTES as u64;
+        if (Read::by_ref(&mut file).take(step).read_to_end(&mut bytes)? as u64) < step {
+            return Ok(bytes);
+        }
+    }
 }
 
-pub(crate) fn write_file(path: &Path, contents: &[u8]) -> io::Result<()> {
-    fs::File::create(path)?.write_all(contents)
+pub(crate) fn write_file(path: &Path, contents: &[u8], steps: &Steps) -> io::Result<()> {
+    let mut file = fs::File::create(path)?;
+    for part in contents.chunks(WHOLE_FILE_STEP_BYTES) {
+        steps.check()?;
+        file.write_all(part)?;
+    }
+    Ok(())
 }
 
 pub(crate) fn read_link(path: &Path) -> io::Result<std::path::PathBuf> {

@@ -1,8 +1,28 @@
-//! A clock that costs a few nanoseconds.
+//! A clock that costs a few nanoseconds, and an exact one as a number.
 #![allow(
     unsafe_code,
     reason = "reads the coarse clock, which std does not offer"
 )]
+
+use std::sync::OnceLock;
+use std::time::Instant;
+
+/// What [`now_us`] counts from.
+fn epoch() -> Instant {
+    static EPOCH: OnceLock<Instant> = OnceLock::new();
+    *EPOCH.get_or_init(Instant::now)
+}
+
+/// Microseconds since the first call in this process.
+pub(crate) fn now_us() -> u64 {
+    to_us(Instant::now())
+}
+
+/// The same of another moment; zero for one before the first call.
+pub(crate) fn to_us(at: Instant) -> u64 {
+    let since = at.saturating_duration_since(epoch());
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
 
 /// Milliseconds of the monotonic clock, as of the last timer tick (1–10 ms), never zero.
 #[cfg(target_os = "linux")]
@@ -19,8 +39,5 @@ pub(crate) fn coarse_ms() -> u64 {
 /// Milliseconds since the first call, never zero.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn coarse_ms() -> u64 {
-    use std::sync::OnceLock;
-    use std::time::Instant;
-    static START: OnceLock<Instant> = OnceLock::new();
-    START.get_or_init(Instant::now).elapsed().as_millis() as u64 + 1
+    epoch().elapsed().as_millis() as u64 + 1
 }

@@ -13,12 +13,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use nix::unistd::Whence;
 
+use super::steps::Steps;
 use crate::limits::{COPY_BUFFER_BYTES, COPY_SMALL_BYTES};
 
 /// How a copy is stopped and watched.
 pub(crate) struct Flow<'a> {
-    /// Set when nobody waits for the copy any more.
-    pub(crate) dropped: &'a AtomicBool,
+    /// Whether anybody waits for the copy.
+    pub(crate) steps: &'a Steps,
     /// Set when somebody wants it to end.
     pub(crate) stop: Option<&'a AtomicBool>,
     /// Grows by the bytes moved.
@@ -28,7 +29,7 @@ pub(crate) struct Flow<'a> {
 impl Flow<'_> {
     pub(crate) fn check(&self) -> io::Result<()> {
         let is_set = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
-        if is_set(self.dropped) || self.stop.is_some_and(is_set) {
+        if !self.steps.go_on() || self.stop.is_some_and(is_set) {
             return Err(io::Error::new(
                 io::ErrorKind::Interrupted,
                 "the copy was stopped",

@@ -5,6 +5,7 @@ use std::os::unix::fs::symlink;
 use std::sync::atomic::AtomicBool;
 
 use super::*;
+use crate::sys::steps::Steps;
 
 fn request(from: &Path, to: &Path) -> CopyRequest {
     CopyRequest {
@@ -26,9 +27,9 @@ fn request(from: &Path, to: &Path) -> CopyRequest {
 }
 
 fn flow<'a>(stop: &'a AtomicBool, progress: Option<&'a AtomicU64>) -> Flow<'a> {
-    static DROPPED: AtomicBool = AtomicBool::new(false);
+    static STEPS: std::sync::LazyLock<Steps> = std::sync::LazyLock::new(Steps::default);
     Flow {
-        dropped: &DROPPED,
+        steps: &STEPS,
         stop: Some(stop),
         progress,
     }

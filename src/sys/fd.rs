@@ -4,7 +4,52 @@
 use std::fs::File;
 use std::io;
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::path::{Path, PathBuf};
+
+/// What an operation is about.
+#[derive(Clone, Debug)]
+pub(crate) enum Target {
+    /// An open file, by its number, for as long as the operation keeps it open.
+    File(RawFd),
+    Nothing,
+    Path(PathBuf),
+}
+
+impl Target {
+    pub(crate) fn file(fd: BorrowedFd<'_>) -> Target {
+        Target::File(fd.as_raw_fd())
+    }
+
+    /// The path that the caller gave.
+    pub(crate) fn given(&self) -> Option<&Path> {
+        match self {
+            Target::Path(path) => Some(path),
+            Target::File(_) | Target::Nothing => None,
+        }
+    }
+
+    /// The name of it. For an open file the kernel tells, without asking the filesystem.
+    pub(crate) fn path(&self) -> Option<PathBuf> {
+        match self {
+            Target::File(number) => name_of(*number),
+            Target::Nothing => None,
+            Target::Path(path) => Some(path.clone()),
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[allow(clippy::disallowed_methods, reason = "procfs answers from memory")]
+fn name_of(number: RawFd) -> Option<PathBuf> {
+    std::fs::read_link(format!("/proc/self/fd/{number}")).ok()
+}
+
+/// Elsewhere the filesystem would be asked.
+#[cfg(not(target_os = "linux"))]
+fn name_of(_number: RawFd) -> Option<PathBuf> {
+    None
+}
 
 /// Calls `f` with a file that shares the descriptor. It is not duplicated, because closing a
 /// duplicate would release the process's record locks on the file.

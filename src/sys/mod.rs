@@ -23,6 +23,7 @@ pub(crate) mod range;
 pub(crate) mod rename;
 pub(crate) mod request;
 pub(crate) mod stat;
+pub(crate) mod steps;
 pub(crate) mod thread;
 pub(crate) mod xattr;
 pub(crate) mod xattr_open;

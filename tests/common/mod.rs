@@ -66,3 +66,13 @@ where
         test(route).await;
     });
 }
+
+/// Waits until the runtime's handle has nothing in flight: what was given up may not be over yet.
+pub(crate) async fn until_idle() {
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    let handle = Handle::current().unwrap();
+    while handle.stats().in_flight > 0 {
+        assert!(std::time::Instant::now() < end, "{:?}", handle.stats());
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+}

@@ -268,8 +268,7 @@ impl FileStream {
 
     /// Whether to read again: nothing was wrong, or the file turned out to have no positions.
     fn is_worth_another(&self, error: &io::Error) -> bool {
-        error.kind() == io::ErrorKind::Interrupted
-            || self.file.is_seekable() && self.file.has_no_positions(error)
+        rw::is_interruption(error) || self.file.is_seekable() && self.file.has_no_positions(error)
     }
 
     /// What the first read brought, as the consumer gets it; `None` if there is nothing to tell.

@@ -10,13 +10,13 @@
 
 use std::io;
 use std::os::fd::{AsFd, IntoRawFd, OwnedFd, RawFd};
-use std::sync::atomic::AtomicBool;
 
 use super::{FdRef, Request};
 use crate::sys::fd::with_file;
 #[cfg(target_os = "linux")]
 use crate::sys::linux::sqe::Sqe;
 use crate::sys::range::{self, Advice, Space, Writeback};
+use crate::sys::steps::Steps;
 
 /// Waits until the file is on its device.
 pub(crate) struct Sync {
@@ -31,7 +31,7 @@ unsafe impl Request for Sync {
         Some(Sqe::fsync(self.fd.as_fd(), self.data_only))
     }
 
-    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+    fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         with_file(self.fd.as_fd(), |file| {
             if self.data_only {
                 file.sync_data()
@@ -56,7 +56,7 @@ unsafe impl Request for SetLen {
         Some(Sqe::ftruncate(self.fd.as_fd(), self.len))
     }
 
-    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+    fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         with_file(self.fd.as_fd(), |file| file.set_len(self.len)).map(|()| 0)
     }
 }
@@ -77,7 +77,7 @@ unsafe impl Request for Allocate {
         Some(Sqe::fallocate(fd, self.offset, self.len, mode))
     }
 
-    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+    fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         range::allocate(self.fd.as_fd(), self.offset, self.len, self.how).map(|()| 0)
     }
 }
@@ -100,7 +100,7 @@ unsafe impl Request for Advise {
         Some(Sqe::fadvise(fd, self.offset, len, number))
     }
 
-    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+    fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         range::advise(self.fd.as_fd(), self.offset, self.len, self.advice).map(|()| 0)
     }
 }
@@ -123,7 +123,7 @@ unsafe impl Request for SyncRange {
         Some(Sqe::sync_file_range(fd, self.offset, len, flags))
     }
 
-    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+    fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         range::sync_range(self.fd.as_fd(), self.offset, self.len, self.how).map(|()| 0)
     }
 }
@@ -163,7 +163,7 @@ unsafe impl Request for Close {
 
     /// Unlike `drop`, this reports what the filesystem says at the last flush. Also called for an entry
     /// that the kernel cancelled before it began, so that the number is still open.
-    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+    fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         self.told = true;
         // SAFETY: the number is this request's own.
         if unsafe { libc::close(self.number) } == 0 {

@@ -5,11 +5,11 @@
 )]
 
 use std::io;
-use std::sync::atomic::AtomicBool;
 
 use super::Request;
 #[cfg(target_os = "linux")]
 use crate::sys::linux::sqe::Sqe;
+use crate::sys::steps::Steps;
 
 /// Runs a closure on a blocking thread and keeps what it returned.
 pub(crate) struct Hop<T, F> {
@@ -20,7 +20,7 @@ pub(crate) struct Hop<T, F> {
 impl<T, F> Hop<T, F>
 where
     T: Send + 'static,
-    F: FnOnce(&AtomicBool) -> io::Result<T> + Send + 'static,
+    F: FnOnce(&Steps) -> io::Result<T> + Send + 'static,
 {
     pub(crate) fn new(work: F) -> Hop<T, F> {
         Hop {
@@ -39,16 +39,16 @@ where
 unsafe impl<T, F> Request for Hop<T, F>
 where
     T: Send + 'static,
-    F: FnOnce(&AtomicBool) -> io::Result<T> + Send + 'static,
+    F: FnOnce(&Steps) -> io::Result<T> + Send + 'static,
 {
     #[cfg(target_os = "linux")]
     fn sqe(&mut self) -> Option<Sqe> {
         None
     }
 
-    fn block(&mut self, cancelled: &AtomicBool) -> io::Result<i32> {
+    fn block(&mut self, steps: &Steps) -> io::Result<i32> {
         if let Some(work) = self.work.take() {
-            self.output = Some(work(cancelled)?);
+            self.output = Some(work(steps)?);
         }
         Ok(0)
     }

@@ -5,11 +5,11 @@
 )]
 
 use std::io;
-use std::sync::atomic::AtomicBool;
 
 use super::{At, FdRef, Request};
 use crate::sys::blocking;
 use crate::sys::stat::{How, Stat};
+use crate::sys::steps::Steps;
 #[cfg(target_os = "linux")]
 use crate::sys::{errno, linux::sqe::Sqe, linux::statx, linux::statx::StatxBuf};
 
@@ -72,7 +72,7 @@ unsafe impl Request for Statx {
     }
 
     #[cfg(target_os = "linux")]
-    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+    fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         let asked = match &self.target {
             Target::Path { at, follow } => statx::of_path(at, *follow, self.how),
             Target::Fd(fd) => statx::of_fd(fd.as_fd(), self.how),
@@ -90,7 +90,7 @@ unsafe impl Request for Statx {
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+    fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         let _ = self.how;
         self.stat = Some(self.block_portably()?);
         Ok(0)

@@ -15,7 +15,6 @@ mod xattr;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 pub(crate) use at::At;
 pub(crate) use file::{Advise, Allocate, Close, SetLen, Sync, SyncRange};
@@ -30,6 +29,7 @@ pub(crate) use xattr::{GetFileXattr, GetXattr, SetFileXattr, SetXattr};
 
 #[cfg(target_os = "linux")]
 use super::linux::sqe::Sqe;
+use super::steps::Steps;
 
 /// A descriptor that stays open for as long as a request names it.
 pub(crate) type FdRef = Arc<dyn AsFd + Send + std::marker::Sync>;
@@ -50,6 +50,6 @@ pub(crate) unsafe trait Request: Send + 'static {
     #[cfg(target_os = "linux")]
     fn sqe(&mut self) -> Option<Sqe>;
 
-    /// Does it on this thread. A request of several steps stops between them once `cancelled` is set.
-    fn block(&mut self, cancelled: &AtomicBool) -> io::Result<i32>;
+    /// Does it on this thread. A request of several steps stops between them once they are not to go on.
+    fn block(&mut self, steps: &Steps) -> io::Result<i32>;
 }

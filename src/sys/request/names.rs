@@ -4,7 +4,6 @@
 use std::ffi::CString;
 use std::io;
 use std::os::fd::AsRawFd;
-use std::sync::atomic::AtomicBool;
 
 use nix::fcntl::AtFlags;
 use nix::sys::stat::{Mode, mkdirat};
@@ -14,6 +13,7 @@ use super::{At, FdRef, Request};
 #[cfg(target_os = "linux")]
 use crate::sys::linux::sqe::Sqe;
 use crate::sys::rename::{RenameMode, rename};
+use crate::sys::steps::Steps;
 
 /// Makes a directory.
 pub(crate) struct CreateDir {
@@ -29,7 +29,7 @@ unsafe impl Request for CreateDir {
         Some(Sqe::mkdirat(&self.at, self.mode))
     }
 
-    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+    fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         let mode = Mode::from_bits_truncate(self.mode as libc::mode_t);
         mkdirat(self.at.dir(), self.at.path(), mode)?;
         Ok(0)
@@ -49,7 +49,7 @@ unsafe impl Request for Remove {
         Some(Sqe::unlinkat(&self.at, self.directory))
     }
 
-    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+    fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         let flag = if self.directory {
             UnlinkatFlags::RemoveDir
         } else {
@@ -77,7 +77,7 @@ unsafe impl Request for Rename {
             .then(|| Sqe::renameat(&self.from, &self.to, flags))
     }
 
-    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+    fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         rename(&self.from, &self.to, self.mode).map(|()| 0)
     }
 }
@@ -97,7 +97,7 @@ unsafe impl Request for HardLink {
             .then(|| Sqe::linkat(&self.original, &self.link, 0))
     }
 
-    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+    fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         let (original, link) = (&self.original, &self.link);
         linkat(
             original.dir(),
@@ -144,7 +144,7 @@ unsafe impl Request for LinkFile {
     }
 
     #[cfg(target_os = "linux")]
-    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+    fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         linkat(
             self.original.dir(),
             self.original.path(),
@@ -156,7 +156,7 @@ unsafe impl Request for LinkFile {
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+    fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         Err(crate::sys::errno::unsupported())
     }
 }
@@ -174,7 +174,7 @@ unsafe impl Request for Symlink {
         Some(Sqe::symlinkat(&self.original, &self.link))
     }
 
-    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+    fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         symlinkat(self.original.as_c_str(), self.link.dir(), self.link.path())?;
         Ok(0)
     }

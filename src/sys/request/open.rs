@@ -3,7 +3,6 @@
 
 use std::io;
 use std::os::fd::IntoRawFd;
-use std::sync::atomic::AtomicBool;
 
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
@@ -15,6 +14,7 @@ use crate::sys::linux::{
     openat2::{OpenHow, openat2},
     sqe::Sqe,
 };
+use crate::sys::steps::Steps;
 
 /// Opens a path; the result is a descriptor number.
 pub(crate) struct Open {
@@ -32,7 +32,7 @@ unsafe impl Request for Open {
         Some(Sqe::openat(&self.at, self.flags, self.mode).for_kernel_worker())
     }
 
-    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+    fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         let flags = OFlag::from_bits_retain(self.flags);
         let mode = Mode::from_bits_truncate(self.mode as libc::mode_t);
         retry(|| Ok(openat(self.at.dir(), self.at.path(), flags, mode)?))
@@ -72,12 +72,12 @@ unsafe impl Request for OpenWithin {
     }
 
     #[cfg(target_os = "linux")]
-    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+    fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         retry(|| openat2(self.at.dir(), self.at.path(), &self.how)).map(IntoRawFd::into_raw_fd)
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+    fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         Err(crate::sys::errno::unsupported())
     }
 }

@@ -3,13 +3,13 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
-use std::sync::atomic::AtomicBool;
 
 use super::{FdRef, Request};
 use crate::buf::{IoBuf, IoBufMut};
 use crate::limits::RW_BYTES_MAX;
 #[cfg(target_os = "linux")]
 use crate::sys::linux::sqe::Sqe;
+use crate::sys::steps::Steps;
 
 pub(super) fn check(result: isize) -> io::Result<i32> {
     if result < 0 {
@@ -63,7 +63,7 @@ unsafe impl<B: IoBufMut> Request for Read<B> {
         })
     }
 
-    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+    fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         let length = self.length();
         let fd = self.fd.as_fd().as_raw_fd();
         let start = self.buf.stable_mut_ptr().cast();
@@ -103,7 +103,7 @@ unsafe impl<B: IoBuf> Request for Write<B> {
         ))
     }
 
-    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+    fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         let fd = self.fd.as_fd().as_raw_fd();
         let (start, length) = (self.buf.stable_ptr().cast(), self.length());
         // SAFETY: the first `length` bytes of the buffer are initialised, and this request owns it.

@@ -5,13 +5,13 @@
 )]
 
 use std::io;
-use std::sync::atomic::AtomicBool;
 
 use super::{FdRef, Request};
 #[cfg(target_os = "linux")]
 use crate::limits::RW_BYTES_MAX;
 #[cfg(not(target_os = "linux"))]
 use crate::sys::errno::unsupported;
+use crate::sys::steps::Steps;
 #[cfg(target_os = "linux")]
 use crate::sys::{errno::retry, linux::sqe::Sqe};
 
@@ -52,7 +52,7 @@ unsafe impl Request for Splice {
     }
 
     #[cfg(target_os = "linux")]
-    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+    fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         use nix::fcntl::{SpliceFFlags, splice};
         let length = self.len.min(RW_BYTES_MAX);
         let moved = retry(|| {
@@ -73,7 +73,7 @@ unsafe impl Request for Splice {
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+    fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         Err(unsupported())
     }
 }
@@ -94,7 +94,7 @@ unsafe impl Request for Tee {
     }
 
     #[cfg(target_os = "linux")]
-    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+    fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         use nix::fcntl::{SpliceFFlags, tee};
         let length = self.len.min(RW_BYTES_MAX);
         let flags = SpliceFFlags::empty();
@@ -103,7 +103,7 @@ unsafe impl Request for Tee {
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+    fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         Err(unsupported())
     }
 }

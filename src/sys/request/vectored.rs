@@ -4,7 +4,6 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::ptr;
-use std::sync::atomic::AtomicBool;
 
 #[cfg(target_os = "linux")]
 use super::rw::NO_POSITION;
@@ -14,6 +13,7 @@ use crate::buf::{IoBuf, IoBufMut};
 use crate::limits::{RW_BYTES_MAX, VECTOR_PARTS_MAX};
 #[cfg(target_os = "linux")]
 use crate::sys::linux::sqe::Sqe;
+use crate::sys::steps::Steps;
 
 /// The parts of a vector, as the kernel takes them: on the heap, since it reads them when it begins.
 #[derive(Default)]
@@ -121,7 +121,7 @@ unsafe impl<B: IoBufMut> Request for ReadVectored<B> {
         (!parts.is_empty()).then(|| Sqe::readv(self.fd.as_fd(), parts, offset))
     }
 
-    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+    fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         self.lay_out();
         let fd = self.fd.as_fd().as_raw_fd();
         let (parts, count) = self.parts.or_nothing();
@@ -178,7 +178,7 @@ unsafe impl<B: IoBuf> Request for WriteVectored<B> {
         (!parts.is_empty()).then(|| Sqe::writev(self.fd.as_fd(), parts, offset))
     }
 
-    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+    fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         self.lay_out();
         let fd = self.fd.as_fd().as_raw_fd();
         let (parts, count) = self.parts.or_nothing();

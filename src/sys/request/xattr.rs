@@ -3,12 +3,12 @@
 
 use std::ffi::CString;
 use std::io;
-use std::sync::atomic::AtomicBool;
 
 use super::{FdRef, Request};
 use crate::sys::fd::with_file;
 #[cfg(target_os = "linux")]
 use crate::sys::linux::sqe::Sqe;
+use crate::sys::steps::Steps;
 use crate::sys::{xattr, xattr_open};
 
 /// Reads the value of an attribute.
@@ -49,7 +49,7 @@ unsafe impl Request for GetXattr {
         ))
     }
 
-    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+    fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         self.value = xattr::get(&self.path, &self.name, self.follow)?;
         Ok(self.value.len() as i32)
     }
@@ -72,7 +72,7 @@ unsafe impl Request for SetXattr {
             .then(|| Sqe::setxattr(&self.path, &self.name, self.value.as_ptr(), length))
     }
 
-    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+    fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         xattr::set(&self.path, &self.name, &self.value, self.follow).map(|()| 0)
     }
 }
@@ -109,7 +109,7 @@ unsafe impl Request for GetFileXattr {
         ))
     }
 
-    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+    fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         self.value = with_file(self.fd.as_fd(), |file| xattr_open::get(file, &self.name))?;
         Ok(self.value.len() as i32)
     }
@@ -131,7 +131,7 @@ unsafe impl Request for SetFileXattr {
         Some(Sqe::fsetxattr(fd, &self.name, start, length))
     }
 
-    fn block(&mut self, _cancelled: &AtomicBool) -> io::Result<i32> {
+    fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         let set = |file: &_| xattr_open::set(file, &self.name, &self.value);
         with_file(self.fd.as_fd(), set).map(|()| 0)
     }

@@ -1,0 +1,65 @@
+//! Waking a task at a moment, by the watchdog's thread and not by a runtime.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Waker;
+
+use super::registry::NEVER;
+use super::watchdog;
+use crate::sys::lock::lock;
+
+/// When, and a number of its own.
+type Key = (u64, u64);
+
+static ALARMS: Mutex<BTreeMap<Key, Waker>> = Mutex::new(BTreeMap::new());
+
+/// One task to be woken; dropped, it is not.
+#[derive(Debug)]
+pub(crate) struct Alarm(Key);
+
+impl Alarm {
+    /// Wakes the task once, at that moment in microseconds.
+    pub(crate) fn at(due_us: u64, waker: &Waker) -> Alarm {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let key = (due_us, NEXT.fetch_add(1, Ordering::Relaxed));
+        lock(&ALARMS).insert(key, waker.clone());
+        watchdog::call_by(due_us);
+        Alarm(key)
+    }
+
+    /// Wakes this task instead.
+    pub(crate) fn wakes(&self, waker: &Waker) {
+        let replaced = lock(&ALARMS)
+            .get_mut(&self.0)
+            .filter(|old| !old.will_wake(waker))
+            .map(|old| std::mem::replace(old, waker.clone()));
+        drop(replaced);
+    }
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        let waker = lock(&ALARMS).remove(&self.0);
+        drop(waker);
+    }
+}
+
+/// Wakes those whose time has come.
+pub(super) fn ring(now_us: u64) {
+    let due = {
+        let mut alarms = lock(&ALARMS);
+        let later = alarms.split_off(&(now_us + 1, 0));
+        std::mem::replace(&mut *alarms, later)
+    };
+    for waker in due.into_values() {
+        // A waker that panics takes nobody with it.
+        let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+    }
+}
+
+/// When the next one is due, in microseconds.
+pub(super) fn next_us() -> u64 {
+    lock(&ALARMS).keys().next().map_or(NEVER, |key| key.0)
+}

@@ -1,0 +1,110 @@
+//! The future of an operation that the driver has.
+
+use std::future::Future;
+use std::io;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use super::cell::{Cell, Job, Outcome};
+use super::life::Given;
+use super::limited::{self, Why};
+use super::op::Op;
+use crate::error::{Error, LeftBehind};
+use crate::opcode::{CancelLeaves, Kind};
+use crate::sys::errno;
+
+/// See the module.
+pub(crate) struct InFlight<O: Op> {
+    cell: Arc<Cell<O>>,
+}
+
+impl<O: Op> InFlight<O> {
+    pub(crate) fn new(cell: Arc<Cell<O>>) -> InFlight<O> {
+        InFlight { cell }
+    }
+}
+
+impl<O: Op> Future for InFlight<O> {
+    type Output = O::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<O::Output> {
+        let cell = &self.cell;
+        if let Some(why) = limited::refused() {
+            cell.give_up(why);
+        }
+        match cell.life.poll(cx) {
+            Poll::Ready(Given::Over(Some(op), outcome)) => Poll::Ready(finish(cell, op, outcome)),
+            Poll::Ready(Given::Over(None, outcome)) => {
+                Poll::Ready(O::lost(lost(cell.kind, outcome)))
+            }
+            Poll::Ready(Given::Early(why)) => {
+                let error = given_up(cell, why, LeftBehind::Detached, cell.path());
+                Poll::Ready(O::lost(error))
+            }
+            Poll::Pending => {
+                if let Some(due_us) = limited::due_us(cell.kind) {
+                    cell.hasten(due_us);
+                }
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<O: Op> Drop for InFlight<O> {
+    fn drop(&mut self) {
+        self.cell.left_by_caller();
+    }
+}
+
+/// The output of an operation that is over.
+fn finish<O: Op>(cell: &Cell<O>, op: O, outcome: Outcome) -> O::Output {
+    if let (Some(why), Some(left)) = (cell.life.why(), left_by(cell.kind, &outcome)) {
+        let path = op.target().path();
+        return op.finish(Err(given_up(cell, why, left, path)));
+    }
+    let result = match outcome {
+        Outcome::Result(number) => errno::from_completion(number),
+        Outcome::Returned(result) => result,
+        Outcome::Refused(error) | Outcome::Lost(error) => Err(error),
+        Outcome::Panicked => Err(Error::Panicked {
+            operation: cell.kind,
+        }
+        .into()),
+        Outcome::TakenBack => Err(io::ErrorKind::Interrupted.into()),
+    };
+    op.finish(result)
+}
+
+/// What an operation that was given up has left behind; `None` if it came to an end of its own.
+fn left_by(kind: Kind, outcome: &Outcome) -> Option<LeftBehind> {
+    let begun = match kind.row().cancel_leaves {
+        CancelLeaves::NoEffect => LeftBehind::NothingHappened,
+        _ => LeftBehind::MayHaveTakenEffect,
+    };
+    match outcome {
+        Outcome::TakenBack => Some(LeftBehind::NothingHappened),
+        Outcome::Result(number) => match -number {
+            errno::ECANCELED => Some(LeftBehind::NothingHappened),
+            errno::EINTR => Some(begun),
+            _ => None,
+        },
+        Outcome::Returned(Err(error)) if error.kind() == io::ErrorKind::Interrupted => Some(begun),
+        _ => None,
+    }
+}
+
+fn given_up<O: Op>(cell: &Cell<O>, why: Why, left: LeftBehind, path: Option<PathBuf>) -> io::Error {
+    why.error(Some(cell.kind), path, cell.started.elapsed(), left)
+        .into()
+}
+
+fn lost(operation: Kind, outcome: Outcome) -> io::Error {
+    let source = match outcome {
+        Outcome::Lost(source) => source,
+        _ => io::ErrorKind::BrokenPipe.into(),
+    };
+    Error::RingLost { operation, source }.into()
+}

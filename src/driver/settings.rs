@@ -1,0 +1,198 @@
+//! What a handle is set to: how long operations may take, and when somebody is told.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::limits;
+
+/// How long operations may take where their callers do not say; `None` means as long as they take.
+///
+/// An operation of several steps in one, as a copy, may take so long for each of them. No default applies
+/// to what waits for a peer or goes through a tree: see
+/// [`DeadlineClass::Unbounded`](crate::opcode::DeadlineClass::Unbounded).
+///
+/// The process's default is read once from `TIDEGATE_TIMEOUTS`, as in
+/// `TIDEGATE_TIMEOUTS="metadata=30s,data=off,sync=60s"` (units `ms`, `s`, `min`; what is missing or means
+/// nothing stays as it is, with a warning).
+///
+/// ```
+/// # #[tokio::main] async fn main() -> Result<(), tidegate::Error> {
+/// use std::time::Duration;
+/// use tidegate::{Handle, Timeouts};
+/// let mut timeouts = Timeouts::default();
+/// assert_eq!(timeouts.metadata, Some(Duration::from_secs(30)));
+/// timeouts.data = None;
+/// let handle = Handle::builder().timeouts(timeouts).install()?;
+/// assert_eq!(handle.settings().timeouts, timeouts);
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Timeouts {
+    /// Names, attributes, directories.
+    pub metadata: Option<Duration>,
+    /// Reads and writes of data.
+    pub data: Option<Duration>,
+    /// Waiting for the device.
+    pub sync: Option<Duration>,
+}
+
+impl Default for Timeouts {
+    fn default() -> Timeouts {
+        Timeouts {
+            metadata: Some(limits::METADATA_TIMEOUT),
+            data: Some(limits::DATA_TIMEOUT),
+            sync: Some(limits::SYNC_TIMEOUT),
+        }
+    }
+}
+
+impl Timeouts {
+    /// The process's default.
+    fn of_process() -> Timeouts {
+        static OF_PROCESS: Mutex<Option<Timeouts>> = Mutex::new(None);
+        let mut of_process = OF_PROCESS.lock().unwrap_or_else(PoisonError::into_inner);
+        *of_process.get_or_insert_with(|| match std::env::var_os("TIDEGATE_TIMEOUTS") {
+            Some(text) => Timeouts::parse(&text.to_string_lossy()),
+            None => Timeouts::default(),
+        })
+    }
+
+    fn parse(text: &str) -> Timeouts {
+        let mut timeouts = Timeouts::default();
+        for part in text
+            .split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+        {
+            let value = part
+                .split_once('=')
+                .and_then(|(name, value)| Some((name.trim(), parse_timeout(value.trim())?)));
+            match value {
+                Some(("metadata", timeout)) => timeouts.metadata = timeout,
+                Some(("data", timeout)) => timeouts.data = timeout,
+                Some(("sync", timeout)) => timeouts.sync = timeout,
+                _ => {
+                    tracing::warn!(target: "tidegate::driver", part, "TIDEGATE_TIMEOUTS: not understood");
+                }
+            }
+        }
+        timeouts
+    }
+}
+
+/// A duration with its unit, or `off`.
+fn parse_timeout(text: &str) -> Option<Option<Duration>> {
+    if text == "off" {
+        return Some(None);
+    }
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let number = number.parse::<u32>().ok()?;
+    let unit = match unit {
+        "ms" => Duration::from_millis(1),
+        "s" => Duration::from_secs(1),
+        "min" => Duration::from_secs(60),
+        _ => return None,
+    };
+    let timeout = unit * number;
+    is_valid(timeout).then_some(Some(timeout))
+}
+
+fn is_valid(duration: Duration) -> bool {
+    !duration.is_zero() && duration <= limits::SETTING_DURATION_MAX
+}
+
+/// What is in effect for a handle.
+///
+/// See [`Handle::settings`](crate::Handle::settings).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Settings {
+    /// How long operations may take where their callers do not say.
+    pub timeouts: Timeouts,
+    /// How old an operation is when its age is logged.
+    pub warn_after: Duration,
+    /// How often a heartbeat comes while something is in flight.
+    pub heartbeat_interval: Duration,
+    /// How many blocking threads may be stuck in operations that nobody waits for any more.
+    pub stuck_threads_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            timeouts: Timeouts::of_process(),
+            warn_after: limits::WARN_AFTER,
+            heartbeat_interval: limits::HEARTBEAT_INTERVAL,
+            stuck_threads_max: limits::STUCK_THREADS_MAX,
+        }
+    }
+}
+
+impl Settings {
+    /// Refuses what makes no sense.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let durations = [
+            ("timeouts.metadata", self.timeouts.metadata),
+            ("timeouts.data", self.timeouts.data),
+            ("timeouts.sync", self.timeouts.sync),
+            ("warn_after", Some(self.warn_after)),
+            ("heartbeat_interval", Some(self.heartbeat_interval)),
+        ];
+        for (name, duration) in durations {
+            if let Some(duration) = duration.filter(|duration| !is_valid(*duration)) {
+                let value = format!("{duration:?}");
+                return Err(Error::Setting { name, value });
+            }
+        }
+        if self.stuck_threads_max == 0 {
+            let (name, value) = ("stuck_threads_max", "0".into());
+            return Err(Error::Setting { name, value });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What means something is taken, the rest stays as it was.
+    #[test]
+    fn timeouts_are_parsed() {
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        let parsed = Timeouts::parse(" metadata=5s, data=off,sync=2min ");
+        assert_eq!(parsed.metadata, seconds(5));
+        assert_eq!((parsed.data, parsed.sync), (None, seconds(120)));
+        let bad = [
+            "metadata=0s",
+            "data=1",
+            "sync=-1s",
+            "data=s",
+            "what=1s",
+            "metadata",
+            "data=99999999999s",
+            "sync=4000000min",
+        ];
+        for text in bad {
+            assert_eq!(Timeouts::parse(text), Timeouts::default(), "{text}");
+        }
+    }
+
+    #[test]
+    fn settings_are_validated() {
+        let settings = Settings::default();
+        settings.check().unwrap();
+        let zero = Settings {
+            warn_after: Duration::ZERO,
+            ..settings
+        };
+        let error = zero.check().unwrap_err();
+        assert!(error.to_string().contains("warn_after"), "{error}");
+        let mut long = settings;
+        long.timeouts.data = Some(Duration::MAX);
+        assert!(long.check().is_err());
+    }
+}
