@@ -11,18 +11,20 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use super::account::Account;
 use super::core::Driver;
 use super::group::{Group, Share};
+use super::in_flight::left_by;
 use super::life::{Dropped, GivenUp, Life, Settled};
 use super::limited::Why;
 use super::op::{Load, OnWorker, Op};
 use super::registry::{NEVER, Place};
 use super::route::Way;
-use crate::error::Error;
+use crate::error::{Error, LeftBehind};
 use crate::limits;
 #[cfg(target_os = "linux")]
 use crate::mounts::Mount;
-use crate::observe::{OpInFlight, OpState};
+use crate::observe::{Ended, OpInFlight, OpState};
 use crate::opcode::{DeadlineClass, Kind};
 use crate::sys::clock::{coarse_ms, now_us};
 use crate::sys::errno;
@@ -81,6 +83,7 @@ pub(crate) struct Cell<O: Op> {
     way: Mutex<Option<Way>>,
     /// What it is about, while a thread has it.
     target: Mutex<Target>,
+    pub(super) account: Account,
     pub(super) life: Life<O, Outcome, Why>,
 }
 
@@ -122,6 +125,8 @@ pub(crate) trait Job: Send + Sync {
     fn expire(&self, now_us: u64);
     /// What it is about, where that has a name.
     fn path(&self) -> Option<PathBuf>;
+    /// Says in the log, once, that it takes longer than that.
+    fn tell_if_slow(&self, _after: Duration) {}
     /// What it looks like from outside; `None` once it is over.
     fn seen(&self) -> Option<OpInFlight>;
 }
@@ -135,8 +140,8 @@ impl<O: Op> Cell<O> {
         heard: bool,
         due_us: Option<u64>,
     ) -> Arc<Cell<O>> {
-        driver.counters.started();
         let (kind, kept) = (op.kind(), op.is_kept());
+        driver.counters.started(kind);
         if kept && kind == Kind::Write {
             driver.counters.keep_write();
         }
@@ -169,6 +174,7 @@ impl<O: Op> Cell<O> {
             user_data: AtomicU64::new(0),
             way: Mutex::new(None),
             target: Mutex::new(Target::Nothing),
+            account: Account::default(),
             life: Life::new(op, kept, heard),
         });
         cell.driver.registry.insert(cell.clone(), |place| {
@@ -226,10 +232,16 @@ impl<O: Op> Cell<O> {
     /// the runtime waits for is over only once its error was told.
     fn settle(&self, op: Option<O>, outcome: Outcome) {
         let keep = matches!(outcome, Outcome::Lost(_));
-        let counted = || self.driver.counters.ended();
+        let end = self.end_of(&outcome);
+        let timed_out = self.if_timed_out(end, left_by(self.kind, &outcome));
+        let counted = || {
+            self.count(end);
+            self.driver.counters.ended();
+        };
         match self.life.settle(op, outcome, keep, counted) {
             Settled::Nothing => {}
             Settled::Wake(waker) => {
+                timed_out.into_iter().for_each(|told| self.tell(told));
                 self.conclude();
                 wake(waker);
             }
@@ -248,10 +260,7 @@ impl<O: Op> Cell<O> {
         if let Some(place) = self.place.get() {
             drop(self.driver.registry.remove(*place));
         }
-        if let Some(share) = lock(&self.stuck).take() {
-            self.group.unstuck(share);
-            self.driver.unstuck(share);
-        }
+        self.unmark_stuck();
         if self.kept && self.kind == Kind::Write {
             self.driver.counters.end_kept_write();
         }
@@ -273,19 +282,33 @@ impl<O: Op> Cell<O> {
 
     /// Gives up on it for the caller. Does not block.
     pub(super) fn give_up(&self, why: Why) {
-        let counted = || self.driver.counters.ended();
+        let timed_out = self.if_timed_out(why.into(), None);
+        let counted = || {
+            self.count(why.into());
+            self.driver.counters.ended();
+        };
         match self.life.give_up(why, Outcome::TakenBack, counted) {
             GivenUp::Nothing => {}
             GivenUp::TakenBack(waker) => {
+                timed_out.into_iter().for_each(|told| self.tell(told));
                 self.conclude();
                 wake(waker);
             }
             GivenUp::Asked => self.ask(),
-            GivenUp::Left(waker) => {
-                self.mark_stuck();
-                wake(waker);
+            GivenUp::Left(waker) => self.leave(waker),
+        }
+    }
+
+    /// Tells its caller that it goes on.
+    fn leave(&self, waker: Option<Waker>) {
+        if let Some(why) = self.life.why() {
+            let timed_out = self.if_timed_out(why.into(), Some(LeftBehind::Detached));
+            if self.count(why.into()) {
+                timed_out.into_iter().for_each(|told| self.tell(told));
             }
         }
+        self.mark_stuck();
+        wake(waker);
     }
 
     /// Nobody waits for it, and it is not over: counted as stuck until it is.
@@ -298,14 +321,20 @@ impl<O: Op> Cell<O> {
         let share = lock(&self.way).as_ref().map_or(Share::Other, Way::share);
         self.group.stuck(share);
         self.driver.stuck(share);
+        self.driver.counters.orphaned();
         *stuck = Some(share);
         drop(stuck);
         // It may have ended between the look and the count.
         if self.life.is_over() {
-            if let Some(share) = lock(&self.stuck).take() {
-                self.group.unstuck(share);
-                self.driver.unstuck(share);
-            }
+            self.unmark_stuck();
+        }
+    }
+
+    fn unmark_stuck(&self) {
+        if let Some(share) = lock(&self.stuck).take() {
+            self.group.unstuck(share);
+            self.driver.unstuck(share);
+            self.driver.counters.orphan_ended();
         }
     }
 
@@ -314,6 +343,7 @@ impl<O: Op> Cell<O> {
         match self.life.drop_caller() {
             Dropped::Nothing => {}
             Dropped::TakenBack(op) => {
+                self.count(Ended::Dropped);
                 self.driver.counters.ended();
                 self.conclude();
                 drop(op);
@@ -323,6 +353,7 @@ impl<O: Op> Cell<O> {
                 drop(waker);
             }
             Dropped::Asked(waker) => {
+                self.count(Ended::Dropped);
                 // Not under a lock: it may be the last that holds another task.
                 drop(waker);
                 // The ring is the parent's, and its memory is not here.
@@ -332,7 +363,7 @@ impl<O: Op> Cell<O> {
             }
             Dropped::Unclaimed(op, outcome) => {
                 let complaint = self.complaint(op.as_ref(), &outcome);
-                complaint.iter().for_each(|text| log(self.kind, text));
+                complaint.into_iter().for_each(|text| self.log_later(text));
                 self.dispose(op, &outcome);
             }
         }
@@ -370,17 +401,6 @@ impl<O: Op> Cell<O> {
             Outcome::Panicked => Some("panicked".into()),
             Outcome::TakenBack => None,
         }
-    }
-
-    /// Logs it on a thread of its own, as whoever writes the log may block or panic, and lanes may not. The
-    /// end of the runtime waits for it, as for the write.
-    fn log_later(&self, text: String) {
-        let (kind, counters) = (self.kind, self.driver.counters.clone());
-        counters.keep_write();
-        self.driver.chore(kind, move || {
-            log(kind, &text);
-            counters.end_kept_write();
-        });
     }
 
     /// Frees an operation whose output nobody takes; a descriptor it made is closed on a lane (INV-3).
@@ -511,8 +531,7 @@ impl<O: Op> Job for Cell<O> {
         if self.life.is_given_up() {
             // The grace is over.
             if let GivenUp::Left(waker) = self.life.leave() {
-                self.mark_stuck();
-                return wake(waker);
+                return self.leave(waker);
             }
             return self.mark_stuck();
         }
@@ -532,6 +551,10 @@ impl<O: Op> Job for Cell<O> {
             .unwrap_or_else(|| lock(&self.target).path())
     }
 
+    fn tell_if_slow(&self, after: Duration) {
+        Cell::tell_if_slow(self, after);
+    }
+
     fn seen(&self) -> Option<OpInFlight> {
         let state = match (self.life.has_begun(), self.life.is_left()) {
             _ if self.life.is_over() => return None,
@@ -545,7 +568,7 @@ impl<O: Op> Job for Cell<O> {
             age: self.started.elapsed(),
             way: lock(&self.way).as_ref().map(Way::name),
             state,
-            mount_point: None,
+            mount_point: self.mount_point(),
         })
     }
 }
@@ -570,16 +593,6 @@ fn is_left_to_the_caller(kind: Kind) -> bool {
         kind,
         Kind::Close | Kind::Read | Kind::ReadVectored | Kind::Write | Kind::WriteVectored
     )
-}
-
-/// Says that something that was promised to be done in the background was not; a log that panics takes
-/// nobody with it.
-fn log(kind: Kind, error: &str) {
-    let operation = kind.name();
-    let log = || {
-        tracing::warn!(target: "tidegate::driver", operation, error, "failed in the background");
-    };
-    let _ = catch_unwind(AssertUnwindSafe(log));
 }
 
 /// Wakes a task; a waker that panics takes nobody with it.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::cell::{Cell, Job, Outcome};
 use super::group::{Class, Group, Share};
 use super::handle::Home;
+use super::heart::Heart;
 use super::in_flight::InFlight;
 use super::limited;
 use super::op::Op;
@@ -26,7 +27,7 @@ use super::worker::Worker;
 use crate::error::{Error, LeftBehind};
 use crate::limits;
 use crate::mounts::Mount;
-use crate::observe::{Counters, OpInFlight, SharedCounters, Stats, Way};
+use crate::observe::{Counters, Heartbeat, OpInFlight, SharedCounters, Stats, Way};
 use crate::opcode::Kind;
 use crate::sys::fork;
 use crate::sys::lock::{read, write};
@@ -61,6 +62,7 @@ pub(crate) struct Driver {
     /// Blocking threads in operations that nobody waits for any more.
     stuck_threads: AtomicUsize,
     pub(super) registry: Registry,
+    pub(super) heart: Heart,
     pub(crate) counters: SharedCounters,
 }
 
@@ -101,6 +103,7 @@ impl Driver {
             settings,
             stuck_threads: AtomicUsize::new(0),
             registry: Registry::default(),
+            heart: Heart::new(settings.heartbeat_interval, settings.warn_after),
             counters: Arc::default(),
         });
         #[cfg(not(target_os = "linux"))]
@@ -463,6 +466,22 @@ impl Driver {
                     job.end(Outcome::Refused(refused));
                 }
             }
+        }
+    }
+
+    /// Tells of what takes long, and gives the sign of life, when either is due.
+    pub(super) fn beat(&self, now_us: u64) {
+        let in_flight = self.counters.in_flight();
+        let due = self.heart.tick(in_flight > 0, now_us);
+        if due.look {
+            for job in self.registry.jobs() {
+                job.tell_if_slow(self.settings.warn_after);
+            }
+        }
+        if due.beat {
+            let orphans = self.counters.orphans();
+            let heartbeat = Heartbeat::new(in_flight, orphans, self.in_flight());
+            self.heart.beat(heartbeat);
         }
     }
 

@@ -4,6 +4,7 @@
 //! the polling thread, to a lane of its mount, or to the mount's pool of blocking threads. On each
 //! way it travels as a [`Job`](cell::Job), which owns all that the kernel may touch.
 
+mod account;
 mod alarm;
 pub(crate) mod attempt;
 mod budget;
@@ -14,7 +15,6 @@ mod core;
 mod engine;
 mod group;
 mod handle;
-#[allow(dead_code, reason = "the watchdog does not feel the pulse so far")]
 mod heart;
 mod in_flight;
 #[cfg(target_os = "linux")]

@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::error::Error;
+use crate::events;
 use crate::limits;
 
 /// How long operations may take where their callers do not say; `None` means as long as they take.
@@ -74,7 +75,7 @@ impl Timeouts {
                 Some(("data", timeout)) => timeouts.data = timeout,
                 Some(("sync", timeout)) => timeouts.sync = timeout,
                 _ => {
-                    tracing::warn!(target: "tidegate::driver", part, "TIDEGATE_TIMEOUTS: not understood");
+                    events::timeouts_variable(part);
                 }
             }
         }

@@ -2,11 +2,6 @@
 //!
 //! A log may block, and a log on the disk that hangs does. So what lanes, the watchdog and other threads have to
 //! say on which operations depend goes through [`report`], to a thread that does nothing else.
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "the driver tells of no slow operations so far"
-)]
 
 mod reporter;
 mod windows;
@@ -190,6 +185,15 @@ pub(crate) fn timed_out(
         target: target::OPERATION,
         { { field::OPERATION } = operation.name(), { field::PATH } = shown(path), { field::MOUNT_POINT } = shown(mount_point), { field::ELAPSED_MS } = millis(elapsed), { field::LEFT } = %left },
         "an operation ran out of time"
+    );
+}
+
+/// A part of `TIDEGATE_TIMEOUTS` means nothing.
+pub(crate) fn timeouts_variable(part: &str) {
+    tracing::warn!(
+        target: target::DRIVER,
+        { { field::VALUE } = part },
+        "TIDEGATE_TIMEOUTS: not understood"
     );
 }
 
