@@ -104,10 +104,8 @@ fn limits_reach_what_is_inside() {
         assert!(read.contains(&left(&error).0), "{error}");
         file.write_all(b"xx").await.unwrap();
         file.flush().await.unwrap();
+        // What still reads to the end meets it.
         drop(file);
-        let mut file = fifo.open().await;
-        file.write_all(b"xx").await.unwrap();
-        file.flush().await.unwrap();
         common::until_idle().await;
     });
 }
@@ -150,10 +148,9 @@ fn what_is_too_late_does_not_begin() {
         let token = CancellationToken::new();
         token.cancel();
         let error = fs::write(&path, "x").cancel_on(&token).await.unwrap_err();
-        assert_eq!(
-            left(&error),
-            (Some(error_kind(&error)), LeftBehind::NothingHappened)
-        );
+        let begun = Error::from_io(&error).unwrap().operation();
+        assert!(begun.is_some());
+        assert_eq!(left(&error), (begun, LeftBehind::NothingHappened));
         let error = fs::write(&path, "x")
             .deadline_at(Instant::now())
             .await
