@@ -1,17 +1,22 @@
 //! What is counted and told of an operation, each once.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::cell::{Cell, Outcome};
+use super::cell::{Cell, Job, Outcome};
+use super::group::Share;
 use super::in_flight::left_by;
 use super::limited::Why;
 use super::op::Op;
+use super::registry::NEVER;
+use super::route::Way;
 use crate::error::{Error, LeftBehind};
 use crate::events;
 use crate::observe::{Ended, Promise};
 use crate::opcode::{DeadlineClass, Kind};
+use crate::sys::lock::lock;
 
 /// What was done already.
 #[derive(Default)]
@@ -61,7 +66,7 @@ impl<O: Op> Cell<O> {
     /// What there is to tell, if the operation ran out of time, found out while the path can still be had.
     pub(super) fn if_timed_out(&self, end: Ended, left: Option<LeftBehind>) -> Option<TimedOut> {
         (end == Ended::TimedOut).then(|| TimedOut {
-            path: super::cell::Job::path(self),
+            path: self.path(),
             left: left.unwrap_or(LeftBehind::NothingHappened),
         })
     }
@@ -87,8 +92,56 @@ impl<O: Op> Cell<O> {
             return;
         }
         if !self.account.slow.swap(true, Ordering::AcqRel) {
-            let (kind, path) = (self.kind, super::cell::Job::path(self));
+            let (kind, path) = (self.kind, self.path());
             events::report(move || events::slow(kind, path.as_deref(), elapsed));
+        }
+    }
+
+    /// Nobody waits for it, and it is not over: counted as stuck until it is.
+    pub(super) fn mark_stuck(&self) {
+        self.due_us.store(NEVER, Ordering::SeqCst);
+        let mut stuck = lock(&self.stuck);
+        if stuck.is_some() || !self.life.has_begun() {
+            return;
+        }
+        let share = lock(&self.way).as_ref().map_or(Share::Other, Way::share);
+        self.group.stuck(share);
+        self.driver.stuck(share);
+        self.driver.counters.orphaned();
+        *stuck = Some(share);
+        drop(stuck);
+        // It may have ended between the look and the count.
+        if self.life.is_over() {
+            self.unmark_stuck();
+        }
+    }
+
+    pub(super) fn unmark_stuck(&self) {
+        if let Some(share) = lock(&self.stuck).take() {
+            self.group.unstuck(share);
+            self.driver.unstuck(share);
+            self.driver.counters.orphan_ended();
+        }
+    }
+
+    /// What was promised to be done in the background and was not.
+    pub(super) fn complaint(&self, op: Option<&O>, outcome: &Outcome) -> Option<String> {
+        if !self.kept {
+            return None;
+        }
+        match outcome {
+            Outcome::Result(number) if *number < 0 => {
+                Some(io::Error::from_raw_os_error(-number).to_string())
+            }
+            Outcome::Result(count) | Outcome::Returned(Ok(count)) => {
+                let is_whole = op.is_none_or(|op| op.is_whole(*count));
+                (!is_whole).then(|| format!("only {count} bytes were written"))
+            }
+            Outcome::Returned(Err(error)) | Outcome::Lost(error) | Outcome::Refused(error) => {
+                Some(error.to_string())
+            }
+            Outcome::Panicked => Some("panicked".into()),
+            Outcome::TakenBack => None,
         }
     }
 

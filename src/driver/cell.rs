@@ -65,14 +65,14 @@ pub(crate) struct Cell<O: Op> {
     pub(super) started: Instant,
     started_ms: u64,
     /// When it is to be looked at, in microseconds: its deadline, or the end of the grace after it.
-    due_us: AtomicU64,
+    pub(super) due_us: AtomicU64,
     /// How long one of several steps may take, in microseconds; zero where the deadline is for all of it.
     step_us: u64,
     /// Where the registry has it.
     place: OnceLock<Place>,
     steps: Steps,
     /// What it counts as stuck on, once nobody waits for it and it is not over.
-    stuck: Mutex<Option<Share>>,
+    pub(super) stuck: Mutex<Option<Share>>,
     /// Whether the operation was sent a second way already.
     rerouted: AtomicBool,
     /// Whether the watchdog has asked the kernel for it back.
@@ -80,7 +80,7 @@ pub(crate) struct Cell<O: Op> {
     /// Where a ring has it: the entry's user data; zero while no ring does.
     user_data: AtomicU64,
     /// Which way it went last, for the cancel.
-    way: Mutex<Option<Way>>,
+    pub(super) way: Mutex<Option<Way>>,
     /// What it is about, while a thread has it.
     target: Mutex<Target>,
     pub(super) account: Account,
@@ -311,33 +311,6 @@ impl<O: Op> Cell<O> {
         wake(waker);
     }
 
-    /// Nobody waits for it, and it is not over: counted as stuck until it is.
-    fn mark_stuck(&self) {
-        self.due_us.store(NEVER, Ordering::SeqCst);
-        let mut stuck = lock(&self.stuck);
-        if stuck.is_some() || !self.life.has_begun() {
-            return;
-        }
-        let share = lock(&self.way).as_ref().map_or(Share::Other, Way::share);
-        self.group.stuck(share);
-        self.driver.stuck(share);
-        self.driver.counters.orphaned();
-        *stuck = Some(share);
-        drop(stuck);
-        // It may have ended between the look and the count.
-        if self.life.is_over() {
-            self.unmark_stuck();
-        }
-    }
-
-    fn unmark_stuck(&self) {
-        if let Some(share) = lock(&self.stuck).take() {
-            self.group.unstuck(share);
-            self.driver.unstuck(share);
-            self.driver.counters.orphan_ended();
-        }
-    }
-
     /// The future is dropped.
     pub(super) fn left_by_caller(&self) {
         match self.life.drop_caller() {
@@ -379,27 +352,6 @@ impl<O: Op> Cell<O> {
         // It may have ended meanwhile, and not known of the number.
         if self.life.is_over() && self.orphan.swap(0, Ordering::SeqCst) != 0 {
             self.driver.orphan_write_ended(&self.group, number);
-        }
-    }
-
-    /// What was promised to be done in the background and was not.
-    fn complaint(&self, op: Option<&O>, outcome: &Outcome) -> Option<String> {
-        if !self.kept {
-            return None;
-        }
-        match outcome {
-            Outcome::Result(number) if *number < 0 => {
-                Some(io::Error::from_raw_os_error(-number).to_string())
-            }
-            Outcome::Result(count) | Outcome::Returned(Ok(count)) => {
-                let is_whole = op.is_none_or(|op| op.is_whole(*count));
-                (!is_whole).then(|| format!("only {count} bytes were written"))
-            }
-            Outcome::Returned(Err(error)) | Outcome::Lost(error) | Outcome::Refused(error) => {
-                Some(error.to_string())
-            }
-            Outcome::Panicked => Some("panicked".into()),
-            Outcome::TakenBack => None,
         }
     }
 
