@@ -74,7 +74,11 @@ impl<O: Op> Cell<O> {
     /// Does not wait for the log.
     pub(super) fn tell(&self, timed_out: TimedOut) {
         let TimedOut { path, left } = timed_out;
-        let (kind, elapsed, mount_point) = (self.kind, self.started.elapsed(), self.mount_point());
+        let (kind, elapsed, mount_point) = (
+            self.kind,
+            self.started.elapsed(),
+            self.group.mount().point(),
+        );
         events::report_of_mount(mount_point.clone().as_deref(), move || {
             let (path, mount_point) = (path.as_deref(), mount_point.as_deref());
             events::timed_out(kind, path, mount_point, elapsed, &left);
@@ -153,10 +157,6 @@ impl<O: Op> Cell<O> {
             let _promise = promise;
             events::background_failure(kind, &text);
         });
-    }
-
-    pub(super) fn mount_point(&self) -> Option<PathBuf> {
-        None
     }
 }
 

@@ -4,6 +4,7 @@
 //! holds the cell until the completion; the future's side can be dropped at any time.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::account::Account;
 use super::core::Driver;
+use super::fence::Fenced;
 use super::group::{Group, Share};
 use super::in_flight::left_by;
 use super::life::{Dropped, GivenUp, Life, Settled};
@@ -60,6 +62,10 @@ pub(crate) struct Cell<O: Op> {
     /// The number of a write whose file is gone, for which later operations wait; zero for any other.
     orphan: AtomicU64,
     pub(super) inode: u64,
+    /// The fence of its file.
+    pub(super) fenced: Option<Fenced>,
+    /// Its number there, once nobody waits for it; zero before and after.
+    fence_number: AtomicU64,
     pub(super) driver: Arc<Driver>,
     pub(super) group: Arc<Group>,
     pub(super) started: Instant,
@@ -100,8 +106,6 @@ pub(crate) trait Job: Send + Sync {
     fn is_given_up(&self) -> bool;
     /// Whether it is over, so that there is nothing left to do where it still waits.
     fn is_over(&self) -> bool;
-    /// It goes to the kernel's side; `false` if it was given up before.
-    fn begin(&self) -> bool;
     /// It comes back from the kernel's side to a queue; `false` if it was given up meanwhile.
     fn back(&self) -> bool;
     /// The mount that it is on.
@@ -115,6 +119,11 @@ pub(crate) trait Job: Send + Sync {
     #[cfg(target_os = "linux")]
     fn set_user_data(&self, user_data: u64);
     fn set_way(&self, way: Way);
+    /// The same for the fake backend.
+    #[cfg(feature = "testing")]
+    fn fakeable(&self) -> Option<&dyn super::faults::Fakeable> {
+        None
+    }
     /// Does it on this thread, and ends it. Does not panic.
     fn run(&self);
     /// Ends it. Does not panic.
@@ -123,6 +132,10 @@ pub(crate) trait Job: Send + Sync {
     fn due_us(&self) -> u64;
     /// The time has come: gives up on it, or says that it is stuck. Does not panic and does not block.
     fn expire(&self, now_us: u64);
+    /// Gives up on it if it is about this descriptor; whether it is.
+    fn cancel_on(&self, fd: BorrowedFd<'_>) -> bool;
+    /// Whether it is in a queue of ours.
+    fn is_waiting(&self) -> bool;
     /// What it is about, where that has a name.
     fn path(&self) -> Option<PathBuf>;
     /// Says in the log, once, that it takes longer than that.
@@ -145,9 +158,7 @@ impl<O: Op> Cell<O> {
         if kept && kind == Kind::Write {
             driver.counters.keep_write();
         }
-        let patience = heard
-            .then(|| default_patience(&driver, &group, kind))
-            .flatten();
+        let patience = default_patience(&driver, &group, kind);
         let step_us = match (due_us, patience) {
             (None, Some(patience)) if kind.has_steps() => patience,
             _ => 0,
@@ -160,6 +171,8 @@ impl<O: Op> Cell<O> {
             kept,
             orphan: AtomicU64::new(0),
             inode: op.inode(),
+            fenced: op.fenced(),
+            fence_number: AtomicU64::new(0),
             driver,
             group,
             started: Instant::now(),
@@ -231,6 +244,7 @@ impl<O: Op> Cell<O> {
     /// Counts it as over and hands the outcome on. `op` is what a thread hands back. A write that the end of
     /// the runtime waits for is over only once its error was told.
     fn settle(&self, op: Option<O>, outcome: Outcome) {
+        self.group.note_end(self.kept, &outcome);
         let keep = matches!(outcome, Outcome::Lost(_));
         let end = self.end_of(&outcome);
         let timed_out = self.if_timed_out(end, left_by(self.kind, &outcome));
@@ -251,6 +265,8 @@ impl<O: Op> Cell<O> {
                 self.conclude();
                 // A buffer that panics when it is dropped takes no other operation with it (INV-6).
                 let _ = catch_unwind(AssertUnwindSafe(|| self.dispose(op, &outcome)));
+                // Only now: the close of a late descriptor, or of the file, is in flight before this is over.
+                self.driver.counters.ended();
             }
         }
     }
@@ -264,9 +280,35 @@ impl<O: Op> Cell<O> {
         if self.kept && self.kind == Kind::Write {
             self.driver.counters.end_kept_write();
         }
+        self.lower_fence();
         let orphan = self.orphan.swap(0, Ordering::SeqCst);
         if orphan != 0 {
             self.driver.orphan_write_ended(&self.group, orphan);
+        }
+    }
+
+    /// Nobody waits for it any more: what comes after it in its file must not overtake it.
+    fn raise_fence(&self) {
+        if let Some(fenced) = &self.fenced {
+            let number = fenced.fence.raise(fenced);
+            self.fence_number.store(number, Ordering::SeqCst);
+        }
+    }
+
+    /// The same where it may have ended meanwhile, and not known of the fence.
+    fn raise_fence_late(&self) {
+        self.raise_fence();
+        if self.life.is_over() {
+            self.lower_fence();
+        }
+    }
+
+    fn lower_fence(&self) {
+        let number = self.fence_number.swap(0, Ordering::SeqCst);
+        if let (Some(fenced), true) = (&self.fenced, number != 0) {
+            for job in fenced.fence.lower(number) {
+                self.driver.resume(&self.group, job);
+            }
         }
     }
 
@@ -287,7 +329,12 @@ impl<O: Op> Cell<O> {
             self.count(why.into());
             self.driver.counters.ended();
         };
-        match self.life.give_up(why, Outcome::TakenBack, counted) {
+        let leaving = || self.raise_fence();
+        let given_up = self.life.give_up(why, Outcome::TakenBack, counted, leaving);
+        if why == Why::TimedOut && !matches!(given_up, GivenUp::Nothing) {
+            self.group.note_timeout(coarse_ms());
+        }
+        match given_up {
             GivenUp::Nothing => {}
             GivenUp::TakenBack(waker) => {
                 timed_out.into_iter().for_each(|told| self.tell(told));
@@ -322,11 +369,13 @@ impl<O: Op> Cell<O> {
                 drop(op);
             }
             Dropped::Kept(waker) => {
+                self.raise_fence_late();
                 self.now_orphan();
                 drop(waker);
             }
             Dropped::Asked(waker) => {
                 self.count(Ended::Dropped);
+                self.raise_fence_late();
                 // Not under a lock: it may be the last that holds another task.
                 drop(waker);
                 // The ring is the parent's, and its memory is not here.
@@ -400,10 +449,6 @@ impl<O: Op> Job for Cell<O> {
         self.life.is_over()
     }
 
-    fn begin(&self) -> bool {
-        self.life.to_kernel(|_| Some(())).is_some()
-    }
-
     fn back(&self) -> bool {
         self.life.to_queue()
     }
@@ -436,6 +481,11 @@ impl<O: Op> Job for Cell<O> {
         *lock(&self.way) = Some(way);
     }
 
+    #[cfg(feature = "testing")]
+    fn fakeable(&self) -> Option<&dyn super::faults::Fakeable> {
+        Some(self)
+    }
+
     fn run(&self) {
         let Some(mut op) = self.life.to_thread() else {
             // Given up before it began, or over.
@@ -444,7 +494,9 @@ impl<O: Op> Job for Cell<O> {
         *lock(&self.target) = op.target();
         self.steps.go_on();
         // The lock is not held meanwhile (INV-8), so the future can be polled and dropped.
-        let result = catch_unwind(AssertUnwindSafe(|| op.request().block(&self.steps)));
+        let policy = self.driver.settings().dataless;
+        let block = || policy.heed(self.kind, || op.request().block(&self.steps));
+        let result = catch_unwind(AssertUnwindSafe(block));
         let outcome = result.map_or(Outcome::Panicked, Outcome::Returned);
         self.settle(Some(op), outcome);
     }
@@ -482,9 +534,13 @@ impl<O: Op> Job for Cell<O> {
     fn expire(&self, now_us: u64) {
         if self.life.is_given_up() {
             // The grace is over.
-            if let GivenUp::Left(waker) = self.life.leave() {
+            if let GivenUp::Left(waker) = self.life.leave(|| self.raise_fence()) {
                 return self.leave(waker);
             }
+            return self.mark_stuck();
+        }
+        if self.life.is_left() {
+            // It goes on for nobody, and takes too long for that.
             return self.mark_stuck();
         }
         let last_ms = self.steps.last_ms();
@@ -495,6 +551,20 @@ impl<O: Op> Job for Cell<O> {
             }
         }
         self.give_up(Why::TimedOut);
+    }
+
+    fn cancel_on(&self, fd: BorrowedFd<'_>) -> bool {
+        let target = self.life.look(|op| op.target());
+        let target = target.unwrap_or_else(|| lock(&self.target).clone());
+        let is_its = !self.kept && !self.life.is_over() && target.is(fd);
+        if is_its {
+            self.give_up(Why::Cancelled);
+        }
+        is_its
+    }
+
+    fn is_waiting(&self) -> bool {
+        !self.life.has_begun() && !self.life.is_over()
     }
 
     fn path(&self) -> Option<PathBuf> {
@@ -520,7 +590,7 @@ impl<O: Op> Job for Cell<O> {
             age: self.started.elapsed(),
             way: lock(&self.way).as_ref().map(Way::name),
             state,
-            mount_point: self.mount_point(),
+            mount_point: self.group.mount().point(),
         })
     }
 }
@@ -532,6 +602,7 @@ fn default_patience(driver: &Driver, group: &Group, kind: Kind) -> Option<u64> {
         // A peer takes as long as it takes.
         _ if group.mount().is_of_peers() => None,
         DeadlineClass::Data => timeouts.data,
+        _ if kind == Kind::Prefetch => timeouts.data,
         DeadlineClass::Metadata => timeouts.metadata,
         DeadlineClass::Sync => timeouts.sync,
         DeadlineClass::Unbounded => None,

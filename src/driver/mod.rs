@@ -7,12 +7,17 @@
 mod account;
 mod alarm;
 pub(crate) mod attempt;
+mod breaker;
 mod budget;
 mod cell;
 pub(crate) mod chore;
 mod core;
+mod dataless;
 #[cfg(target_os = "linux")]
 mod engine;
+#[cfg(feature = "testing")]
+mod faults;
+pub(crate) mod fence;
 mod group;
 mod handle;
 mod heart;
@@ -21,6 +26,7 @@ mod in_flight;
 mod lane;
 mod life;
 mod limited;
+mod mount_breaker;
 pub(crate) mod op;
 mod orphans;
 mod pool;
@@ -35,7 +41,11 @@ mod watchdog;
 mod worker;
 
 pub(crate) use self::core::Driver;
+pub use breaker::Breaker;
 pub(crate) use budget::spend;
+pub use dataless::Dataless;
+#[cfg(feature = "testing")]
+pub use faults::{Fault, FaultGuard, Faults};
 pub use handle::{Builder, Handle, ShutdownReport};
 pub(crate) use handle::{current, current_or_pool};
 pub use limited::{Limited, OpExt};

@@ -163,9 +163,13 @@ impl Watchdog {
 
     fn next_due_us(&self) -> u64 {
         let drivers = self.drivers();
-        let due = drivers
+        let busy = drivers
             .iter()
-            .map(|driver| driver.registry.next_us().min(driver.heart.next_us()));
+            .filter(|driver| driver.counters.in_flight() > 0);
+        let due = busy.map(|driver| driver.registry.next_us());
+        // Also of those that have just become idle, which have one more beat.
+        let beats = drivers.iter().map(|driver| driver.heart.next_us());
+        let due = due.chain(beats);
         due.min().unwrap_or(NEVER).min(alarm::next_us())
     }
 

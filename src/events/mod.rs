@@ -216,7 +216,6 @@ pub(crate) fn writeback_failed(error: &io::Error) {
 }
 
 /// The breaker of a mount opened: its operations are refused from now on.
-#[allow(dead_code, reason = "for the breaker to tell")]
 pub(crate) fn mount_unresponsive(mount_point: Option<&Path>) {
     tracing::warn!(
         target: target::MOUNT,
@@ -226,12 +225,20 @@ pub(crate) fn mount_unresponsive(mount_point: Option<&Path>) {
 }
 
 /// The breaker of a mount closed.
-#[allow(dead_code, reason = "for the breaker to tell")]
 pub(crate) fn mount_answers(mount_point: Option<&Path>) {
     tracing::info!(
         target: target::MOUNT,
         { { field::MOUNT_POINT } = shown(mount_point) },
         "a mount answers again"
+    );
+}
+
+/// The table of mounts cannot be read, so that a mount may have no name.
+pub(crate) fn mounts_unknown(error: &io::Error) {
+    tracing::debug!(
+        target: target::MOUNT,
+        { { field::ERROR } = %error },
+        "the table of mounts cannot be read"
     );
 }
 

@@ -187,6 +187,7 @@ impl Counters {
     }
 
     /// Waits on this thread until nothing is in flight, or the time is over.
+    #[cfg(test)]
     pub(crate) fn wait_drained(&self, bound: Duration) {
         self.wait_for(&self.in_flight, bound);
     }
