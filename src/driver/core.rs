@@ -13,6 +13,7 @@ use super::cell::{Cell, Job, Outcome};
 use super::fence::Pass;
 use super::group::{Class, Group, Share};
 use super::handle::Home;
+use super::heart::Heart;
 use super::in_flight::InFlight;
 use super::limited;
 use super::op::Op;
@@ -27,7 +28,7 @@ use super::worker::Worker;
 use crate::error::{Error, LeftBehind};
 use crate::limits;
 use crate::mounts::{Mount, MountStats};
-use crate::observe::{Counters, OpInFlight, SharedCounters, Stats, Way};
+use crate::observe::{Counters, Heartbeat, OpInFlight, SharedCounters, Stats, Way};
 use crate::opcode::Kind;
 use crate::sys::fork;
 use crate::sys::lock::{read, write};
@@ -64,6 +65,7 @@ pub(crate) struct Driver {
     /// Blocking threads in operations that nobody waits for any more.
     stuck_threads: AtomicUsize,
     pub(super) registry: Registry,
+    pub(super) heart: Heart,
     pub(crate) counters: SharedCounters,
 }
 
@@ -106,6 +108,7 @@ impl Driver {
             settings,
             stuck_threads: AtomicUsize::new(0),
             registry: Registry::default(),
+            heart: Heart::new(settings.heartbeat_interval, settings.warn_after),
             counters: Arc::default(),
         });
         #[cfg(not(target_os = "linux"))]
@@ -563,6 +566,22 @@ impl Driver {
         let mut mounts: Vec<_> = groups.map(|group| group.mount_stats()).collect();
         mounts.sort_by(|one, other| one.point.cmp(&other.point));
         mounts
+    }
+
+    /// Tells of what takes long, and gives the sign of life, when either is due.
+    pub(super) fn beat(&self, now_us: u64) {
+        let in_flight = self.counters.in_flight();
+        let due = self.heart.tick(in_flight > 0, now_us);
+        if due.look {
+            for job in self.registry.jobs() {
+                job.tell_if_slow(self.settings.warn_after);
+            }
+        }
+        if due.beat {
+            let orphans = self.counters.orphans();
+            let heartbeat = Heartbeat::new(in_flight, orphans, self.in_flight());
+            self.heart.beat(heartbeat);
+        }
     }
 
     /// What is in flight, the oldest first.
