@@ -28,7 +28,7 @@ use super::worker::Worker;
 use crate::error::{Error, LeftBehind};
 use crate::limits;
 use crate::mounts::{Mount, MountStats};
-use crate::observe::{Counters, Heartbeat, OpInFlight, SharedCounters, Stats, Way};
+use crate::observe::{Counters, OpInFlight, SharedCounters, Stats, Way};
 use crate::opcode::Kind;
 use crate::sys::fork;
 use crate::sys::lock::{read, write};
@@ -566,22 +566,6 @@ impl Driver {
         let mut mounts: Vec<_> = groups.map(|group| group.mount_stats()).collect();
         mounts.sort_by(|one, other| one.point.cmp(&other.point));
         mounts
-    }
-
-    /// Tells of what takes long, and gives the sign of life, when either is due.
-    pub(super) fn beat(&self, now_us: u64) {
-        let in_flight = self.counters.in_flight();
-        let due = self.heart.tick(in_flight > 0, now_us);
-        if due.look {
-            for job in self.registry.jobs() {
-                job.tell_if_slow(self.settings.warn_after);
-            }
-        }
-        if due.beat {
-            let orphans = self.counters.orphans();
-            let heartbeat = Heartbeat::new(in_flight, orphans, self.in_flight());
-            self.heart.beat(heartbeat);
-        }
     }
 
     /// What is in flight, the oldest first.
