@@ -38,6 +38,7 @@ pub(crate) use self::core::Driver;
 pub(crate) use budget::spend;
 pub use handle::{Builder, Handle, ShutdownReport};
 pub(crate) use handle::{current, current_or_pool};
+pub(crate) use limited::answer;
 pub use limited::{Limited, OpExt};
 pub use route::{Route, Submit};
 pub use settings::{Settings, Timeouts};
