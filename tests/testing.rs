@@ -3,6 +3,8 @@
 mod common;
 #[path = "testing/deadlines.rs"]
 mod deadlines;
+#[path = "testing/files.rs"]
+mod files;
 #[path = "testing/stress.rs"]
 mod stress;
 
