@@ -5,6 +5,8 @@ mod common;
 mod deadlines;
 #[path = "testing/files.rs"]
 mod files;
+#[path = "testing/mounts.rs"]
+mod mounts;
 #[path = "testing/stress.rs"]
 mod stress;
 
