@@ -29,6 +29,7 @@
 //! None is on by default.
 //!
 //! - `http-body`: [`fs::FileStream`] is an `http_body::Body`, for hyper, axum and tower-http.
+//! - `metrics`: `MetricsExporter` hands the counters of a handle to the `metrics` crate.
 //! - `testing`: a fake backend for tests, which delays, withholds or fails operations as it is told, in the
 //!   module of that name.
 //! - `tokio-uring`: the buffers of [`buf`] work in the operations of that crate. Linux only; elsewhere it does
@@ -45,6 +46,8 @@ pub mod buf;
 mod driver;
 mod error;
 mod events;
+#[cfg(feature = "metrics")]
+mod exporter;
 pub mod fs;
 pub mod guide;
 mod limits;
@@ -63,5 +66,7 @@ pub use driver::{
     Timeouts,
 };
 pub use error::{Error, Errors, LeftBehind, raw_os_error};
+#[cfg(feature = "metrics")]
+pub use exporter::MetricsExporter;
 pub use mounts::{BreakerState, MountStats};
 pub use observe::{Heartbeat, Latency, OpInFlight, OpState, OpStats, Stats, Way};

@@ -12,19 +12,21 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use super::account::Account;
 use super::core::Driver;
 use super::fence::Fenced;
 use super::group::{Group, Share};
+use super::in_flight::left_by;
 use super::life::{Dropped, GivenUp, Life, Settled};
 use super::limited::Why;
 use super::op::{Load, OnWorker, Op};
 use super::registry::{NEVER, Place};
 use super::route::Way;
-use crate::error::Error;
+use crate::error::{Error, LeftBehind};
 use crate::limits;
 #[cfg(target_os = "linux")]
 use crate::mounts::Mount;
-use crate::observe::{OpInFlight, OpState};
+use crate::observe::{Ended, OpInFlight, OpState};
 use crate::opcode::{DeadlineClass, Kind};
 use crate::sys::clock::{coarse_ms, now_us};
 use crate::sys::errno;
@@ -58,25 +60,25 @@ pub(crate) struct Cell<O: Op> {
     on_worker: OnWorker,
     pub(super) kept: bool,
     /// The number of a write whose file is gone, for which later operations wait; zero for any other.
-    orphan: AtomicU64,
+    pub(super) orphan: AtomicU64,
     pub(super) inode: u64,
     /// The fence of its file.
     pub(super) fenced: Option<Fenced>,
     /// Its number there, once nobody waits for it; zero before and after.
-    fence_number: AtomicU64,
+    pub(super) fence_number: AtomicU64,
     pub(super) driver: Arc<Driver>,
     pub(super) group: Arc<Group>,
     pub(super) started: Instant,
     started_ms: u64,
     /// When it is to be looked at, in microseconds: its deadline, or the end of the grace after it.
-    due_us: AtomicU64,
+    pub(super) due_us: AtomicU64,
     /// How long one of several steps may take, in microseconds; zero where the deadline is for all of it.
     step_us: u64,
     /// Where the registry has it.
     place: OnceLock<Place>,
     steps: Steps,
     /// What it counts as stuck on, once nobody waits for it and it is not over.
-    stuck: Mutex<Option<Share>>,
+    pub(super) stuck: Mutex<Option<Share>>,
     /// Whether the operation was sent a second way already.
     rerouted: AtomicBool,
     /// Whether the watchdog has asked the kernel for it back.
@@ -84,9 +86,10 @@ pub(crate) struct Cell<O: Op> {
     /// Where a ring has it: the entry's user data; zero while no ring does.
     user_data: AtomicU64,
     /// Which way it went last, for the cancel.
-    way: Mutex<Option<Way>>,
+    pub(super) way: Mutex<Option<Way>>,
     /// What it is about, while a thread has it.
     target: Mutex<Target>,
+    pub(super) account: Account,
     pub(super) life: Life<O, Outcome, Why>,
 }
 
@@ -135,6 +138,8 @@ pub(crate) trait Job: Send + Sync {
     fn is_waiting(&self) -> bool;
     /// What it is about, where that has a name.
     fn path(&self) -> Option<PathBuf>;
+    /// Says in the log, once, that it takes longer than that.
+    fn tell_if_slow(&self, _after: Duration) {}
     /// What it looks like from outside; `None` once it is over.
     fn seen(&self) -> Option<OpInFlight>;
 }
@@ -148,8 +153,8 @@ impl<O: Op> Cell<O> {
         heard: bool,
         due_us: Option<u64>,
     ) -> Arc<Cell<O>> {
-        driver.counters.started();
         let (kind, kept) = (op.kind(), op.is_kept());
+        driver.counters.started(kind);
         if kept && kind == Kind::Write {
             driver.counters.keep_write();
         }
@@ -182,6 +187,7 @@ impl<O: Op> Cell<O> {
             user_data: AtomicU64::new(0),
             way: Mutex::new(None),
             target: Mutex::new(Target::Nothing),
+            account: Account::default(),
             life: Life::new(op, kept, heard),
         });
         cell.driver.registry.insert(cell.clone(), |place| {
@@ -240,10 +246,16 @@ impl<O: Op> Cell<O> {
     fn settle(&self, op: Option<O>, outcome: Outcome) {
         self.group.note_end(self.kept, &outcome);
         let keep = matches!(outcome, Outcome::Lost(_));
-        let counted = || self.driver.counters.ended();
+        let end = self.end_of(&outcome);
+        let timed_out = self.if_timed_out(end, left_by(self.kind, &outcome));
+        let counted = || {
+            self.count(end);
+            self.driver.counters.ended();
+        };
         match self.life.settle(op, outcome, keep, counted) {
             Settled::Nothing => {}
             Settled::Wake(waker) => {
+                timed_out.into_iter().for_each(|told| self.tell(told));
                 self.conclude();
                 wake(waker);
             }
@@ -264,10 +276,7 @@ impl<O: Op> Cell<O> {
         if let Some(place) = self.place.get() {
             drop(self.driver.registry.remove(*place));
         }
-        if let Some(share) = lock(&self.stuck).take() {
-            self.group.unstuck(share);
-            self.driver.unstuck(share);
-        }
+        self.unmark_stuck();
         if self.kept && self.kind == Kind::Write {
             self.driver.counters.end_kept_write();
         }
@@ -278,36 +287,16 @@ impl<O: Op> Cell<O> {
         }
     }
 
-    /// Nobody waits for it any more: what comes after it in its file must not overtake it.
-    fn raise_fence(&self) {
-        if let Some(fenced) = &self.fenced {
-            let number = fenced.fence.raise(fenced);
-            self.fence_number.store(number, Ordering::SeqCst);
-        }
-    }
-
-    /// The same where it may have ended meanwhile, and not known of the fence.
-    fn raise_fence_late(&self) {
-        self.raise_fence();
-        if self.life.is_over() {
-            self.lower_fence();
-        }
-    }
-
-    fn lower_fence(&self) {
-        let number = self.fence_number.swap(0, Ordering::SeqCst);
-        if let (Some(fenced), true) = (&self.fenced, number != 0) {
-            for job in fenced.fence.lower(number) {
-                self.driver.resume(&self.group, job);
-            }
-        }
-    }
-
     /// Asks whoever has it to let go.
     fn ask(&self) {
         self.steps.stop();
-        self.set_due(now_us() + limits::CANCEL_GRACE.as_micros() as u64);
         let way = lock(&self.way).clone();
+        let grace = match way {
+            // A thread in a single call does not hear.
+            Some(Way::Pool) if !self.kind.has_steps() => Duration::ZERO,
+            _ => limits::CANCEL_GRACE,
+        };
+        self.set_due(now_us() + grace.as_micros() as u64);
         if let Some(way) = way {
             way.cancel(self.user_data.load(Ordering::SeqCst));
         }
@@ -315,7 +304,11 @@ impl<O: Op> Cell<O> {
 
     /// Gives up on it for the caller. Does not block.
     pub(super) fn give_up(&self, why: Why) {
-        let counted = || self.driver.counters.ended();
+        let timed_out = self.if_timed_out(why.into(), None);
+        let counted = || {
+            self.count(why.into());
+            self.driver.counters.ended();
+        };
         let leaving = || self.raise_fence();
         let given_up = self.life.give_up(why, Outcome::TakenBack, counted, leaving);
         if why == Why::TimedOut && !matches!(given_up, GivenUp::Nothing) {
@@ -324,36 +317,25 @@ impl<O: Op> Cell<O> {
         match given_up {
             GivenUp::Nothing => {}
             GivenUp::TakenBack(waker) => {
+                timed_out.into_iter().for_each(|told| self.tell(told));
                 self.conclude();
                 wake(waker);
             }
             GivenUp::Asked => self.ask(),
-            GivenUp::Left(waker) => {
-                self.mark_stuck();
-                wake(waker);
-            }
+            GivenUp::Left(waker) => self.leave(waker),
         }
     }
 
-    /// Nobody waits for it, and it is not over: counted as stuck until it is.
-    fn mark_stuck(&self) {
-        self.due_us.store(NEVER, Ordering::SeqCst);
-        let mut stuck = lock(&self.stuck);
-        if stuck.is_some() || !self.life.has_begun() {
-            return;
-        }
-        let share = lock(&self.way).as_ref().map_or(Share::Other, Way::share);
-        self.group.stuck(share);
-        self.driver.stuck(share);
-        *stuck = Some(share);
-        drop(stuck);
-        // It may have ended between the look and the count.
-        if self.life.is_over() {
-            if let Some(share) = lock(&self.stuck).take() {
-                self.group.unstuck(share);
-                self.driver.unstuck(share);
+    /// Tells its caller that it goes on.
+    fn leave(&self, waker: Option<Waker>) {
+        if let Some(why) = self.life.why() {
+            let timed_out = self.if_timed_out(why.into(), Some(LeftBehind::Detached));
+            if self.count(why.into()) {
+                timed_out.into_iter().for_each(|told| self.tell(told));
             }
         }
+        self.mark_stuck();
+        wake(waker);
     }
 
     /// The future is dropped.
@@ -361,6 +343,7 @@ impl<O: Op> Cell<O> {
         match self.life.drop_caller() {
             Dropped::Nothing => {}
             Dropped::TakenBack(op) => {
+                self.count(Ended::Dropped);
                 self.driver.counters.ended();
                 self.conclude();
                 drop(op);
@@ -371,6 +354,7 @@ impl<O: Op> Cell<O> {
                 drop(waker);
             }
             Dropped::Asked(waker) => {
+                self.count(Ended::Dropped);
                 self.raise_fence_late();
                 // Not under a lock: it may be the last that holds another task.
                 drop(waker);
@@ -381,55 +365,10 @@ impl<O: Op> Cell<O> {
             }
             Dropped::Unclaimed(op, outcome) => {
                 let complaint = self.complaint(op.as_ref(), &outcome);
-                complaint.iter().for_each(|text| log(self.kind, text));
+                complaint.into_iter().for_each(|text| self.log_later(text));
                 self.dispose(op, &outcome);
             }
         }
-    }
-
-    /// A write goes on without the file that accepted it.
-    fn now_orphan(&self) {
-        if self.inode == 0 || crate::sys::fork::is_child() {
-            return;
-        }
-        let number = self.group.orphans().begin(self.group.mount(), self.inode);
-        self.orphan.store(number, Ordering::SeqCst);
-        // It may have ended meanwhile, and not known of the number.
-        if self.life.is_over() && self.orphan.swap(0, Ordering::SeqCst) != 0 {
-            self.driver.orphan_write_ended(&self.group, number);
-        }
-    }
-
-    /// What was promised to be done in the background and was not.
-    fn complaint(&self, op: Option<&O>, outcome: &Outcome) -> Option<String> {
-        if !self.kept {
-            return None;
-        }
-        match outcome {
-            Outcome::Result(number) if *number < 0 => {
-                Some(io::Error::from_raw_os_error(-number).to_string())
-            }
-            Outcome::Result(count) | Outcome::Returned(Ok(count)) => {
-                let is_whole = op.is_none_or(|op| op.is_whole(*count));
-                (!is_whole).then(|| format!("only {count} bytes were written"))
-            }
-            Outcome::Returned(Err(error)) | Outcome::Lost(error) | Outcome::Refused(error) => {
-                Some(error.to_string())
-            }
-            Outcome::Panicked => Some("panicked".into()),
-            Outcome::TakenBack => None,
-        }
-    }
-
-    /// Logs it on a thread of its own, as whoever writes the log may block or panic, and lanes may not. The
-    /// end of the runtime waits for it, as for the write.
-    fn log_later(&self, text: String) {
-        let (kind, counters) = (self.kind, self.driver.counters.clone());
-        counters.keep_write();
-        self.driver.chore(kind, move || {
-            log(kind, &text);
-            counters.end_kept_write();
-        });
     }
 
     /// Frees an operation whose output nobody takes; a descriptor it made is closed on a lane (INV-3).
@@ -563,8 +502,7 @@ impl<O: Op> Job for Cell<O> {
         if self.life.is_given_up() {
             // The grace is over.
             if let GivenUp::Left(waker) = self.life.leave(|| self.raise_fence()) {
-                self.mark_stuck();
-                return wake(waker);
+                return self.leave(waker);
             }
             return self.mark_stuck();
         }
@@ -600,6 +538,10 @@ impl<O: Op> Job for Cell<O> {
         self.life
             .look(|op| op.target().path())
             .unwrap_or_else(|| lock(&self.target).path())
+    }
+
+    fn tell_if_slow(&self, after: Duration) {
+        Cell::tell_if_slow(self, after);
     }
 
     fn seen(&self) -> Option<OpInFlight> {
@@ -641,16 +583,6 @@ fn is_left_to_the_caller(kind: Kind) -> bool {
         kind,
         Kind::Close | Kind::Read | Kind::ReadVectored | Kind::Write | Kind::WriteVectored
     )
-}
-
-/// Says that something that was promised to be done in the background was not; a log that panics takes
-/// nobody with it.
-fn log(kind: Kind, error: &str) {
-    let operation = kind.name();
-    let log = || {
-        tracing::warn!(target: "tidegate::driver", operation, error, "failed in the background");
-    };
-    let _ = catch_unwind(AssertUnwindSafe(log));
 }
 
 /// Wakes a task; a waker that panics takes nobody with it.

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 #[cfg(any(target_os = "linux", feature = "testing"))]
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use super::cell::{Cell, Job, Outcome};
 use super::fence::Pass;
 use super::group::{Class, Group, Share};
 use super::handle::Home;
+use super::heart::Heart;
 use super::in_flight::InFlight;
 use super::limited;
 use super::op::Op;
@@ -27,7 +28,7 @@ use super::worker::Worker;
 use crate::error::{Error, LeftBehind};
 use crate::limits;
 use crate::mounts::{Mount, MountStats};
-use crate::observe::{Counters, OpInFlight, SharedCounters, Stats, Way};
+use crate::observe::{Counters, Heartbeat, OpInFlight, SharedCounters, Stats, Way};
 use crate::opcode::Kind;
 use crate::sys::fork;
 use crate::sys::lock::{read, write};
@@ -64,6 +65,7 @@ pub(crate) struct Driver {
     /// Blocking threads in operations that nobody waits for any more.
     stuck_threads: AtomicUsize,
     pub(super) registry: Registry,
+    pub(super) heart: Heart,
     pub(crate) counters: SharedCounters,
 }
 
@@ -106,6 +108,7 @@ impl Driver {
             settings,
             stuck_threads: AtomicUsize::new(0),
             registry: Registry::default(),
+            heart: Heart::new(settings.heartbeat_interval, settings.warn_after),
             counters: Arc::default(),
         });
         #[cfg(not(target_os = "linux"))]
@@ -423,16 +426,9 @@ impl Driver {
         if self.workers.is_empty() || !self.home.is_here() {
             return None;
         }
-        let place = &self.workers[self.worker_index()];
-        if place.get().is_none() {
-            let worker = place.get_or_init(|| Worker::register(&self.counters));
-            // Whoever closes the driver either finds the ring, or is seen here.
-            fence(Ordering::SeqCst);
-            if let (Some(worker), true) = (worker, self.is_closed()) {
-                worker.close();
-            }
-        }
-        place.get()?.as_ref()
+        self.workers[self.worker_index()]
+            .get_or_init(|| Worker::register(&self.counters))
+            .as_ref()
     }
 
     /// Which ring this thread uses: the runtime's threads are numbered as they come.
@@ -501,6 +497,17 @@ impl Driver {
             .filter_map(|worker| worker.get()?.as_ref())
     }
 
+    /// Another thread may still poll, and make its ring just now: it is waited for, and none is made later, as
+    /// nobody would close it or reap from it.
+    #[cfg(target_os = "linux")]
+    fn close_workers(&self) {
+        for worker in &self.workers {
+            if let Some(worker) = worker.get_or_init(|| None) {
+                worker.close();
+            }
+        }
+    }
+
     #[cfg(target_os = "linux")]
     fn tick_workers(&self) -> bool {
         self.live_workers()
@@ -520,9 +527,8 @@ impl Driver {
         if self.closed.swap(true, Ordering::SeqCst) || fork::is_child() {
             return;
         }
-        fence(Ordering::SeqCst);
         #[cfg(target_os = "linux")]
-        self.live_workers().for_each(Worker::close);
+        self.close_workers();
         let groups: Vec<_> = read(&self.groups).values().cloned().collect();
         for group in groups {
             for job in group.close() {
@@ -564,8 +570,24 @@ impl Driver {
         mounts
     }
 
+    /// Tells of what takes long, and gives the sign of life, when either is due.
+    pub(super) fn beat(&self, now_us: u64) {
+        let in_flight = self.counters.in_flight();
+        let due = self.heart.tick(in_flight > 0, now_us);
+        if due.look {
+            for job in self.registry.jobs() {
+                job.tell_if_slow(self.settings.warn_after);
+            }
+        }
+        if due.beat {
+            let orphans = self.counters.orphans();
+            let heartbeat = Heartbeat::new(in_flight, orphans, self.in_flight());
+            self.heart.beat(heartbeat);
+        }
+    }
+
     /// What is in flight, the oldest first.
-    pub(super) fn in_flight(&self) -> Vec<OpInFlight> {
+    pub(crate) fn in_flight(&self) -> Vec<OpInFlight> {
         let jobs = self.registry.jobs();
         let mut seen: Vec<_> = jobs.iter().filter_map(|job| job.seen()).collect();
         seen.sort_by_key(|op| std::cmp::Reverse(op.age));

@@ -9,6 +9,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::runtime;
+use tokio::sync::watch;
 
 use super::alarm::Alarm;
 use super::breaker::Breaker;
@@ -22,7 +23,7 @@ use crate::error::Error;
 use crate::events;
 use crate::limits;
 use crate::mounts::MountStats;
-use crate::observe::{OpInFlight, Stats};
+use crate::observe::{Heartbeat, OpInFlight, Stats};
 use crate::sys::clock::now_us;
 use crate::sys::fork;
 use crate::sys::lock::lock;
@@ -280,6 +281,35 @@ impl Handle {
     /// ```
     pub fn in_flight(&self) -> Vec<OpInFlight> {
         self.driver.in_flight()
+    }
+
+    /// A sign of life every [`heartbeat_interval`](Settings::heartbeat_interval) while anything is in flight,
+    /// once more when all is over, and none while nothing is.
+    ///
+    /// It comes from threads that take part in no operation, so it comes also while all the others are stuck. Only
+    /// the latest is kept: a listener that is slow misses some, and one that never looks holds up nothing. What
+    /// is over within an interval gives none. The channel closes when the handle is gone.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> std::io::Result<()> {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("fifo");
+    /// # tidegate::fs::make_fifo(&path, 0o600).await?;
+    /// use tidegate::{Handle, fs::File};
+    ///
+    /// let mut heartbeat = Handle::current()?.heartbeat();
+    /// // Nobody writes to this FIFO, so its open waits.
+    /// let open = tokio::spawn(File::open(path.clone()));
+    /// heartbeat.changed().await.expect("the handle is here");
+    /// let oldest = heartbeat.borrow_and_update().oldest.clone().expect("an open");
+    /// println!("{} of {:?} for {:?}", oldest.operation, oldest.path, oldest.age);
+    /// # assert_eq!(oldest.path, Some(path.clone()));
+    /// # let _peer = std::fs::OpenOptions::new().read(true).write(true).open(&path)?;
+    /// # open.await??;
+    /// # Ok(()) }
+    /// ```
+    pub fn heartbeat(&self) -> watch::Receiver<Heartbeat> {
+        self.driver.heart.listen()
     }
 
     /// Takes no more operations, cancels those in flight, and waits for them, but no longer than `bound`.

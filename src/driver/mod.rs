@@ -4,6 +4,7 @@
 //! the polling thread, to a lane of its mount, or to the mount's pool of blocking threads. On each
 //! way it travels as a [`Job`](cell::Job), which owns all that the kernel may touch.
 
+mod account;
 mod alarm;
 pub(crate) mod attempt;
 mod breaker;
@@ -19,7 +20,6 @@ mod faults;
 pub(crate) mod fence;
 mod group;
 mod handle;
-#[allow(dead_code, reason = "the watchdog does not feel the pulse so far")]
 mod heart;
 mod in_flight;
 #[cfg(target_os = "linux")]

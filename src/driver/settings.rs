@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::breaker::Breaker;
 use super::dataless::Dataless;
 use crate::error::Error;
+use crate::events;
 use crate::limits;
 use crate::sys::lock::lock;
 
@@ -77,7 +78,7 @@ impl Timeouts {
                 Some(("data", timeout)) => timeouts.data = timeout,
                 Some(("sync", timeout)) => timeouts.sync = timeout,
                 _ => {
-                    tracing::warn!(target: "tidegate::driver", part, "TIDEGATE_TIMEOUTS: not understood");
+                    events::timeouts_variable(part);
                 }
             }
         }

@@ -198,6 +198,19 @@ impl Error {
         }
     }
 
+    /// Of a wait that was given up: says that what it waited for goes on.
+    pub(crate) fn detached(error: io::Error) -> io::Error {
+        match error.downcast::<Error>() {
+            Ok(mut error) => {
+                if let Error::Cancelled { left, .. } | Error::TimedOut { left, .. } = &mut error {
+                    *left = LeftBehind::Detached;
+                }
+                error.into()
+            }
+            Err(error) => error,
+        }
+    }
+
     /// The operating system's error number, where it gave one.
     ///
     /// See [`Error::from_io`].

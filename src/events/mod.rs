@@ -2,11 +2,6 @@
 //!
 //! A log may block, and a log on the disk that hangs does. So what lanes, the watchdog and other threads have to
 //! say on which operations depend goes through [`report`], to a thread that does nothing else.
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "the driver tells of no slow operations so far"
-)]
 
 mod reporter;
 mod windows;
@@ -193,6 +188,15 @@ pub(crate) fn timed_out(
     );
 }
 
+/// A part of `TIDEGATE_TIMEOUTS` means nothing.
+pub(crate) fn timeouts_variable(part: &str) {
+    tracing::warn!(
+        target: target::DRIVER,
+        { { field::VALUE } = part },
+        "TIDEGATE_TIMEOUTS: not understood"
+    );
+}
+
 /// Further operations of the mount ran out of time, each of which would have been an event.
 fn timeouts_suppressed(mount_point: Option<&Path>, suppressed: u64) {
     tracing::warn!(
@@ -236,4 +240,16 @@ pub(crate) fn mounts_unknown(error: &io::Error) {
         { { field::ERROR } = %error },
         "the table of mounts cannot be read"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    /// The guide has every target and every field.
+    #[test]
+    fn the_guide_names_every_target_and_field() {
+        let guide = include_str!("../guide/observing.rs");
+        for name in super::target::ALL.iter().chain(super::field::ALL) {
+            assert!(guide.contains(&format!("`{name}`")), "{name}");
+        }
+    }
 }

@@ -6,6 +6,7 @@ use crate::lex::Rust;
 const LAYERS: &[(&str, &[&str])] = &[
     ("guide", &["guide"]),
     ("blocking", &["op"]),
+    ("exporter", &["driver"]),
     ("testing", &["driver"]),
     ("fs", &["fs", "op", "driver"]),
     ("op", &["op", "driver", "sys"]),
