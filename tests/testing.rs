@@ -7,6 +7,8 @@ mod deadlines;
 mod files;
 #[path = "testing/mounts.rs"]
 mod mounts;
+#[path = "testing/seeing.rs"]
+mod seeing;
 #[path = "testing/stress.rs"]
 mod stress;
 
