@@ -218,6 +218,40 @@ pub(crate) fn lane_failover(way: Way) -> Outcome {
     })
 }
 
+/// What a lane has put into its ring behind an entry whose submission sleeps, the kernel has not taken: it is
+/// done elsewhere.
+pub(crate) fn wedge_rehome_unsubmitted(way: Way) -> Outcome {
+    const QUICK: usize = 10;
+    let tree = tree_of_known_names(QUICK)?;
+    way.run(async |handle| {
+        let stuck = File::open(slow(&tree, 0)).await?;
+        let mut files = Vec::new();
+        for index in 0..QUICK {
+            files.push(File::open(quick(&tree, index)).await?);
+        }
+        // A read asks for attributes first, and where they are held it sleeps in its submission.
+        let guard = tree.hold(&[Request::Getattr], "/slow")?;
+        // All at once, so that a lane takes them together.
+        let stuck = tokio::spawn(stuck.read_at(vec![0; 10], 0).timeout(HOLD_MAX));
+        let reads: Vec<_> = files
+            .iter()
+            .map(|file| tokio::spawn(file.read_at(vec![0; 10], 0).timeout(HOLD_MAX)))
+            .collect();
+        held(&tree, 1).await?;
+        for read in reads {
+            in_time("a read beside it", read)
+                .await??
+                .map_err(|e| e.error)?;
+        }
+        still_held(&tree.status()?, 1)?;
+        guard.release()?;
+        in_time("the stuck read", stuck)
+            .await??
+            .map_err(|e| e.error)?;
+        Ok(drained(&handle).await?)
+    })
+}
+
 /// A handle and its runtime end while lanes sleep in submissions; the lanes end when they are let go.
 pub(crate) fn lane_never_joins_stuck(way: Way) -> Outcome {
     let before = Running::now();
