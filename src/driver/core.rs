@@ -252,19 +252,6 @@ impl Driver {
         cell
     }
 
-    /// Gives the operation back if no rule of the fake backend takes it.
-    #[cfg(feature = "testing")]
-    fn unless_faulty(
-        self: &Arc<Self>,
-        group: &Arc<Group>,
-        job: Arc<dyn Job>,
-    ) -> Option<Arc<dyn Job>> {
-        match self.faults.get() {
-            Some(faults) => faults.take(self, group, job),
-            None => Some(job),
-        }
-    }
-
     /// Sends an operation on that was held back behind a fence. Not to a worker ring, as for what waits for
     /// orphan writes.
     pub(super) fn resume(self: &Arc<Self>, group: &Arc<Group>, job: Arc<dyn Job>) {

@@ -178,6 +178,20 @@ fn feign_dataless(driver: &Driver, job: Arc<dyn Job>) -> Option<Arc<dyn Job>> {
     Some(job)
 }
 
+impl Driver {
+    /// Gives the operation back if no rule of the fake backend takes it.
+    pub(super) fn unless_faulty(
+        self: &Arc<Self>,
+        group: &Arc<Group>,
+        job: Arc<dyn Job>,
+    ) -> Option<Arc<dyn Job>> {
+        match self.faults.get() {
+            Some(faults) => faults.take(self, group, job),
+            None => Some(job),
+        }
+    }
+}
+
 impl Shared {
     fn add(&self, rule: Arc<Rule>) {
         let mut rules = lock(&self.rules);
