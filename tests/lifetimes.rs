@@ -488,7 +488,7 @@ fn an_operation_pending_when_its_runtime_is_dropped_ends() {
     }
 }
 
-/// R-trap 15: a forked child is told so, and its parent does not notice.
+/// R-trap 15, `fork_refused`: a forked child is told so, and its parent does not notice.
 #[test]
 fn a_forked_child_is_refused_and_its_parent_goes_on() {
     let test = "a_forked_child_is_refused_and_its_parent_goes_on";

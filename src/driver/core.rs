@@ -178,6 +178,8 @@ impl Driver {
         };
         let made = || {
             let group = Group::new(mount.clone(), self.counters.clone(), self.settings.breaker);
+            #[cfg(feature = "testing")]
+            self.faults.get().inspect(|faults| group.set_faults(faults));
             // Whoever closes the driver either finds the group under this lock, or was seen.
             if self.is_closed() {
                 group.close();
