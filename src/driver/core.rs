@@ -559,13 +559,8 @@ impl Driver {
 
     /// One entry for each mount that was met, by mount point.
     pub(super) fn mounts(&self) -> Vec<MountStats> {
-        let groups = read(&self.groups);
-        let groups = groups.values();
-        let groups = groups.filter(|group| !group.mount().is_of_peers());
-        let groups = groups.filter(|group| group.mount().key() != Mount::chores().key());
-        let mut mounts: Vec<_> = groups.map(|group| group.mount_stats()).collect();
-        mounts.sort_by(|one, other| one.point.cmp(&other.point));
-        mounts
+        let groups: Vec<_> = read(&self.groups).values().cloned().collect();
+        super::mount_breaker::stats_of(&groups)
     }
 
     /// Tells of what takes long, and gives the sign of life, when either is due.
@@ -598,6 +593,7 @@ impl Driver {
             stats.lanes += group.lane_count();
             stats.pool_threads += group.pool().threads();
         }
+        stats.mounts = self.mounts();
         stats.polls_stuck = POLLS_STUCK.load(Ordering::Relaxed);
         stats
     }
