@@ -5,6 +5,10 @@ mod common;
 mod deadlines;
 #[path = "testing/files.rs"]
 mod files;
+#[path = "testing/mounts.rs"]
+mod mounts;
+#[path = "testing/seeing.rs"]
+mod seeing;
 #[path = "testing/stress.rs"]
 mod stress;
 

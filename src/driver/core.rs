@@ -28,7 +28,7 @@ use super::worker::Worker;
 use crate::error::{Error, LeftBehind};
 use crate::limits;
 use crate::mounts::{Mount, MountStats};
-use crate::observe::{Counters, Heartbeat, OpInFlight, SharedCounters, Stats, Way};
+use crate::observe::{Counters, OpInFlight, SharedCounters, Stats, Way};
 use crate::opcode::Kind;
 use crate::sys::fork;
 use crate::sys::lock::{read, write};
@@ -178,6 +178,8 @@ impl Driver {
         };
         let made = || {
             let group = Group::new(mount.clone(), self.counters.clone(), self.settings.breaker);
+            #[cfg(feature = "testing")]
+            self.faults.get().inspect(|faults| group.set_faults(faults));
             // Whoever closes the driver either finds the group under this lock, or was seen.
             if self.is_closed() {
                 group.close();
@@ -561,22 +563,6 @@ impl Driver {
     pub(super) fn mounts(&self) -> Vec<MountStats> {
         let groups: Vec<_> = read(&self.groups).values().cloned().collect();
         super::mount_breaker::stats_of(&groups)
-    }
-
-    /// Tells of what takes long, and gives the sign of life, when either is due.
-    pub(super) fn beat(&self, now_us: u64) {
-        let in_flight = self.counters.in_flight();
-        let due = self.heart.tick(in_flight > 0, now_us);
-        if due.look {
-            for job in self.registry.jobs() {
-                job.tell_if_slow(self.settings.warn_after);
-            }
-        }
-        if due.beat {
-            let orphans = self.counters.orphans();
-            let heartbeat = Heartbeat::new(in_flight, orphans, self.in_flight());
-            self.heart.beat(heartbeat);
-        }
     }
 
     /// What is in flight, the oldest first.

@@ -12,14 +12,16 @@ mod rule;
 
 use std::cell::LazyCell;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 use super::cell::{Job, Outcome};
 use super::core::Driver;
 use super::dataless::Dataless;
 use super::group::Group;
 use crate::error::Error;
+use crate::mounts::{Asker, Mount};
 use crate::opcode::Kind;
 use crate::sys::lock::lock;
 pub use fault::Fault;
@@ -108,7 +110,8 @@ impl Faults {
         if !self.are_set() {
             return Some(job);
         }
-        let Some(rule) = self.shared.rule_for(&job) else {
+        let paths = LazyCell::new(|| job.fakeable().map_or(Vec::new(), Fakeable::paths));
+        let Some(rule) = self.shared.rule_for(job.kind(), || &paths) else {
             return Some(job);
         };
         let left = match rule.action {
@@ -123,6 +126,34 @@ impl Faults {
                 None
             }
             Action::Pass => Some(job),
+        };
+        rule.announce();
+        left
+    }
+
+    /// The same for the question whether a mount answers, the attributes of its root: gives it back if it
+    /// shall be asked.
+    pub(super) fn take_question(
+        &self,
+        mount: &Mount,
+        asker: &Weak<dyn Asker>,
+        ask: impl FnOnce() + Send + 'static,
+    ) -> Option<impl FnOnce() + Send + 'static> {
+        let paths: Vec<_> = mount.point().into_iter().collect();
+        let Some(rule) = self.shared.rule_for(Kind::Statx, || &paths) else {
+            return Some(ask);
+        };
+        let left = match rule.action {
+            // An error is an answer, too.
+            Action::Fail(_) => {
+                asker.upgrade().inspect(|asker| asker.answered());
+                None
+            }
+            Action::Hold(until) => {
+                Held::hold_question(&rule, until, Box::new(ask));
+                None
+            }
+            Action::Dataless | Action::Pass => Some(ask),
         };
         rule.announce();
         left
@@ -159,12 +190,11 @@ impl Shared {
     }
 
     /// The rule that the operation falls under, which counts it: of several, the one made last.
-    fn rule_for(&self, job: &Arc<dyn Job>) -> Option<Arc<Rule>> {
+    fn rule_for<'a>(&self, kind: Kind, paths: impl Fn() -> &'a [PathBuf]) -> Option<Arc<Rule>> {
         let mut rules = lock(&self.rules);
-        let paths = LazyCell::new(|| job.fakeable().map_or(Vec::new(), Fakeable::paths));
         let place = rules
             .iter()
-            .rposition(|rule| rule.concerns(job.kind(), || &paths) && rule.meet())?;
+            .rposition(|rule| rule.concerns(kind, &paths) && rule.meet())?;
         let rule = rules[place].clone();
         if rule.is_spent() {
             rules.remove(place);

@@ -21,6 +21,7 @@ use tokio::runtime;
 
 use super::File;
 use crate::buf::{BufError, IoBuf, Slice};
+use crate::driver::answer;
 use crate::error::{Error, raw_os_error};
 use crate::events;
 use crate::limits;
@@ -447,7 +448,7 @@ impl AsyncRead for File {
         let (shared, cursor) = self.parts();
         ready!(cursor.poll_written(cx));
         let _ = ready!(cursor.poll_sought(cx));
-        ready!(cursor.poll_filled(cx))?;
+        ready!(answer(ready!(cursor.poll_filled(cx))))?;
         if into.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
@@ -462,7 +463,7 @@ impl AsyncRead for File {
                 }
             }
             cursor.start_reading(shared, wanted);
-            ready!(cursor.poll_filled(cx))?;
+            ready!(answer(ready!(cursor.poll_filled(cx))))?;
             cursor.hand_out(into);
         }
         // Nothing handed out means the end of the file; the next call asks again.
@@ -503,7 +504,7 @@ impl AsyncWrite for File {
         let bytes_max = self.max_buf_bytes;
         let (shared, cursor) = self.parts();
         ready!(cursor.poll_idle(cx));
-        cursor.take_failure()?;
+        ready!(answer(cursor.take_failure()))?;
         let count = from.len().min(bytes_max);
         cursor.start_writing(shared, from[..count].to_vec(), cx);
         Poll::Ready(Ok(count))
@@ -517,7 +518,7 @@ impl AsyncWrite for File {
         let bytes_max = self.max_buf_bytes;
         let (shared, cursor) = self.parts();
         ready!(cursor.poll_idle(cx));
-        cursor.take_failure()?;
+        ready!(answer(cursor.take_failure()))?;
         let mut buf = Vec::new();
         for part in from {
             let room = bytes_max - buf.len();
