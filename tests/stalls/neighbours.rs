@@ -237,7 +237,7 @@ pub(crate) fn lane_never_joins_stuck(way: Way) -> Outcome {
     // Returns, or the hold ends by itself and the next line says so.
     drop(runtime);
     still_held(&tree.status()?, 4)?;
-    ensure(Running::now().are_more_than(before), "nothing was stuck")?;
+    ensure(Running::now().has_more_than(&before), "nothing was stuck")?;
     guard.release()?;
     Ok(before.wait_gone()?)
 }
