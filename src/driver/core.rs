@@ -252,19 +252,6 @@ impl Driver {
         cell
     }
 
-    /// Gives the operation back if no rule of the fake backend takes it.
-    #[cfg(feature = "testing")]
-    fn unless_faulty(
-        self: &Arc<Self>,
-        group: &Arc<Group>,
-        job: Arc<dyn Job>,
-    ) -> Option<Arc<dyn Job>> {
-        match self.faults.get() {
-            Some(faults) => faults.take(self, group, job),
-            None => Some(job),
-        }
-    }
-
     /// Sends an operation on that was held back behind a fence. Not to a worker ring, as for what waits for
     /// orphan writes.
     pub(super) fn resume(self: &Arc<Self>, group: &Arc<Group>, job: Arc<dyn Job>) {
@@ -561,13 +548,8 @@ impl Driver {
 
     /// One entry for each mount that was met, by mount point.
     pub(super) fn mounts(&self) -> Vec<MountStats> {
-        let groups = read(&self.groups);
-        let groups = groups.values();
-        let groups = groups.filter(|group| !group.mount().is_of_peers());
-        let groups = groups.filter(|group| group.mount().key() != Mount::chores().key());
-        let mut mounts: Vec<_> = groups.map(|group| group.mount_stats()).collect();
-        mounts.sort_by(|one, other| one.point.cmp(&other.point));
-        mounts
+        let groups: Vec<_> = read(&self.groups).values().cloned().collect();
+        super::mount_breaker::stats_of(&groups)
     }
 
     /// What is in flight, the oldest first.
@@ -584,6 +566,7 @@ impl Driver {
             stats.lanes += group.lane_count();
             stats.pool_threads += group.pool().threads();
         }
+        stats.mounts = self.mounts();
         stats.polls_stuck = POLLS_STUCK.load(Ordering::Relaxed);
         stats
     }

@@ -7,6 +7,7 @@
 mod account;
 mod alarm;
 pub(crate) mod attempt;
+mod bell;
 mod breaker;
 mod budget;
 mod cell;

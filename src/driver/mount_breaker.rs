@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use super::breaker::{Breaker, Machine, Step};
 use super::cell::Outcome;
+use super::group::Group;
 use super::watchdog;
 use crate::error::{Error, raw_os_error};
 use crate::events;
@@ -162,6 +163,15 @@ impl MountBreaker {
         self.change(|machine| machine.came_to_nothing(now_ms));
         watchdog::call();
     }
+}
+
+/// What was seen of the mounts of these groups, by mount point.
+pub(super) fn stats_of(groups: &[Arc<Group>]) -> Vec<MountStats> {
+    let is_storage = |mount: &Mount| !mount.is_of_peers() && mount.key() != Mount::chores().key();
+    let groups = groups.iter().filter(|group| is_storage(group.mount()));
+    let mut mounts: Vec<_> = groups.map(|group| group.mount_stats()).collect();
+    mounts.sort_by(|one, other| one.point.cmp(&other.point));
+    mounts
 }
 
 impl Outcome {

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use tidegate::fs;
 use tidegate::opcode::Kind;
-use tidegate::{Breaker, Error, Timeouts};
+use tidegate::{Breaker, Error, OpExt, Timeouts};
 
-use crate::{PATIENCE, in_time, on_each_with};
+use crate::{PATIENCE, in_time, on_each, on_each_with};
 
 const SHORT: Duration = Duration::from_millis(15);
 
@@ -59,21 +59,17 @@ fn a_mount_that_does_not_answer_is_left_alone() {
 /// Files that do not answer on a mount that does are stuck alone.
 #[test]
 fn a_mount_that_answers_is_used_whatever_files_do() {
-    let mut timeouts = Timeouts::default();
-    timeouts.metadata = Some(SHORT);
-    on_each_with(
-        |builder| builder.timeouts(timeouts),
-        |place| async move {
-            let stuck = place.faults.on(Kind::Statx).path_is(place.path("one"));
-            let stuck = stuck.never();
-            for _ in 0..8 {
-                let error = in_time(fs::statx(place.path("one"))).await.unwrap_err();
-                let typed = Error::from_io(&error).unwrap();
-                assert!(matches!(typed, Error::TimedOut { .. }), "{typed}");
-                in_time(fs::metadata(place.path("two"))).await.unwrap();
-            }
-            drop(stuck);
-            place.idle().await;
-        },
-    );
+    on_each(|place| async move {
+        let stuck = place.faults.on(Kind::Statx).path_is(place.path("one"));
+        let stuck = stuck.never();
+        for _ in 0..8 {
+            let asked = fs::statx(place.path("one")).timeout(SHORT);
+            let error = in_time(asked).await.unwrap_err();
+            let typed = Error::from_io(&error).unwrap();
+            assert!(matches!(typed, Error::TimedOut { .. }), "{typed}");
+            in_time(fs::metadata(place.path("two"))).await.unwrap();
+        }
+        drop(stuck);
+        place.idle().await;
+    });
 }

@@ -23,6 +23,8 @@ pub(crate) trait Fakeable {
     fn back_late(&self);
     /// If it looks at a file, the file's content is elsewhere.
     fn feign_dataless(&self);
+    /// Whether nobody waits for it.
+    fn is_left(&self) -> bool;
     /// The paths that it is about, as far as they are known.
     fn paths(&self) -> Vec<PathBuf>;
 }
@@ -34,6 +36,10 @@ impl<O: Op> Fakeable for Cell<O> {
 
     fn back_late(&self) {
         self.life.to_queue_late();
+    }
+
+    fn is_left(&self) -> bool {
+        self.life.is_left()
     }
 
     fn feign_dataless(&self) {

@@ -88,7 +88,8 @@ impl Faults {
         Fault::new(self.shared.clone(), Some(kind))
     }
 
-    /// Begins a rule for all kinds of operations.
+    /// Begins a rule for all kinds of operations. Those that nobody waits for, as the close of a file that was
+    /// dropped, have to be named by their kind.
     ///
     /// See [`Faults`].
     pub fn on_any_kind(&self) -> Fault {
@@ -111,7 +112,8 @@ impl Faults {
             return Some(job);
         }
         let paths = LazyCell::new(|| job.fakeable().map_or(Vec::new(), Fakeable::paths));
-        let Some(rule) = self.shared.rule_for(job.kind(), || &paths) else {
+        let is_left = job.fakeable().is_some_and(Fakeable::is_left);
+        let Some(rule) = self.shared.rule_for(job.kind(), is_left, || &paths) else {
             return Some(job);
         };
         let left = match rule.action {
@@ -140,7 +142,7 @@ impl Faults {
         ask: impl FnOnce() + Send + 'static,
     ) -> Option<impl FnOnce() + Send + 'static> {
         let paths: Vec<_> = mount.point().into_iter().collect();
-        let Some(rule) = self.shared.rule_for(Kind::Statx, || &paths) else {
+        let Some(rule) = self.shared.rule_for(Kind::Statx, false, || &paths) else {
             return Some(ask);
         };
         let left = match rule.action {
@@ -176,6 +178,20 @@ fn feign_dataless(driver: &Driver, job: Arc<dyn Job>) -> Option<Arc<dyn Job>> {
     Some(job)
 }
 
+impl Driver {
+    /// Gives the operation back if no rule of the fake backend takes it.
+    pub(super) fn unless_faulty(
+        self: &Arc<Self>,
+        group: &Arc<Group>,
+        job: Arc<dyn Job>,
+    ) -> Option<Arc<dyn Job>> {
+        match self.faults.get() {
+            Some(faults) => faults.take(self, group, job),
+            None => Some(job),
+        }
+    }
+}
+
 impl Shared {
     fn add(&self, rule: Arc<Rule>) {
         let mut rules = lock(&self.rules);
@@ -190,11 +206,16 @@ impl Shared {
     }
 
     /// The rule that the operation falls under, which counts it: of several, the one made last.
-    fn rule_for<'a>(&self, kind: Kind, paths: impl Fn() -> &'a [PathBuf]) -> Option<Arc<Rule>> {
+    fn rule_for<'a>(
+        &self,
+        kind: Kind,
+        is_left: bool,
+        paths: impl Fn() -> &'a [PathBuf],
+    ) -> Option<Arc<Rule>> {
         let mut rules = lock(&self.rules);
         let place = rules
             .iter()
-            .rposition(|rule| rule.concerns(kind, &paths) && rule.meet())?;
+            .rposition(|rule| rule.concerns(kind, is_left, &paths) && rule.meet())?;
         let rule = rules[place].clone();
         if rule.is_spent() {
             rules.remove(place);
