@@ -85,6 +85,7 @@ const ON_FUSE: &[(&str, Test)] = &[
         "orphan_survives_ring_close",
         orphans::orphan_survives_ring_close,
     ),
+    ("stall_cap", orphans::stall_cap),
     ("killed_server", orphans::killed_server),
     ("aborted_mount", orphans::aborted_mount),
     ("hash_collision", neighbours::hash_collision),
@@ -177,11 +178,5 @@ fn main() -> std::process::ExitCode {
             ends::runtime_drop_bounded,
         );
     }
-    add(
-        stage::WAYS[1],
-        Requirements::fuse(),
-        "stall_cap",
-        orphans::stall_cap,
-    );
     libtest_mimic::run(&args, trials).exit_code()
 }

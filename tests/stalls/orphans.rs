@@ -5,7 +5,7 @@ use std::sync::mpsc::channel;
 
 use libtest_mimic::Failed;
 use tidegate::fs::{self, File, FileState, OpenOptions};
-use tidegate::{Error, LeftBehind, OpExt, Route};
+use tidegate::{Error, LeftBehind, OpExt};
 use tidegate_rig::{Request, StalledFuse};
 
 use crate::stage::{
@@ -159,21 +159,26 @@ pub(crate) fn orphan_survives_ring_close(way: Way) -> Outcome {
     Ok(ensure(hurt == 0, format!("{hurt} pieces were written to"))?)
 }
 
-/// At the cap of stuck threads the next operation is refused at once, with the figures; others go on.
+/// At the cap the next operation is refused at once, with the figures; others go on. Threads have the cap that
+/// was set, a lane has its kernel workers.
 pub(crate) fn stall_cap(way: Way) -> Outcome {
-    const CAP: usize = 3;
-    let tree = tree_of_known_names(CAP + 2)?;
+    let cap = if way.is_pool() { 3 } else { 64 };
+    let tree = tree_of_known_names(cap + 2)?;
     let healthy = healthy_dir()?;
-    let builder = way.builder().route(Route::Pool).stuck_threads_max(CAP);
+    let builder = way.builder().stuck_threads_max(3);
     way.run_with(builder, async |handle| {
         let guard = tree.hold(&[Request::Getattr], "/slow")?;
-        for index in 0..CAP {
-            let result = fs::statx(slow(&tree, index)).timeout(LIMIT).await;
+        let all: Vec<_> = (0..cap)
+            .map(|index| tokio::spawn(fs::statx(slow(&tree, index)).timeout(LIMIT)))
+            .collect();
+        held(&tree, cap as u64).await?;
+        for stat in all {
+            let result = in_time("statx", stat).await??;
             timed_out(&error_of("statx", result)?)?;
         }
-        ensure(orphans(&handle) == CAP, format!("{:?}", handle.in_flight()))?;
+        ensure(orphans(&handle) == cap, format!("{:?}", handle.in_flight()))?;
         for _ in 0..3 {
-            let path = slow(&tree, CAP);
+            let path = slow(&tree, cap);
             let error = error_of("statx", in_time("a refusal", fs::statx(path)).await?)?;
             ensure(
                 error.kind() == std::io::ErrorKind::ResourceBusy,
@@ -183,7 +188,7 @@ pub(crate) fn stall_cap(way: Way) -> Outcome {
                 Some(Error::Saturated {
                     stuck, mount_point, ..
                 }) => {
-                    ensure(*stuck == CAP, format!("{stuck} stuck"))?;
+                    ensure(*stuck == cap, format!("{stuck} stuck"))?;
                     if mount_point.is_some() {
                         is_about(mount_point.as_ref(), tree.path())?;
                     }
@@ -196,12 +201,12 @@ pub(crate) fn stall_cap(way: Way) -> Outcome {
         let bytes = in_time("a healthy read", fs::read(&path)).await??;
         ensure(bytes == b"content", "wrong bytes")?;
         let status = tree.status()?;
-        still_held(&status, CAP as u64)?;
-        ensure(status.held == CAP as u64, "a refused operation ran")?;
+        still_held(&status, cap as u64)?;
+        ensure(status.held == cap as u64, "a refused operation ran")?;
         guard.release()?;
         drained(&handle).await?;
         ensure(orphans(&handle) == 0, "orphans are left")?;
-        fs::statx(slow(&tree, CAP)).timeout(HOLD_MAX).await?;
+        fs::statx(slow(&tree, cap)).timeout(HOLD_MAX).await?;
         Ok(())
     })
 }
