@@ -35,7 +35,7 @@ pub(crate) fn late_open_closed(way: Way) -> Outcome {
             ensure(left == LeftBehind::Detached, format!("{left:?}"))?;
         }
         // One more is dropped instead.
-        still_held(&tree.status()?, OPENS)?;
+        still_held(|| tree.status(), OPENS)?;
         let released = tree.status()?.seen(Request::Release);
         guard.release()?;
         drained(&handle).await?;
@@ -70,7 +70,7 @@ pub(crate) fn timedout_write_lands_later(way: Way) -> Outcome {
             let last = vec![200 + round; 4096];
             let last = tokio::spawn(file.write_at(last, 0).timeout(HOLD_MAX));
             held(&tree, 1).await?;
-            still_held(&tree.status()?, 1)?;
+            still_held(|| tree.status(), 1)?;
             guard.release()?;
             let (count, _) = in_time("the last write", last)
                 .await??
@@ -100,7 +100,7 @@ pub(crate) fn timedout_write_takes_effect(way: Way) -> Outcome {
         let error = written.err().ok_or("the write was done")?;
         ensure(error.is_detached(), "the kernel's buffer was given back")?;
         timed_out(&error.error)?;
-        still_held(&tree.status()?, 1)?;
+        still_held(|| tree.status(), 1)?;
         let state = file.state();
         ensure(state == FileState::Indeterminate, format!("{state:?}"))?;
         right_bytes(0, &std_fs::read(&behind)?)?;
@@ -149,7 +149,7 @@ pub(crate) fn orphan_survives_ring_close(way: Way) -> Outcome {
             canaries.push(vec![CANARY; bytes + round % 8]);
         }
     }
-    still_held(&tree.status()?, 2 * READS as u64)?;
+    still_held(|| tree.status(), 2 * READS as u64)?;
     drop(guard);
     before.wait_gone()?;
     let hurt = canaries
@@ -200,8 +200,8 @@ pub(crate) fn stall_cap(way: Way) -> Outcome {
         in_time("a healthy write", fs::write(&path, "content")).await??;
         let bytes = in_time("a healthy read", fs::read(&path)).await??;
         ensure(bytes == b"content", "wrong bytes")?;
+        still_held(|| tree.status(), cap as u64)?;
         let status = tree.status()?;
-        still_held(&status, cap as u64)?;
         ensure(status.held == cap as u64, "a refused operation ran")?;
         guard.release()?;
         drained(&handle).await?;
