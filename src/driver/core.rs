@@ -28,7 +28,7 @@ use super::worker::Worker;
 use crate::error::{Error, LeftBehind};
 use crate::limits;
 use crate::mounts::{Mount, MountStats};
-use crate::observe::{Counters, Heartbeat, OpInFlight, SharedCounters, Stats, Way};
+use crate::observe::{Counters, OpInFlight, SharedCounters, Stats, Way};
 use crate::opcode::Kind;
 use crate::sys::fork;
 use crate::sys::lock::{read, write};
@@ -178,6 +178,8 @@ impl Driver {
         };
         let made = || {
             let group = Group::new(mount.clone(), self.counters.clone(), self.settings.breaker);
+            #[cfg(feature = "testing")]
+            self.faults.get().inspect(|faults| group.set_faults(faults));
             // Whoever closes the driver either finds the group under this lock, or was seen.
             if self.is_closed() {
                 group.close();
@@ -248,19 +250,6 @@ impl Driver {
             }
         }
         cell
-    }
-
-    /// Gives the operation back if no rule of the fake backend takes it.
-    #[cfg(feature = "testing")]
-    fn unless_faulty(
-        self: &Arc<Self>,
-        group: &Arc<Group>,
-        job: Arc<dyn Job>,
-    ) -> Option<Arc<dyn Job>> {
-        match self.faults.get() {
-            Some(faults) => faults.take(self, group, job),
-            None => Some(job),
-        }
     }
 
     /// Sends an operation on that was held back behind a fence. Not to a worker ring, as for what waits for
@@ -559,29 +548,8 @@ impl Driver {
 
     /// One entry for each mount that was met, by mount point.
     pub(super) fn mounts(&self) -> Vec<MountStats> {
-        let groups = read(&self.groups);
-        let groups = groups.values();
-        let groups = groups.filter(|group| !group.mount().is_of_peers());
-        let groups = groups.filter(|group| group.mount().key() != Mount::chores().key());
-        let mut mounts: Vec<_> = groups.map(|group| group.mount_stats()).collect();
-        mounts.sort_by(|one, other| one.point.cmp(&other.point));
-        mounts
-    }
-
-    /// Tells of what takes long, and gives the sign of life, when either is due.
-    pub(super) fn beat(&self, now_us: u64) {
-        let in_flight = self.counters.in_flight();
-        let due = self.heart.tick(in_flight > 0, now_us);
-        if due.look {
-            for job in self.registry.jobs() {
-                job.tell_if_slow(self.settings.warn_after);
-            }
-        }
-        if due.beat {
-            let orphans = self.counters.orphans();
-            let heartbeat = Heartbeat::new(in_flight, orphans, self.in_flight());
-            self.heart.beat(heartbeat);
-        }
+        let groups: Vec<_> = read(&self.groups).values().cloned().collect();
+        super::mount_breaker::stats_of(&groups)
     }
 
     /// What is in flight, the oldest first.
@@ -598,6 +566,7 @@ impl Driver {
             stats.lanes += group.lane_count();
             stats.pool_threads += group.pool().threads();
         }
+        stats.mounts = self.mounts();
         stats.polls_stuck = POLLS_STUCK.load(Ordering::Relaxed);
         stats
     }
