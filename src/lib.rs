@@ -28,6 +28,7 @@
 //! None is on by default.
 //!
 //! - `http-body`: [`fs::FileStream`] is an `http_body::Body`, for hyper, axum and tower-http.
+//! - `metrics`: `MetricsExporter` hands the counters of a handle to the `metrics` crate.
 //! - `tokio-uring`: the buffers of [`buf`] work in the operations of that crate. Linux only; elsewhere it does
 //!   nothing.
 #![deny(unsafe_code)]
@@ -41,6 +42,8 @@ pub mod buf;
 mod driver;
 mod error;
 mod events;
+#[cfg(feature = "metrics")]
+mod exporter;
 pub mod fs;
 pub mod guide;
 mod limits;
@@ -55,4 +58,6 @@ pub use driver::{
     Builder, Handle, Limited, OpExt, Route, Settings, ShutdownReport, Submit, Timeouts,
 };
 pub use error::{Error, Errors, LeftBehind, raw_os_error};
+#[cfg(feature = "metrics")]
+pub use exporter::MetricsExporter;
 pub use observe::{Heartbeat, Latency, OpInFlight, OpState, OpStats, Stats, Way};

@@ -230,3 +230,15 @@ pub(crate) fn mount_answers(mount_point: Option<&Path>) {
         "a mount answers again"
     );
 }
+
+#[cfg(test)]
+mod tests {
+    /// The guide has every target and every field.
+    #[test]
+    fn the_guide_names_every_target_and_field() {
+        let guide = include_str!("../guide/observing.rs");
+        for name in super::target::ALL.iter().chain(super::field::ALL) {
+            assert!(guide.contains(&format!("`{name}`")), "{name}");
+        }
+    }
+}

@@ -4,6 +4,7 @@
 //! - [Moving from `tokio::fs`](from_tokio_fs): what is the same, and what is not.
 //! - [Buffers](buffers): why they go in by value, and which kinds there are.
 //! - [Cancellation](cancellation): what a dropped future leaves behind, timeouts, and the end of a runtime.
+//! - [Seeing what goes on](observing): counters, what is in flight, heartbeats, events, metrics.
 //! - [Containers](containers): where there is no io_uring, and how to get it.
 //! - [Tuning](tuning): what there is to turn, and what to look at first.
 //!
@@ -14,4 +15,5 @@ pub mod cancellation;
 pub mod containers;
 pub mod from_tokio_fs;
 pub mod getting_started;
+pub mod observing;
 pub mod tuning;

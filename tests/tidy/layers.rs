@@ -5,6 +5,7 @@ use crate::lex::Rust;
 /// Each layer, and the folders that it may use besides the leaves.
 const LAYERS: &[(&str, &[&str])] = &[
     ("guide", &["guide"]),
+    ("exporter", &["driver"]),
     ("fs", &["fs", "op", "driver"]),
     ("op", &["op", "driver", "sys"]),
     ("driver", &["driver", "sys"]),

@@ -1,0 +1,83 @@
+//! Seeing what goes on.
+//!
+//! # Counters
+//!
+//! [`Handle::stats`](crate::Handle::stats) is a snapshot of all counters;
+//! [`since`](crate::Stats::since) is what came after an earlier one.
+//!
+//! ```
+//! # #[tokio::main] async fn main() -> std::io::Result<()> {
+//! # let dir = tempfile::tempdir()?;
+//! let handle = tidegate::Handle::current()?;
+//! let before = handle.stats();
+//! tidegate::fs::write(dir.path().join("file"), "text").await?;
+//! let stats = handle.stats().since(&before);
+//! for op in stats.ops() {
+//!     println!("{}: {} at the poll, {} timed out", op.row.name, op.at_poll, op.timed_out);
+//!     println!("p99 of the others: {:?}", op.latency.quantile(0.99));
+//! }
+//! println!("{} in flight, of them {} orphans", stats.in_flight, stats.orphans);
+//! # assert!(stats.ops().count() > 0);
+//! # Ok(()) }
+//! ```
+//!
+//! An *orphan* is an operation for which nobody waits any more, and which the kernel or a thread still has.
+//!
+//! Times are of operations that left the poll: those that are answered there take a microsecond or two, and
+//! reading a clock would be a good part of that. See [`Latency`](crate::Latency) for how exact they are.
+//!
+//! # What it is waiting for
+//!
+//! `Handle::in_flight` lists every operation that is not over, with its path, its age and its way.
+//! `Handle::heartbeat` is a channel that has the oldest of them, every 250 ms while anything is in flight, and once
+//! more when all is over. It comes from threads that take part in no operation, so it comes also while all the others
+//! are stuck, and a listener that is slow misses beats and holds up nothing. While nothing is in flight there are no
+//! beats, and no wake-ups.
+//!
+//! # Events
+//!
+//! The crate tells of what is unusual by `tracing`. What is told of a stall comes from a thread of its own, so a log
+//! that blocks holds up no operation; what finds no room meanwhile is counted, and told with the next event.
+//!
+//! | target | what |
+//! |---|---|
+//! | `tidegate::driver` | lanes that were replaced, polls that slept, what failed in the background |
+//! | `tidegate::error` | settings that mean nothing |
+//! | `tidegate::mount` | mounts that do not answer, and those that do again |
+//! | `tidegate::operation` | operations that take long (once for each), or ran out of time |
+//! | `tidegate::probe` | why there is no ring |
+//!
+//! Of operations that ran out of time, each mount has 10 events a minute, then one with the number of the others.
+//!
+//! | field | what |
+//! |---|---|
+//! | `class` | whether a lane is for data or metadata |
+//! | `elapsed_ms` | how long the operation has been under way |
+//! | `error` | what went wrong |
+//! | `in_flight` | operations that are not over |
+//! | `left` | what the operation left behind |
+//! | `mount_point` | where the filesystem is mounted |
+//! | `moved` | operations that another lane took over |
+//! | `operation` | the operation's name in [`TABLE`](crate::opcode::TABLE) |
+//! | `path` | the operation's path |
+//! | `reason`, `remedy` | why there is no ring, and what to do |
+//! | `suppressed` | events that were not told |
+//! | `value` | what a setting has |
+//!
+//! # Metrics
+//!
+//! With the feature `metrics`, `MetricsExporter` hands all this to the recorder of the `metrics` crate, whenever its
+//! `publish` is called.
+//!
+//! | metric | labels | what |
+//! |---|---|---|
+//! | `tidegate_operations_total` | `operation`, `way` | operations by the way that they took: `poll`, `worker_ring`, `lane_ring`, `pool` |
+//! | `tidegate_operations_ended_total` | `operation`, `outcome` | those that left the poll: `ok`, `failed`, `timed_out`, `cancelled`, `dropped`, `refused` |
+//! | `tidegate_operation_duration_seconds` | `operation` | how long those took |
+//! | `tidegate_operations_in_flight` | | |
+//! | `tidegate_orphans`, `tidegate_orphans_max` | | now, and the most at a time |
+//! | `tidegate_fallbacks_total` | `reason` | operations that took another way than meant |
+//! | `tidegate_lanes`, `tidegate_lanes_replaced_total` | | |
+//! | `tidegate_pool_threads` | | |
+//! | `tidegate_polls_stuck_total` | | polls that slept inside the kernel |
+//! | `tidegate_foreign_completions_total` | | completions that belonged to nothing |
