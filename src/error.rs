@@ -142,6 +142,14 @@ pub enum Error {
         /// The operation.
         operation: Kind,
     },
+    /// The content of the file is not on this machine, and the handle fetches none:
+    /// [`Dataless::Refuse`](crate::Dataless::Refuse).
+    Dataless {
+        /// The operation.
+        operation: Kind,
+        /// The path it was asked for, where there was one.
+        path: Option<PathBuf>,
+    },
     /// The process was forked after the handle was made; rings and threads stay with the parent.
     ForkedChild {
         /// The operation.
@@ -158,12 +166,33 @@ pub enum Error {
         /// The error itself.
         source: io::Error,
     },
+    /// The mount does not answer at all, so the operation was not begun. It is used again as soon as it does.
+    MountUnresponsive {
+        /// The operation.
+        operation: Kind,
+        /// Where it is mounted.
+        mount_point: PathBuf,
+    },
     /// No runtime: a handle can only be installed from within one.
     NoRuntime,
+    /// A write to the same bytes that timed out, was cancelled or dropped is not over, and the file is set to
+    /// refuse what overlaps it.
+    Overlaps {
+        /// The operation.
+        operation: Kind,
+    },
     /// What the operation ran panicked; the panic's own message is on the standard error output.
     Panicked {
         /// The operation.
         operation: Kind,
+    },
+    /// A write to the file, or its writeback, failed before. The kernel tells of that once; each sync of the
+    /// file does until [`File::acknowledge`](crate::fs::File::acknowledge).
+    Poisoned {
+        /// The operation.
+        operation: Kind,
+        /// What failed before.
+        source: io::Error,
     },
     /// The ring broke while the kernel had the operation: its outcome is unknown.
     RingLost {
@@ -228,16 +257,21 @@ impl Error {
             | Error::Setting { .. }
             | Error::ZeroTimeout => io::ErrorKind::InvalidInput,
             Error::Cancelled { .. } => io::ErrorKind::Interrupted,
-            Error::Saturated { .. } => io::ErrorKind::ResourceBusy,
+            // The system's own error for it is EDEADLK.
+            Error::Dataless { .. } => io::ErrorKind::Deadlock,
+            Error::Overlaps { .. } | Error::Saturated { .. } => io::ErrorKind::ResourceBusy,
             Error::TimedOut { .. } => io::ErrorKind::TimedOut,
             Error::HandleExists => io::ErrorKind::AlreadyExists,
+            Error::MountUnresponsive { .. } => io::ErrorKind::HostUnreachable,
             Error::Closed { .. } | Error::Panicked { .. } | Error::RingLost { .. } => {
                 io::ErrorKind::BrokenPipe
             }
             Error::ForkedChild { .. } | Error::RingUnavailable { .. } => io::ErrorKind::Unsupported,
             // The kind that `tokio::fs` gives it.
             Error::SeekPending => io::ErrorKind::Other,
-            Error::Io { source, .. } | Error::Thread { source, .. } => source.kind(),
+            Error::Io { source, .. }
+            | Error::Poisoned { source, .. }
+            | Error::Thread { source, .. } => source.kind(),
         }
     }
 
@@ -247,6 +281,7 @@ impl Error {
     pub fn raw_os_error(&self) -> Option<i32> {
         match self {
             Error::Io { source, .. }
+            | Error::Poisoned { source, .. }
             | Error::RingLost { source, .. }
             | Error::Thread { source, .. } => source.raw_os_error(),
             Error::RingUnavailable { reason } => reason.errno(),
@@ -260,9 +295,13 @@ impl Error {
     pub fn operation(&self) -> Option<Kind> {
         match self {
             Error::Closed { operation }
+            | Error::Dataless { operation, .. }
             | Error::ForkedChild { operation }
             | Error::Io { operation, .. }
+            | Error::Overlaps { operation }
+            | Error::MountUnresponsive { operation, .. }
             | Error::Panicked { operation }
+            | Error::Poisoned { operation, .. }
             | Error::RingLost { operation, .. }
             | Error::Saturated { operation, .. }
             | Error::Thread { operation, .. } => Some(*operation),
@@ -278,6 +317,7 @@ impl Error {
     pub fn path(&self) -> Option<&Path> {
         match self {
             Error::Cancelled { path, .. }
+            | Error::Dataless { path, .. }
             | Error::Io { path, .. }
             | Error::TimedOut { path, .. } => path.as_deref(),
             _ => None,
@@ -302,7 +342,15 @@ impl Error {
 
     pub(crate) fn io(operation: Kind, path: Option<&Path>, source: io::Error) -> io::Error {
         let is_plain = || source.raw_os_error().is_some() && Errors::in_process() == Errors::Plain;
-        if Error::from_io(&source).is_some() || is_plain() {
+        if Error::from_io(&source).is_some() {
+            return match (Error::from_io(&source), path) {
+                (Some(Error::Dataless { path: None, .. }), Some(path)) => {
+                    Error::on_path(source, path)
+                }
+                _ => source,
+            };
+        }
+        if is_plain() {
             return source;
         }
         Error::Io {
@@ -321,6 +369,14 @@ impl Error {
                 path: None,
                 source,
             }) => Error::io(operation, Some(path), source),
+            Ok(Error::Dataless {
+                operation,
+                path: None,
+            }) => Error::Dataless {
+                operation,
+                path: Some(path.to_path_buf()),
+            }
+            .into(),
             Ok(other) => other.into(),
             Err(error) => error,
         }
@@ -375,6 +431,13 @@ impl fmt::Display for Error {
             Error::Closed { operation } => {
                 write!(f, "{operation}: the handle was shut down; use a live one")
             }
+            Error::Dataless { operation, path } => {
+                let path = path.as_deref().unwrap_or(Path::new("the file")).display();
+                write!(
+                    f,
+                    "{operation} {path}: its content is elsewhere, and this handle fetches none"
+                )
+            }
             Error::ForkedChild { operation } => {
                 write!(
                     f,
@@ -400,9 +463,27 @@ impl fmt::Display for Error {
                     None => Ok(()),
                 }
             }
+            Error::MountUnresponsive {
+                operation,
+                mount_point,
+            } => {
+                let point = mount_point.display();
+                write!(
+                    f,
+                    "{operation}: the mount {point} does not answer; it is used again as soon as it does"
+                )
+            }
             Error::NoRuntime => {
                 f.write_str("a handle is installed on a tokio runtime: call this from within one")
             }
+            Error::Overlaps { operation } => write!(
+                f,
+                "{operation}: a write to the same bytes is not over; wait for it, or sync"
+            ),
+            Error::Poisoned { operation, source } => write!(
+                f,
+                "{operation}: a write failed before ({source}), and what was written may be lost; write it again and acknowledge"
+            ),
             Error::Panicked { operation } => write!(f, "{operation}: panicked"),
             Error::RingLost { operation, source } => {
                 write!(
@@ -478,6 +559,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Error::Io { source, .. }
+            | Error::Poisoned { source, .. }
             | Error::RingLost { source, .. }
             | Error::Thread { source, .. } => Some(source),
             _ => None,

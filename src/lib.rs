@@ -29,6 +29,8 @@
 //!
 //! - `http-body`: [`fs::FileStream`] is an `http_body::Body`, for hyper, axum and tower-http.
 //! - `metrics`: `MetricsExporter` hands the counters of a handle to the `metrics` crate.
+//! - `testing`: a fake backend for tests, which delays, withholds or fails operations as it is told, in the
+//!   module of that name.
 //! - `tokio-uring`: the buffers of [`buf`] work in the operations of that crate. Linux only; elsewhere it does
 //!   nothing.
 #![deny(unsafe_code)]
@@ -38,6 +40,7 @@
     allow(dead_code, reason = "what only rings and polls use is Linux's")
 )]
 
+mod blocking;
 pub mod buf;
 mod driver;
 mod error;
@@ -53,11 +56,16 @@ mod op;
 pub mod opcode;
 pub mod probe;
 mod sys;
+#[cfg(feature = "testing")]
+pub mod testing;
 
+pub use blocking::{Stop, blocking, blocking_on};
 pub use driver::{
-    Builder, Handle, Limited, OpExt, Route, Settings, ShutdownReport, Submit, Timeouts,
+    Breaker, Builder, Dataless, Handle, Limited, OpExt, Route, Settings, ShutdownReport, Submit,
+    Timeouts,
 };
 pub use error::{Error, Errors, LeftBehind, raw_os_error};
 #[cfg(feature = "metrics")]
 pub use exporter::MetricsExporter;
+pub use mounts::{BreakerState, MountStats};
 pub use observe::{Heartbeat, Latency, OpInFlight, OpState, OpStats, Stats, Way};

@@ -53,8 +53,31 @@ pub(crate) const LANES_WEDGED_MAX: usize = 4;
 /// Mounts of one handle with lanes of their own; further mounts share one set.
 pub(crate) const MOUNT_GROUPS_MAX: usize = 32;
 
-/// Mounts remembered at a time.
+/// Mounts remembered at a time besides those that an open file or a handle uses.
 pub(crate) const MOUNTS_KNOWN_MAX: usize = 256;
+
+/// A table of mounts that is this new is not read again for a mount that is not in it. Reading one of a
+/// thousand mounts takes milliseconds, and a mount that was made meanwhile only lacks its name that long.
+pub(crate) const MOUNT_TABLE_KEPT: Duration = Duration::from_secs(1);
+
+/// A table of mounts by which paths are looked up is read again when it is this old: what was mounted
+/// meanwhile shares the lanes of the mount below so long.
+pub(crate) const MOUNT_TABLE_OLD: Duration = Duration::from_secs(10);
+
+/// Mounts that are asked at once whether they answer, each on a thread of its own: more than most machines
+/// have, and few enough threads for any.
+pub(crate) const MOUNTS_ASKED_AT_ONCE: usize = 256;
+
+/// Timeouts in a row, without an answer between them, after which a mount is asked whether it answers at
+/// all: one may be a file's own trouble, and a third waits for nothing new.
+pub(crate) const BREAKER_TIMEOUTS: u32 = 3;
+
+/// How long a mount may take to answer that question: a `statx` of its root, for which a slow server over
+/// a slow line takes a quarter of it.
+pub(crate) const PROBE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long after a question that came to nothing it is put again.
+pub(crate) const PROBE_EVERY: Duration = Duration::from_secs(5);
 
 /// A mount whose description was asked for this long ago and never came is asked for again.
 pub(crate) const MOUNT_ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -241,3 +264,9 @@ pub(crate) const WARNINGS_PER_MOUNT: u32 = 10;
 
 /// How long a mount's warnings are counted together, before their number is told: what a person reads.
 pub(crate) const WARNINGS_WINDOW: Duration = Duration::from_secs(60);
+
+/// How often a shutdown looks whether all is over.
+pub(crate) const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(1);
+
+/// Operations that the text of a report names: a line that a person reads.
+pub(crate) const STUCK_NAMED_MAX: usize = 8;

@@ -135,6 +135,8 @@ ops! {
     Advise, "advise", [FADVISE 24 since 5 . 6], "posix_fadvise(2)", MayTakeEffect, false, Data;
     /// Reserves, frees, zeroes, takes out or puts in space.
     Allocate, "allocate", [FALLOCATE 17 since 5 . 6], "fallocate(2)", MayTakePartialEffect, false, Data;
+    /// Runs a closure of the caller's.
+    Blocking, "blocking", [none], "the caller's own calls", MayTakePartialEffect, false, Unbounded;
     /// Resolves a path.
     Canonicalize, "canonicalize", [none], "realpath(3)", NoEffect, false, Metadata;
     /// Closes a descriptor.
@@ -240,7 +242,8 @@ impl Kind {
     pub(crate) fn is_quick(self) -> bool {
         let several_steps = matches!(
             self,
-            Kind::CopyFile
+            Kind::Blocking
+                | Kind::CopyFile
                 | Kind::CreateDirAll
                 | Kind::Prefetch
                 | Kind::ReadFile

@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+pub use crate::mounts::{MountAnswer, MountReport, mounts};
 use crate::opcode::Kind;
 use crate::sys::errno;
 use crate::sys::limit;

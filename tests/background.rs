@@ -3,8 +3,9 @@
 mod common;
 
 use std::io::Read;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use common::log::Log;
 use common::{on_every_backend, routes, runtime};
 use tidegate::Handle;
 use tidegate::fs::{self, File};
@@ -197,40 +198,6 @@ fn a_sync_tells_of_a_write_that_failed() {
     });
 }
 
-/// Collects what is logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<String>>>);
-
-impl tracing::Subscriber for Log {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.target().starts_with("tidegate")
-    }
-
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        tracing::span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        struct Text(String);
-        impl tracing::field::Visit for Text {
-            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
-                self.0 += &format!("{field}={value:?} ");
-            }
-        }
-        let mut text = Text(String::new());
-        event.record(&mut text);
-        self.0.lock().unwrap().push(text.0);
-    }
-
-    fn enter(&self, _: &tracing::span::Id) {}
-
-    fn exit(&self, _: &tracing::span::Id) {}
-}
-
 /// R80: what fails when nobody is there any more is logged. Alone in its process, as the log is global.
 #[test]
 fn what_fails_in_the_background_is_logged() {
@@ -239,8 +206,7 @@ fn what_fails_in_the_background_is_logged() {
         test,
         |_| {},
         || {
-            let log = Log::default();
-            tracing::subscriber::set_global_default(log.clone()).unwrap();
+            let log = Log::start();
             for route in routes() {
                 let runtime = runtime(true);
                 runtime.block_on(async {
@@ -249,12 +215,10 @@ fn what_fails_in_the_background_is_logged() {
                     full.write_all(b"lost").await.unwrap();
                 });
                 drop(runtime);
-                let told = std::mem::take(&mut *log.0.lock().unwrap());
-                assert!(
-                    told.iter()
-                        .any(|line| line.contains("operation=\"write\"") && line.contains("space")),
-                    "{route:?}: {told:?}"
-                );
+                let told = log.take();
+                let is_it =
+                    |line: &&String| line.contains("operation=\"write\"") && line.contains("space");
+                assert!(told.iter().any(|line| is_it(&line)), "{route:?}: {told:?}");
             }
         },
     );

@@ -16,7 +16,7 @@ use common::child::in_child;
 use common::{on_every_backend, routes, runtime};
 use counting::{Counted, until};
 use tidegate::fs::{self, File, OpenOptions};
-use tidegate::{Error, Handle, Route, Submit};
+use tidegate::{Error, Handle, OpState, Route, Submit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[global_allocator]
@@ -340,10 +340,19 @@ fn shutdown_tells_what_it_leaves_behind() {
         fs::read(&path).await.unwrap();
         let mut stuck = Box::pin(File::open(dir.path().join("fifo")));
         assert!(futures::poll!(stuck.as_mut()).is_pending());
+        let has_begun = || {
+            handle
+                .in_flight()
+                .iter()
+                .any(|op| op.state == OpState::Running)
+        };
+        until("the open has begun", has_begun).await;
         let report = handle.shutdown(Duration::from_millis(500)).await;
         // The ring cancels it; a blocking thread cannot be called back.
         let expected = u64::from(route == Route::Pool);
         assert_eq!(report.left_behind, expected, "{route:?}");
+        let named = report.to_string().contains(dir.path().to_str().unwrap());
+        assert_eq!(named, expected == 1, "{report}");
         assert_eq!(handle.stats().in_flight, expected, "{route:?}");
         // What comes later runs on the process's own handle.
         assert_eq!(fs::read(&path).await.unwrap().len(), 1 << 20);

@@ -8,6 +8,8 @@ mod examples;
 mod layers;
 #[path = "tidy/lex.rs"]
 mod lex;
+#[path = "tidy/logging.rs"]
+mod logging;
 #[path = "tidy/markdown.rs"]
 mod markdown;
 #[path = "tidy/size.rs"]
@@ -48,6 +50,11 @@ fn what_users_see_has_examples() {
         offences.len(),
         offences.join("\n")
     );
+}
+
+#[test]
+fn events_are_made_in_one_place() {
+    report(tree::rust(), logging::check);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod bench;
 mod copy;
 mod doctor;
+mod duration;
 mod exit;
 mod explain;
 mod signals;

@@ -86,3 +86,34 @@ fn exit_codes_tell_the_state() {
     assert_exit(&missing, 1);
     assert!(String::from_utf8_lossy(&missing.stderr).contains("/no/such/path"));
 }
+
+/// `--mounts` lists the mounts with their types, as text and as JSON; the root is one, and answers.
+#[test]
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+fn mounts_are_listed_with_their_answers() {
+    let output = tidegate()
+        .args(["doctor", "--mounts", "--json", "--timeout", "30s"])
+        .output()
+        .unwrap();
+    let listed = json(&output);
+    let mounts = listed["mounts"].as_array().unwrap();
+    let root = mounts.iter().find(|mount| mount["point"] == "/").unwrap();
+    assert_eq!(root["answer"]["state"], "answered", "{root}");
+    assert!(!root["fs_type"].as_str().unwrap().is_empty());
+    let text = tidegate().args(["doctor", "--mounts"]).output().unwrap();
+    let text = String::from_utf8(text.stdout).unwrap();
+    assert!(text.lines().any(|line| line.starts_with("/ ")), "{text}");
+}
+
+/// What makes no sense together is refused.
+#[test]
+fn mounts_take_no_path_and_a_timeout_is_theirs() {
+    for arguments in [
+        &["doctor", "--mounts", "/"][..],
+        &["doctor", "--timeout", "1s"],
+        &["doctor", "--mounts", "--timeout", "0s"],
+        &["doctor", "--mounts", "--timeout", "soon"],
+    ] {
+        assert_exit(&tidegate().args(arguments).output().unwrap(), 64);
+    }
+}

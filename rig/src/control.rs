@@ -19,6 +19,8 @@ pub struct Status {
     pub rules: u64,
     /// Rules that ended by themselves because they were older than the longest hold.
     pub expired: u64,
+    /// Requests that ended because the kernel asked for it; see [`StalledFuseOptions::with_interrupts`](crate::StalledFuseOptions::with_interrupts).
+    pub interrupted: u64,
     seen: Vec<(String, u64)>,
 }
 
@@ -42,6 +44,7 @@ impl Status {
                 "held" => status.held = value,
                 "rules" => status.rules = value,
                 "expired" => status.expired = value,
+                "interrupted" => status.interrupted = value,
                 _ => status.seen.push((name.to_owned(), value)),
             }
         }

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use crate::control::{Control, HoldGuard, Status, check_socket_path};
 use crate::disk_fs::DISK_NAME;
 use crate::error::{Context, invalid};
+use crate::freeze::FreezeGuard;
 use crate::gate::{Action, Request};
 use crate::loop_device::LoopDevice;
 use crate::mounts::{mount_fuse, run, unmount, unmount_or_detach};
@@ -243,6 +244,15 @@ impl HeldDisk {
     /// As [`hold`](HeldDisk::hold).
     pub fn fail(&self, errno: i32, requests: &[Request]) -> io::Result<HoldGuard> {
         self.control.rule(Action::Fail(errno), requests, "")
+    }
+
+    /// Takes no writes from now on, as for a snapshot, until the guard is dropped or the longest hold is over. Needs the
+    /// program `fsfreeze`.
+    ///
+    /// # Errors
+    /// Those of `fsfreeze`.
+    pub fn freeze(&self) -> io::Result<FreezeGuard> {
+        FreezeGuard::freeze(&self.mount_dir, self.options.settings.max_hold)
     }
 
     /// Ends all rules and answers everything that waits.

@@ -17,6 +17,8 @@ use fuser::{
 use crate::error::Context;
 use crate::gate::{Gate, Request};
 
+/// Nobody interrupts what a disk is asked for.
+const NO_ID: u64 = 0;
 const DISK: INodeNo = INodeNo(2);
 pub(crate) const DISK_NAME: &str = "disk";
 /// The size of the disk never changes, so the kernel need not ask again.
@@ -74,10 +76,10 @@ impl DiskFs {
 }
 
 /// Settings of the FUSE connection that both filesystems share.
-pub(crate) fn configure(config: &mut KernelConfig) {
+pub(crate) fn configure(config: &mut KernelConfig, transfer_bytes_max: u32) {
     // Each fails only where the kernel allows less than that, and then its own limit holds.
-    let _ = config.set_max_write(TRANSFER_BYTES_MAX);
-    let _ = config.set_max_readahead(TRANSFER_BYTES_MAX);
+    let _ = config.set_max_write(transfer_bytes_max);
+    let _ = config.set_max_readahead(transfer_bytes_max);
     let _ = config.set_max_background(BACKGROUND_MAX);
     let _ = config.set_congestion_threshold(BACKGROUND_MAX);
 }
@@ -103,7 +105,7 @@ pub(crate) fn errno_of(error: &io::Error) -> Errno {
 
 impl Filesystem for DiskFs {
     fn init(&mut self, _: &fuser::Request, config: &mut KernelConfig) -> io::Result<()> {
-        configure(config);
+        configure(config, TRANSFER_BYTES_MAX);
         Ok(())
     }
 
@@ -167,7 +169,7 @@ impl Filesystem for DiskFs {
             Ok(data) => reply.data(&data),
             Err(error) => reply.error(errno_of(&error)),
         };
-        self.gate.pass(Request::Read, "", Box::new(answer));
+        self.gate.pass(NO_ID, Request::Read, "", Box::new(answer));
     }
 
     fn write(
@@ -190,7 +192,7 @@ impl Filesystem for DiskFs {
             Ok(()) => reply.written(data.len() as u32),
             Err(error) => reply.error(errno_of(&error)),
         };
-        self.gate.pass(Request::Write, "", Box::new(answer));
+        self.gate.pass(NO_ID, Request::Write, "", Box::new(answer));
     }
 
     fn flush(
@@ -210,7 +212,7 @@ impl Filesystem for DiskFs {
             None => reply.ok(),
             Some(errno) => reply.error(Errno::from_i32(errno)),
         };
-        self.gate.pass(Request::Fsync, "", Box::new(answer));
+        self.gate.pass(NO_ID, Request::Fsync, "", Box::new(answer));
     }
 }
 

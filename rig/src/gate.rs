@@ -90,6 +90,8 @@ struct Rule {
 }
 
 struct Parked {
+    /// The kernel's number of the request.
+    id: u64,
     rule: u64,
     due: Instant,
     answer: Answer,
@@ -102,6 +104,7 @@ struct State {
     parked: Vec<Parked>,
     next_id: u64,
     expired: u64,
+    interrupted: u64,
     seen: [u64; Request::ALL.len()],
 }
 
@@ -125,7 +128,7 @@ impl Gate {
     }
 
     /// Answers the request now, or parks it, as the newest rule that matches says.
-    pub(crate) fn pass(&self, request: Request, path: &str, answer: Answer) {
+    pub(crate) fn pass(&self, id: u64, request: Request, path: &str, answer: Answer) {
         let mut state = self.lock();
         state.seen[request as usize] += 1;
         let matching =
@@ -144,13 +147,31 @@ impl Gate {
                     Action::Delay(delay) => until.min(Instant::now() + delay),
                     Action::Fail(_) | Action::Hold => until,
                 };
-                state.parked.push(Parked { rule, due, answer });
+                state.parked.push(Parked {
+                    id,
+                    rule,
+                    due,
+                    answer,
+                });
                 self.changed.notify_all();
                 return;
             }
         };
         drop(state);
         answer(errno);
+    }
+
+    /// Ends a parked request with EINTR, without doing what it asked for; false if none with this number is parked.
+    pub(crate) fn interrupt(&self, id: u64) -> bool {
+        let mut state = self.lock();
+        let Some(at) = state.parked.iter().position(|parked| parked.id == id) else {
+            return false;
+        };
+        let parked = state.parked.remove(at);
+        state.interrupted += 1;
+        drop(state);
+        (parked.answer)(Some(libc::EINTR));
+        true
     }
 
     /// Adds a rule; it ends by itself after the longest hold.
@@ -211,11 +232,13 @@ impl Gate {
         state.parked.len() >= count
     }
 
-    /// `held=N rules=N expired=N` and a counter for each kind of request.
+    /// `held=N rules=N expired=N interrupted=N` and a counter for each kind of request.
     pub(crate) fn status(&self) -> String {
         let state = self.lock();
         let (held, rules) = (state.parked.len(), state.rules.len());
-        let mut line = format!("held={held} rules={rules} expired={}", state.expired);
+        let (expired, interrupted) = (state.expired, state.interrupted);
+        let mut line =
+            format!("held={held} rules={rules} expired={expired} interrupted={interrupted}");
         for (request, seen) in Request::ALL.into_iter().zip(state.seen) {
             line.push_str(&format!(" {}={seen}", request.name()));
         }

@@ -1,8 +1,9 @@
 //! Storage that stops answering on command, for tests.
 //!
 //! - [`HeldDisk`]: a real ext4, xfs or btrfs on a loop device whose backing file lies on a FUSE server that
-//!   can hold its answers. To the filesystem, the disk is dead.
+//!   can hold its answers. To the filesystem, the disk is dead. It can be frozen as for a snapshot, too.
 //! - [`StalledFuse`]: a FUSE tree over a plain directory whose requests can be held, delayed or failed by path.
+//! - [`Cgroup`]: limits on how fast a disk is, and on how many threads there are.
 //! - [`files`]: files with known bytes and many extents.
 //!
 //! The server is a process of its own, because a process with a thread asleep on its own server could never
@@ -34,23 +35,28 @@
 // Everything here is meant to block: tests call it from helper threads, never from a runtime.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod cgroup;
 mod control;
 mod disk;
 mod disk_fs;
 mod error;
 pub mod files;
+mod freeze;
 mod gate;
 mod loop_device;
 mod mounts;
 mod process;
+mod relay;
 mod requirements;
 mod server;
 mod stalled;
 mod tree_fs;
 mod tree_ops;
 
+pub use cgroup::Cgroup;
 pub use control::{HoldGuard, Status};
 pub use disk::{FsKind, HeldDisk, HeldDiskOptions};
+pub use freeze::FreezeGuard;
 pub use gate::Request;
 pub use process::init;
 pub use requirements::Requirements;

@@ -13,6 +13,7 @@ use nix::mount::MsFlags;
 use nix::sched::CloneFlags;
 
 use crate::error::{Context, invalid};
+use crate::freeze;
 use crate::server;
 
 /// Marks a process that is to be a server.
@@ -31,6 +32,9 @@ static OUTER: OnceLock<Result<File, String>> = OnceLock::new();
 pub fn init() {
     if std::env::var_os(SERVER_ENV).is_some() {
         server::main();
+    }
+    if let Some(mount_dir) = std::env::var_os(freeze::FREEZER_ENV) {
+        freeze::main(&mount_dir);
     }
     OUTER.get_or_init(|| leave_outer_namespace().map_err(|error| error.to_string()));
 }

@@ -57,7 +57,7 @@ impl Requirements {
                 kind.package()
             ));
         }
-        for program in ["mount", "blockdev"] {
+        for program in ["mount", "blockdev", "fsfreeze"] {
             if find_program(program).is_none() {
                 missing.push(format!("{program} (install util-linux)"));
             }

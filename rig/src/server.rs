@@ -19,6 +19,7 @@ use crate::control::serve_control;
 use crate::disk_fs::DiskFs;
 use crate::error::{Context, invalid};
 use crate::gate::Gate;
+use crate::relay;
 use crate::tree_fs::TreeFs;
 
 /// No server outlives this, whatever its test does.
@@ -36,6 +37,7 @@ pub(crate) struct Settings {
     pub(crate) direct_io: bool,
     pub(crate) async_dio: bool,
     pub(crate) keep_cache: bool,
+    pub(crate) interrupts: bool,
 }
 
 impl Default for Settings {
@@ -48,6 +50,7 @@ impl Default for Settings {
             direct_io: false,
             async_dio: false,
             keep_cache: false,
+            interrupts: false,
         }
     }
 }
@@ -62,6 +65,7 @@ impl Settings {
             format!("direct_io={}", u8::from(self.direct_io)),
             format!("async_dio={}", u8::from(self.async_dio)),
             format!("keep_cache={}", u8::from(self.keep_cache)),
+            format!("interrupts={}", u8::from(self.interrupts)),
         ]
     }
 
@@ -82,6 +86,7 @@ impl Settings {
                 "direct_io" => settings.direct_io = value != 0,
                 "async_dio" => settings.async_dio = value != 0,
                 "keep_cache" => settings.keep_cache = value != 0,
+                "interrupts" => settings.interrupts = value != 0,
                 _ => return Err(invalid(format_args!("setting {arg:?}"))),
             }
         }
@@ -136,15 +141,29 @@ fn run() -> io::Result<()> {
             TreeFs::open(&backing, Arc::clone(&gate), &settings)?,
             gate,
             work_dir,
+            settings.interrupts,
         )
     } else {
-        serve(DiskFs::open(&backing, Arc::clone(&gate))?, gate, work_dir)
+        serve(
+            DiskFs::open(&backing, Arc::clone(&gate))?,
+            gate,
+            work_dir,
+            false,
+        )
     }
 }
 
 /// Serves until the filesystem is unmounted; that also removes the work directory.
-fn serve(filesystem: impl Filesystem, gate: Arc<Gate>, work_dir: PathBuf) -> io::Result<()> {
-    let device = io::stdout().as_fd().try_clone_to_owned()?;
+fn serve(
+    filesystem: impl Filesystem,
+    gate: Arc<Gate>,
+    work_dir: PathBuf,
+    interrupts: bool,
+) -> io::Result<()> {
+    let mut device = io::stdout().as_fd().try_clone_to_owned()?;
+    if interrupts {
+        device = relay::start(device, &gate)?;
+    }
     let mut lifeline = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let listener = UnixListener::bind(socket_path(&work_dir)).context("bind the control socket")?;
     let session = Session::from_fd(

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::mount::{MntFlags, umount2};
 use tempfile::TempDir;
 
 use crate::control::{Control, HoldGuard, Status, check_socket_path};
@@ -48,6 +49,13 @@ impl StalledFuseOptions {
     /// An open keeps what the page cache has of the file. Default: it drops it.
     pub fn with_keep_cache(mut self, keep_cache: bool) -> Self {
         self.settings.keep_cache = keep_cache;
+        self
+    }
+
+    /// A held request ends with `EINTR` when its caller is interrupted, by a signal or by a cancel, and nothing of
+    /// it is done then. Default: it stays, as with servers that do not know interrupts.
+    pub fn with_interrupts(mut self, interrupts: bool) -> Self {
+        self.settings.interrupts = interrupts;
         self
     }
 
@@ -184,6 +192,12 @@ impl StalledFuse {
     /// When the server is gone.
     pub fn release(&self) -> io::Result<()> {
         self.control.release()
+    }
+
+    /// Cuts the connection, as `umount -f` does: all that waits fails, and so does all that comes.
+    pub fn abort(&self) {
+        // What is open keeps it mounted, which is not what was asked for.
+        let _ = umount2(&self.mount_dir, MntFlags::MNT_FORCE);
     }
 
     /// Waits until `count` requests wait in the server.

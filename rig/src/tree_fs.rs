@@ -11,12 +11,13 @@ use std::time::{Duration, SystemTime};
 use fuser::{
     BsdFileFlags, Errno, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
     KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
-    ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, TimeOrNow,
-    WriteFlags,
+    ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, RequestId,
+    TimeOrNow, WriteFlags,
 };
 
-use crate::disk_fs::{configure, errno_of, failed, read_full};
+use crate::disk_fs::{TRANSFER_BYTES_MAX, configure, errno_of, failed, read_full};
 use crate::gate::{Gate, Request};
+use crate::relay::RELAYED_BYTES_MAX;
 use crate::server::Settings;
 use crate::tree_ops::{Change, Tree};
 
@@ -27,6 +28,7 @@ pub(crate) struct TreeFs {
     entry_ttl: Duration,
     flags: FopenFlags,
     async_dio: bool,
+    transfer_bytes_max: u32,
 }
 
 /// A reply that can be an error.
@@ -68,13 +70,18 @@ impl TreeFs {
             entry_ttl: settings.entry_timeout,
             flags,
             async_dio: settings.async_dio,
+            transfer_bytes_max: if settings.interrupts {
+                RELAYED_BYTES_MAX
+            } else {
+                TRANSFER_BYTES_MAX
+            },
         })
     }
 
     /// Does `work` and answers with `done`, when the gate lets it pass.
     fn pass<R: Reply, T>(
         &self,
-        request: Request,
+        (id, request): (RequestId, Request),
         path: &str,
         reply: R,
         work: impl FnOnce(&Tree) -> io::Result<T> + Send + 'static,
@@ -85,13 +92,13 @@ impl TreeFs {
             Ok(result) => done(reply, result),
             Err(error) => reply.fail(errno_of(&error)),
         };
-        self.gate.pass(request, path, Box::new(answer));
+        self.gate.pass(id.0, request, path, Box::new(answer));
     }
 
     /// The same for requests that end in an entry of a directory.
     fn pass_entry(
         &self,
-        request: Request,
+        request: (RequestId, Request),
         (parent, name): (INodeNo, &OsStr),
         reply: ReplyEntry,
         work: impl FnOnce(&Path) -> io::Result<()> + Send + 'static,
@@ -111,6 +118,7 @@ impl TreeFs {
 
     fn pass_removal(
         &self,
+        id: RequestId,
         (parent, name): (INodeNo, &OsStr),
         reply: ReplyEmpty,
         work: impl FnOnce(&Path) -> io::Result<()> + Send + 'static,
@@ -118,7 +126,7 @@ impl TreeFs {
         let path = self.tree.child_path(parent, name);
         let name = name.to_owned();
         let work = move |tree: &Tree| tree.at(parent, &name, work);
-        self.pass(Request::Namespace, &path, reply, work, |reply, ()| {
+        self.pass((id, Request::Namespace), &path, reply, work, |reply, ()| {
             reply.ok()
         });
     }
@@ -126,7 +134,7 @@ impl TreeFs {
 
 impl Filesystem for TreeFs {
     fn init(&mut self, _: &fuser::Request, config: &mut KernelConfig) -> io::Result<()> {
-        configure(config);
+        configure(config, self.transfer_bytes_max);
         // What libfuse asks for by default, so that the tree behaves as FUSE filesystems in use do.
         let mut wanted = vec![
             InitFlags::FUSE_PARALLEL_DIROPS,
@@ -140,20 +148,31 @@ impl Filesystem for TreeFs {
         Ok(())
     }
 
-    fn lookup(&self, _: &fuser::Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        self.pass_entry(Request::Lookup, (parent, name), reply, |_| Ok(()));
+    fn lookup(&self, request: &fuser::Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        self.pass_entry(
+            (request.unique(), Request::Lookup),
+            (parent, name),
+            reply,
+            |_| Ok(()),
+        );
     }
 
     fn forget(&self, _: &fuser::Request, ino: INodeNo, count: u64) {
         self.tree.forget(ino, count);
     }
 
-    fn getattr(&self, _: &fuser::Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
+    fn getattr(
+        &self,
+        request: &fuser::Request,
+        ino: INodeNo,
+        _: Option<FileHandle>,
+        reply: ReplyAttr,
+    ) {
         let ttl = self.attr_ttl;
         let path = self.tree.path(ino);
         let done = move |reply: ReplyAttr, attr| reply.attr(&ttl, &attr);
         self.pass(
-            Request::Getattr,
+            (request.unique(), Request::Getattr),
             &path,
             reply,
             move |tree| tree.attr(ino),
@@ -163,7 +182,7 @@ impl Filesystem for TreeFs {
 
     fn setattr(
         &self,
-        _: &fuser::Request,
+        request: &fuser::Request,
         ino: INodeNo,
         mode: Option<u32>,
         uid: Option<u32>,
@@ -191,7 +210,7 @@ impl Filesystem for TreeFs {
         };
         let done = move |reply: ReplyAttr, attr| reply.attr(&ttl, &attr);
         self.pass(
-            Request::Setattr,
+            (request.unique(), Request::Setattr),
             &path,
             reply,
             move |tree| tree.change(ino, &change),
@@ -199,11 +218,11 @@ impl Filesystem for TreeFs {
         );
     }
 
-    fn readlink(&self, _: &fuser::Request, ino: INodeNo, reply: ReplyData) {
+    fn readlink(&self, request: &fuser::Request, ino: INodeNo, reply: ReplyData) {
         let path = self.tree.path(ino);
         let done = |reply: ReplyData, target: std::ffi::OsString| reply.data(target.as_bytes());
         self.pass(
-            Request::Readlink,
+            (request.unique(), Request::Readlink),
             &path,
             reply,
             move |tree| tree.readlink(ino),
@@ -213,7 +232,7 @@ impl Filesystem for TreeFs {
 
     fn mkdir(
         &self,
-        _: &fuser::Request,
+        request: &fuser::Request,
         parent: INodeNo,
         name: &OsStr,
         mode: u32,
@@ -225,20 +244,29 @@ impl Filesystem for TreeFs {
             std::fs::create_dir(path)?;
             std::fs::set_permissions(path, mode)
         };
-        self.pass_entry(Request::Namespace, (parent, name), reply, work);
+        self.pass_entry(
+            (request.unique(), Request::Namespace),
+            (parent, name),
+            reply,
+            work,
+        );
     }
 
-    fn unlink(&self, _: &fuser::Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        self.pass_removal((parent, name), reply, |path| std::fs::remove_file(path));
+    fn unlink(&self, request: &fuser::Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        self.pass_removal(request.unique(), (parent, name), reply, |path| {
+            std::fs::remove_file(path)
+        });
     }
 
-    fn rmdir(&self, _: &fuser::Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        self.pass_removal((parent, name), reply, |path| std::fs::remove_dir(path));
+    fn rmdir(&self, request: &fuser::Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        self.pass_removal(request.unique(), (parent, name), reply, |path| {
+            std::fs::remove_dir(path)
+        });
     }
 
     fn symlink(
         &self,
-        _: &fuser::Request,
+        request: &fuser::Request,
         parent: INodeNo,
         name: &OsStr,
         target: &Path,
@@ -246,12 +274,17 @@ impl Filesystem for TreeFs {
     ) {
         let target = target.to_owned();
         let work = move |path: &Path| std::os::unix::fs::symlink(target, path);
-        self.pass_entry(Request::Namespace, (parent, name), reply, work);
+        self.pass_entry(
+            (request.unique(), Request::Namespace),
+            (parent, name),
+            reply,
+            work,
+        );
     }
 
     fn rename(
         &self,
-        _: &fuser::Request,
+        request: &fuser::Request,
         parent: INodeNo,
         name: &OsStr,
         new_parent: INodeNo,
@@ -267,14 +300,18 @@ impl Filesystem for TreeFs {
             }
             tree.rename((parent, &name), (new_parent, &new_name))
         };
-        self.pass(Request::Namespace, &path, reply, work, |reply, ()| {
-            reply.ok()
-        });
+        self.pass(
+            (request.unique(), Request::Namespace),
+            &path,
+            reply,
+            work,
+            |reply, ()| reply.ok(),
+        );
     }
 
     fn link(
         &self,
-        _: &fuser::Request,
+        request: &fuser::Request,
         ino: INodeNo,
         parent: INodeNo,
         name: &OsStr,
@@ -287,15 +324,21 @@ impl Filesystem for TreeFs {
         let done = move |reply: ReplyEntry, attr| {
             reply.entry_with_ttls(&attr_ttl, &entry_ttl, &attr, Generation(0))
         };
-        self.pass(Request::Namespace, &path, reply, work, done);
+        self.pass(
+            (request.unique(), Request::Namespace),
+            &path,
+            reply,
+            work,
+            done,
+        );
     }
 
-    fn open(&self, _: &fuser::Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+    fn open(&self, request: &fuser::Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         let path = self.tree.path(ino);
         let open_flags = self.flags;
         let done = move |reply: ReplyOpen, handle| reply.opened(FileHandle(handle), open_flags);
         self.pass(
-            Request::Open,
+            (request.unique(), Request::Open),
             &path,
             reply,
             move |tree| tree.open(ino, flags.0),
@@ -305,7 +348,7 @@ impl Filesystem for TreeFs {
 
     fn create(
         &self,
-        _: &fuser::Request,
+        request: &fuser::Request,
         parent: INodeNo,
         name: &OsStr,
         mode: u32,
@@ -320,12 +363,18 @@ impl Filesystem for TreeFs {
         let done = move |reply: ReplyCreate, (attr, handle)| {
             reply.created(&ttl, &attr, Generation(0), FileHandle(handle), open_flags);
         };
-        self.pass(Request::Create, &path, reply, work, done);
+        self.pass(
+            (request.unique(), Request::Create),
+            &path,
+            reply,
+            work,
+            done,
+        );
     }
 
     fn read(
         &self,
-        _: &fuser::Request,
+        request: &fuser::Request,
         ino: INodeNo,
         handle: FileHandle,
         offset: u64,
@@ -336,12 +385,18 @@ impl Filesystem for TreeFs {
     ) {
         let work = move |tree: &Tree| read_full(&*tree.file(handle.0)?, offset, size);
         let done = |reply: ReplyData, data: Vec<u8>| reply.data(&data);
-        self.pass(Request::Read, &self.tree.path(ino), reply, work, done);
+        self.pass(
+            (request.unique(), Request::Read),
+            &self.tree.path(ino),
+            reply,
+            work,
+            done,
+        );
     }
 
     fn write(
         &self,
-        _: &fuser::Request,
+        request: &fuser::Request,
         ino: INodeNo,
         handle: FileHandle,
         offset: u64,
@@ -358,7 +413,7 @@ impl Filesystem for TreeFs {
                 .map(|()| data.len() as u32)
         };
         self.pass(
-            Request::Write,
+            (request.unique(), Request::Write),
             &self.tree.path(ino),
             reply,
             work,
@@ -368,14 +423,14 @@ impl Filesystem for TreeFs {
 
     fn flush(
         &self,
-        _: &fuser::Request,
+        request: &fuser::Request,
         ino: INodeNo,
         _: FileHandle,
         _: LockOwner,
         reply: ReplyEmpty,
     ) {
         self.pass(
-            Request::Flush,
+            (request.unique(), Request::Flush),
             &self.tree.path(ino),
             reply,
             |_| Ok(()),
@@ -385,7 +440,7 @@ impl Filesystem for TreeFs {
 
     fn release(
         &self,
-        _: &fuser::Request,
+        request: &fuser::Request,
         ino: INodeNo,
         handle: FileHandle,
         _: OpenFlags,
@@ -398,7 +453,7 @@ impl Filesystem for TreeFs {
             Ok(())
         };
         self.pass(
-            Request::Release,
+            (request.unique(), Request::Release),
             &self.tree.path(ino),
             reply,
             work,
@@ -408,7 +463,7 @@ impl Filesystem for TreeFs {
 
     fn fsync(
         &self,
-        _: &fuser::Request,
+        request: &fuser::Request,
         ino: INodeNo,
         handle: FileHandle,
         _: bool,
@@ -416,7 +471,7 @@ impl Filesystem for TreeFs {
     ) {
         let work = move |tree: &Tree| tree.file(handle.0)?.sync_all();
         self.pass(
-            Request::Fsync,
+            (request.unique(), Request::Fsync),
             &self.tree.path(ino),
             reply,
             work,
@@ -424,10 +479,10 @@ impl Filesystem for TreeFs {
         );
     }
 
-    fn opendir(&self, _: &fuser::Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+    fn opendir(&self, request: &fuser::Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
         let done = |reply: ReplyOpen, handle| reply.opened(FileHandle(handle), FopenFlags::empty());
         self.pass(
-            Request::Open,
+            (request.unique(), Request::Open),
             &self.tree.path(ino),
             reply,
             move |tree| tree.open_dir(ino),
@@ -437,7 +492,7 @@ impl Filesystem for TreeFs {
 
     fn readdir(
         &self,
-        _: &fuser::Request,
+        request: &fuser::Request,
         ino: INodeNo,
         handle: FileHandle,
         offset: u64,
@@ -452,7 +507,7 @@ impl Filesystem for TreeFs {
             reply.ok();
         };
         self.pass(
-            Request::Readdir,
+            (request.unique(), Request::Readdir),
             &self.tree.path(ino),
             reply,
             move |tree| tree.listing(handle.0),
@@ -474,14 +529,14 @@ impl Filesystem for TreeFs {
 
     fn fsyncdir(
         &self,
-        _: &fuser::Request,
+        request: &fuser::Request,
         ino: INodeNo,
         _: FileHandle,
         _: bool,
         reply: ReplyEmpty,
     ) {
         self.pass(
-            Request::Fsync,
+            (request.unique(), Request::Fsync),
             &self.tree.path(ino),
             reply,
             |_| Ok(()),
@@ -489,7 +544,7 @@ impl Filesystem for TreeFs {
         );
     }
 
-    fn statfs(&self, _: &fuser::Request, ino: INodeNo, reply: ReplyStatfs) {
+    fn statfs(&self, request: &fuser::Request, ino: INodeNo, reply: ReplyStatfs) {
         let done = |reply: ReplyStatfs, stat: nix::sys::statvfs::Statvfs| {
             let (blocks, free, available) =
                 (stat.blocks(), stat.blocks_free(), stat.blocks_available());
@@ -507,7 +562,7 @@ impl Filesystem for TreeFs {
             );
         };
         self.pass(
-            Request::Statfs,
+            (request.unique(), Request::Statfs),
             &self.tree.path(ino),
             reply,
             move |tree| tree.statfs(ino),

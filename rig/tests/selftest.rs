@@ -71,6 +71,7 @@ mod linux {
         ext4("a_delayed_disk_answers_late", delayed_disk);
         ext4("mount_options_are_used", mount_options);
         ext4("dropped_pages_come_from_the_disk_again", dropped_pages);
+        ext4("a_frozen_disk_takes_no_writes", frozen_disk);
         ext4("one_held_disk_leaves_another_alone", two_disks);
         ext4("a_panic_leaves_nothing", panic_leaves_nothing);
         ext4("dropping_a_held_disk_ends_what_waits", drop_while_held);
@@ -81,6 +82,11 @@ mod linux {
         fuse("a_tree_passes_everything_through", tree_passes);
         fuse("a_tree_holds_by_path", tree_holds);
         fuse("a_tree_fails_and_delays_by_path", tree_fails);
+        fuse(
+            "a_signal_ends_what_an_interruptible_tree_holds",
+            tree_interrupted,
+        );
+        fuse("an_aborted_tree_ends_what_it_holds", tree_aborted);
         libtest_mimic::run(&args, trials).exit_code()
     }
 
@@ -544,6 +550,48 @@ mod linux {
         tree.wait_held(1, WAIT)?;
         hold.release()?;
         ensure(list.recv_timeout(WAIT)?? == 2, "wrong listing")
+    }
+
+    fn tree_interrupted() -> Outcome {
+        let tree = StalledFuse::options().with_interrupts(true).create()?;
+        files::create(&tree.path().join("file"), 3 << 20)?;
+        let same = files::first_difference(0, &fs::read(tree.path().join("file"))?).is_none();
+        ensure(same, "wrong bytes")?;
+        let _hold = tree.hold(&[Request::Lookup, Request::Getattr], "/file")?;
+        let mut cat = Command::new("cat")
+            .arg(tree.path().join("file"))
+            .stderr(Stdio::null())
+            .spawn()?;
+        tree.wait_held(1, WAIT)?;
+        cat.kill()?;
+        cat.wait()?;
+        ensure(tree.status()?.held == 0, "still held")?;
+        ensure(tree.status()?.interrupted == 1, "not interrupted")
+    }
+
+    fn tree_aborted() -> Outcome {
+        let tree = StalledFuse::new()?;
+        files::create(&tree.backing_path().join("file"), 4096)?;
+        let _hold = tree.hold(&[Request::Read], "")?;
+        let path = tree.path().join("file");
+        let read = apart(move || fs::read(path));
+        tree.wait_held(1, WAIT)?;
+        tree.abort();
+        ensure(read.recv_timeout(WAIT)?.is_err(), "it was answered")
+    }
+
+    fn frozen_disk() -> Outcome {
+        let disk = disk(FsKind::Ext4)?;
+        let path = disk.path().join("file");
+        files::create(&path, 4096)?;
+        let freeze = disk.freeze()?;
+        let new = disk.path().join("new");
+        let write = apart(move || fs::write(new, "late"));
+        ensure(fs::read(&path)?.len() == 4096, "not readable")?;
+        ensure(write.try_recv().is_err(), "not frozen")?;
+        drop(freeze);
+        write.recv_timeout(WAIT)??;
+        ensure(fs::read(disk.path().join("new"))? == b"late", "wrong bytes")
     }
 
     fn tree_fails() -> Outcome {

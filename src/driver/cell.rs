@@ -4,6 +4,7 @@
 //! holds the cell until the completion; the future's side can be dropped at any time.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,18 +12,21 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use super::account::Account;
 use super::core::Driver;
+use super::fence::Fenced;
 use super::group::{Group, Share};
+use super::in_flight::left_by;
 use super::life::{Dropped, GivenUp, Life, Settled};
 use super::limited::Why;
 use super::op::{Load, OnWorker, Op};
 use super::registry::{NEVER, Place};
 use super::route::Way;
-use crate::error::Error;
+use crate::error::{Error, LeftBehind};
 use crate::limits;
 #[cfg(target_os = "linux")]
 use crate::mounts::Mount;
-use crate::observe::{OpInFlight, OpState};
+use crate::observe::{Ended, OpInFlight, OpState};
 use crate::opcode::{DeadlineClass, Kind};
 use crate::sys::clock::{coarse_ms, now_us};
 use crate::sys::errno;
@@ -58,19 +62,23 @@ pub(crate) struct Cell<O: Op> {
     /// The number of a write whose file is gone, for which later operations wait; zero for any other.
     orphan: AtomicU64,
     pub(super) inode: u64,
+    /// The fence of its file.
+    pub(super) fenced: Option<Fenced>,
+    /// Its number there, once nobody waits for it; zero before and after.
+    fence_number: AtomicU64,
     pub(super) driver: Arc<Driver>,
     pub(super) group: Arc<Group>,
     pub(super) started: Instant,
     started_ms: u64,
     /// When it is to be looked at, in microseconds: its deadline, or the end of the grace after it.
-    due_us: AtomicU64,
+    pub(super) due_us: AtomicU64,
     /// How long one of several steps may take, in microseconds; zero where the deadline is for all of it.
     step_us: u64,
     /// Where the registry has it.
     place: OnceLock<Place>,
     steps: Steps,
     /// What it counts as stuck on, once nobody waits for it and it is not over.
-    stuck: Mutex<Option<Share>>,
+    pub(super) stuck: Mutex<Option<Share>>,
     /// Whether the operation was sent a second way already.
     rerouted: AtomicBool,
     /// Whether the watchdog has asked the kernel for it back.
@@ -78,9 +86,10 @@ pub(crate) struct Cell<O: Op> {
     /// Where a ring has it: the entry's user data; zero while no ring does.
     user_data: AtomicU64,
     /// Which way it went last, for the cancel.
-    way: Mutex<Option<Way>>,
+    pub(super) way: Mutex<Option<Way>>,
     /// What it is about, while a thread has it.
     target: Mutex<Target>,
+    pub(super) account: Account,
     pub(super) life: Life<O, Outcome, Why>,
 }
 
@@ -97,8 +106,6 @@ pub(crate) trait Job: Send + Sync {
     fn is_given_up(&self) -> bool;
     /// Whether it is over, so that there is nothing left to do where it still waits.
     fn is_over(&self) -> bool;
-    /// It goes to the kernel's side; `false` if it was given up before.
-    fn begin(&self) -> bool;
     /// It comes back from the kernel's side to a queue; `false` if it was given up meanwhile.
     fn back(&self) -> bool;
     /// The mount that it is on.
@@ -112,6 +119,11 @@ pub(crate) trait Job: Send + Sync {
     #[cfg(target_os = "linux")]
     fn set_user_data(&self, user_data: u64);
     fn set_way(&self, way: Way);
+    /// The same for the fake backend.
+    #[cfg(feature = "testing")]
+    fn fakeable(&self) -> Option<&dyn super::faults::Fakeable> {
+        None
+    }
     /// Does it on this thread, and ends it. Does not panic.
     fn run(&self);
     /// Ends it. Does not panic.
@@ -120,8 +132,14 @@ pub(crate) trait Job: Send + Sync {
     fn due_us(&self) -> u64;
     /// The time has come: gives up on it, or says that it is stuck. Does not panic and does not block.
     fn expire(&self, now_us: u64);
+    /// Gives up on it if it is about this descriptor; whether it is.
+    fn cancel_on(&self, fd: BorrowedFd<'_>) -> bool;
+    /// Whether it is in a queue of ours.
+    fn is_waiting(&self) -> bool;
     /// What it is about, where that has a name.
     fn path(&self) -> Option<PathBuf>;
+    /// Says in the log, once, that it takes longer than that.
+    fn tell_if_slow(&self, _after: Duration) {}
     /// What it looks like from outside; `None` once it is over.
     fn seen(&self) -> Option<OpInFlight>;
 }
@@ -135,14 +153,12 @@ impl<O: Op> Cell<O> {
         heard: bool,
         due_us: Option<u64>,
     ) -> Arc<Cell<O>> {
-        driver.counters.started();
         let (kind, kept) = (op.kind(), op.is_kept());
+        driver.counters.started(kind);
         if kept && kind == Kind::Write {
             driver.counters.keep_write();
         }
-        let patience = heard
-            .then(|| default_patience(&driver, &group, kind))
-            .flatten();
+        let patience = default_patience(&driver, &group, kind);
         let step_us = match (due_us, patience) {
             (None, Some(patience)) if kind.has_steps() => patience,
             _ => 0,
@@ -155,6 +171,8 @@ impl<O: Op> Cell<O> {
             kept,
             orphan: AtomicU64::new(0),
             inode: op.inode(),
+            fenced: op.fenced(),
+            fence_number: AtomicU64::new(0),
             driver,
             group,
             started: Instant::now(),
@@ -169,6 +187,7 @@ impl<O: Op> Cell<O> {
             user_data: AtomicU64::new(0),
             way: Mutex::new(None),
             target: Mutex::new(Target::Nothing),
+            account: Account::default(),
             life: Life::new(op, kept, heard),
         });
         cell.driver.registry.insert(cell.clone(), |place| {
@@ -225,11 +244,18 @@ impl<O: Op> Cell<O> {
     /// Counts it as over and hands the outcome on. `op` is what a thread hands back. A write that the end of
     /// the runtime waits for is over only once its error was told.
     fn settle(&self, op: Option<O>, outcome: Outcome) {
+        self.group.note_end(self.kept, &outcome);
         let keep = matches!(outcome, Outcome::Lost(_));
-        let counted = || self.driver.counters.ended();
+        let end = self.end_of(&outcome);
+        let timed_out = self.if_timed_out(end, left_by(self.kind, &outcome));
+        let counted = || {
+            self.count(end);
+            self.driver.counters.ended();
+        };
         match self.life.settle(op, outcome, keep, counted) {
             Settled::Nothing => {}
             Settled::Wake(waker) => {
+                timed_out.into_iter().for_each(|told| self.tell(told));
                 self.conclude();
                 wake(waker);
             }
@@ -239,6 +265,8 @@ impl<O: Op> Cell<O> {
                 self.conclude();
                 // A buffer that panics when it is dropped takes no other operation with it (INV-6).
                 let _ = catch_unwind(AssertUnwindSafe(|| self.dispose(op, &outcome)));
+                // Only now: the close of a late descriptor, or of the file, is in flight before this is over.
+                self.driver.counters.ended();
             }
         }
     }
@@ -248,16 +276,39 @@ impl<O: Op> Cell<O> {
         if let Some(place) = self.place.get() {
             drop(self.driver.registry.remove(*place));
         }
-        if let Some(share) = lock(&self.stuck).take() {
-            self.group.unstuck(share);
-            self.driver.unstuck(share);
-        }
+        self.unmark_stuck();
         if self.kept && self.kind == Kind::Write {
             self.driver.counters.end_kept_write();
         }
+        self.lower_fence();
         let orphan = self.orphan.swap(0, Ordering::SeqCst);
         if orphan != 0 {
             self.driver.orphan_write_ended(&self.group, orphan);
+        }
+    }
+
+    /// Nobody waits for it any more: what comes after it in its file must not overtake it.
+    fn raise_fence(&self) {
+        if let Some(fenced) = &self.fenced {
+            let number = fenced.fence.raise(fenced);
+            self.fence_number.store(number, Ordering::SeqCst);
+        }
+    }
+
+    /// The same where it may have ended meanwhile, and not known of the fence.
+    fn raise_fence_late(&self) {
+        self.raise_fence();
+        if self.life.is_over() {
+            self.lower_fence();
+        }
+    }
+
+    fn lower_fence(&self) {
+        let number = self.fence_number.swap(0, Ordering::SeqCst);
+        if let (Some(fenced), true) = (&self.fenced, number != 0) {
+            for job in fenced.fence.lower(number) {
+                self.driver.resume(&self.group, job);
+            }
         }
     }
 
@@ -273,40 +324,38 @@ impl<O: Op> Cell<O> {
 
     /// Gives up on it for the caller. Does not block.
     pub(super) fn give_up(&self, why: Why) {
-        let counted = || self.driver.counters.ended();
-        match self.life.give_up(why, Outcome::TakenBack, counted) {
+        let timed_out = self.if_timed_out(why.into(), None);
+        let counted = || {
+            self.count(why.into());
+            self.driver.counters.ended();
+        };
+        let leaving = || self.raise_fence();
+        let given_up = self.life.give_up(why, Outcome::TakenBack, counted, leaving);
+        if why == Why::TimedOut && !matches!(given_up, GivenUp::Nothing) {
+            self.group.note_timeout(coarse_ms());
+        }
+        match given_up {
             GivenUp::Nothing => {}
             GivenUp::TakenBack(waker) => {
+                timed_out.into_iter().for_each(|told| self.tell(told));
                 self.conclude();
                 wake(waker);
             }
             GivenUp::Asked => self.ask(),
-            GivenUp::Left(waker) => {
-                self.mark_stuck();
-                wake(waker);
-            }
+            GivenUp::Left(waker) => self.leave(waker),
         }
     }
 
-    /// Nobody waits for it, and it is not over: counted as stuck until it is.
-    fn mark_stuck(&self) {
-        self.due_us.store(NEVER, Ordering::SeqCst);
-        let mut stuck = lock(&self.stuck);
-        if stuck.is_some() || !self.life.has_begun() {
-            return;
-        }
-        let share = lock(&self.way).as_ref().map_or(Share::Other, Way::share);
-        self.group.stuck(share);
-        self.driver.stuck(share);
-        *stuck = Some(share);
-        drop(stuck);
-        // It may have ended between the look and the count.
-        if self.life.is_over() {
-            if let Some(share) = lock(&self.stuck).take() {
-                self.group.unstuck(share);
-                self.driver.unstuck(share);
+    /// Tells its caller that it goes on.
+    fn leave(&self, waker: Option<Waker>) {
+        if let Some(why) = self.life.why() {
+            let timed_out = self.if_timed_out(why.into(), Some(LeftBehind::Detached));
+            if self.count(why.into()) {
+                timed_out.into_iter().for_each(|told| self.tell(told));
             }
         }
+        self.mark_stuck();
+        wake(waker);
     }
 
     /// The future is dropped.
@@ -314,15 +363,19 @@ impl<O: Op> Cell<O> {
         match self.life.drop_caller() {
             Dropped::Nothing => {}
             Dropped::TakenBack(op) => {
+                self.count(Ended::Dropped);
                 self.driver.counters.ended();
                 self.conclude();
                 drop(op);
             }
             Dropped::Kept(waker) => {
+                self.raise_fence_late();
                 self.now_orphan();
                 drop(waker);
             }
             Dropped::Asked(waker) => {
+                self.count(Ended::Dropped);
+                self.raise_fence_late();
                 // Not under a lock: it may be the last that holds another task.
                 drop(waker);
                 // The ring is the parent's, and its memory is not here.
@@ -332,7 +385,7 @@ impl<O: Op> Cell<O> {
             }
             Dropped::Unclaimed(op, outcome) => {
                 let complaint = self.complaint(op.as_ref(), &outcome);
-                complaint.iter().for_each(|text| log(self.kind, text));
+                complaint.into_iter().for_each(|text| self.log_later(text));
                 self.dispose(op, &outcome);
             }
         }
@@ -349,38 +402,6 @@ impl<O: Op> Cell<O> {
         if self.life.is_over() && self.orphan.swap(0, Ordering::SeqCst) != 0 {
             self.driver.orphan_write_ended(&self.group, number);
         }
-    }
-
-    /// What was promised to be done in the background and was not.
-    fn complaint(&self, op: Option<&O>, outcome: &Outcome) -> Option<String> {
-        if !self.kept {
-            return None;
-        }
-        match outcome {
-            Outcome::Result(number) if *number < 0 => {
-                Some(io::Error::from_raw_os_error(-number).to_string())
-            }
-            Outcome::Result(count) | Outcome::Returned(Ok(count)) => {
-                let is_whole = op.is_none_or(|op| op.is_whole(*count));
-                (!is_whole).then(|| format!("only {count} bytes were written"))
-            }
-            Outcome::Returned(Err(error)) | Outcome::Lost(error) | Outcome::Refused(error) => {
-                Some(error.to_string())
-            }
-            Outcome::Panicked => Some("panicked".into()),
-            Outcome::TakenBack => None,
-        }
-    }
-
-    /// Logs it on a thread of its own, as whoever writes the log may block or panic, and lanes may not. The
-    /// end of the runtime waits for it, as for the write.
-    fn log_later(&self, text: String) {
-        let (kind, counters) = (self.kind, self.driver.counters.clone());
-        counters.keep_write();
-        self.driver.chore(kind, move || {
-            log(kind, &text);
-            counters.end_kept_write();
-        });
     }
 
     /// Frees an operation whose output nobody takes; a descriptor it made is closed on a lane (INV-3).
@@ -428,10 +449,6 @@ impl<O: Op> Job for Cell<O> {
         self.life.is_over()
     }
 
-    fn begin(&self) -> bool {
-        self.life.to_kernel(|_| Some(())).is_some()
-    }
-
     fn back(&self) -> bool {
         self.life.to_queue()
     }
@@ -464,6 +481,11 @@ impl<O: Op> Job for Cell<O> {
         *lock(&self.way) = Some(way);
     }
 
+    #[cfg(feature = "testing")]
+    fn fakeable(&self) -> Option<&dyn super::faults::Fakeable> {
+        Some(self)
+    }
+
     fn run(&self) {
         let Some(mut op) = self.life.to_thread() else {
             // Given up before it began, or over.
@@ -472,7 +494,9 @@ impl<O: Op> Job for Cell<O> {
         *lock(&self.target) = op.target();
         self.steps.go_on();
         // The lock is not held meanwhile (INV-8), so the future can be polled and dropped.
-        let result = catch_unwind(AssertUnwindSafe(|| op.request().block(&self.steps)));
+        let policy = self.driver.settings().dataless;
+        let block = || policy.heed(self.kind, || op.request().block(&self.steps));
+        let result = catch_unwind(AssertUnwindSafe(block));
         let outcome = result.map_or(Outcome::Panicked, Outcome::Returned);
         self.settle(Some(op), outcome);
     }
@@ -510,10 +534,13 @@ impl<O: Op> Job for Cell<O> {
     fn expire(&self, now_us: u64) {
         if self.life.is_given_up() {
             // The grace is over.
-            if let GivenUp::Left(waker) = self.life.leave() {
-                self.mark_stuck();
-                return wake(waker);
+            if let GivenUp::Left(waker) = self.life.leave(|| self.raise_fence()) {
+                return self.leave(waker);
             }
+            return self.mark_stuck();
+        }
+        if self.life.is_left() {
+            // It goes on for nobody, and takes too long for that.
             return self.mark_stuck();
         }
         let last_ms = self.steps.last_ms();
@@ -526,10 +553,28 @@ impl<O: Op> Job for Cell<O> {
         self.give_up(Why::TimedOut);
     }
 
+    fn cancel_on(&self, fd: BorrowedFd<'_>) -> bool {
+        let target = self.life.look(|op| op.target());
+        let target = target.unwrap_or_else(|| lock(&self.target).clone());
+        let is_its = !self.kept && !self.life.is_over() && target.is(fd);
+        if is_its {
+            self.give_up(Why::Cancelled);
+        }
+        is_its
+    }
+
+    fn is_waiting(&self) -> bool {
+        !self.life.has_begun() && !self.life.is_over()
+    }
+
     fn path(&self) -> Option<PathBuf> {
         self.life
             .look(|op| op.target().path())
             .unwrap_or_else(|| lock(&self.target).path())
+    }
+
+    fn tell_if_slow(&self, after: Duration) {
+        Cell::tell_if_slow(self, after);
     }
 
     fn seen(&self) -> Option<OpInFlight> {
@@ -546,7 +591,7 @@ impl<O: Op> Job for Cell<O> {
             still_for: self.steps.still_for(self.started.elapsed()),
             way: lock(&self.way).as_ref().map(Way::name),
             state,
-            mount_point: None,
+            mount_point: self.group.mount().point(),
         })
     }
 }
@@ -558,6 +603,7 @@ fn default_patience(driver: &Driver, group: &Group, kind: Kind) -> Option<u64> {
         // A peer takes as long as it takes.
         _ if group.mount().is_of_peers() => None,
         DeadlineClass::Data => timeouts.data,
+        _ if kind == Kind::Prefetch => timeouts.data,
         DeadlineClass::Metadata => timeouts.metadata,
         DeadlineClass::Sync => timeouts.sync,
         DeadlineClass::Unbounded => None,
@@ -571,16 +617,6 @@ fn is_left_to_the_caller(kind: Kind) -> bool {
         kind,
         Kind::Close | Kind::Read | Kind::ReadVectored | Kind::Write | Kind::WriteVectored
     )
-}
-
-/// Says that something that was promised to be done in the background was not; a log that panics takes
-/// nobody with it.
-fn log(kind: Kind, error: &str) {
-    let operation = kind.name();
-    let log = || {
-        tracing::warn!(target: "tidegate::driver", operation, error, "failed in the background");
-    };
-    let _ = catch_unwind(AssertUnwindSafe(log));
 }
 
 /// Wakes a task; a waker that panics takes nobody with it.

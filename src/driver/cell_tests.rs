@@ -68,6 +68,13 @@ impl Op for Counted {
     }
 }
 
+impl Cell<Counted> {
+    /// The kernel has it.
+    fn begin(&self) -> bool {
+        self.life.to_kernel(|_| Some(())).is_some()
+    }
+}
+
 struct Made {
     driver: Arc<Driver>,
     cell: Arc<Cell<Counted>>,

@@ -2,16 +2,18 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::OwnedFd;
-#[cfg(target_os = "linux")]
+use std::os::fd::{BorrowedFd, OwnedFd};
+#[cfg(any(target_os = "linux", feature = "testing"))]
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use super::cell::{Cell, Job, Outcome};
+use super::fence::Pass;
 use super::group::{Class, Group, Share};
 use super::handle::Home;
+use super::heart::Heart;
 use super::in_flight::InFlight;
 use super::limited;
 use super::op::Op;
@@ -25,8 +27,8 @@ use super::watchdog;
 use super::worker::Worker;
 use crate::error::{Error, LeftBehind};
 use crate::limits;
-use crate::mounts::Mount;
-use crate::observe::{Counters, OpInFlight, SharedCounters, Stats, Way};
+use crate::mounts::{Mount, MountStats};
+use crate::observe::{Counters, Heartbeat, OpInFlight, SharedCounters, Stats, Way};
 use crate::opcode::Kind;
 use crate::sys::fork;
 use crate::sys::lock::{read, write};
@@ -57,10 +59,13 @@ pub(crate) struct Driver {
     workers: Vec<OnceLock<Option<Arc<Worker>>>>,
     groups: RwLock<HashMap<(u64, u64), Arc<Group>>>,
     closed: AtomicBool,
+    #[cfg(feature = "testing")]
+    pub(super) faults: OnceLock<super::faults::Faults>,
     settings: Settings,
     /// Blocking threads in operations that nobody waits for any more.
     stuck_threads: AtomicUsize,
     pub(super) registry: Registry,
+    pub(super) heart: Heart,
     pub(crate) counters: SharedCounters,
 }
 
@@ -98,9 +103,12 @@ impl Driver {
             workers: (0..rings).map(|_| OnceLock::new()).collect(),
             groups: RwLock::default(),
             closed: AtomicBool::new(false),
+            #[cfg(feature = "testing")]
+            faults: OnceLock::new(),
             settings,
             stuck_threads: AtomicUsize::new(0),
             registry: Registry::default(),
+            heart: Heart::new(settings.heartbeat_interval, settings.warn_after),
             counters: Arc::default(),
         });
         #[cfg(not(target_os = "linux"))]
@@ -130,8 +138,12 @@ impl Driver {
     }
 
     /// Whether polls may answer operations at once: not where the backend is pinned, nor where a limit says
-    /// that nothing may begin any more.
+    /// that nothing may begin any more, nor while the fake backend has a rule.
     pub(crate) fn attempts(&self) -> bool {
+        #[cfg(feature = "testing")]
+        if self.faults.get().is_some_and(|faults| faults.are_set()) {
+            return false;
+        }
         self.attempts && limited::refused().is_none() && !fork::is_child()
     }
 
@@ -164,10 +176,15 @@ impl Driver {
         } else {
             Mount::unknown()
         };
-        groups
-            .entry(mount.key())
-            .or_insert_with(|| Group::new(mount, self.counters.clone()))
-            .clone()
+        let made = || {
+            let group = Group::new(mount.clone(), self.counters.clone(), self.settings.breaker);
+            // Whoever closes the driver either finds the group under this lock, or was seen.
+            if self.is_closed() {
+                group.close();
+            }
+            group
+        };
+        groups.entry(mount.key()).or_insert_with(made).clone()
     }
 
     /// Starts an operation on the best way for it.
@@ -204,15 +221,61 @@ impl Driver {
                 return cell;
             }
         }
+        // What is kept was promised before; a descriptor has to be closed.
+        if let (false, Err(refused)) = (job.is_kept(), group.admits(job.kind())) {
+            job.end(Outcome::Refused(refused.into()));
+            return cell;
+        }
         watchdog::call();
-        if let Err(job) = group.orphans().hold(job) {
-            self.dispatch(&group, job);
+        let passed = match &cell.fenced {
+            Some(fenced) => fenced.fence.pass(&fenced.range, job),
+            None => Pass::Goes(job),
+        };
+        match passed {
+            Pass::Held => {}
+            Pass::Goes(job) => {
+                #[cfg(feature = "testing")]
+                let Some(job) = self.unless_faulty(&group, job) else {
+                    return cell;
+                };
+                if let Err(job) = group.orphans().hold(job) {
+                    self.dispatch(&group, job);
+                }
+            }
+            Pass::Refused(job) => {
+                let operation = job.kind();
+                job.end(Outcome::Refused(Error::Overlaps { operation }.into()));
+            }
         }
         cell
     }
 
+    /// Sends an operation on that was held back behind a fence. Not to a worker ring, as for what waits for
+    /// orphan writes.
+    pub(super) fn resume(&self, group: &Arc<Group>, job: Arc<dyn Job>) {
+        self.dispatch_held(group, vec![job]);
+    }
+
+    /// Gives the operation back if no rule of the fake backend takes it.
+    #[cfg(feature = "testing")]
+    fn unless_faulty(
+        self: &Arc<Self>,
+        group: &Arc<Group>,
+        job: Arc<dyn Job>,
+    ) -> Option<Arc<dyn Job>> {
+        match self.faults.get() {
+            Some(faults) => faults.take(self, group, job),
+            None => Some(job),
+        }
+    }
+
     /// Refuses what would only be stuck as well, there where it would go.
-    fn check_room(&self, group: &Group, job: &Arc<dyn Job>, share: Share) -> Result<(), Error> {
+    pub(super) fn check_room(
+        &self,
+        group: &Group,
+        job: &Arc<dyn Job>,
+        share: Share,
+    ) -> Result<(), Error> {
         let stuck = group.stuck_count(share);
         let is_full = match share {
             Share::Lane(_) => stuck >= limits::KERNEL_WORKERS_MAX as usize,
@@ -227,7 +290,7 @@ impl Driver {
         }
         Err(Error::Saturated {
             operation: job.kind(),
-            mount_point: None,
+            mount_point: group.mount().point(),
             stuck,
         })
     }
@@ -246,7 +309,7 @@ impl Driver {
     }
 
     /// Sends on what was kept back. Not to a worker ring, which takes only what no future can drop meanwhile.
-    fn dispatch_held(&self, group: &Arc<Group>, jobs: Vec<Arc<dyn Job>>) {
+    pub(super) fn dispatch_held(&self, group: &Arc<Group>, jobs: Vec<Arc<dyn Job>>) {
         for job in jobs {
             if job.is_over() {
                 // It was taken back while it was held.
@@ -292,7 +355,7 @@ impl Driver {
             .inspect(|()| self.counters.went(kind, Way::LaneRing))
     }
 
-    fn has_ring_for(&self, group: &Arc<Group>, kind: Kind) -> bool {
+    pub(super) fn has_ring_for(&self, group: &Arc<Group>, kind: Kind) -> bool {
         if kind.row().opcode.is_none() || self.route == Route::Pool || self.is_closed() {
             return false;
         }
@@ -357,9 +420,16 @@ impl Driver {
         if self.workers.is_empty() || !self.home.is_here() {
             return None;
         }
-        self.workers[self.worker_index()]
-            .get_or_init(|| Worker::register(&self.counters))
-            .as_ref()
+        let place = &self.workers[self.worker_index()];
+        if place.get().is_none() {
+            let worker = place.get_or_init(|| Worker::register(&self.counters));
+            // Whoever closes the driver either finds the ring, or is seen here.
+            fence(Ordering::SeqCst);
+            if let (Some(worker), true) = (worker, self.is_closed()) {
+                worker.close();
+            }
+        }
+        place.get()?.as_ref()
     }
 
     /// Which ring this thread uses: the runtime's threads are numbered as they come.
@@ -444,9 +514,10 @@ impl Driver {
     /// kernel is done with them. Returns at once.
     pub(super) fn close(self: &Arc<Self>) {
         // In a forked child, rings and lanes are the parent's: untouched.
-        if self.closed.swap(true, Ordering::AcqRel) || fork::is_child() {
+        if self.closed.swap(true, Ordering::SeqCst) || fork::is_child() {
             return;
         }
+        fence(Ordering::SeqCst);
         #[cfg(target_os = "linux")]
         self.live_workers().for_each(Worker::close);
         let groups: Vec<_> = read(&self.groups).values().cloned().collect();
@@ -463,6 +534,46 @@ impl Driver {
                     job.end(Outcome::Refused(refused));
                 }
             }
+        }
+        // What waits behind a fence, or for a thread, never began either.
+        for job in self.registry.jobs() {
+            if job.is_waiting() && !job.is_kept() {
+                let operation = job.kind();
+                job.end(Outcome::Refused(Error::Closed { operation }.into()));
+            }
+        }
+    }
+
+    /// Cancels what is in flight on a descriptor; returns how many operations that were.
+    pub(crate) fn cancel_on(&self, fd: BorrowedFd<'_>) -> usize {
+        let jobs = self.registry.jobs();
+        jobs.iter().filter(|job| job.cancel_on(fd)).count()
+    }
+
+    /// One entry for each mount that was met, by mount point.
+    pub(super) fn mounts(&self) -> Vec<MountStats> {
+        let groups = read(&self.groups);
+        let groups = groups.values();
+        let groups = groups.filter(|group| !group.mount().is_of_peers());
+        let groups = groups.filter(|group| group.mount().key() != Mount::chores().key());
+        let mut mounts: Vec<_> = groups.map(|group| group.mount_stats()).collect();
+        mounts.sort_by(|one, other| one.point.cmp(&other.point));
+        mounts
+    }
+
+    /// Tells of what takes long, and gives the sign of life, when either is due.
+    pub(super) fn beat(&self, now_us: u64) {
+        let in_flight = self.counters.in_flight();
+        let due = self.heart.tick(in_flight > 0, now_us);
+        if due.look {
+            for job in self.registry.jobs() {
+                job.tell_if_slow(self.settings.warn_after);
+            }
+        }
+        if due.beat {
+            let orphans = self.counters.orphans();
+            let heartbeat = Heartbeat::new(in_flight, orphans, self.in_flight());
+            self.heart.beat(heartbeat);
         }
     }
 

@@ -83,10 +83,6 @@ impl Job for Mock {
         false
     }
 
-    fn begin(&self) -> bool {
-        true
-    }
-
     fn back(&self) -> bool {
         true
     }
@@ -96,6 +92,14 @@ impl Job for Mock {
     }
 
     fn expire(&self, _now_us: u64) {}
+
+    fn cancel_on(&self, _fd: std::os::fd::BorrowedFd<'_>) -> bool {
+        false
+    }
+
+    fn is_waiting(&self) -> bool {
+        false
+    }
 
     fn path(&self) -> Option<std::path::PathBuf> {
         None

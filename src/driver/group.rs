@@ -5,17 +5,21 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::cell::Job;
+use super::breaker::Breaker;
+use super::cell::{Job, Outcome};
 #[cfg(target_os = "linux")]
 use super::lane::Lane;
+use super::mount_breaker::MountBreaker;
 use super::op::Load;
 use super::orphans::Orphans;
 use super::pool::Pool;
+use crate::error::Error;
 #[cfg(target_os = "linux")]
 use crate::events;
 use crate::limits;
-use crate::mounts::Mount;
+use crate::mounts::{Mount, MountStats};
 use crate::observe::Counters;
+use crate::opcode::Kind;
 use crate::sys::clock::coarse_ms;
 #[cfg(target_os = "linux")]
 use crate::sys::lock::lock;
@@ -72,6 +76,7 @@ pub(crate) struct Group {
     mount: Arc<Mount>,
     counters: Arc<Counters>,
     pool: Arc<Pool>,
+    breaker: Arc<MountBreaker>,
     /// Whether lanes with a ring can be had.
     #[cfg(target_os = "linux")]
     ring_usable: AtomicBool,
@@ -89,8 +94,9 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    pub(crate) fn new(mount: Arc<Mount>, counters: Arc<Counters>) -> Arc<Group> {
+    pub(crate) fn new(mount: Arc<Mount>, counters: Arc<Counters>, breaker: Breaker) -> Arc<Group> {
         Arc::new(Group {
+            breaker: MountBreaker::new(mount.clone(), breaker),
             mount,
             counters,
             pool: Arc::default(),
@@ -125,6 +131,28 @@ impl Group {
         &self.orphans
     }
 
+    /// Whether an operation may go to this mount: not while the mount itself does not answer.
+    pub(crate) fn admits(&self, kind: Kind) -> Result<(), Error> {
+        self.breaker.admits(kind)
+    }
+
+    /// An operation timed out here, at this moment in coarse milliseconds.
+    pub(crate) fn note_timeout(&self, now: u64) {
+        self.breaker.timed_out(now);
+    }
+
+    /// An operation is over. What is kept may have been done without asking anybody: a close, and a write
+    /// into memory.
+    pub(crate) fn note_end(&self, kept: bool, outcome: &Outcome) {
+        if !kept && outcome.is_answer() {
+            self.breaker.operation_answered();
+        }
+    }
+
+    pub(crate) fn mount_stats(&self) -> MountStats {
+        self.breaker.stats()
+    }
+
     fn stuck_on(&self, share: Share) -> Option<&AtomicUsize> {
         match share {
             Share::Lane(Class::Data) => Some(&self.stuck_data),
@@ -135,6 +163,7 @@ impl Group {
     }
 
     pub(crate) fn stuck(&self, share: Share) {
+        self.breaker.stuck();
         if let Some(stuck) = self.stuck_on(share) {
             stuck.fetch_add(1, Ordering::SeqCst);
         }
@@ -144,6 +173,7 @@ impl Group {
     }
 
     pub(crate) fn unstuck(&self, share: Share) {
+        self.breaker.unstuck();
         if let Some(stuck) = self.stuck_on(share) {
             stuck.fetch_sub(1, Ordering::SeqCst);
         }
@@ -167,7 +197,7 @@ impl Group {
         unstarted
     }
 
-    /// Looks after lanes and pool; returns whether anything is in flight.
+    /// Looks after lanes, pool and breaker; returns whether anything is in flight.
     pub(crate) fn tick(self: &Arc<Self>) -> bool {
         let now = coarse_ms();
         let lanes_active = self.tick_lanes(now);
@@ -178,7 +208,8 @@ impl Group {
         if oldest >= limits::MOUNT_STALLED_AFTER.as_millis() as u64 {
             self.mount.mark_stalled();
         }
-        lanes_active || pool_active
+        let breaker_active = self.breaker.tick(now);
+        lanes_active || pool_active || breaker_active
     }
 }
 

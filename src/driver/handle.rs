@@ -3,19 +3,28 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::runtime;
+use tokio::sync::watch;
 
+use super::alarm::Alarm;
+use super::breaker::Breaker;
 use super::core::Driver;
+use super::dataless::Dataless;
+#[cfg(feature = "testing")]
+use super::faults::Faults;
 use super::route::{Route, Submit};
 use super::settings::{Settings, Timeouts};
 use crate::error::Error;
 use crate::events;
 use crate::limits;
-use crate::observe::{OpInFlight, Stats};
-use crate::opcode::Kind;
+use crate::mounts::MountStats;
+use crate::observe::{Heartbeat, OpInFlight, Stats};
+use crate::sys::clock::now_us;
 use crate::sys::fork;
 use crate::sys::lock::lock;
 
@@ -199,6 +208,8 @@ impl Handle {
         Builder {
             route: None,
             submit: Submit::Auto,
+            #[cfg(feature = "testing")]
+            faults: None,
             settings: Settings::default(),
         }
     }
@@ -238,6 +249,25 @@ impl Handle {
         self.driver.stats()
     }
 
+    /// The mounts that operations went to so far, and whether they answer, in the order of their points.
+    ///
+    /// Files whose mount is not known, and those past the number of mounts that are told apart, are one entry
+    /// without a point.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> std::io::Result<()> {
+    /// use tidegate::BreakerState;
+    /// tidegate::fs::metadata("/").await?;
+    /// for mount in tidegate::Handle::current()?.mounts() {
+    ///     assert_eq!(mount.state, BreakerState::Closed);
+    ///     println!("{:?}: {} timeouts, {} stuck", mount.point, mount.timeouts, mount.stuck);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn mounts(&self) -> Vec<MountStats> {
+        self.driver.mounts()
+    }
+
     /// Every operation that has left the poll and is not over, the oldest first.
     ///
     /// ```
@@ -251,6 +281,35 @@ impl Handle {
     /// ```
     pub fn in_flight(&self) -> Vec<OpInFlight> {
         self.driver.in_flight()
+    }
+
+    /// A sign of life every [`heartbeat_interval`](Settings::heartbeat_interval) while anything is in flight,
+    /// once more when all is over, and none while nothing is.
+    ///
+    /// It comes from threads that take part in no operation, so it comes also while all the others are stuck. Only
+    /// the latest is kept: a listener that is slow misses some, and one that never looks holds up nothing. What
+    /// is over within an interval gives none. The channel closes when the handle is gone.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> std::io::Result<()> {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("fifo");
+    /// # tidegate::fs::make_fifo(&path, 0o600).await?;
+    /// use tidegate::{Handle, fs::File};
+    ///
+    /// let mut heartbeat = Handle::current()?.heartbeat();
+    /// // Nobody writes to this FIFO, so its open waits.
+    /// let open = tokio::spawn(File::open(path.clone()));
+    /// heartbeat.changed().await.expect("the handle is here");
+    /// let oldest = heartbeat.borrow_and_update().oldest.clone().expect("an open");
+    /// println!("{} of {:?} for {:?}", oldest.operation, oldest.path, oldest.age);
+    /// # assert_eq!(oldest.path, Some(path.clone()));
+    /// # let _peer = std::fs::OpenOptions::new().read(true).write(true).open(&path)?;
+    /// # open.await??;
+    /// # Ok(()) }
+    /// ```
+    pub fn heartbeat(&self) -> watch::Receiver<Heartbeat> {
+        self.driver.heart.listen()
     }
 
     /// Takes no more operations, cancels those in flight, and waits for them, but no longer than `bound`.
@@ -274,20 +333,19 @@ impl Handle {
     /// ```
     pub async fn shutdown(&self, bound: Duration) -> ShutdownReport {
         self.driver.close();
-        let counters = self.driver.counters.clone();
-        if counters.in_flight() > 0 {
-            if let Ok(outside) = outside() {
-                let waiting =
-                    super::chore::Chore::new(Kind::Close, move || counters.wait_drained(bound));
-                // An error only means that nobody could wait; the count below is true all the same.
-                let _ = outside
-                    .start(waiting, &crate::mounts::Mount::unknown())
-                    .await;
+        let end_us = now_us().saturating_add(u64::try_from(bound.as_micros()).unwrap_or(u64::MAX));
+        let mut alarm = None;
+        poll_fn(|cx| {
+            let now_us = now_us();
+            if self.driver.counters.in_flight() == 0 || now_us >= end_us {
+                return Poll::Ready(());
             }
-        }
-        ShutdownReport {
-            left_behind: self.driver.counters.in_flight(),
-        }
+            let look_us = end_us.min(now_us + limits::DRAIN_LOOK_EVERY.as_micros() as u64);
+            alarm = Some(Alarm::at(look_us, cx.waker()));
+            Poll::Pending
+        })
+        .await;
+        ShutdownReport::new(self.driver.in_flight())
     }
 }
 
@@ -302,12 +360,43 @@ impl fmt::Debug for Handle {
 
 /// How a shutdown ended.
 ///
+/// Its text names what is stuck. Of a process with such operations the kernel may hold the exit, also
+/// against a kill, until it lets go of them: better say so before.
+///
 /// See [`Handle::shutdown`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ShutdownReport {
-    /// Operations that the kernel, or a blocking thread, still had when the time was over.
+    /// How many operations the kernel, or a thread, still had when the time was over.
     pub left_behind: u64,
+    /// Which ones, the oldest first.
+    pub stuck: Vec<OpInFlight>,
+}
+
+impl ShutdownReport {
+    fn new(stuck: Vec<OpInFlight>) -> ShutdownReport {
+        ShutdownReport {
+            left_behind: stuck.len() as u64,
+            stuck,
+        }
+    }
+}
+
+impl fmt::Display for ShutdownReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.stuck.is_empty() {
+            return f.write_str("nothing is left behind");
+        }
+        write!(f, "{} operations are not over:", self.left_behind)?;
+        for op in self.stuck.iter().take(limits::STUCK_NAMED_MAX) {
+            write!(f, " {}", op.operation)?;
+            if let Some(path) = &op.path {
+                write!(f, " {}", path.display())?;
+            }
+            write!(f, " ({:.1} s),", op.age.as_secs_f64())?;
+        }
+        f.write_str(" and the process cannot end while the kernel holds one of them")
+    }
 }
 
 /// Chooses how a handle works.
@@ -319,10 +408,12 @@ pub struct ShutdownReport {
 /// assert_eq!((handle.route(), handle.submit()), (Route::Pool, Submit::Isolated));
 /// # Ok(()) }
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Builder {
     route: Option<Route>,
     submit: Submit,
+    #[cfg(feature = "testing")]
+    faults: Option<Faults>,
     settings: Settings,
 }
 
@@ -340,6 +431,23 @@ impl Builder {
     /// See [`Builder`].
     pub fn submit(mut self, submit: Submit) -> Builder {
         self.submit = submit;
+        self
+    }
+
+    /// When a mount that does not answer is left alone.
+    ///
+    /// See [`Breaker`].
+    pub fn breaker(mut self, breaker: Breaker) -> Builder {
+        self.settings.breaker = breaker;
+        self
+    }
+
+    /// Lets a test delay, withhold or fail what the handle does.
+    ///
+    /// See [`Faults`](crate::testing::Faults).
+    #[cfg(feature = "testing")]
+    pub fn faults(mut self, faults: Faults) -> Builder {
+        self.faults = Some(faults);
         self
     }
 
@@ -376,6 +484,14 @@ impl Builder {
         self
     }
 
+    /// What becomes of a file whose content is not on this machine. Default: it is fetched.
+    ///
+    /// See [`Dataless`].
+    pub fn dataless(mut self, dataless: Dataless) -> Builder {
+        self.settings.dataless = dataless;
+        self
+    }
+
     /// Makes the handle, and makes it the one of the runtime that this is called in.
     ///
     /// # Errors
@@ -393,6 +509,11 @@ impl Builder {
             return Err(Error::HandleExists);
         }
         let route = self.route.map_or_else(Route::from_environment, Ok)?;
-        install(&here, route, self.submit, self.settings).map(|driver| Handle { driver })
+        let driver = install(&here, route, self.submit, self.settings)?;
+        #[cfg(feature = "testing")]
+        if let Some(faults) = self.faults {
+            let _ = driver.faults.set(faults);
+        }
+        Ok(Handle { driver })
     }
 }

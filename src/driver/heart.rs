@@ -8,9 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-/// No moment.
-const NEVER: u64 = u64::MAX;
-
+use super::registry::NEVER;
 use crate::limits;
 use crate::observe::Heartbeat;
 use crate::sys::lock::{lock, wait_timeout};
@@ -103,6 +101,13 @@ impl Heart {
     }
 }
 
+impl Drop for Heart {
+    fn drop(&mut self) {
+        lock(&self.outlet.next).closed = true;
+        self.outlet.bell.notify_one();
+    }
+}
+
 /// Where heartbeats leave for their listeners. A listener that keeps a reference into the channel blocks
 /// whoever sends: that must not be the watchdog, which keeps the deadlines. So a thread of its own sends, and
 /// what is not sent yet is replaced.
@@ -119,6 +124,8 @@ struct Next {
     beats: u64,
     /// Whether there is a thread.
     alive: bool,
+    /// Whether the handle is gone, and the listeners are to hear of it.
+    closed: bool,
 }
 
 impl Outlet {
@@ -155,6 +162,9 @@ impl Outlet {
         loop {
             if let Some(heartbeat) = next.heartbeat.take() {
                 return Some(heartbeat);
+            }
+            if next.closed {
+                return None;
             }
             let (guard, timed_out) = wait_timeout(&self.bell, next, limits::HEART_IDLE);
             next = guard;

@@ -79,7 +79,7 @@ fn finish<O: Op>(cell: &Cell<O>, op: O, outcome: Outcome) -> O::Output {
 }
 
 /// What an operation that was given up has left behind; `None` if it came to an end of its own.
-fn left_by(kind: Kind, outcome: &Outcome) -> Option<LeftBehind> {
+pub(super) fn left_by(kind: Kind, outcome: &Outcome) -> Option<LeftBehind> {
     let begun = match kind.row().cancel_leaves {
         CancelLeaves::NoEffect => LeftBehind::NothingHappened,
         _ => LeftBehind::MayHaveTakenEffect,

@@ -177,6 +177,27 @@ impl<O, R, W: Copy> Life<O, R, W> {
         true
     }
 
+    /// The fake backend lets go of it: it is in a queue again and may begin, though nobody may wait for it any
+    /// more, as what a kernel does late.
+    #[cfg(feature = "testing")]
+    pub(crate) fn to_queue_late(&self) {
+        let state = &mut *lock(&self.state);
+        self.given_up.store(false, Ordering::SeqCst);
+        state.to(|place| match place {
+            Place::Kernel(op) => Place::Queue(op),
+            other => other,
+        });
+    }
+
+    /// Looks at the operation before it goes anywhere.
+    #[cfg(feature = "testing")]
+    pub(crate) fn look_mut<T>(&self, f: impl FnOnce(&mut O) -> T) -> Option<T> {
+        match &mut lock(&self.state).place {
+            Place::Queue(op) => Some(f(op)),
+            _ => None,
+        }
+    }
+
     /// Hands it to a thread; `None` where it was given up or is over.
     pub(crate) fn to_thread(&self) -> Option<O> {
         let state = &mut *lock(&self.state);
@@ -193,8 +214,8 @@ impl<O, R, W: Copy> Life<O, R, W> {
     }
 
     /// Ends it. `op` is what a thread hands back; otherwise it is where the driver had it. `keep` says that
-    /// the operation's memory must never be freed: it is forgotten. `counted` runs before anybody can see
-    /// that it is over.
+    /// the operation's memory must never be freed: it is forgotten. `counted` runs before its caller can see
+    /// that it is over; what nobody claims is counted by whoever disposes of it.
     pub(crate) fn settle(
         &self,
         op: Option<O>,
@@ -211,7 +232,6 @@ impl<O, R, W: Copy> Life<O, R, W> {
                 return Settled::Nothing;
             }
         };
-        counted();
         let op = if keep {
             std::mem::forget(op);
             None
@@ -221,6 +241,7 @@ impl<O, R, W: Copy> Life<O, R, W> {
         match &mut state.caller {
             Caller::Waits(waker) => {
                 let waker = waker.take();
+                counted();
                 state.place = Place::Over(op, result);
                 Settled::Wake(waker)
             }
@@ -229,8 +250,14 @@ impl<O, R, W: Copy> Life<O, R, W> {
     }
 
     /// Gives up on it for a reason. `taken_back` is the result if it never began; `counted` runs then, before
-    /// anybody can see that it is over.
-    pub(crate) fn give_up(&self, why: W, taken_back: R, counted: impl FnOnce()) -> GivenUp {
+    /// anybody can see that it is over. `leaving` runs before the caller can see that it goes on.
+    pub(crate) fn give_up(
+        &self,
+        why: W,
+        taken_back: R,
+        counted: impl FnOnce(),
+        leaving: impl FnOnce(),
+    ) -> GivenUp {
         let state = &mut *lock(&self.state);
         let Caller::Waits(waker) = &mut state.caller else {
             return GivenUp::Nothing;
@@ -244,6 +271,7 @@ impl<O, R, W: Copy> Life<O, R, W> {
         }
         if self.kept {
             let waker = waker.take();
+            leaving();
             state.why = Some(why);
             state.caller = Caller::Leaves(why);
             return GivenUp::Left(waker);
@@ -266,8 +294,9 @@ impl<O, R, W: Copy> Life<O, R, W> {
         }
     }
 
-    /// The grace is over: tells the caller that the driver still has it.
-    pub(crate) fn leave(&self) -> GivenUp {
+    /// The grace is over: tells the caller that the driver still has it. `leaving` runs before the caller can
+    /// see that.
+    pub(crate) fn leave(&self, leaving: impl FnOnce()) -> GivenUp {
         let state = &mut *lock(&self.state);
         let is_held = matches!(state.place, Place::Kernel(_) | Place::Thread);
         let (Caller::Waits(waker), Some(why), true) = (&mut state.caller, state.why, is_held)
@@ -275,6 +304,7 @@ impl<O, R, W: Copy> Life<O, R, W> {
             return GivenUp::Nothing;
         };
         let waker = waker.take();
+        leaving();
         state.caller = Caller::Leaves(why);
         GivenUp::Left(waker)
     }

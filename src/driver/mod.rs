@@ -4,23 +4,29 @@
 //! the polling thread, to a lane of its mount, or to the mount's pool of blocking threads. On each
 //! way it travels as a [`Job`](cell::Job), which owns all that the kernel may touch.
 
+mod account;
 mod alarm;
 pub(crate) mod attempt;
+mod breaker;
 mod budget;
 mod cell;
 pub(crate) mod chore;
 mod core;
+mod dataless;
 #[cfg(target_os = "linux")]
 mod engine;
+#[cfg(feature = "testing")]
+mod faults;
+pub(crate) mod fence;
 mod group;
 mod handle;
-#[allow(dead_code, reason = "the watchdog does not feel the pulse so far")]
 mod heart;
 mod in_flight;
 #[cfg(target_os = "linux")]
 mod lane;
 mod life;
 mod limited;
+mod mount_breaker;
 pub(crate) mod op;
 mod orphans;
 mod pool;
@@ -35,7 +41,11 @@ mod watchdog;
 mod worker;
 
 pub(crate) use self::core::Driver;
+pub use breaker::Breaker;
 pub(crate) use budget::spend;
+pub use dataless::Dataless;
+#[cfg(feature = "testing")]
+pub use faults::{Fault, FaultGuard, Faults};
 pub use handle::{Builder, Handle, ShutdownReport};
 pub(crate) use handle::{current, current_or_pool};
 pub use limited::{Limited, OpExt};

@@ -3,8 +3,11 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
+use super::fence::Fenced;
 use crate::opcode::Kind;
 use crate::sys::fd::Target;
+#[cfg(feature = "testing")]
+use crate::sys::request::Paths;
 use crate::sys::request::Request;
 
 /// Where on the polling thread's ring an operation may go, if anywhere.
@@ -59,6 +62,11 @@ pub(crate) trait Op: Send + 'static {
         0
     }
 
+    /// What it has to do with the fence of its file.
+    fn fenced(&self) -> Option<Fenced> {
+        None
+    }
+
     /// Whether so many bytes are all that were to be written.
     fn is_whole(&self, _count: i32) -> bool {
         true
@@ -78,6 +86,16 @@ pub(crate) trait Op: Send + 'static {
     /// The descriptor that a success leaves behind when nobody takes the output (INV-3).
     fn unclaimed(&self, _result: i32) -> Option<OwnedFd> {
         None
+    }
+
+    /// If it looks at a file, the file's content is elsewhere.
+    #[cfg(feature = "testing")]
+    fn feign_dataless(&mut self) {}
+
+    /// The paths that it is about, for rules that name them.
+    #[cfg(feature = "testing")]
+    fn paths(&mut self, paths: &mut Paths) {
+        self.request().paths(paths);
     }
 
     /// Called with the error number when nobody takes the output.

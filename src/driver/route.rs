@@ -1,6 +1,6 @@
 //! Which way an operation goes.
 
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", feature = "testing"))]
 use std::sync::Arc;
 
 use super::group::Share;
@@ -66,6 +66,8 @@ impl Route {
 /// Who has an operation, for its cancel.
 #[derive(Clone)]
 pub(crate) enum Way {
+    #[cfg(feature = "testing")]
+    Held(Arc<super::faults::Held>),
     #[cfg(target_os = "linux")]
     Lane(Arc<Lane>),
     Pool,
@@ -77,6 +79,11 @@ impl Way {
     /// What it is called from outside.
     pub(super) fn name(&self) -> observe::Way {
         match self {
+            #[cfg(feature = "testing")]
+            Way::Held(held) => match held.share() {
+                Share::Lane(_) => observe::Way::LaneRing,
+                Share::Other | Share::Thread => observe::Way::Pool,
+            },
             #[cfg(target_os = "linux")]
             Way::Lane(_) => observe::Way::LaneRing,
             Way::Pool => observe::Way::Pool,
@@ -88,6 +95,8 @@ impl Way {
     /// What it counts as when it is stuck.
     pub(super) fn share(&self) -> Share {
         match self {
+            #[cfg(feature = "testing")]
+            Way::Held(held) => held.share(),
             #[cfg(target_os = "linux")]
             Way::Lane(lane) => Share::Lane(lane.class()),
             Way::Pool => Share::Thread,
@@ -102,6 +111,8 @@ impl Way {
         #[cfg(not(target_os = "linux"))]
         let _ = user_data;
         match self {
+            #[cfg(feature = "testing")]
+            Way::Held(held) => held.cancel(),
             #[cfg(target_os = "linux")]
             Way::Lane(lane) => lane.cancel(user_data),
             Way::Pool => {}

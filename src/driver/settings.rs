@@ -3,7 +3,10 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use super::breaker::Breaker;
+use super::dataless::Dataless;
 use crate::error::Error;
+use crate::events;
 use crate::limits;
 
 /// How long operations may take where their callers do not say; `None` means as long as they take.
@@ -74,7 +77,7 @@ impl Timeouts {
                 Some(("data", timeout)) => timeouts.data = timeout,
                 Some(("sync", timeout)) => timeouts.sync = timeout,
                 _ => {
-                    tracing::warn!(target: "tidegate::driver", part, "TIDEGATE_TIMEOUTS: not understood");
+                    events::timeouts_variable(part);
                 }
             }
         }
@@ -118,6 +121,10 @@ pub struct Settings {
     pub heartbeat_interval: Duration,
     /// How many blocking threads may be stuck in operations that nobody waits for any more.
     pub stuck_threads_max: usize,
+    /// When a mount that does not answer is left alone.
+    pub breaker: Breaker,
+    /// What becomes of a file whose content is not on this machine.
+    pub dataless: Dataless,
 }
 
 impl Default for Settings {
@@ -127,6 +134,8 @@ impl Default for Settings {
             warn_after: limits::WARN_AFTER,
             heartbeat_interval: limits::HEARTBEAT_INTERVAL,
             stuck_threads_max: limits::STUCK_THREADS_MAX,
+            breaker: Breaker::default(),
+            dataless: Dataless::default(),
         }
     }
 }
@@ -140,6 +149,8 @@ impl Settings {
             ("timeouts.sync", self.timeouts.sync),
             ("warn_after", Some(self.warn_after)),
             ("heartbeat_interval", Some(self.heartbeat_interval)),
+            ("breaker.probe_every", Some(self.breaker.probe_every)),
+            ("breaker.probe_patience", Some(self.breaker.probe_patience)),
         ];
         for (name, duration) in durations {
             if let Some(duration) = duration.filter(|duration| !is_valid(*duration)) {
@@ -147,11 +158,17 @@ impl Settings {
                 return Err(Error::Setting { name, value });
             }
         }
-        if self.stuck_threads_max == 0 {
-            let (name, value) = ("stuck_threads_max", "0".into());
-            return Err(Error::Setting { name, value });
+        let counts = [
+            ("breaker.timeouts", self.breaker.timeouts as usize),
+            ("stuck_threads_max", self.stuck_threads_max),
+        ];
+        match counts.into_iter().find(|(_, count)| *count == 0) {
+            Some((name, _)) => Err(Error::Setting {
+                name,
+                value: "0".into(),
+            }),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -194,5 +211,9 @@ mod tests {
         let mut long = settings;
         long.timeouts.data = Some(Duration::MAX);
         assert!(long.check().is_err());
+        let mut never = settings;
+        never.breaker.timeouts = 0;
+        let error = never.check().unwrap_err();
+        assert!(error.to_string().contains("breaker.timeouts"), "{error}");
     }
 }

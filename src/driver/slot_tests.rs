@@ -43,10 +43,6 @@ impl Job for Nothing {
         false
     }
 
-    fn begin(&self) -> bool {
-        true
-    }
-
     fn back(&self) -> bool {
         true
     }
@@ -56,6 +52,14 @@ impl Job for Nothing {
     }
 
     fn expire(&self, _now_us: u64) {}
+
+    fn cancel_on(&self, _fd: std::os::fd::BorrowedFd<'_>) -> bool {
+        false
+    }
+
+    fn is_waiting(&self) -> bool {
+        false
+    }
 
     fn path(&self) -> Option<std::path::PathBuf> {
         None

@@ -147,7 +147,7 @@ impl Watchdog {
         }
     }
 
-    /// Gives up on what is due. Whatever panics there costs no other.
+    /// Gives up on what is due, and gives the signs of life. Whatever panics there costs no other.
     fn look_at_deadlines(&self, now_us: u64) {
         for driver in self.drivers() {
             for job in driver.registry.take_due(now_us) {
@@ -156,13 +156,20 @@ impl Watchdog {
                     drop(job);
                 }));
             }
+            let _ = catch_unwind(AssertUnwindSafe(|| driver.beat(now_us)));
         }
         alarm::ring(now_us);
     }
 
     fn next_due_us(&self) -> u64 {
         let drivers = self.drivers();
-        let due = drivers.iter().map(|driver| driver.registry.next_us());
+        let busy = drivers
+            .iter()
+            .filter(|driver| driver.counters.in_flight() > 0);
+        let due = busy.map(|driver| driver.registry.next_us());
+        // Also of those that have just become idle, which have one more beat.
+        let beats = drivers.iter().map(|driver| driver.heart.next_us());
+        let due = due.chain(beats);
         due.min().unwrap_or(NEVER).min(alarm::next_us())
     }
 

@@ -2,11 +2,6 @@
 //!
 //! A log may block, and a log on the disk that hangs does. So what lanes, the watchdog and other threads have to
 //! say on which operations depend goes through [`report`], to a thread that does nothing else.
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "the driver tells of no slow operations so far"
-)]
 
 mod reporter;
 mod windows;
@@ -193,6 +188,15 @@ pub(crate) fn timed_out(
     );
 }
 
+/// A part of `TIDEGATE_TIMEOUTS` means nothing.
+pub(crate) fn timeouts_variable(part: &str) {
+    tracing::warn!(
+        target: target::DRIVER,
+        { { field::VALUE } = part },
+        "TIDEGATE_TIMEOUTS: not understood"
+    );
+}
+
 /// Further operations of the mount ran out of time, each of which would have been an event.
 fn timeouts_suppressed(mount_point: Option<&Path>, suppressed: u64) {
     tracing::warn!(
@@ -212,7 +216,6 @@ pub(crate) fn writeback_failed(error: &io::Error) {
 }
 
 /// The breaker of a mount opened: its operations are refused from now on.
-#[allow(dead_code, reason = "for the breaker to tell")]
 pub(crate) fn mount_unresponsive(mount_point: Option<&Path>) {
     tracing::warn!(
         target: target::MOUNT,
@@ -222,12 +225,20 @@ pub(crate) fn mount_unresponsive(mount_point: Option<&Path>) {
 }
 
 /// The breaker of a mount closed.
-#[allow(dead_code, reason = "for the breaker to tell")]
 pub(crate) fn mount_answers(mount_point: Option<&Path>) {
     tracing::info!(
         target: target::MOUNT,
         { { field::MOUNT_POINT } = shown(mount_point) },
         "a mount answers again"
+    );
+}
+
+/// The table of mounts cannot be read, so that a mount may have no name.
+pub(crate) fn mounts_unknown(error: &io::Error) {
+    tracing::debug!(
+        target: target::MOUNT,
+        { { field::ERROR } = %error },
+        "the table of mounts cannot be read"
     );
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions as StdOptions;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -238,7 +239,10 @@ impl OpenOptions {
                 .completed(std)
                 .map_err(|error| Error::io(Kind::Open, Some(&path), error))?;
             let owned = path.clone();
-            let fd = hop(Kind::Open, &path, move |_| blocking::open(&std, &owned)).await?;
+            let fd = hop(Kind::Open, &path, move |_| {
+                blocking::open(&std, &owned).map(OwnedFd::from)
+            })
+            .await?;
             return Ok(File::from(fd));
         }
         let (path, mode) = (&path, self.mode);

@@ -472,6 +472,15 @@ impl Statx {
         self.attribute(bits::ATTR_MOUNT_ROOT)
     }
 
+    /// Whether its content is elsewhere, and is fetched when somebody reads it, as a cloud drive keeps it on macOS
+    /// (SF_DATALESS). On other systems no file is.
+    ///
+    /// See [`Dataless`](crate::Dataless) for what opening such a file does.
+    #[doc(alias = "SF_DATALESS")]
+    pub fn is_dataless(&self) -> bool {
+        self.0.dataless
+    }
+
     fn has(&self, bit: u32) -> Option<crate::op::stat::More> {
         (self.0.more.mask & bit != 0).then_some(self.0.more)
     }

@@ -6,6 +6,7 @@
 //! - [Cancellation](cancellation): what a dropped future leaves behind, timeouts, and the end of a runtime.
 //! - [Seeing what goes on](observing): counters, what is in flight, heartbeats, events, metrics.
 //! - [Containers](containers): where there is no io_uring, and how to get it.
+//! - [Testing](testing): disks that are full, slow or hang, in a test.
 //! - [Tuning](tuning): what there is to turn, and what to look at first.
 //!
 //! The `examples` folder of the repository has whole programs.
@@ -16,4 +17,5 @@ pub mod containers;
 pub mod from_tokio_fs;
 pub mod getting_started;
 pub mod observing;
+pub mod testing;
 pub mod tuning;

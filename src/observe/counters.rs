@@ -112,7 +112,8 @@ impl Counters {
     }
 
     /// Counted before the watchdog is called: either it sees the count before it sleeps, or the call.
-    pub(crate) fn started(&self) {
+    pub(crate) fn started(&self, kind: Kind) {
+        self.launched(kind).started.fetch_add(1, Ordering::Relaxed);
         self.in_flight.fetch_add(1, Ordering::SeqCst);
     }
 
@@ -186,6 +187,7 @@ impl Counters {
     }
 
     /// Waits on this thread until nothing is in flight, or the time is over.
+    #[cfg(test)]
     pub(crate) fn wait_drained(&self, bound: Duration) {
         self.wait_for(&self.in_flight, bound);
     }
@@ -237,6 +239,22 @@ impl Counters {
             polls_stuck: 0,
             pool_threads: 0,
         }
+    }
+}
+
+/// Something that the end of the runtime waits for, as for a write that was accepted.
+pub(crate) struct Promise(SharedCounters);
+
+impl Promise {
+    pub(crate) fn new(counters: &SharedCounters) -> Promise {
+        counters.keep_write();
+        Promise(counters.clone())
+    }
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        self.0.end_kept_write();
     }
 }
 
@@ -328,7 +346,7 @@ mod tests {
             counters.over(Kind::Read, Ended::Ok, Duration::from_millis(1));
             counters.fell_back(reason);
             counters.lane_replaced();
-            counters.started();
+            counters.started(Kind::Read);
             counters.orphaned();
         };
         count("first");
@@ -353,7 +371,7 @@ mod tests {
     #[test]
     fn a_drain_waits_for_the_last_operation_and_no_longer() {
         let counters = Counters::default();
-        counters.started();
+        counters.started(Kind::Read);
         counters.wait_drained(Duration::ZERO);
         assert_eq!(counters.in_flight(), 1);
         std::thread::scope(|scope| {

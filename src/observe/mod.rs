@@ -1,9 +1,4 @@
 //! What a handle has done and is doing: counters, times and their snapshots.
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "the driver does not count ends so far"
-)]
 
 mod counters;
 mod heartbeat;
@@ -11,7 +6,7 @@ mod in_flight;
 mod latency;
 mod stats;
 
-pub(crate) use counters::{Counters, Ended, SharedCounters, thread_index};
+pub(crate) use counters::{Counters, Ended, Promise, SharedCounters, thread_index};
 pub use heartbeat::Heartbeat;
 pub use in_flight::{OpInFlight, OpState};
 pub use latency::Latency;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
-use super::hop::hop;
+use super::hop::hop_between;
 use crate::error::Error;
 use crate::opcode::Kind;
 use crate::sys::copy::{self, Flow};
@@ -20,7 +20,7 @@ pub(crate) async fn copy(
     stop: Option<Arc<AtomicBool>>,
     progress: Option<Arc<AtomicU64>>,
 ) -> io::Result<Copied> {
-    let from = request.from.clone();
+    let (from, to) = (request.from.clone(), request.to.clone());
     let work = move |steps: &Steps| {
         let flow = Flow {
             steps,
@@ -30,7 +30,7 @@ pub(crate) async fn copy(
         copy::copy_file(&request, &flow)
             .map_err(|failed| Error::io(Kind::CopyFile, Some(&failed.path), failed.error))
     };
-    hop(Kind::CopyFile, &from, work).await
+    hop_between(Kind::CopyFile, &from, &to, work).await
 }
 
 /// Carries all metadata of one path over to another.
@@ -40,7 +40,7 @@ pub(crate) async fn copy_metadata(
     preserve: Preserve,
 ) -> io::Result<Vec<Warning>> {
     let (source, destination) = (from.to_path_buf(), to.to_path_buf());
-    hop(Kind::CopyMetadata, from, move |_| {
+    hop_between(Kind::CopyMetadata, from, to, move |_| {
         copy::copy_metadata(&source, &destination, preserve)
     })
     .await

@@ -2,31 +2,15 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use super::file::SharedFile;
+use crate::driver::fence::Fenced;
 use crate::driver::op::{Load, OnWorker, Op};
 use crate::error::Error;
-use crate::events;
 use crate::opcode::Kind;
-use crate::sys::errno;
 use crate::sys::fd::Target;
-use crate::sys::lock::lock;
 use crate::sys::request::Request;
-
-/// The error of a writeback that was reported to a future that was gone: the next one reports it.
-#[derive(Default)]
-pub(crate) struct Unheard(Mutex<Option<i32>>);
-
-impl Drop for Unheard {
-    fn drop(&mut self) {
-        if let Some(number) = lock(&self.0).take() {
-            let error = io::Error::from_raw_os_error(number);
-            // On whichever thread had the file last.
-            events::report(move || events::writeback_failed(&error));
-        }
-    }
-}
 
 /// A request whose error must not be lost with its future.
 pub(super) struct Durable<R> {
@@ -38,6 +22,7 @@ pub(super) struct Durable<R> {
 
 impl<R: Request> Durable<R> {
     pub(super) async fn run(self) -> io::Result<()> {
+        self.file.health.check(self.kind)?;
         let (driver, mount) = (self.file.driver(), self.file.mount());
         driver.start(self, &mount).await
     }
@@ -66,15 +51,19 @@ impl<R: Request> Op for Durable<R> {
         Load::Buffered
     }
 
+    fn fenced(&self) -> Option<Fenced> {
+        Some(self.file.health.follows())
+    }
+
     fn finish(self, result: io::Result<i32>) -> io::Result<()> {
-        let error = match result {
-            Err(error) => error,
-            Ok(_) => match lock(&self.file.unheard.0).take() {
-                Some(number) => io::Error::from_raw_os_error(number),
-                None => return Ok(()),
-            },
-        };
-        Err(Error::io(self.kind, None, error))
+        if let Err(error) = result {
+            self.file
+                .health
+                .note(error.raw_os_error().unwrap_or(0), true);
+            return Err(Error::io(self.kind, None, error));
+        }
+        // A write that failed meanwhile, with nobody to hear of it.
+        self.file.health.check(self.kind)
     }
 
     fn lost(error: io::Error) -> io::Result<()> {
@@ -82,10 +71,7 @@ impl<R: Request> Op for Durable<R> {
     }
 
     fn unheard(&self, number: i32) {
-        // These mean that it did not run.
-        if ![errno::ECANCELED, errno::EINTR].contains(&number) {
-            *lock(&self.file.unheard.0) = Some(number);
-        }
+        self.file.health.note(number, false);
     }
 }
 
@@ -95,6 +81,7 @@ mod tests {
 
     use super::*;
     use crate::op::open::{flag, open};
+    use crate::sys::errno;
     use crate::sys::request::Hop;
 
     fn durable(file: &Arc<SharedFile>) -> impl Op<Output = io::Result<()>> + use<> {
@@ -106,18 +93,23 @@ mod tests {
         }
     }
 
-    /// The error that a dropped future did not hear is told by the next one, and once.
+    /// The error that a dropped future did not hear is told by every sync from then on.
     #[tokio::test]
-    async fn an_error_that_nobody_heard_is_told_by_the_next() {
+    async fn an_error_that_nobody_heard_is_told_until_it_is_acknowledged() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let file = open(file.path(), flag::O_RDONLY, 0).await.unwrap();
-        durable(&file).unheard(errno::ENOSPC);
         durable(&file).unheard(errno::ECANCELED);
+        durable(&file).finish(Ok(0)).unwrap();
+        durable(&file).unheard(errno::ENOSPC);
         let own = durable(&file).finish(Err(io::Error::from_raw_os_error(errno::EDQUOT)));
         assert_eq!(own.unwrap_err().kind(), ErrorKind::QuotaExceeded);
-        let told = durable(&file).finish(Ok(0)).unwrap_err();
-        assert_eq!(told.kind(), ErrorKind::StorageFull);
-        assert!(told.to_string().starts_with("sync_data: "), "{told}");
+        for _ in 0..2 {
+            let told = durable(&file).finish(Ok(0)).unwrap_err();
+            assert_eq!(told.kind(), ErrorKind::StorageFull);
+            assert!(told.to_string().starts_with("sync_data: "), "{told}");
+        }
+        let acknowledged = file.health.acknowledge().unwrap();
+        assert_eq!(acknowledged.raw_os_error(), Some(errno::ENOSPC));
         durable(&file).finish(Ok(0)).unwrap();
     }
 }

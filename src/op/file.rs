@@ -5,7 +5,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::durable::{Durable, Unheard};
+use super::durable::Durable;
+use super::health::Health;
 use super::meta::learn_later;
 use super::open::flag;
 use super::prefetch::Prefetch;
@@ -35,7 +36,7 @@ pub(crate) struct SharedFile {
     /// Shared by duplicates, as readahead is told to the open file.
     pub(super) resident: Arc<Resident>,
     pub(super) prefetch: Arc<Prefetch>,
-    pub(super) unheard: Arc<Unheard>,
+    pub(crate) health: Arc<Health>,
 }
 
 impl SharedFile {
@@ -66,7 +67,7 @@ impl SharedFile {
             is_stream,
             resident: Arc::default(),
             prefetch: Arc::default(),
-            unheard: Arc::default(),
+            health: Arc::default(),
         }
     }
 
@@ -161,7 +162,7 @@ impl SharedFile {
         self.driver.answered(Kind::Duplicate);
         let mut file = SharedFile::alone(&self.driver, fd, self.flags);
         file.resident = self.resident.clone();
-        file.unheard = self.unheard.clone();
+        file.health = self.health.clone();
         Ok(Arc::new(file))
     }
 
@@ -242,13 +243,22 @@ impl SharedFile {
     pub(crate) async fn set_len(self: Arc<Self>, len: u64) -> io::Result<()> {
         self.note_write();
         let target = Target::file(self.as_fd());
+        let fenced = self.health.changes(len..u64::MAX);
         let request = request::SetLen {
             fd: self.clone(),
             len,
         };
         self.driver()
-            .start(Unit::on_file(Kind::SetLen, request, target), &self.mount())
+            .start(
+                Unit::on_file(Kind::SetLen, request, target).behind(fenced),
+                &self.mount(),
+            )
             .await
+    }
+
+    /// Cancels what is in flight on this descriptor; returns how many operations that were.
+    pub(crate) fn cancel_in_flight(&self) -> usize {
+        self.driver().cancel_on(self.as_fd())
     }
 
     /// Closes the descriptor if this is the last reference, and says what the filesystem answered.

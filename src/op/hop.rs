@@ -15,13 +15,23 @@ use crate::opcode::Kind;
 use crate::sys::fd::Target;
 use crate::sys::path::c_path;
 use crate::sys::request::{self, Request};
-use crate::sys::steps::Steps;
+pub(crate) use crate::sys::steps::Steps;
 
 /// A closure as an operation.
 struct Hop<T, F> {
     kind: Kind,
     target: Target,
+    #[cfg(feature = "testing")]
+    besides: Besides,
     request: request::Hop<T, F>,
+}
+
+/// What else it is about, for rules that name paths.
+#[cfg(feature = "testing")]
+enum Besides {
+    File(request::FdRef),
+    Nothing,
+    Path(std::path::PathBuf),
 }
 
 impl<T, F> Op for Hop<T, F>
@@ -41,6 +51,19 @@ where
 
     fn request(&mut self) -> &mut dyn Request {
         &mut self.request
+    }
+
+    #[cfg(feature = "testing")]
+    fn paths(&mut self, paths: &mut request::Paths) {
+        self.target
+            .given()
+            .into_iter()
+            .for_each(|path| paths.path(path));
+        match &self.besides {
+            Besides::File(file) => paths.file(file),
+            Besides::Nothing => {}
+            Besides::Path(path) => paths.path(path),
+        }
     }
 
     fn finish(self, result: io::Result<i32>) -> io::Result<T> {
@@ -63,13 +86,40 @@ where
     T: Send + 'static,
     F: FnOnce(&Steps) -> io::Result<T> + Send + 'static,
 {
-    let started = start(kind, path, work);
+    let started = start(kind, path, None, work);
+    started?.await
+}
+
+/// The same for what names no path, on threads that have no other work.
+pub(crate) async fn hop_apart<T, F>(kind: Kind, work: F) -> io::Result<T>
+where
+    T: Send + 'static,
+    F: FnOnce(&Steps) -> io::Result<T> + Send + 'static,
+{
+    let hop = Hop {
+        kind,
+        target: Target::Nothing,
+        #[cfg(feature = "testing")]
+        besides: Besides::Nothing,
+        request: request::Hop::new(work),
+    };
+    driver::current()?.start(hop, &Mount::apart()).await
+}
+
+/// The same for what goes from one path to another.
+pub(crate) async fn hop_between<T, F>(kind: Kind, from: &Path, to: &Path, work: F) -> io::Result<T>
+where
+    T: Send + 'static,
+    F: FnOnce(&Steps) -> io::Result<T> + Send + 'static,
+{
+    let started = start(kind, from, Some(to), work);
     started?.await
 }
 
 fn start<T, F>(
     kind: Kind,
     path: &Path,
+    to: Option<&Path>,
     work: F,
 ) -> io::Result<impl Future<Output = io::Result<T>> + Send + 'static>
 where
@@ -79,7 +129,16 @@ where
     let driver = driver::current()?;
     let c_path = c_path(path).map_err(|error| Error::io(kind, Some(path), error))?;
     let mount = locate(&driver, &c_path, true);
-    Ok(hop_on(&driver, &mount, kind, path, work))
+    let hop = Hop {
+        kind,
+        target: Target::Path(path.to_path_buf()),
+        #[cfg(feature = "testing")]
+        besides: to.map_or(Besides::Nothing, |to| Besides::Path(to.to_path_buf())),
+        request: request::Hop::new(work),
+    };
+    #[cfg(not(feature = "testing"))]
+    let _ = to;
+    Ok(driver.start(hop, &mount))
 }
 
 /// The same on the threads of a mount that is known.
@@ -97,6 +156,8 @@ where
     let hop = Hop {
         kind,
         target: Target::Path(path.to_path_buf()),
+        #[cfg(feature = "testing")]
+        besides: Besides::Nothing,
         request: request::Hop::new(work),
     };
     driver.start(hop, mount)
@@ -111,6 +172,8 @@ where
     let hop = Hop {
         kind,
         target: Target::file(file.as_fd()),
+        #[cfg(feature = "testing")]
+        besides: Besides::File(file.clone()),
         request: request::Hop::new(work),
     };
     file.driver().start(hop, &file.mount()).await

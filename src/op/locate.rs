@@ -1,12 +1,15 @@
 //! Which mount a path is on, without sleeping: the kernel's cached lookup says, also through symbolic
-//! links, and where the path itself is not cached its nearest cached parent is.
+//! links, and where the path itself is not cached its nearest cached parent is. Where the kernel cannot be
+//! asked, the name decides.
 
 use std::ffi::CStr;
 use std::sync::Arc;
 
 use super::file::SharedFile;
 use crate::driver::Driver;
-use crate::mounts::Mount;
+use crate::mounts::{self, Mount};
+use crate::opcode::Kind;
+use crate::sys::path::as_path;
 
 /// The mount whose lanes should run an operation on the path.
 pub(crate) fn locate(driver: &Arc<Driver>, path: &CStr, follow: bool) -> Arc<Mount> {
@@ -35,17 +38,27 @@ pub(super) fn locate_at(
             return mount;
         }
     }
-    dir.map_or_else(Mount::unknown, |dir| dir.mount())
+    by_name(driver, dir, path)
 }
 
 #[cfg(not(target_os = "linux"))]
 pub(super) fn locate_at(
-    _driver: &Arc<Driver>,
-    _dir: Option<&Arc<SharedFile>>,
-    _path: &CStr,
+    driver: &Arc<Driver>,
+    dir: Option<&Arc<SharedFile>>,
+    path: &CStr,
     _follow: bool,
 ) -> Arc<Mount> {
-    Mount::unknown()
+    by_name(driver, dir, path)
+}
+
+/// By the directory, or by the name in the table of mounts: where the kernel has no cached lookup, or a
+/// filter forbids it.
+fn by_name(driver: &Arc<Driver>, dir: Option<&Arc<SharedFile>>, path: &CStr) -> Arc<Mount> {
+    if let Some(dir) = dir {
+        return dir.mount();
+    }
+    let refresh = || driver.chore(Kind::Metadata, mounts::refresh);
+    mounts::of_name(as_path(path), refresh).unwrap_or_else(Mount::unknown)
 }
 
 /// The directory part of a path; `None` above the root and above the current directory.
@@ -69,7 +82,6 @@ fn mount_of(
     use std::os::fd::AsFd;
 
     use crate::driver::attempt::attempt;
-    use crate::mounts;
     use crate::sys::linux::nowait::{open_path_cached, open_path_cached_at};
 
     attempt(None, || {

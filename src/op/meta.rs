@@ -32,6 +32,8 @@ pub(crate) use crate::sys::stat::How;
 /// Asks the kernel for attributes.
 struct Statx {
     kind: Kind,
+    #[cfg(feature = "testing")]
+    feigns_dataless: bool,
     request: request::Statx,
     about: About,
 }
@@ -51,8 +53,19 @@ impl Op for Statx {
         &mut self.request
     }
 
+    #[cfg(feature = "testing")]
+    fn feign_dataless(&mut self) {
+        self.feigns_dataless = true;
+    }
+
     fn finish(self, result: io::Result<i32>) -> io::Result<Stat> {
         result.map_err(|error| Error::io(self.kind, self.about.given(), error))?;
+        #[cfg(feature = "testing")]
+        if self.feigns_dataless {
+            let mut stat = self.request.into_stat();
+            stat.dataless = true;
+            return Ok(stat);
+        }
         Ok(self.request.into_stat())
     }
 
@@ -122,6 +135,8 @@ pub(crate) async fn stat_path(
                 Err(driver.start(
                     Statx {
                         kind,
+                        #[cfg(feature = "testing")]
+                        feigns_dataless: false,
                         request: request::Statx::new(target, how),
                         about: About::Path(path.to_path_buf()),
                     },
@@ -150,6 +165,8 @@ pub(crate) async fn stat_file(file: &Arc<SharedFile>, how: How) -> io::Result<St
     }
     let statx = Statx {
         kind: Kind::Statx,
+        #[cfg(feature = "testing")]
+        feigns_dataless: false,
         request: request::Statx::new(Target::Fd(file.clone()), how),
         about: About::file(file.as_fd()),
     };

@@ -6,6 +6,7 @@ mod durable;
 pub(crate) mod elsewhere;
 pub(crate) mod file;
 pub(crate) mod file_xattr;
+pub(crate) mod health;
 pub(crate) mod hop;
 mod locate;
 pub(crate) mod many;

@@ -23,13 +23,15 @@ impl SharedFile {
         self.note_write();
         let (driver, mount) = (self.driver(), self.mount());
         let target = Target::file(self.as_fd());
+        // Some ways of it move all that follows.
+        let fenced = self.health.changes(offset..u64::MAX);
         let request = request::Allocate {
             fd: self,
             offset,
             len,
             how,
         };
-        let unit = Unit::on_file(Kind::Allocate, request, target);
+        let unit = Unit::on_file(Kind::Allocate, request, target).behind(fenced);
         driver.start(unit, &mount).await
     }
 

@@ -1,12 +1,15 @@
 //! Reads and writes at an offset.
 
 use std::io;
+use std::ops::Range;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use super::file::SharedFile;
+use super::health::Health;
 use crate::buf::{BufError, IoBuf, IoBufMut};
 use crate::driver;
+use crate::driver::fence::Fenced;
 use crate::driver::op::{Load, Op};
 use crate::error::Error;
 use crate::opcode::Kind;
@@ -58,6 +61,8 @@ struct Write<B> {
     load: Load,
     kept: bool,
     inode: u64,
+    health: Arc<Health>,
+    fenced: Fenced,
 }
 
 impl<B: IoBuf> Op for Write<B> {
@@ -81,6 +86,14 @@ impl<B: IoBuf> Op for Write<B> {
 
     fn inode(&self) -> u64 {
         self.inode
+    }
+
+    fn fenced(&self) -> Option<Fenced> {
+        Some(self.fenced.clone())
+    }
+
+    fn unheard(&self, number: i32) {
+        self.health.note(number, false);
     }
 
     fn is_whole(&self, count: i32) -> bool {
@@ -195,6 +208,14 @@ pub(crate) fn read_through<B: IoBufMut>(
     )
 }
 
+/// The bytes of the file that a write may change: all, where only the kernel knows which.
+pub(super) fn changed(file: &SharedFile, offset: Option<u64>, length: usize) -> Range<u64> {
+    match offset {
+        Some(offset) if !file.is_append() => offset..offset.saturating_add(length as u64),
+        _ => 0..u64::MAX,
+    }
+}
+
 /// Writes once; fewer bytes than asked for are no error. Without an offset for files that have none. A
 /// write that is kept goes on when the future is dropped.
 pub(crate) fn write_once<B: IoBuf>(
@@ -205,6 +226,8 @@ pub(crate) fn write_once<B: IoBuf>(
 ) -> impl Future<Output = Result<(usize, B), BufError<B>>> + Send + 'static {
     file.note_write();
     let inode = if file.is_regular() { file.inode() } else { 0 };
+    let health = file.health.clone();
+    let fenced = health.changes(changed(&file, offset, buf.bytes_init()));
     let (driver, mount, load) = (file.driver(), file.mount(), load_of(&file));
     driver.start(
         Write {
@@ -216,6 +239,8 @@ pub(crate) fn write_once<B: IoBuf>(
             load,
             kept,
             inode,
+            health,
+            fenced,
         },
         &mount,
     )

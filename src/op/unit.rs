@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::driver::fence::Fenced;
 use crate::driver::op::{Load, Op};
 use crate::error::Error;
 use crate::opcode::Kind;
@@ -15,6 +16,7 @@ pub(crate) struct Unit<R> {
     request: R,
     target: Target,
     load: Load,
+    fenced: Option<Fenced>,
 }
 
 impl<R: Request> Unit<R> {
@@ -25,6 +27,7 @@ impl<R: Request> Unit<R> {
             request,
             target: Target::Path(path),
             load: Load::Metadata,
+            fenced: None,
         }
     }
 
@@ -35,6 +38,17 @@ impl<R: Request> Unit<R> {
             request,
             target,
             load: Load::Buffered,
+            fenced: None,
+        }
+    }
+}
+
+impl<R> Unit<R> {
+    /// It changes a file, and so must not overtake what came before it there.
+    pub(crate) fn behind(self, fenced: Fenced) -> Unit<R> {
+        Unit {
+            fenced: Some(fenced),
+            ..self
         }
     }
 }
@@ -52,6 +66,10 @@ impl<R: Request> Op for Unit<R> {
 
     fn request(&mut self) -> &mut dyn Request {
         &mut self.request
+    }
+
+    fn fenced(&self) -> Option<Fenced> {
+        self.fenced.clone()
     }
 
     fn load(&self) -> Load {

@@ -5,8 +5,10 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use super::file::SharedFile;
-use super::rw::{check_offset, load_of, position};
+use super::health::Health;
+use super::rw::{changed, check_offset, load_of, position};
 use crate::buf::{BufError, IoBuf, IoBufMut};
+use crate::driver::fence::Fenced;
 use crate::driver::op::{Load, Op};
 use crate::error::Error;
 use crate::opcode::Kind;
@@ -55,6 +57,8 @@ impl<B: IoBufMut> Op for Read<B> {
 struct Write<B> {
     request: request::WriteVectored<B>,
     load: Load,
+    health: Arc<Health>,
+    fenced: Fenced,
 }
 
 impl<B: IoBuf> Op for Write<B> {
@@ -70,6 +74,14 @@ impl<B: IoBuf> Op for Write<B> {
 
     fn request(&mut self) -> &mut dyn Request {
         &mut self.request
+    }
+
+    fn fenced(&self) -> Option<Fenced> {
+        Some(self.fenced.clone())
+    }
+
+    fn unheard(&self, number: i32) {
+        self.health.note(number, false);
     }
 
     fn load(&self) -> Load {
@@ -115,6 +127,19 @@ pub(crate) async fn write<B: IoBuf>(
     file.note_write();
     let (driver, mount, load) = (file.driver(), file.mount(), load_of(&file));
     let offset = position(&file, Kind::WriteVectored, offset);
+    let length = bufs
+        .iter()
+        .map(IoBuf::bytes_init)
+        .sum::<usize>()
+        .saturating_sub(skip);
+    let health = file.health.clone();
+    let fenced = health.changes(changed(&file, offset, length));
     let request = request::WriteVectored::new(file, bufs, skip, offset);
-    driver.start(Write { request, load }, &mount).await
+    let write = Write {
+        request,
+        load,
+        health,
+        fenced,
+    };
+    driver.start(write, &mount).await
 }

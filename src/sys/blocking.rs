@@ -60,7 +60,7 @@ impl Listing {
 }
 
 pub(crate) fn read_file(path: &Path, steps: &Steps) -> io::Result<Vec<u8>> {
-    let mut file = fs::File::open(path)?;
+    let mut file = open(fs::OpenOptions::new().read(true), path)?;
     let expected = file.metadata().map_or(0, |metadata| metadata.len());
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(usize::try_from(expected).unwrap_or(usize::MAX))?;
@@ -228,8 +228,9 @@ pub(crate) fn stat_fd(fd: BorrowedFd<'_>) -> io::Result<Stat> {
     metadata_of(fd).map(Stat::from)
 }
 
-pub(crate) fn open(options: &fs::OpenOptions, path: &Path) -> io::Result<std::os::fd::OwnedFd> {
-    Ok(options.open(path)?.into())
+pub(crate) fn open(options: &fs::OpenOptions, path: &Path) -> io::Result<fs::File> {
+    super::dataless::check_path(path)?;
+    options.open(path)
 }
 
 /// Opens a path only to look at it: without reading, and without following what an open would start.

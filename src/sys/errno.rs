@@ -3,14 +3,12 @@
 use std::io;
 
 pub(crate) use libc::{
-    EACCES, ECANCELED, EDQUOT, EINTR, EINVAL, EMFILE, ENAMETOOLONG, ENFILE, ENOMEM, ENOSPC, ENOSYS,
-    ENXIO, EPERM, EROFS, ESPIPE, EXDEV,
+    EACCES, EBADF, ECANCELED, EDQUOT, EINTR, EINVAL, EMFILE, ENAMETOOLONG, ENFILE, ENOMEM, ENOSPC,
+    ENOSYS, ENXIO, EOPNOTSUPP, EPERM, EROFS, ESPIPE, EXDEV,
 };
 
-#[cfg(not(any(target_os = "linux", target_os = "macos")))]
-pub(crate) use libc::EOPNOTSUPP;
 #[cfg(target_os = "linux")]
-pub(crate) use libc::{EAGAIN, EBADF, EBUSY, EISDIR, ELOOP, ENODATA, ENOENT, ENOTDIR};
+pub(crate) use libc::{EAGAIN, EBUSY, EISDIR, ELOOP, ENODATA, ENOENT, ENOTDIR};
 
 /// What this system has not at all.
 #[cfg(not(target_os = "linux"))]

@@ -21,6 +21,10 @@ impl Target {
         Target::File(fd.as_raw_fd())
     }
 
+    pub(crate) fn is(&self, fd: BorrowedFd<'_>) -> bool {
+        matches!(self, Target::File(number) if *number == fd.as_raw_fd())
+    }
+
     /// The path that the caller gave.
     pub(crate) fn given(&self) -> Option<&Path> {
         match self {
@@ -97,4 +101,34 @@ pub(crate) fn normal_readahead(fd: BorrowedFd<'_>) -> io::Result<()> {
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn normal_readahead(_fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
+}
+
+/// Where the file of a descriptor is now, without asking its filesystem.
+#[cfg(all(feature = "testing", target_os = "linux"))]
+pub(crate) fn path_of(fd: BorrowedFd<'_>) -> Option<PathBuf> {
+    name_of(fd.as_raw_fd())
+}
+
+/// The same where a call tells it.
+#[cfg(all(
+    feature = "testing",
+    any(target_os = "freebsd", target_vendor = "apple")
+))]
+pub(crate) fn path_of(fd: BorrowedFd<'_>) -> Option<PathBuf> {
+    let mut path = PathBuf::new();
+    #[cfg(target_os = "freebsd")]
+    let ask = nix::fcntl::FcntlArg::F_KINFO(&mut path);
+    #[cfg(target_vendor = "apple")]
+    let ask = nix::fcntl::FcntlArg::F_GETPATH(&mut path);
+    nix::fcntl::fcntl(fd, ask).ok()?;
+    Some(path)
+}
+
+/// Nobody tells it.
+#[cfg(all(
+    feature = "testing",
+    not(any(target_os = "freebsd", target_os = "linux", target_vendor = "apple"))
+))]
+pub(crate) fn path_of(_fd: BorrowedFd<'_>) -> Option<PathBuf> {
+    None
 }

@@ -9,6 +9,7 @@ pub(crate) mod clock;
 pub(crate) mod copy;
 mod copy_data;
 mod copy_meta;
+pub(crate) mod dataless;
 pub(crate) mod errno;
 pub(crate) mod fd;
 pub(crate) mod flag;
@@ -18,6 +19,9 @@ pub(crate) mod limit;
 pub(crate) mod linux;
 pub(crate) mod listing;
 pub(crate) mod lock;
+pub(crate) mod mounted;
+#[cfg(target_os = "macos")]
+mod mounted_macos;
 pub(crate) mod path;
 pub(crate) mod range;
 pub(crate) mod rename;

@@ -53,6 +53,8 @@ pub(crate) struct Stat {
     pub(crate) created: Option<Stamp>,
     /// The unique id of the mount, zero where the kernel (before 6.8) does not say.
     pub(crate) mount_id: u64,
+    /// Whether its content is elsewhere, and is fetched when somebody reads it.
+    pub(crate) dataless: bool,
     pub(crate) more: More,
 }
 
@@ -156,10 +158,16 @@ impl From<libc::stat> for Stat {
                 seconds: raw.st_ctime as i64,
                 nanos: raw.st_ctime_nsec as u32,
             },
+            #[cfg(target_os = "macos")]
+            dataless: raw.st_flags & SF_DATALESS != 0,
             ..Stat::default()
         }
     }
 }
+
+/// The flag of a file whose content is elsewhere.
+#[cfg(target_os = "macos")]
+const SF_DATALESS: u32 = 0x4000_0000;
 
 impl From<fs::Metadata> for Stat {
     fn from(metadata: fs::Metadata) -> Stat {
@@ -203,6 +211,10 @@ impl From<fs::Metadata> for Stat {
                 }
             }),
             mount_id: 0,
+            #[cfg(target_os = "macos")]
+            dataless: std::os::macos::fs::MetadataExt::st_flags(&metadata) & SF_DATALESS != 0,
+            #[cfg(not(target_os = "macos"))]
+            dataless: false,
             more: More::default(),
         }
     }

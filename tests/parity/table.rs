@@ -15,10 +15,12 @@ use crate::files;
 use crate::raw;
 use crate::tree::Place;
 
+const UNSEEN: &str = "it does the caller's own work, or nobody sees what it does";
+
 /// All cases of an operation, or why it has none; nothing for one that nobody thought of yet.
 pub(crate) fn cases(kind: Kind, place: &Place) -> Option<Result<Vec<Case>, &'static str>> {
     let mut cases = match kind {
-        Kind::Prefetch => return Some(Err("nobody asks for it, and nobody sees it")),
+        Kind::Blocking | Kind::Prefetch => return Some(Err(UNSEEN)),
         Kind::CopyFile | Kind::CopyMetadata => copies(kind, place),
         _ if beyond::KINDS.contains(&kind) => beyond::cases(kind, place),
         Kind::OpenWithin => Vec::new(),

@@ -5,7 +5,9 @@ use crate::lex::Rust;
 /// Each layer, and the folders that it may use besides the leaves.
 const LAYERS: &[(&str, &[&str])] = &[
     ("guide", &["guide"]),
+    ("blocking", &["op"]),
     ("exporter", &["driver"]),
+    ("testing", &["driver"]),
     ("fs", &["fs", "op", "driver"]),
     ("op", &["op", "driver", "sys"]),
     ("driver", &["driver", "sys"]),

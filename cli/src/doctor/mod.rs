@@ -1,8 +1,10 @@
 //! `tidegate doctor`: how file I/O will be done on this machine, and what stands in the way of io_uring.
 
+mod mounts;
 mod text;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
@@ -20,12 +22,27 @@ pub(crate) struct Arguments {
     /// Prints JSON.
     #[arg(long)]
     json: bool,
+    /// Lists every mount of the machine instead, and asks each whether it answers.
+    #[arg(long, conflicts_with = "path")]
+    mounts: bool,
+    /// Only asks, for another process.
+    #[arg(long, hide = true, requires = "mounts")]
+    ask: bool,
+    /// How long a mount may take to answer.
+    #[arg(long, value_name = "DURATION", default_value = "1s", requires = "mounts", value_parser = crate::duration::parse)]
+    timeout: Duration,
     /// A path on the filesystem to look at.
     #[arg(value_name = "PATH", default_value = ".")]
     path: PathBuf,
 }
 
 pub(crate) fn main(arguments: &Arguments) -> Exit {
+    if arguments.ask {
+        return mounts::ask(arguments.timeout);
+    }
+    if arguments.mounts {
+        return mounts::main(arguments.timeout, arguments.json);
+    }
     let diagnosis = Diagnosis::make(arguments);
     if arguments.json {
         // Strings, numbers and lists: there is nothing that cannot be written.
@@ -235,7 +252,7 @@ fn trial() -> Option<String> {
             .await
             .map(drop)
             .map_err(|error| error.to_string());
-        handle.shutdown(std::time::Duration::from_secs(1)).await;
+        handle.shutdown(Duration::from_secs(1)).await;
         tried
     });
     tried.err()

@@ -119,6 +119,14 @@ fn log(error: &io::Error) {
     events::background_failure(Kind::Write, error);
 }
 
+/// Whether a limit was over, and not the write.
+fn is_given_up(error: &io::Error) -> bool {
+    matches!(
+        Error::from_io(error),
+        Some(Error::Cancelled { .. } | Error::TimedOut { .. })
+    )
+}
+
 impl Cursor {
     pub(super) fn new(shared: &SharedFile, position: Position) -> Cursor {
         Cursor {
@@ -150,6 +158,10 @@ impl Cursor {
     /// Waits for whatever is on its way; an error if a write failed, of which flush will tell as well.
     pub(super) async fn written(&mut self) -> io::Result<()> {
         self.idle().await;
+        // What a limit ended goes on in the driver, which keeps what comes later behind it; told once.
+        if let Some(given_up) = self.failed.take_if(|error| is_given_up(error)) {
+            return Err(given_up);
+        }
         match &self.failed {
             None => Ok(()),
             Some(error) => {

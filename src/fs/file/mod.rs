@@ -11,6 +11,7 @@ mod positional;
 mod ranges;
 mod raw_fd;
 mod space;
+mod state;
 mod stream;
 mod vectored;
 mod xattr;
@@ -28,6 +29,7 @@ use tokio::io::AsyncWrite;
 use tokio::sync::Mutex;
 
 use self::cursor::{Cursor, Position};
+pub use self::state::{FileState, Overlap};
 pub use self::stream::FileStream;
 use super::OpenOptions;
 use crate::limits;

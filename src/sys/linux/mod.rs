@@ -2,6 +2,7 @@
 
 pub(crate) mod eventfd;
 pub(crate) mod mount;
+pub(crate) mod mountinfo;
 pub(crate) mod nowait;
 pub(crate) mod openat2;
 pub(crate) mod poll;

@@ -32,6 +32,8 @@ struct Reply([u8; 8192]);
 /// A mount as the kernel describes it.
 #[derive(Clone, Debug)]
 pub(crate) struct Description {
+    /// The classic id, as in `/proc/self/mountinfo`.
+    pub(crate) classic_id: u64,
     pub(crate) magic: u64,
     pub(crate) fs_type: String,
     pub(crate) mount_point: PathBuf,
@@ -79,6 +81,7 @@ pub(crate) fn describe(mount_id: u64) -> io::Result<Description> {
     }
     let attributes = reply.u64_at(64);
     Ok(Description {
+        classic_id: u64::from(reply.u32_at(56)),
         magic: reply.u64_at(24),
         fs_type: String::from_utf8_lossy(reply.string_at(36)).into_owned(),
         mount_point: PathBuf::from(OsString::from_vec(reply.string_at(108).to_vec())),

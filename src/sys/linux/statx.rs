@@ -84,7 +84,7 @@ impl StatxBuf {
     }
 }
 
-fn device(major: u32, minor: u32) -> u64 {
+pub(super) fn device(major: u32, minor: u32) -> u64 {
     libc::makedev(major, minor) as u64
 }
 
@@ -119,6 +119,7 @@ impl From<RawStatx> for Stat {
             } else {
                 0
             },
+            dataless: false,
             more: More {
                 mask: raw.mask,
                 attributes: raw.attributes,
@@ -180,6 +181,12 @@ pub(crate) fn words(follow: bool, how: How) -> (i32, u32) {
 pub(crate) fn of_path(at: &At, follow: bool, how: How) -> io::Result<Stat> {
     let (flags, mask) = words(follow, how);
     call(at.dir().as_raw_fd(), at.path(), flags, mask).map(Stat::from)
+}
+
+/// Asks for the attributes at a path, of the server where there is one; mounts nothing; blocking.
+pub(crate) fn ask(path: &CStr) -> io::Result<()> {
+    let flags = libc::AT_STATX_FORCE_SYNC | libc::AT_SYMLINK_NOFOLLOW | libc::AT_NO_AUTOMOUNT;
+    call(libc::AT_FDCWD, path, flags, BASIC).map(drop)
 }
 
 /// The attributes of an open file; blocking.

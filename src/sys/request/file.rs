@@ -9,8 +9,12 @@
 )]
 
 use std::io;
+#[cfg(feature = "testing")]
+use std::os::fd::BorrowedFd;
 use std::os::fd::{AsFd, IntoRawFd, OwnedFd, RawFd};
 
+#[cfg(feature = "testing")]
+use super::Paths;
 use super::{FdRef, Request};
 use crate::sys::fd::with_file;
 #[cfg(target_os = "linux")]
@@ -41,6 +45,11 @@ unsafe impl Request for Sync {
         })
         .map(|()| 0)
     }
+
+    #[cfg(feature = "testing")]
+    fn paths(&self, paths: &mut Paths) {
+        paths.file(&self.fd);
+    }
 }
 
 /// Sets the length.
@@ -58,6 +67,11 @@ unsafe impl Request for SetLen {
 
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         with_file(self.fd.as_fd(), |file| file.set_len(self.len)).map(|()| 0)
+    }
+
+    #[cfg(feature = "testing")]
+    fn paths(&self, paths: &mut Paths) {
+        paths.file(&self.fd);
     }
 }
 
@@ -79,6 +93,11 @@ unsafe impl Request for Allocate {
 
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         range::allocate(self.fd.as_fd(), self.offset, self.len, self.how).map(|()| 0)
+    }
+
+    #[cfg(feature = "testing")]
+    fn paths(&self, paths: &mut Paths) {
+        paths.file(&self.fd);
     }
 }
 
@@ -103,6 +122,11 @@ unsafe impl Request for Advise {
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         range::advise(self.fd.as_fd(), self.offset, self.len, self.advice).map(|()| 0)
     }
+
+    #[cfg(feature = "testing")]
+    fn paths(&self, paths: &mut Paths) {
+        paths.file(&self.fd);
+    }
 }
 
 /// Starts the writeback of a range, or waits for it.
@@ -125,6 +149,11 @@ unsafe impl Request for SyncRange {
 
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         range::sync_range(self.fd.as_fd(), self.offset, self.len, self.how).map(|()| 0)
+    }
+
+    #[cfg(feature = "testing")]
+    fn paths(&self, paths: &mut Paths) {
+        paths.file(&self.fd);
     }
 }
 
@@ -174,5 +203,12 @@ unsafe impl Request for Close {
             error if error.kind() == io::ErrorKind::Interrupted => Ok(0),
             error => Err(error),
         }
+    }
+
+    #[cfg(feature = "testing")]
+    fn paths(&self, paths: &mut Paths) {
+        // SAFETY: the number is this request's own; where it was closed, the borrow ends unused.
+        let fd = unsafe { BorrowedFd::borrow_raw(self.number) };
+        paths.fd(fd);
     }
 }

@@ -6,6 +6,8 @@
 
 use std::io;
 
+#[cfg(feature = "testing")]
+use super::Paths;
 use super::{At, FdRef, Request};
 use crate::sys::blocking;
 use crate::sys::stat::{How, Stat};
@@ -94,5 +96,13 @@ unsafe impl Request for Statx {
         let _ = self.how;
         self.stat = Some(self.block_portably()?);
         Ok(0)
+    }
+
+    #[cfg(feature = "testing")]
+    fn paths(&self, paths: &mut Paths) {
+        match &self.target {
+            Target::Path { at, .. } => paths.at(at),
+            Target::Fd(fd) => paths.file(fd),
+        }
     }
 }

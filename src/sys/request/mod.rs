@@ -7,6 +7,8 @@ mod hop;
 mod meta;
 mod names;
 mod open;
+#[cfg(feature = "testing")]
+mod paths;
 mod rw;
 mod splice;
 mod vectored;
@@ -22,6 +24,8 @@ pub(crate) use hop::Hop;
 pub(crate) use meta::{Statx, Target};
 pub(crate) use names::{CreateDir, HardLink, LinkFile, Remove, Rename, Symlink};
 pub(crate) use open::{Open, OpenWithin};
+#[cfg(feature = "testing")]
+pub(crate) use paths::Paths;
 pub(crate) use rw::{Read, Write};
 pub(crate) use splice::{End, Splice, Tee};
 pub(crate) use vectored::{ReadVectored, WriteVectored};
@@ -52,4 +56,8 @@ pub(crate) unsafe trait Request: Send + 'static {
 
     /// Does it on this thread. A request of several steps stops between them once they are not to go on.
     fn block(&mut self, steps: &Steps) -> io::Result<i32>;
+
+    /// The paths that it is about, as far as it knows them.
+    #[cfg(feature = "testing")]
+    fn paths(&self, _paths: &mut Paths) {}
 }

@@ -9,6 +9,8 @@ use nix::fcntl::AtFlags;
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, linkat, symlinkat, unlinkat};
 
+#[cfg(feature = "testing")]
+use super::Paths;
 use super::{At, FdRef, Request};
 #[cfg(target_os = "linux")]
 use crate::sys::linux::sqe::Sqe;
@@ -34,6 +36,11 @@ unsafe impl Request for CreateDir {
         mkdirat(self.at.dir(), self.at.path(), mode)?;
         Ok(0)
     }
+
+    #[cfg(feature = "testing")]
+    fn paths(&self, paths: &mut Paths) {
+        paths.at(&self.at);
+    }
 }
 
 /// Removes a name: a file's, or an empty directory's.
@@ -58,6 +65,11 @@ unsafe impl Request for Remove {
         unlinkat(self.at.dir(), self.at.path(), flag)?;
         Ok(0)
     }
+
+    #[cfg(feature = "testing")]
+    fn paths(&self, paths: &mut Paths) {
+        paths.at(&self.at);
+    }
 }
 
 /// Gives a file another name.
@@ -79,6 +91,12 @@ unsafe impl Request for Rename {
 
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         rename(&self.from, &self.to, self.mode).map(|()| 0)
+    }
+
+    #[cfg(feature = "testing")]
+    fn paths(&self, paths: &mut Paths) {
+        paths.at(&self.from);
+        paths.at(&self.to);
     }
 }
 
@@ -107,6 +125,12 @@ unsafe impl Request for HardLink {
             AtFlags::empty(),
         )?;
         Ok(0)
+    }
+
+    #[cfg(feature = "testing")]
+    fn paths(&self, paths: &mut Paths) {
+        paths.at(&self.original);
+        paths.at(&self.link);
     }
 }
 
@@ -159,6 +183,12 @@ unsafe impl Request for LinkFile {
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         Err(crate::sys::errno::unsupported())
     }
+
+    #[cfg(feature = "testing")]
+    fn paths(&self, paths: &mut Paths) {
+        paths.file(&self._file);
+        paths.at(&self.link);
+    }
 }
 
 /// Makes a symbolic link.
@@ -177,5 +207,10 @@ unsafe impl Request for Symlink {
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         symlinkat(self.original.as_c_str(), self.link.dir(), self.link.path())?;
         Ok(0)
+    }
+
+    #[cfg(feature = "testing")]
+    fn paths(&self, paths: &mut Paths) {
+        paths.at(&self.link);
     }
 }

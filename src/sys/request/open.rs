@@ -7,7 +7,10 @@ use std::os::fd::IntoRawFd;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 
+#[cfg(feature = "testing")]
+use super::Paths;
 use super::{At, Request};
+use crate::sys::dataless;
 use crate::sys::errno::retry;
 #[cfg(target_os = "linux")]
 use crate::sys::linux::{
@@ -35,8 +38,14 @@ unsafe impl Request for Open {
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         let flags = OFlag::from_bits_retain(self.flags);
         let mode = Mode::from_bits_truncate(self.mode as libc::mode_t);
+        dataless::check(self.at.dir(), self.at.path(), self.flags)?;
         retry(|| Ok(openat(self.at.dir(), self.at.path(), flags, mode)?))
             .map(IntoRawFd::into_raw_fd)
+    }
+
+    #[cfg(feature = "testing")]
+    fn paths(&self, paths: &mut Paths) {
+        paths.at(&self.at);
     }
 }
 
@@ -79,5 +88,10 @@ unsafe impl Request for OpenWithin {
     #[cfg(not(target_os = "linux"))]
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         Err(crate::sys::errno::unsupported())
+    }
+
+    #[cfg(feature = "testing")]
+    fn paths(&self, paths: &mut Paths) {
+        paths.at(&self.at);
     }
 }

@@ -4,6 +4,8 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
+#[cfg(feature = "testing")]
+use super::Paths;
 use super::{FdRef, Request};
 use crate::buf::{IoBuf, IoBufMut};
 use crate::limits::RW_BYTES_MAX;
@@ -75,6 +77,11 @@ unsafe impl<B: IoBufMut> Request for Read<B> {
             }
         })
     }
+
+    #[cfg(feature = "testing")]
+    fn paths(&self, paths: &mut Paths) {
+        paths.file(&self.fd);
+    }
 }
 
 /// Writes from an owned buffer.
@@ -113,5 +120,10 @@ unsafe impl<B: IoBuf> Request for Write<B> {
                 None => libc::write(fd, start, length),
             }
         })
+    }
+
+    #[cfg(feature = "testing")]
+    fn paths(&self, paths: &mut Paths) {
+        paths.file(&self.fd);
     }
 }

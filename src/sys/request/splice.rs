@@ -6,6 +6,8 @@
 
 use std::io;
 
+#[cfg(feature = "testing")]
+use super::Paths;
 use super::{FdRef, Request};
 #[cfg(target_os = "linux")]
 use crate::limits::RW_BYTES_MAX;
@@ -76,6 +78,12 @@ unsafe impl Request for Splice {
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         Err(unsupported())
     }
+
+    #[cfg(feature = "testing")]
+    fn paths(&self, paths: &mut Paths) {
+        paths.file(&self.from.fd);
+        paths.file(&self.to.fd);
+    }
 }
 
 /// Copies what is in a pipe to another one.
@@ -105,5 +113,11 @@ unsafe impl Request for Tee {
     #[cfg(not(target_os = "linux"))]
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         Err(unsupported())
+    }
+
+    #[cfg(feature = "testing")]
+    fn paths(&self, paths: &mut Paths) {
+        paths.file(&self.from);
+        paths.file(&self.to);
     }
 }

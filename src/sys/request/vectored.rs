@@ -5,6 +5,8 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::ptr;
 
+#[cfg(feature = "testing")]
+use super::Paths;
 #[cfg(target_os = "linux")]
 use super::rw::NO_POSITION;
 use super::rw::check;
@@ -133,6 +135,11 @@ unsafe impl<B: IoBufMut> Request for ReadVectored<B> {
             }
         })
     }
+
+    #[cfg(feature = "testing")]
+    fn paths(&self, paths: &mut Paths) {
+        paths.file(&self.fd);
+    }
 }
 
 /// Writes from owned buffers, one after the other.
@@ -189,6 +196,11 @@ unsafe impl<B: IoBuf> Request for WriteVectored<B> {
                 None => libc::writev(fd, parts, count),
             }
         })
+    }
+
+    #[cfg(feature = "testing")]
+    fn paths(&self, paths: &mut Paths) {
+        paths.file(&self.fd);
     }
 }
 

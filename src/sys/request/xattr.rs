@@ -4,10 +4,14 @@
 use std::ffi::CString;
 use std::io;
 
+#[cfg(feature = "testing")]
+use super::Paths;
 use super::{FdRef, Request};
 use crate::sys::fd::with_file;
 #[cfg(target_os = "linux")]
 use crate::sys::linux::sqe::Sqe;
+#[cfg(feature = "testing")]
+use crate::sys::path::as_path;
 use crate::sys::steps::Steps;
 use crate::sys::{xattr, xattr_open};
 
@@ -53,6 +57,11 @@ unsafe impl Request for GetXattr {
         self.value = xattr::get(&self.path, &self.name, self.follow)?;
         Ok(self.value.len() as i32)
     }
+
+    #[cfg(feature = "testing")]
+    fn paths(&self, paths: &mut Paths) {
+        paths.path(as_path(&self.path));
+    }
 }
 
 /// Sets an attribute, new or not.
@@ -74,6 +83,11 @@ unsafe impl Request for SetXattr {
 
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         xattr::set(&self.path, &self.name, &self.value, self.follow).map(|()| 0)
+    }
+
+    #[cfg(feature = "testing")]
+    fn paths(&self, paths: &mut Paths) {
+        paths.path(as_path(&self.path));
     }
 }
 
@@ -113,6 +127,11 @@ unsafe impl Request for GetFileXattr {
         self.value = with_file(self.fd.as_fd(), |file| xattr_open::get(file, &self.name))?;
         Ok(self.value.len() as i32)
     }
+
+    #[cfg(feature = "testing")]
+    fn paths(&self, paths: &mut Paths) {
+        paths.file(&self.fd);
+    }
 }
 
 /// Sets an attribute of an open file, new or not.
@@ -134,5 +153,10 @@ unsafe impl Request for SetFileXattr {
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         let set = |file: &_| xattr_open::set(file, &self.name, &self.value);
         with_file(self.fd.as_fd(), set).map(|()| 0)
+    }
+
+    #[cfg(feature = "testing")]
+    fn paths(&self, paths: &mut Paths) {
+        paths.file(&self.fd);
     }
 }

@@ -1,14 +1,25 @@
-//! What is mounted where, as far as a poll needs to know it: whether the filesystem is a local one on
-//! which some calls cannot sleep, whether reads update access times, and whether it stalled lately.
+//! What is mounted where: whether the filesystem is a local one on which some calls cannot sleep, whether
+//! reads update access times, whether it stalled lately, and where it is mounted.
 
-use std::io;
-use std::os::fd::BorrowedFd;
+mod ask;
+mod known;
+mod report;
+mod stats;
+mod table;
+
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, RwLock};
+use std::sync::{Arc, Mutex, OnceLock};
+
+pub(crate) use ask::Asker;
+pub(crate) use known::{learn, meet, of_fd, of_fd_with, of_name};
+pub use report::{MountAnswer, MountReport, mounts};
+pub use stats::{BreakerState, MountStats};
+pub(crate) use table::refresh;
 
 use crate::limits;
 use crate::sys::clock::coarse_ms;
-use crate::sys::lock::{lock, read, write};
+use crate::sys::lock::lock;
 use crate::sys::stat::Stat;
 
 /// What is known of a filesystem's type.
@@ -20,6 +31,12 @@ pub(crate) enum FsKind {
     Memory,
     /// Anything else, and what could not be found out: only lanes.
     Other,
+}
+
+/// Whether files of a filesystem type may be answered for at a poll.
+fn is_local_type(fs_type: &str) -> bool {
+    let types = ["btrfs", "devtmpfs", "ext2", "ext3", "ext4", "tmpfs", "xfs"];
+    cfg!(target_os = "linux") && types.contains(&fs_type)
 }
 
 /// What the kernel says of a mount.
@@ -41,6 +58,14 @@ const UNKNOWN: Nature = Nature {
     strict_atime: false,
 };
 
+/// What was found out about a mount, off the polling thread.
+#[derive(Debug)]
+struct Described {
+    nature: Nature,
+    /// Where it lies, and its type; `None` where nothing tells.
+    place: Option<table::Place>,
+}
+
 /// One mount.
 #[derive(Debug)]
 pub(crate) struct Mount {
@@ -49,7 +74,7 @@ pub(crate) struct Mount {
     /// The device number of its files; tells mounts apart where there is no id.
     device: u64,
     /// Filled in off the polling thread; until then only lanes.
-    nature: OnceLock<Nature>,
+    described: OnceLock<Described>,
     /// When its description was last asked for, in coarse milliseconds; zero for never.
     asked_ms: AtomicU64,
     /// When it was last seen stalled, in coarse milliseconds; zero for never.
@@ -58,6 +83,8 @@ pub(crate) struct Mount {
     /// there are, to be read without the lock.
     orphans: Mutex<Vec<u64>>,
     orphans_count: AtomicU64,
+    /// Whether it answers, while that is being asked.
+    question: ask::Question,
 }
 
 impl Mount {
@@ -65,11 +92,12 @@ impl Mount {
         Mount {
             id,
             device,
-            nature: OnceLock::new(),
+            described: OnceLock::new(),
             asked_ms: AtomicU64::new(0),
             stalled_ms: AtomicU64::new(0),
             orphans: Mutex::default(),
             orphans_count: AtomicU64::new(0),
+            question: ask::Question::default(),
         }
     }
 
@@ -100,15 +128,40 @@ impl Mount {
             .clone()
     }
 
+    /// No mount: the place of callers' own work that names no path. What it waits for is anybody's guess, so
+    /// it holds up nothing but its like.
+    pub(crate) fn apart() -> Arc<Mount> {
+        static APART: OnceLock<Arc<Mount>> = OnceLock::new();
+        APART
+            .get_or_init(|| Arc::new(Mount::new(u64::MAX, 1)))
+            .clone()
+    }
+
     fn nature(&self) -> Nature {
-        self.nature.get().copied().unwrap_or(UNKNOWN)
+        self.described
+            .get()
+            .map_or(UNKNOWN, |described| described.nature)
+    }
+
+    fn place(&self) -> Option<&table::Place> {
+        self.described.get()?.place.as_ref()
+    }
+
+    /// Where it is mounted, once that was found out.
+    pub(crate) fn point(&self) -> Option<PathBuf> {
+        self.place().map(|(point, _)| point.clone())
+    }
+
+    /// The type of its filesystem, once that was found out.
+    pub(crate) fn fs_type(&self) -> Option<&str> {
+        self.place().map(|(_, fs_type)| fs_type.as_str())
     }
 
     /// Whether somebody should have it described now; `true` once in a while until that was done.
     pub(crate) fn wants_description(&self) -> bool {
         let (now, asked) = (coarse_ms(), self.asked_ms.load(Ordering::Relaxed));
         let due = asked == 0 || now > asked + limits::MOUNT_ASK_AGAIN.as_millis() as u64;
-        self.nature.get().is_none()
+        self.described.get().is_none()
             && due
             && self
                 .asked_ms
@@ -191,94 +244,4 @@ impl Mount {
             && stat.accessed > stat.changed
             && now - stat.accessed.seconds < DAY_S - 60
     }
-}
-
-/// The mounts that were met so far. Ids are never used again by the kernel, so entries stay true; only
-/// remounting with other options can change one, and the flags only lean to caution.
-fn known() -> &'static RwLock<Vec<Arc<Mount>>> {
-    static KNOWN: OnceLock<RwLock<Vec<Arc<Mount>>>> = OnceLock::new();
-    KNOWN.get_or_init(RwLock::default)
-}
-
-/// The mount of a file with these attributes, if it was described before. Cannot sleep.
-#[cfg(target_os = "linux")]
-fn find(stat: &Stat) -> Option<Arc<Mount>> {
-    met(&read(known()), stat).filter(|mount| mount.nature.get().is_some())
-}
-
-fn met(mounts: &[Arc<Mount>], stat: &Stat) -> Option<Arc<Mount>> {
-    let key = (stat.mount_id, stat.dev);
-    mounts.iter().find(|mount| mount.key() == key).cloned()
-}
-
-/// The mount of a file with these attributes, described or not, so that it has lanes of its own from its
-/// first operation on. Cannot sleep.
-pub(crate) fn meet(stat: &Stat) -> Arc<Mount> {
-    if let Some(mount) = met(&read(known()), stat) {
-        return mount;
-    }
-    let mut known = write(known());
-    if let Some(mount) = met(&known, stat) {
-        return mount;
-    }
-    if known.len() >= limits::MOUNTS_KNOWN_MAX {
-        known.remove(0);
-    }
-    let mount = Arc::new(Mount::new(stat.mount_id, stat.dev));
-    known.push(mount.clone());
-    mount
-}
-
-/// The mount of a file with these attributes, asking the kernel if need be. Not for a poll.
-pub(crate) fn learn(stat: &Stat) -> Arc<Mount> {
-    let mount = meet(stat);
-    let _ = mount.nature.get_or_init(|| describe(stat));
-    mount
-}
-
-#[cfg(target_os = "linux")]
-fn describe(stat: &Stat) -> Nature {
-    use crate::sys::linux::mount::{describe, magic};
-    // Before 6.8 there is no unique id, and an ordinary one may come to mean another filesystem.
-    let Ok(description) = describe(stat.mount_id) else {
-        return UNKNOWN;
-    };
-    Nature {
-        kind: match description.magic {
-            magic::BTRFS | magic::EXT4 | magic::XFS => FsKind::Disk,
-            magic::TMPFS => FsKind::Memory,
-            _ => FsKind::Other,
-        },
-        no_atime: description.no_atime,
-        strict_atime: description.strict_atime,
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn describe(_stat: &Stat) -> Nature {
-    UNKNOWN
-}
-
-/// The attributes of an open file, and its mount if that is known. Cannot sleep on any filesystem; on
-/// others than local ones the attributes may be old.
-pub(crate) fn of_fd(fd: BorrowedFd<'_>) -> io::Result<(Stat, Option<Arc<Mount>>)> {
-    of_fd_with(fd, 0)
-}
-
-/// The same with further fields of the kernel's `statx`.
-#[cfg(target_os = "linux")]
-pub(crate) fn of_fd_with(fd: BorrowedFd<'_>, mask: u32) -> io::Result<(Stat, Option<Arc<Mount>>)> {
-    use crate::sys::linux::statx;
-    let stat = statx::of_fd_in_memory(fd, statx::MASK | mask)?;
-    let mount = find(&stat);
-    Ok((stat, mount))
-}
-
-/// Without the calls that cannot sleep, nothing is known of an open file at a poll.
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn of_fd_with(
-    _fd: BorrowedFd<'_>,
-    _mask: u32,
-) -> io::Result<(Stat, Option<Arc<Mount>>)> {
-    Ok((Stat::default(), None))
 }

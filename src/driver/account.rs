@@ -1,0 +1,170 @@
+//! What is counted and told of an operation, each once.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::cell::{Cell, Job, Outcome};
+use super::group::Share;
+use super::in_flight::left_by;
+use super::limited::Why;
+use super::op::Op;
+use super::registry::NEVER;
+use super::route::Way;
+use crate::error::{Error, LeftBehind};
+use crate::events;
+use crate::observe::{Ended, Promise};
+use crate::opcode::{DeadlineClass, Kind};
+use crate::sys::lock::lock;
+
+/// What was done already.
+#[derive(Default)]
+pub(super) struct Account {
+    ended: AtomicBool,
+    slow: AtomicBool,
+}
+
+/// Something to tell once no lock is held.
+pub(super) struct TimedOut {
+    path: Option<PathBuf>,
+    left: LeftBehind,
+}
+
+impl<O: Op> Cell<O> {
+    /// Counts how it ended for its caller: the first end counts. May be called under locks. Returns whether
+    /// it was the first.
+    pub(super) fn count(&self, end: Ended) -> bool {
+        let is_first = !self.account.ended.swap(true, Ordering::AcqRel);
+        if is_first {
+            let took = self.started.elapsed();
+            self.driver.counters.over(self.kind, end, took);
+        }
+        is_first
+    }
+
+    /// How an outcome ends it for a caller that still waits.
+    pub(super) fn end_of(&self, outcome: &Outcome) -> Ended {
+        if let (Some(why), Some(_)) = (self.life.why(), left_by(self.kind, outcome)) {
+            return why.into();
+        }
+        match outcome {
+            Outcome::Result(0..) | Outcome::Returned(Ok(_)) => Ended::Ok,
+            Outcome::Lost(_)
+            | Outcome::Panicked
+            | Outcome::Result(_)
+            | Outcome::Returned(Err(_)) => Ended::Failed,
+            Outcome::Refused(error) => match Error::from_io(error) {
+                Some(Error::Cancelled { .. }) => Ended::Cancelled,
+                Some(Error::TimedOut { .. }) => Ended::TimedOut,
+                _ => Ended::Refused,
+            },
+            Outcome::TakenBack => Ended::Cancelled,
+        }
+    }
+
+    /// What there is to tell, if the operation ran out of time, found out while the path can still be had.
+    pub(super) fn if_timed_out(&self, end: Ended, left: Option<LeftBehind>) -> Option<TimedOut> {
+        (end == Ended::TimedOut).then(|| TimedOut {
+            path: self.path(),
+            left: left.unwrap_or(LeftBehind::NothingHappened),
+        })
+    }
+
+    /// Does not wait for the log.
+    pub(super) fn tell(&self, timed_out: TimedOut) {
+        let TimedOut { path, left } = timed_out;
+        let (kind, elapsed, mount_point) = (
+            self.kind,
+            self.started.elapsed(),
+            self.group.mount().point(),
+        );
+        events::report_of_mount(mount_point.clone().as_deref(), move || {
+            let (path, mount_point) = (path.as_deref(), mount_point.as_deref());
+            events::timed_out(kind, path, mount_point, elapsed, &left);
+        });
+    }
+
+    /// Tells once that it takes longer than that, if somebody waits for it. What a peer has to send or to take,
+    /// and what goes through a tree, takes as long as it takes; an open should not, whatever it waits for.
+    pub(super) fn tell_if_slow(&self, after: Duration) {
+        let elapsed = self.started.elapsed();
+        let opens = matches!(self.kind, Kind::Open | Kind::OpenWithin);
+        let takes_long = self.kind.row().deadline_class == DeadlineClass::Unbounded
+            || self.group.mount().is_of_peers() && !opens;
+        if elapsed < after || takes_long || self.life.is_left() || self.life.is_over() {
+            return;
+        }
+        if !self.account.slow.swap(true, Ordering::AcqRel) {
+            let (kind, path) = (self.kind, self.path());
+            events::report(move || events::slow(kind, path.as_deref(), elapsed));
+        }
+    }
+
+    /// Nobody waits for it, and it is not over: counted as stuck until it is.
+    pub(super) fn mark_stuck(&self) {
+        self.due_us.store(NEVER, Ordering::SeqCst);
+        let mut stuck = lock(&self.stuck);
+        if stuck.is_some() || !self.life.has_begun() {
+            return;
+        }
+        let share = lock(&self.way).as_ref().map_or(Share::Other, Way::share);
+        self.group.stuck(share);
+        self.driver.stuck(share);
+        self.driver.counters.orphaned();
+        *stuck = Some(share);
+        drop(stuck);
+        // It may have ended between the look and the count.
+        if self.life.is_over() {
+            self.unmark_stuck();
+        }
+    }
+
+    pub(super) fn unmark_stuck(&self) {
+        if let Some(share) = lock(&self.stuck).take() {
+            self.group.unstuck(share);
+            self.driver.unstuck(share);
+            self.driver.counters.orphan_ended();
+        }
+    }
+
+    /// What was promised to be done in the background and was not.
+    pub(super) fn complaint(&self, op: Option<&O>, outcome: &Outcome) -> Option<String> {
+        if !self.kept {
+            return None;
+        }
+        match outcome {
+            Outcome::Result(number) if *number < 0 => {
+                Some(io::Error::from_raw_os_error(-number).to_string())
+            }
+            Outcome::Result(count) | Outcome::Returned(Ok(count)) => {
+                let is_whole = op.is_none_or(|op| op.is_whole(*count));
+                (!is_whole).then(|| format!("only {count} bytes were written"))
+            }
+            Outcome::Returned(Err(error)) | Outcome::Lost(error) | Outcome::Refused(error) => {
+                Some(error.to_string())
+            }
+            Outcome::Panicked => Some("panicked".into()),
+            Outcome::TakenBack => None,
+        }
+    }
+
+    /// Tells of something that was promised to be done in the background and was not. The end of the runtime
+    /// waits for it, as for the write, but no operation does.
+    pub(super) fn log_later(&self, text: String) {
+        let (kind, promise) = (self.kind, Promise::new(&self.driver.counters));
+        events::report(move || {
+            let _promise = promise;
+            events::background_failure(kind, &text);
+        });
+    }
+}
+
+impl From<Why> for Ended {
+    fn from(why: Why) -> Ended {
+        match why {
+            Why::Cancelled => Ended::Cancelled,
+            Why::TimedOut => Ended::TimedOut,
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Operations that are withheld, and the thread that lets go of them when their time has come.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::time::Instant;
+
+use super::rule::{Rule, Until};
+use crate::driver::cell::{Cell, Job, Outcome};
+use crate::driver::core::Driver;
+use crate::driver::group::{Class, Group, Share};
+use crate::driver::op::Op;
+use crate::driver::route::Way;
+use crate::limits;
+use crate::sys::errno;
+use crate::sys::lock::{lock, wait_timeout};
+use crate::sys::request::Paths;
+
+/// What an operation does for the fake backend alone.
+pub(crate) trait Fakeable {
+    /// The kernel has it, to all appearances; `false` if it was given up before.
+    fn begin(&self) -> bool;
+    /// It comes back, to be done whether anybody waits for it or not.
+    fn back_late(&self);
+    /// If it looks at a file, the file's content is elsewhere.
+    fn feign_dataless(&self);
+    /// The paths that it is about, as far as they are known.
+    fn paths(&self) -> Vec<PathBuf>;
+}
+
+impl<O: Op> Fakeable for Cell<O> {
+    fn begin(&self) -> bool {
+        self.life.to_kernel(|_| Some(())).is_some()
+    }
+
+    fn back_late(&self) {
+        self.life.to_queue_late();
+    }
+
+    fn feign_dataless(&self) {
+        self.life.look_mut(Op::feign_dataless);
+    }
+
+    fn paths(&self) -> Vec<PathBuf> {
+        let mut paths = Paths::default();
+        self.life.look_mut(|op| op.paths(&mut paths));
+        paths.into_inner()
+    }
+}
+
+/// One operation that is withheld. Whoever takes the job out ends it, or sends it on.
+pub(crate) struct Held {
+    driver: Arc<Driver>,
+    group: Arc<Group>,
+    /// What it would occupy if it were stuck on its real way.
+    share: Share,
+    honours_cancel: bool,
+    job: Mutex<Option<Arc<dyn Job>>>,
+}
+
+impl Held {
+    /// Withholds an operation, unless it was given up or the rule has ended meanwhile.
+    pub(super) fn hold(
+        rule: &Rule,
+        until: Until,
+        driver: &Arc<Driver>,
+        group: &Arc<Group>,
+        job: Arc<dyn Job>,
+    ) {
+        let share = if driver.has_ring_for(group, job.kind()) {
+            Share::Lane(Class::of(job.load()))
+        } else {
+            Share::Thread
+        };
+        if let Err(full) = driver.check_room(group, &job, share) {
+            return job.end(Outcome::Refused(full.into()));
+        }
+        let held = Arc::new(Held {
+            driver: driver.clone(),
+            group: group.clone(),
+            share,
+            honours_cancel: rule.honours_cancel(),
+            job: Mutex::new(Some(job.clone())),
+        });
+        job.set_way(Way::Held(held.clone()));
+        if !job.fakeable().is_some_and(Fakeable::begin) {
+            lock(&held.job).take();
+            return;
+        }
+        if !rule.keep(&held) {
+            return held.release();
+        }
+        // It may have been given up before it was known whom to tell (INV-11).
+        if job.is_given_up() {
+            held.cancel();
+        }
+        if let Until::Passed(time) = until {
+            if let Some(due) = Instant::now().checked_add(time) {
+                keeper().release_at(due, held);
+            }
+        }
+    }
+
+    /// Lets it go its real way, but not to a worker ring, which takes only what its own thread sends. What
+    /// nobody waits for any more is done all the same, late, on a blocking thread.
+    pub(super) fn release(&self) {
+        let Some(job) = lock(&self.job).take() else {
+            return;
+        };
+        if !job.back() {
+            job.fakeable().inspect(|job| job.back_late());
+            return self.group.pool().push(job);
+        }
+        if let Err(job) = self.group.orphans().hold(job) {
+            self.driver.dispatch_held(&self.group, vec![job]);
+        }
+    }
+
+    /// Somebody no longer wants it. Does not wait for anything.
+    pub(crate) fn cancel(&self) {
+        if self.honours_cancel {
+            if let Some(job) = lock(&self.job).take() {
+                job.end(Outcome::Result(-errno::ECANCELED));
+            }
+        }
+    }
+
+    pub(crate) fn share(&self) -> Share {
+        self.share
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        lock(&self.job).is_none()
+    }
+}
+
+/// Releases what is due, on a thread that is there only while something is to come: a test may stop its
+/// runtime's clock.
+#[derive(Default)]
+struct Keeper {
+    state: Mutex<State>,
+    sooner: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    to_come: Vec<(Instant, Arc<Held>)>,
+    has_thread: bool,
+}
+
+fn keeper() -> &'static Keeper {
+    static KEEPER: OnceLock<Keeper> = OnceLock::new();
+    KEEPER.get_or_init(Keeper::default)
+}
+
+impl Keeper {
+    fn release_at(&'static self, due: Instant, held: Arc<Held>) {
+        let mut state = lock(&self.state);
+        state.to_come.push((due, held));
+        if std::mem::replace(&mut state.has_thread, true) {
+            drop(state);
+            return self.sooner.notify_one();
+        }
+        drop(state);
+        let builder = std::thread::Builder::new()
+            .name("tidegate-faults".into())
+            .stack_size(limits::THREAD_STACK_BYTES);
+        if builder.spawn(|| self.run()).is_err() {
+            // Without a thread, nothing is delayed.
+            let mut state = lock(&self.state);
+            state.has_thread = false;
+            let to_come = std::mem::take(&mut state.to_come);
+            drop(state);
+            to_come.into_iter().for_each(|(_, held)| held.release());
+        }
+    }
+
+    fn run(&self) {
+        let mut state = lock(&self.state);
+        loop {
+            let now = Instant::now();
+            // What the guard has released needs no thread.
+            state.to_come.retain(|(_, held)| !held.is_over());
+            let to_come = std::mem::take(&mut state.to_come).into_iter();
+            let (due, later): (Vec<_>, _) = to_come.partition(|(due, _)| *due <= now);
+            state.to_come = later;
+            if !due.is_empty() {
+                drop(state);
+                due.into_iter().for_each(|(_, held)| held.release());
+                state = lock(&self.state);
+                continue;
+            }
+            let Some(next) = state.to_come.iter().map(|(due, _)| *due).min() else {
+                state.has_thread = false;
+                return;
+            };
+            state = wait_timeout(&self.sooner, state, next - now).0;
+        }
+    }
+}

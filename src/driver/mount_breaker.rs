@@ -1,0 +1,161 @@
+//! The breaker of one mount for one handle: the state machine with its lock, its counters and its questions.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+
+use super::breaker::{Breaker, Machine, Step};
+use super::cell::Outcome;
+use super::watchdog;
+use crate::error::{Error, raw_os_error};
+use crate::events;
+use crate::mounts::{Asker, Mount, MountStats};
+use crate::opcode::Kind;
+use crate::sys::clock::coarse_ms;
+use crate::sys::errno;
+use crate::sys::lock::lock;
+
+pub(super) struct MountBreaker {
+    mount: Arc<Mount>,
+    /// This, for the thread that asks: a dead mount keeps no handle alive.
+    me: Weak<MountBreaker>,
+    machine: Mutex<Machine>,
+    /// Of the machine, to be read without the lock: whether operations are refused, and whether an answer
+    /// changes anything.
+    refuses: AtomicBool,
+    calm: AtomicBool,
+    stuck: AtomicU64,
+    timeouts: AtomicU64,
+    refused: AtomicU64,
+}
+
+impl MountBreaker {
+    pub(super) fn new(mount: Arc<Mount>, settings: Breaker) -> Arc<MountBreaker> {
+        Arc::new_cyclic(|me| MountBreaker {
+            mount,
+            me: me.clone(),
+            machine: Mutex::new(Machine::new(settings)),
+            refuses: AtomicBool::new(false),
+            calm: AtomicBool::new(true),
+            stuck: AtomicU64::new(0),
+            timeouts: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+        })
+    }
+
+    /// Whether an operation may go there. Costs one load while the mount answers.
+    pub(super) fn admits(&self, operation: Kind) -> Result<(), Error> {
+        if !self.refuses.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        Err(Error::MountUnresponsive {
+            operation,
+            mount_point: self.mount.point().unwrap_or_default(),
+        })
+    }
+
+    /// An operation there timed out.
+    pub(super) fn timed_out(&self, now_ms: u64) {
+        self.timeouts.fetch_add(1, Ordering::Relaxed);
+        // Without a mount point there is nothing to ask, and without an answer nothing is refused.
+        if self.mount.point().is_some() {
+            self.act(|machine| machine.timed_out(now_ms), now_ms);
+            watchdog::call();
+        }
+    }
+
+    /// An operation there was answered. Costs one load unless something timed out before.
+    pub(super) fn operation_answered(&self) {
+        if !self.calm.load(Ordering::Relaxed) {
+            self.act(Machine::answered, coarse_ms());
+        }
+    }
+
+    /// The kernel, or a thread, keeps an operation that nobody waits for.
+    pub(super) fn stuck(&self) {
+        self.stuck.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It has let one of them go.
+    pub(super) fn unstuck(&self) {
+        self.stuck.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Looks at the time; returns whether to look again soon.
+    pub(super) fn tick(&self, now_ms: u64) -> bool {
+        if self.calm.load(Ordering::Relaxed) {
+            return false;
+        }
+        self.act(|machine| machine.tick(now_ms), now_ms);
+        lock(&self.machine).wants_ticks()
+    }
+
+    pub(super) fn stats(&self) -> MountStats {
+        MountStats {
+            point: self.mount.point(),
+            fs_type: self.mount.fs_type().map(str::to_owned),
+            state: lock(&self.machine).state(),
+            stuck: self.stuck.load(Ordering::Relaxed),
+            timeouts: self.timeouts.load(Ordering::Relaxed),
+            refused: self.refused.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Tells the machine something, and does what it says: not under its lock.
+    fn act(&self, tell: impl FnOnce(&mut Machine) -> Step, now_ms: u64) {
+        let step = self.change(tell);
+        match step {
+            Step::Nothing => {}
+            Step::Ask => {
+                let asker: Weak<dyn Asker> = self.me.clone();
+                if self.mount.ask(asker).is_err() {
+                    self.nothing_came(now_ms);
+                }
+            }
+            Step::Opened => {
+                let point = self.mount.point();
+                events::report(move || events::mount_unresponsive(point.as_deref()));
+            }
+            Step::Closed => {
+                let point = self.mount.point();
+                events::report(move || events::mount_answers(point.as_deref()));
+            }
+        }
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Machine) -> T) -> T {
+        let mut machine = lock(&self.machine);
+        let changed = change(&mut machine);
+        self.refuses.store(machine.refuses(), Ordering::Relaxed);
+        self.calm.store(machine.is_calm(), Ordering::Relaxed);
+        changed
+    }
+
+    fn nothing_came(&self, now_ms: u64) {
+        self.change(|machine| machine.came_to_nothing(now_ms));
+        watchdog::call();
+    }
+}
+
+impl Outcome {
+    /// Whether the filesystem gave this result, and not who asked for the operation back.
+    pub(super) fn is_answer(&self) -> bool {
+        let number = match self {
+            Outcome::Result(number) => number.saturating_neg(),
+            Outcome::Returned(Ok(_)) => 0,
+            Outcome::Returned(Err(error)) => raw_os_error(error).unwrap_or(errno::ECANCELED),
+            _ => errno::ECANCELED,
+        };
+        ![errno::ECANCELED, errno::EINTR].contains(&number)
+    }
+}
+
+impl Asker for MountBreaker {
+    fn answered(&self) {
+        self.act(Machine::answered, coarse_ms());
+    }
+
+    fn came_to_nothing(&self) {
+        self.nothing_came(coarse_ms());
+    }
+}

@@ -1,0 +1,50 @@
+//! What is seen of a mount from outside.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// Whether a handle's operations on a mount go there.
+///
+/// See [`Handle::mounts`](crate::Handle::mounts).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum BreakerState {
+    /// They do.
+    #[default]
+    Closed,
+    /// None does: the mount did not answer. It closes as soon as the mount answers the question that was
+    /// sent there.
+    Open,
+    /// None does, and a further question has just been sent there.
+    HalfOpen,
+}
+
+impl fmt::Display for BreakerState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            BreakerState::Closed => "closed",
+            BreakerState::Open => "open",
+            BreakerState::HalfOpen => "half-open",
+        })
+    }
+}
+
+/// What one handle has seen of a mount.
+///
+/// See [`Handle::mounts`](crate::Handle::mounts).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MountStats {
+    /// Where it is mounted, once that was found out.
+    pub point: Option<PathBuf>,
+    /// The filesystem's type, as in `ext4` or `fuse.sshfs`.
+    pub fs_type: Option<String>,
+    /// Whether operations go there.
+    pub state: BreakerState,
+    /// Operations that nobody waits for any more and that the kernel, or a blocking thread, still has.
+    pub stuck: u64,
+    /// Operations whose time was over, so far.
+    pub timeouts: u64,
+    /// Operations that were refused because the mount did not answer, so far.
+    pub refused: u64,
+}

@@ -1,0 +1,124 @@
+//! What is known of the writes to an open file: whether all are over, and whether one failed that the
+//! kernel tells of only once.
+
+use std::io;
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+
+use crate::driver::fence::{Fence, Fenced};
+use crate::error::Error;
+use crate::events;
+use crate::opcode::Kind;
+use crate::sys::errno;
+use crate::sys::lock::lock;
+
+/// Whether what was written to a file can be relied on.
+///
+/// See [`File::state`](crate::fs::File::state).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FileState {
+    /// Nothing is known to be wrong.
+    Healthy,
+    /// A write or a sync that nobody waits for any more is not over: it may still take effect.
+    Indeterminate,
+    /// A write or its writeback failed. The kernel tells of that once, so each sync from now on does, until
+    /// [`File::acknowledge`](crate::fs::File::acknowledge).
+    Poisoned,
+}
+
+/// An error that has to be told.
+struct Poison {
+    number: i32,
+    /// Whether anybody was told.
+    told: bool,
+}
+
+/// Shared by an open file and its clones.
+#[derive(Default)]
+pub(crate) struct Health {
+    pub(super) fence: Arc<Fence>,
+    poison: Mutex<Option<Poison>>,
+}
+
+impl Drop for Health {
+    fn drop(&mut self) {
+        if let Some(Poison {
+            number,
+            told: false,
+        }) = lock(&self.poison).take()
+        {
+            events::writeback_failed(&io::Error::from_raw_os_error(number));
+        }
+    }
+}
+
+impl Health {
+    pub(crate) fn state(&self) -> FileState {
+        if lock(&self.poison).is_some() {
+            FileState::Poisoned
+        } else if self.fence.is_up() {
+            FileState::Indeterminate
+        } else {
+            FileState::Healthy
+        }
+    }
+
+    pub(crate) fn refuse_overlaps(&self, refuse: bool) {
+        self.fence.refuse(refuse);
+    }
+
+    /// Forgets the error, and returns it.
+    pub(crate) fn acknowledge(&self) -> Option<io::Error> {
+        let poison = lock(&self.poison).take();
+        poison.map(|poison| io::Error::from_raw_os_error(poison.number))
+    }
+
+    /// What a sync has to say before the kernel is asked: the error that it told, or would have told.
+    pub(super) fn check(&self, operation: Kind) -> io::Result<()> {
+        match &mut *lock(&self.poison) {
+            None => Ok(()),
+            Some(poison) => {
+                poison.told = true;
+                let source = io::Error::from_raw_os_error(poison.number);
+                Err(Error::Poisoned { operation, source }.into())
+            }
+        }
+    }
+
+    /// Notes the error of a write or a sync, unless it means that nothing was tried.
+    pub(super) fn note(&self, number: i32, told: bool) {
+        const NOT_TRIED: [i32; 5] = [
+            errno::EBADF,
+            errno::ECANCELED,
+            errno::EINTR,
+            errno::EINVAL,
+            errno::EOPNOTSUPP,
+        ];
+        if number <= 0 || NOT_TRIED.contains(&number) {
+            return;
+        }
+        let mut poison = lock(&self.poison);
+        if poison.is_none() {
+            *poison = Some(Poison { number, told });
+        }
+    }
+
+    /// For an operation that changes these bytes.
+    pub(super) fn changes(&self, range: Range<u64>) -> Fenced {
+        Fenced {
+            fence: self.fence.clone(),
+            range,
+            changes: true,
+        }
+    }
+
+    /// For an operation that has to come after the writes before it.
+    pub(super) fn follows(&self) -> Fenced {
+        Fenced {
+            fence: self.fence.clone(),
+            range: 0..u64::MAX,
+            changes: false,
+        }
+    }
+}

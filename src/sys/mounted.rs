@@ -1,0 +1,55 @@
+//! What is mounted, and whether a mount answers.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the calls block: only threads that may sleep come here"
+)]
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// One line of the system's table of mounts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Mounted {
+    /// The classic id, which the kernel uses again after an unmount. Zero where there are none.
+    pub(crate) id: u64,
+    /// The mount that this one is on; itself for the topmost.
+    pub(crate) parent: u64,
+    /// What its files have as `st_dev`; on btrfs each subvolume has another one.
+    pub(crate) device: u64,
+    /// Which directory of the filesystem is seen here: `/` unless it is a bind mount or a subvolume.
+    pub(crate) root: PathBuf,
+    pub(crate) point: PathBuf,
+    /// With the subtype, as in `fuse.sshfs`.
+    pub(crate) fs_type: String,
+    pub(crate) source: OsString,
+    /// Of the mount, then those of the filesystem.
+    pub(crate) options: String,
+}
+
+/// The table, in the order of the system. Looks only at memory, but takes the locks of the mount table.
+#[cfg(target_os = "linux")]
+pub(crate) fn list() -> io::Result<Vec<Mounted>> {
+    let text = std::fs::read("/proc/self/mountinfo")?;
+    Ok(super::linux::mountinfo::parse(&text))
+}
+
+#[cfg(target_os = "macos")]
+pub(crate) use super::mounted_macos::list;
+
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+pub(crate) fn list() -> io::Result<Vec<Mounted>> {
+    Err(super::errno::unsupported())
+}
+
+/// Asks the filesystem at a mount point for its attributes: its server, where it has one. Sleeps for as
+/// long as that does not answer.
+#[cfg(target_os = "linux")]
+pub(crate) fn ask(point: &Path) -> io::Result<()> {
+    super::errno::retry(|| super::linux::statx::ask(&super::path::c_path(point)?))
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn ask(point: &Path) -> io::Result<()> {
+    std::fs::symlink_metadata(point).map(drop)
+}
