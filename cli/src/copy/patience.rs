@@ -18,7 +18,7 @@ impl Patience {
         }
         match duration::parse(text)? {
             // Less than the clock can tell.
-            Duration::ZERO => Err("it has to be more than nothing".into()),
+            Duration::ZERO => Err("it has to be more than nothing and at most a year".into()),
             patience => Ok(Patience(Some(patience))),
         }
     }
