@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::{Completion, Failed, Trial};
 use nix::pty::{Winsize, openpty};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use tidegate_rig::{Request, Requirements, StalledFuse};
 
@@ -46,6 +48,8 @@ pub(crate) fn all() -> Vec<Trial> {
         add("what_hangs_is_named_and_a_signal_ends_it", interrupted);
         add("a_root_that_hangs_ends_it", root);
         add("a_destination_that_hangs_is_left_out", destination);
+        add("a_mount_that_dies_on_the_way_ends_it", dies);
+        add("a_killed_server_leaves_no_process", killed);
         add("slow_is_not_stuck", slow);
     }
     let spinner = "the_spinner_turns_while_a_call_hangs";
@@ -294,6 +298,49 @@ fn destination(backend: &str) -> Outcome {
     expected.retain(|path| !path.starts_with("1") || path == Path::new("1"));
     assert_eq!(common::paths(&copied), expected, "{}", running.said());
     assert_eq!(stage.tree.status()?.held, 0);
+    Ok(())
+}
+
+/// The whole mount stops to answer: a few time out, the rest is left out at once, and not one after the other.
+fn dies(backend: &str) -> Outcome {
+    let stage = Stage::new(FILES, false)?;
+    let begin = stage.tree.hold(&[Request::Open], "/1/stuck-")?;
+    let mut running = stage.start(backend, &["--timeout", "1s"]);
+    stage.tree.wait_held(1, BOUND)?;
+    let hold = stage.tree.hold(&Request::ALL, "")?;
+    begin.release()?;
+    let summary = running.summary();
+    running.wait_for_words("the kernel still has");
+    let (copied, failed) = (&summary["files"], &summary["error_count"]);
+    println!(
+        "    {backend}: {copied} copied, {failed} not, in {} s",
+        summary["seconds"]
+    );
+    let mount = stage.tree.path().display().to_string();
+    assert!(running.said().contains(&mount), "{}", running.said());
+    released(&format!("{backend}, all"), &mut running, || {
+        Ok(hold.release()?)
+    })?;
+    assert_eq!(running.exit_code(), Some(2), "{}", running.said());
+    assert!(failed.as_u64() > Some(0));
+    stage.assert_healed(backend)
+}
+
+/// The server of files that hang is killed: they fail at once, and the process ends.
+fn killed(backend: &str) -> Outcome {
+    let stage = Stage::new(100, false)?;
+    let hold = stage.tree.hold(&[Request::Open], "/1/stuck-")?;
+    let mut running = stage.start(backend, &["--timeout", "off"]);
+    stage.tree.wait_held(STUCK, BOUND)?;
+    let server = stage.tree.server_id().ok_or("no server")?;
+    kill(Pid::from_raw(server as i32), Signal::SIGKILL)?;
+    let summary = running.summary();
+    assert_eq!(running.exit_code(), Some(2), "{}", running.said());
+    assert_eq!(summary["timed_out"], 0);
+    assert!(summary["error_count"].as_u64() >= Some(STUCK as u64));
+    assert!(!running.said().contains("the kernel still has"));
+    assert_eq!(leftovers(&stage.destination()), [] as [PathBuf; 0]);
+    drop(hold);
     Ok(())
 }
 
