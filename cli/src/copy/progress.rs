@@ -62,6 +62,8 @@ impl Progress {
         };
         progress.begin("copying");
         if let Some(beats) = beats.filter(|_| progress.visible()) {
+            // Its style is there before anything else draws it.
+            progress.state.draw(&progress.bar, 0, &Heartbeat::default());
             progress.start(beats);
         }
         progress
