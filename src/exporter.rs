@@ -4,6 +4,7 @@ use metrics::{Label, Unit, counter, describe_counter, describe_gauge, describe_h
 use metrics::{gauge, histogram};
 
 use crate::driver::Handle;
+use crate::mounts::{BreakerState, MountStats};
 use crate::observe::{OpStats, Stats};
 
 /// The names of the metrics.
@@ -15,6 +16,10 @@ mod name {
     pub(super) const LANES: &str = "tidegate_lanes";
     pub(super) const LANES_REPLACED: &str = "tidegate_lanes_replaced_total";
     pub(super) const LATENCY: &str = "tidegate_operation_duration_seconds";
+    pub(super) const MOUNT_REFUSED: &str = "tidegate_mount_refused_total";
+    pub(super) const MOUNT_STATE: &str = "tidegate_mount_state";
+    pub(super) const MOUNT_STUCK: &str = "tidegate_mount_stuck";
+    pub(super) const MOUNT_TIMEOUTS: &str = "tidegate_mount_timeouts_total";
     pub(super) const OPERATIONS: &str = "tidegate_operations_total";
     pub(super) const ORPHANS: &str = "tidegate_orphans";
     pub(super) const ORPHANS_MAX: &str = "tidegate_orphans_max";
@@ -24,6 +29,7 @@ mod name {
 
 /// The names of their labels.
 mod label {
+    pub(super) const MOUNT_POINT: &str = "mount_point";
     pub(super) const OPERATION: &str = "operation";
     pub(super) const OUTCOME: &str = "outcome";
     pub(super) const REASON: &str = "reason";
@@ -68,6 +74,26 @@ const METRICS: &[(&str, Describe, &str)] = &[
         name::LATENCY,
         TIME,
         "How long operations took that left the poll",
+    ),
+    (
+        name::MOUNT_REFUSED,
+        COUNT,
+        "Operations that were refused because the mount did not answer",
+    ),
+    (
+        name::MOUNT_STATE,
+        STATE,
+        "Whether operations go to the mount: 0 they do, 1 it is asked again, 2 they do not",
+    ),
+    (
+        name::MOUNT_STUCK,
+        STATE,
+        "Operations on the mount that nobody waits for and that are not over",
+    ),
+    (
+        name::MOUNT_TIMEOUTS,
+        COUNT,
+        "Operations on the mount that ran out of time",
     ),
     (
         name::OPERATIONS,
@@ -163,6 +189,10 @@ impl MetricsExporter {
             counter!(name::FALLBACKS, self.labels([(label::REASON, reason)])).absolute(count);
         }
         self.publish_totals(&stats);
+        self.handle
+            .mounts()
+            .iter()
+            .for_each(|mount| self.publish_mount(mount));
         self.last = Some(stats);
     }
 
@@ -212,6 +242,24 @@ impl MetricsExporter {
         for (name, value) in gauges {
             gauge!(name, self.labels([])).set(value as f64);
         }
+    }
+
+    /// Of a mount whose place is not known nobody could tell which it is.
+    fn publish_mount(&self, mount: &MountStats) {
+        let Some(point) = &mount.point else { return };
+        let labels = || {
+            let own = Label::new(label::MOUNT_POINT, point.display().to_string());
+            self.labels.iter().cloned().chain([own]).collect::<Vec<_>>()
+        };
+        let state = match mount.state {
+            BreakerState::Closed => 0.0,
+            BreakerState::HalfOpen => 1.0,
+            BreakerState::Open => 2.0,
+        };
+        gauge!(name::MOUNT_STATE, labels()).set(state);
+        gauge!(name::MOUNT_STUCK, labels()).set(mount.stuck as f64);
+        counter!(name::MOUNT_TIMEOUTS, labels()).absolute(mount.timeouts);
+        counter!(name::MOUNT_REFUSED, labels()).absolute(mount.refused);
     }
 
     fn labels<const COUNT: usize>(&self, own: [(&'static str, &'static str); COUNT]) -> Vec<Label> {

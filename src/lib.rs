@@ -5,7 +5,8 @@
 //! buffers ([`buf`]). Operations whose answer the kernel has in memory are done at the first poll, and
 //! only where that cannot sleep; the others go through io_uring, from threads that may sleep, or to
 //! blocking threads where there is no ring. [`probe`] says what this machine allows, [`opcode::TABLE`]
-//! which operations there are, and [`Handle::stats`] which way they took.
+//! which operations there are, and [`Handle::stats`] which way they took. [`blocking`] runs what has no operation
+//! here.
 //!
 //! The [`guide`] has a page for each topic; start with [getting started](guide::getting_started), or with
 //! [moving from `tokio::fs`](guide::from_tokio_fs).

@@ -56,6 +56,10 @@ pub(crate) const MOUNT_GROUPS_MAX: usize = 32;
 /// Mounts remembered at a time besides those that an open file or a handle uses.
 pub(crate) const MOUNTS_KNOWN_MAX: usize = 256;
 
+/// How often a mount is described whose place is not found: the second time, at least `MOUNT_ASK_AGAIN`
+/// later, the table of mounts is newer than the mount. What is not in it then is no mount of this process.
+pub(crate) const MOUNT_DESCRIPTIONS_MAX: u32 = 2;
+
 /// A table of mounts that is this new is not read again for a mount that is not in it. Reading one of a
 /// thousand mounts takes milliseconds, and a mount that was made meanwhile only lacks its name that long.
 pub(crate) const MOUNT_TABLE_KEPT: Duration = Duration::from_secs(1);

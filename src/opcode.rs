@@ -263,7 +263,10 @@ impl Kind {
 
     /// Whether it is of several steps in one hop, of which each may take its time.
     pub(crate) fn has_steps(self) -> bool {
-        matches!(self, Kind::CopyFile | Kind::ReadFile | Kind::WriteFile)
+        matches!(
+            self,
+            Kind::Blocking | Kind::CopyFile | Kind::ReadFile | Kind::WriteFile
+        )
     }
 
     /// Whether the kernel does them one after the other for each inode, by way of 64 queues for all the

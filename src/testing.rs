@@ -20,6 +20,7 @@
 //!
 //! While a rule is in force, no operation of the handle is answered at its first poll: all of them go to a ring
 //! or to a blocking thread, where rules are looked at. What the crate does on its own account, as to look up which
-//! mount a path is on, falls under no rule.
+//! mount a path is on, falls under no rule, but for one thing: the question whether a mount answers is a
+//! [`Statx`](crate::opcode::Kind::Statx) of its root.
 
 pub use crate::driver::{Fault, FaultGuard, Faults};

@@ -219,3 +219,28 @@ fn other_waits_end_too() {
         assert_eq!(left(&error), (None, LeftBehind::NothingHappened));
     });
 }
+
+/// tokio's helpers try again what was interrupted; what is cancelled ends all the same.
+#[test]
+fn a_cancel_ends_helpers_that_try_again() {
+    on_every_backend(|_| async {
+        let dir = tempfile::tempdir().unwrap();
+        let mut options = OpenOptions::new();
+        let options = options.read(true).write(true).create(true);
+        let mut file = options.open(dir.path().join("file")).await.unwrap();
+        let token = CancellationToken::new();
+        token.cancel();
+        let mut read = Vec::new();
+        let error = file.read_to_end(&mut read).cancel_on(&token).await;
+        assert_eq!(left(&error.unwrap_err()).1, LeftBehind::NothingHappened);
+        let mut pipe = Fifo::new().open().await;
+        let token = CancellationToken::new();
+        let reading = pipe.read_to_end(&mut read).cancel_on(&token);
+        let cancelling = async { token.cancel() };
+        let (error, ()) = futures::join!(reading, cancelling);
+        left(&error.unwrap_err());
+        pipe.write_all(b"x").await.unwrap();
+        pipe.flush().await.unwrap();
+        common::until_idle().await;
+    });
+}

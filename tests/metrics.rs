@@ -32,6 +32,10 @@ fn what_is_published_is_what_was_counted() {
         for number in 1..=2_u64 {
             let path = dir.path().join(number.to_string());
             fs::make_fifo(path, 0o600).await.unwrap();
+            // The mount may be described meanwhile.
+            while handle.stats().in_flight > 0 {
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            }
             metrics::with_local_recorder(&recorder, || exporter.publish());
             let found = published(&snapshotter);
             let stats = handle.stats();
@@ -55,6 +59,14 @@ fn what_is_published_is_what_was_counted() {
             };
             assert_eq!(times.len(), 1, "one more time each time");
             assert!(times[0].into_inner() <= made.latency.max().unwrap().as_secs_f64());
+            let healthy = found
+                .iter()
+                .filter(|(name, _)| name.starts_with("tidegate_mount_state"));
+            assert!(
+                healthy
+                    .into_iter()
+                    .all(|(_, state)| *state == DebugValue::Gauge(0.0.into()))
+            );
             let fallbacks = found
                 .keys()
                 .filter(|name| name.starts_with("tidegate_fallbacks_total"));

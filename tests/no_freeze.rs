@@ -1,6 +1,6 @@
-//! No disk freezes the runtime (INV-13): a current-thread runtime goes on ticking while disks and FUSE
-//! trees under it do not answer, work on a healthy filesystem goes on, and everything completes with the
-//! right bytes once they do.
+//! No disk freezes the runtime (INV-13, `submit_never_on_worker`): a current-thread runtime goes on ticking
+//! while disks and FUSE trees under it do not answer, work on a healthy filesystem goes on, and everything
+//! completes with the right bytes once they do.
 //!
 //! The largest gap between ticks is the behaviour under test, and printed for each run. What the thread
 //! only waited for a CPU is taken off, since no disk makes it do that. What other libraries do in the same

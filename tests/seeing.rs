@@ -94,21 +94,27 @@ fn heartbeats_name_what_is_stuck_until_it_is_over() {
             all_over(&handle).await;
             let mut beats = handle.heartbeat();
             let mut opens = fifo.opens(1);
-            let mut last = (0, Duration::ZERO);
-            for _ in 0..5 {
+            // The first may come before a thread has it, or name what the handle itself has to do.
+            let (mut seen, mut last) = (0, (0, Duration::ZERO));
+            while seen < 5 {
                 beats.changed().await.unwrap();
                 let beat = beats.borrow_and_update().clone();
                 let oldest = beat.oldest.expect("something is in flight");
-                assert_eq!((beat.in_flight, beat.orphans), (1, 0));
+                assert!(beat.beat > last.0 && beat.in_flight > 0 && beat.orphans == 0);
+                last.0 = beat.beat;
+                if oldest.path.as_deref() != Some(fifo.path.as_path()) {
+                    continue;
+                }
                 assert_eq!(oldest.operation, Kind::Open);
-                assert_eq!(oldest.path.as_deref(), Some(fifo.path.as_path()));
-                assert_eq!(oldest.state, OpState::Running);
-                assert!(oldest.way.is_some());
-                assert!(beat.beat > last.0 && oldest.age > last.1);
-                last = (beat.beat, oldest.age);
+                assert!(oldest.age > last.1);
+                last.1 = oldest.age;
+                if oldest.state == OpState::Running {
+                    assert!(oldest.way.is_some());
+                    seen += 1;
+                }
             }
+            until("one operation", || handle.in_flight().len() == 1).await;
             let listed = handle.in_flight();
-            assert_eq!(listed.len(), 1);
             assert_eq!(listed[0].path.as_deref(), Some(fifo.path.as_path()));
             let peer = fifo.let_go();
             let file = opens.join_next().await.unwrap().unwrap().unwrap();
@@ -235,10 +241,12 @@ fn operations_are_counted_by_how_they_end() {
     );
 }
 
-/// What tells of the path, among the lines of a log.
+/// What tells of opens of the path, among the lines of a log: on a busy machine making it takes long as well.
 fn lines_of<'a>(lines: &'a [String], path: &Path, text: &str) -> Vec<&'a String> {
     let path = path.display().to_string();
-    let about = |line: &&String| line.contains(&path) && line.contains(text);
+    let about = |line: &&String| {
+        line.contains(&path) && line.contains("operation=\"open\"") && line.contains(text)
+    };
     lines.iter().filter(about).collect()
 }
 

@@ -2,7 +2,8 @@
 //! keep what they promise meanwhile.
 //!
 //! What ends at a limit has ended while the hold was still on; that is what is asserted. How long after the
-//! limit is printed. Not here: `submit_never_on_worker` is `no_freeze`, `fork_refused` is in `lifetimes`.
+//! limit is printed. Not here: `submit_never_on_worker` is `no_freeze`, `fork_refused` is in `lifetimes`, and
+//! `enter_faults` are the simulated kernel's.
 
 #[cfg(not(target_os = "linux"))]
 fn main() {}
@@ -89,6 +90,10 @@ const ON_FUSE: &[(&str, Test)] = &[
     ("hash_collision", neighbours::hash_collision),
     ("raise_then_kick", neighbours::raise_then_kick),
     ("lane_failover", neighbours::lane_failover),
+    (
+        "heartbeat_when_lane_wedged",
+        neighbours::heartbeat_when_lane_wedged,
+    ),
     ("lane_never_joins_stuck", neighbours::lane_never_joins_stuck),
     ("fsync_after_writes", disks::fsync_after_writes),
     (

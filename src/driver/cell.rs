@@ -60,12 +60,12 @@ pub(crate) struct Cell<O: Op> {
     on_worker: OnWorker,
     pub(super) kept: bool,
     /// The number of a write whose file is gone, for which later operations wait; zero for any other.
-    orphan: AtomicU64,
+    pub(super) orphan: AtomicU64,
     pub(super) inode: u64,
     /// The fence of its file.
     pub(super) fenced: Option<Fenced>,
     /// Its number there, once nobody waits for it; zero before and after.
-    fence_number: AtomicU64,
+    pub(super) fence_number: AtomicU64,
     pub(super) driver: Arc<Driver>,
     pub(super) group: Arc<Group>,
     pub(super) started: Instant,
@@ -287,36 +287,16 @@ impl<O: Op> Cell<O> {
         }
     }
 
-    /// Nobody waits for it any more: what comes after it in its file must not overtake it.
-    fn raise_fence(&self) {
-        if let Some(fenced) = &self.fenced {
-            let number = fenced.fence.raise(fenced);
-            self.fence_number.store(number, Ordering::SeqCst);
-        }
-    }
-
-    /// The same where it may have ended meanwhile, and not known of the fence.
-    fn raise_fence_late(&self) {
-        self.raise_fence();
-        if self.life.is_over() {
-            self.lower_fence();
-        }
-    }
-
-    fn lower_fence(&self) {
-        let number = self.fence_number.swap(0, Ordering::SeqCst);
-        if let (Some(fenced), true) = (&self.fenced, number != 0) {
-            for job in fenced.fence.lower(number) {
-                self.driver.resume(&self.group, job);
-            }
-        }
-    }
-
     /// Asks whoever has it to let go.
     fn ask(&self) {
         self.steps.stop();
-        self.set_due(now_us() + limits::CANCEL_GRACE.as_micros() as u64);
         let way = lock(&self.way).clone();
+        let grace = match way {
+            // A thread in a single call does not hear.
+            Some(Way::Pool) if !self.kind.has_steps() => Duration::ZERO,
+            _ => limits::CANCEL_GRACE,
+        };
+        self.set_due(now_us() + grace.as_micros() as u64);
         if let Some(way) = way {
             way.cancel(self.user_data.load(Ordering::SeqCst));
         }
@@ -388,19 +368,6 @@ impl<O: Op> Cell<O> {
                 complaint.into_iter().for_each(|text| self.log_later(text));
                 self.dispose(op, &outcome);
             }
-        }
-    }
-
-    /// A write goes on without the file that accepted it.
-    fn now_orphan(&self) {
-        if self.inode == 0 || crate::sys::fork::is_child() {
-            return;
-        }
-        let number = self.group.orphans().begin(self.group.mount(), self.inode);
-        self.orphan.store(number, Ordering::SeqCst);
-        // It may have ended meanwhile, and not known of the number.
-        if self.life.is_over() && self.orphan.swap(0, Ordering::SeqCst) != 0 {
-            self.driver.orphan_write_ended(&self.group, number);
         }
     }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 #[cfg(any(target_os = "linux", feature = "testing"))]
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ use super::worker::Worker;
 use crate::error::{Error, LeftBehind};
 use crate::limits;
 use crate::mounts::{Mount, MountStats};
-use crate::observe::{Counters, Heartbeat, OpInFlight, SharedCounters, Stats, Way};
+use crate::observe::{Counters, OpInFlight, SharedCounters, Stats, Way};
 use crate::opcode::Kind;
 use crate::sys::fork;
 use crate::sys::lock::{read, write};
@@ -178,6 +178,8 @@ impl Driver {
         };
         let made = || {
             let group = Group::new(mount.clone(), self.counters.clone(), self.settings.breaker);
+            #[cfg(feature = "testing")]
+            self.faults.get().inspect(|faults| group.set_faults(faults));
             // Whoever closes the driver either finds the group under this lock, or was seen.
             if self.is_closed() {
                 group.close();
@@ -252,21 +254,12 @@ impl Driver {
 
     /// Sends an operation on that was held back behind a fence. Not to a worker ring, as for what waits for
     /// orphan writes.
-    pub(super) fn resume(&self, group: &Arc<Group>, job: Arc<dyn Job>) {
+    pub(super) fn resume(self: &Arc<Self>, group: &Arc<Group>, job: Arc<dyn Job>) {
+        #[cfg(feature = "testing")]
+        let Some(job) = self.unless_faulty(group, job) else {
+            return;
+        };
         self.dispatch_held(group, vec![job]);
-    }
-
-    /// Gives the operation back if no rule of the fake backend takes it.
-    #[cfg(feature = "testing")]
-    fn unless_faulty(
-        self: &Arc<Self>,
-        group: &Arc<Group>,
-        job: Arc<dyn Job>,
-    ) -> Option<Arc<dyn Job>> {
-        match self.faults.get() {
-            Some(faults) => faults.take(self, group, job),
-            None => Some(job),
-        }
     }
 
     /// Refuses what would only be stuck as well, there where it would go.
@@ -420,16 +413,9 @@ impl Driver {
         if self.workers.is_empty() || !self.home.is_here() {
             return None;
         }
-        let place = &self.workers[self.worker_index()];
-        if place.get().is_none() {
-            let worker = place.get_or_init(|| Worker::register(&self.counters));
-            // Whoever closes the driver either finds the ring, or is seen here.
-            fence(Ordering::SeqCst);
-            if let (Some(worker), true) = (worker, self.is_closed()) {
-                worker.close();
-            }
-        }
-        place.get()?.as_ref()
+        self.workers[self.worker_index()]
+            .get_or_init(|| Worker::register(&self.counters))
+            .as_ref()
     }
 
     /// Which ring this thread uses: the runtime's threads are numbered as they come.
@@ -498,6 +484,17 @@ impl Driver {
             .filter_map(|worker| worker.get()?.as_ref())
     }
 
+    /// Another thread may still poll, and make its ring just now: it is waited for, and none is made later, as
+    /// nobody would close it or reap from it.
+    #[cfg(target_os = "linux")]
+    fn close_workers(&self) {
+        for worker in &self.workers {
+            if let Some(worker) = worker.get_or_init(|| None) {
+                worker.close();
+            }
+        }
+    }
+
     #[cfg(target_os = "linux")]
     fn tick_workers(&self) -> bool {
         self.live_workers()
@@ -517,9 +514,8 @@ impl Driver {
         if self.closed.swap(true, Ordering::SeqCst) || fork::is_child() {
             return;
         }
-        fence(Ordering::SeqCst);
         #[cfg(target_os = "linux")]
-        self.live_workers().for_each(Worker::close);
+        self.close_workers();
         let groups: Vec<_> = read(&self.groups).values().cloned().collect();
         for group in groups {
             for job in group.close() {
@@ -552,33 +548,12 @@ impl Driver {
 
     /// One entry for each mount that was met, by mount point.
     pub(super) fn mounts(&self) -> Vec<MountStats> {
-        let groups = read(&self.groups);
-        let groups = groups.values();
-        let groups = groups.filter(|group| !group.mount().is_of_peers());
-        let groups = groups.filter(|group| group.mount().key() != Mount::chores().key());
-        let mut mounts: Vec<_> = groups.map(|group| group.mount_stats()).collect();
-        mounts.sort_by(|one, other| one.point.cmp(&other.point));
-        mounts
-    }
-
-    /// Tells of what takes long, and gives the sign of life, when either is due.
-    pub(super) fn beat(&self, now_us: u64) {
-        let in_flight = self.counters.in_flight();
-        let due = self.heart.tick(in_flight > 0, now_us);
-        if due.look {
-            for job in self.registry.jobs() {
-                job.tell_if_slow(self.settings.warn_after);
-            }
-        }
-        if due.beat {
-            let orphans = self.counters.orphans();
-            let heartbeat = Heartbeat::new(in_flight, orphans, self.in_flight());
-            self.heart.beat(heartbeat);
-        }
+        let groups: Vec<_> = read(&self.groups).values().cloned().collect();
+        super::mount_breaker::stats_of(&groups)
     }
 
     /// What is in flight, the oldest first.
-    pub(super) fn in_flight(&self) -> Vec<OpInFlight> {
+    pub(crate) fn in_flight(&self) -> Vec<OpInFlight> {
         let jobs = self.registry.jobs();
         let mut seen: Vec<_> = jobs.iter().filter_map(|job| job.seen()).collect();
         seen.sort_by_key(|op| std::cmp::Reverse(op.age));
@@ -591,6 +566,7 @@ impl Driver {
             stats.lanes += group.lane_count();
             stats.pool_threads += group.pool().threads();
         }
+        stats.mounts = self.mounts();
         stats.polls_stuck = POLLS_STUCK.load(Ordering::Relaxed);
         stats
     }

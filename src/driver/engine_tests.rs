@@ -390,7 +390,7 @@ fn simulate(seed: u64) {
     world.check_end();
 }
 
-/// INV-1 to INV-6 and INV-11 over many kernels. `TIDEGATE_SEED` runs one again.
+/// INV-1 to INV-6 and INV-11 over many kernels, with `enter_faults` of each sort. `TIDEGATE_SEED` runs one again.
 #[test]
 fn every_operation_ends_once_whatever_the_kernel_does() {
     const SEEDS: u64 = 10_000;

@@ -8,7 +8,8 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use super::cell::Job;
+use super::cell::{Cell, Job};
+use super::op::Op;
 use crate::sys::lock::lock;
 
 /// What an operation has to do with the fence of its file.
@@ -114,6 +115,33 @@ impl Fence {
         }
         state.held.push((range.clone(), job));
         Pass::Held
+    }
+}
+
+impl<O: Op> Cell<O> {
+    /// Nobody waits for it any more: what comes after it in its file must not overtake it.
+    pub(super) fn raise_fence(&self) {
+        if let Some(fenced) = &self.fenced {
+            let number = fenced.fence.raise(fenced);
+            self.fence_number.store(number, Ordering::SeqCst);
+        }
+    }
+
+    /// The same where it may have ended meanwhile, and not known of the fence.
+    pub(super) fn raise_fence_late(&self) {
+        self.raise_fence();
+        if self.life.is_over() {
+            self.lower_fence();
+        }
+    }
+
+    pub(super) fn lower_fence(&self) {
+        let number = self.fence_number.swap(0, Ordering::SeqCst);
+        if let (Some(fenced), true) = (&self.fenced, number != 0) {
+            for job in fenced.fence.lower(number) {
+                self.driver.resume(&self.group, job);
+            }
+        }
     }
 }
 

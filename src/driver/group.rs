@@ -114,6 +114,12 @@ impl Group {
         })
     }
 
+    /// Has the fake backend take the questions to the mount, too.
+    #[cfg(feature = "testing")]
+    pub(super) fn set_faults(&self, faults: &super::faults::Faults) {
+        let _ = self.breaker.faults.set(faults.clone());
+    }
+
     pub(crate) fn mount(&self) -> &Arc<Mount> {
         &self.mount
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::core::Driver;
 use super::registry::NEVER;
 use crate::limits;
 use crate::observe::Heartbeat;
@@ -98,6 +99,24 @@ impl Heart {
     /// Does not wait for any listener.
     pub(super) fn beat(&self, heartbeat: Heartbeat) {
         self.outlet.put(heartbeat);
+    }
+}
+
+impl Driver {
+    /// Tells of what takes long, and gives the sign of life, when either is due.
+    pub(super) fn beat(&self, now_us: u64) {
+        let in_flight = self.counters.in_flight();
+        let due = self.heart.tick(in_flight > 0, now_us);
+        if due.look {
+            for job in self.registry.jobs() {
+                job.tell_if_slow(self.settings().warn_after);
+            }
+        }
+        if due.beat {
+            let orphans = self.counters.orphans();
+            let heartbeat = Heartbeat::new(in_flight, orphans, self.in_flight());
+            self.heart.beat(heartbeat);
+        }
     }
 }
 

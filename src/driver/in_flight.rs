@@ -13,6 +13,7 @@ use super::limited::{self, Why};
 use super::op::Op;
 use crate::error::{Error, LeftBehind};
 use crate::opcode::{CancelLeaves, Kind};
+use crate::sys::clock::now_us;
 use crate::sys::errno;
 
 /// See the module.
@@ -33,6 +34,11 @@ impl<O: Op> Future for InFlight<O> {
         let cell = &self.cell;
         if let Some(why) = limited::refused() {
             cell.give_up(why);
+            // Where many share a task, this one may be polled before the watchdog has come to it.
+            let now_us = now_us();
+            if cell.life.is_given_up() && cell.due_us() <= now_us {
+                cell.expire(now_us);
+            }
         }
         match cell.life.poll(cx) {
             Poll::Ready(Given::Over(Some(op), outcome)) => Poll::Ready(finish(cell, op, outcome)),

@@ -250,12 +250,7 @@ impl LaneThread {
                 Start::GivenUp(job) => job.end(Outcome::Result(-crate::sys::errno::ECANCELED)),
             }
         }
-        if !back.is_empty() {
-            let mut inbox = lock(&self.lane.inbox);
-            back.into_iter()
-                .rev()
-                .for_each(|job| inbox.jobs.push_front(job));
-        }
+        self.put_back(back);
         taken
             .cancels
             .into_iter()
@@ -264,6 +259,20 @@ impl LaneThread {
             self.engine.cancel_all();
         }
         self.note_load();
+    }
+
+    /// What found no room waits on in the inbox. Once that is closed nobody takes from it: it ends as if the
+    /// kernel had cancelled it, and goes another way unless the handle is closed.
+    fn put_back(&self, jobs: Vec<Arc<dyn Job>>) {
+        let mut inbox = lock(&self.lane.inbox);
+        if !inbox.closed {
+            let back = jobs.into_iter().rev();
+            return back.for_each(|job| inbox.jobs.push_front(job));
+        }
+        drop(inbox);
+        for job in jobs {
+            job.end(Outcome::Result(-crate::sys::errno::ECANCELED));
+        }
     }
 
     fn elsewhere(&self, job: Arc<dyn Job>) {

@@ -7,6 +7,7 @@
 mod account;
 mod alarm;
 pub(crate) mod attempt;
+mod bell;
 mod breaker;
 mod budget;
 mod cell;
@@ -48,6 +49,7 @@ pub use dataless::Dataless;
 pub use faults::{Fault, FaultGuard, Faults};
 pub use handle::{Builder, Handle, ShutdownReport};
 pub(crate) use handle::{current, current_or_pool};
+pub(crate) use limited::answer;
 pub use limited::{Limited, OpExt};
 pub use route::{Route, Submit};
 pub use settings::{Settings, Timeouts};

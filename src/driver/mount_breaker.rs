@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use super::breaker::{Breaker, Machine, Step};
 use super::cell::Outcome;
+use super::group::Group;
 use super::watchdog;
 use crate::error::{Error, raw_os_error};
 use crate::events;
@@ -26,6 +27,8 @@ pub(super) struct MountBreaker {
     stuck: AtomicU64,
     timeouts: AtomicU64,
     refused: AtomicU64,
+    #[cfg(feature = "testing")]
+    pub(super) faults: std::sync::OnceLock<super::faults::Faults>,
 }
 
 impl MountBreaker {
@@ -39,6 +42,8 @@ impl MountBreaker {
             stuck: AtomicU64::new(0),
             timeouts: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            #[cfg(feature = "testing")]
+            faults: std::sync::OnceLock::new(),
         })
     }
 
@@ -106,12 +111,7 @@ impl MountBreaker {
         let step = self.change(tell);
         match step {
             Step::Nothing => {}
-            Step::Ask => {
-                let asker: Weak<dyn Asker> = self.me.clone();
-                if self.mount.ask(asker).is_err() {
-                    self.nothing_came(now_ms);
-                }
-            }
+            Step::Ask => self.ask(now_ms),
             Step::Opened => {
                 let point = self.mount.point();
                 events::report(move || events::mount_unresponsive(point.as_deref()));
@@ -120,6 +120,34 @@ impl MountBreaker {
                 let point = self.mount.point();
                 events::report(move || events::mount_answers(point.as_deref()));
             }
+        }
+    }
+
+    fn ask(&self, now_ms: u64) {
+        let (mount, me) = (self.mount.clone(), self.me.clone());
+        let ask = move || {
+            let asker: Weak<dyn Asker> = me.clone();
+            if mount.ask(asker).is_err() {
+                me.upgrade().inspect(|me| me.nothing_came(now_ms));
+            }
+        };
+        #[cfg(feature = "testing")]
+        let Some(ask) = self.unless_faulty(ask) else {
+            return;
+        };
+        ask();
+    }
+
+    /// Gives the question back if no rule of the fake backend takes it.
+    #[cfg(feature = "testing")]
+    fn unless_faulty(
+        &self,
+        ask: impl FnOnce() + Send + 'static,
+    ) -> Option<Box<dyn FnOnce() + Send>> {
+        let asker: Weak<dyn Asker> = self.me.clone();
+        match self.faults.get() {
+            Some(faults) => Some(Box::new(faults.take_question(&self.mount, &asker, ask)?)),
+            None => Some(Box::new(ask)),
         }
     }
 
@@ -135,6 +163,15 @@ impl MountBreaker {
         self.change(|machine| machine.came_to_nothing(now_ms));
         watchdog::call();
     }
+}
+
+/// What was seen of the mounts of these groups, by mount point.
+pub(super) fn stats_of(groups: &[Arc<Group>]) -> Vec<MountStats> {
+    let is_storage = |mount: &Mount| !mount.is_of_peers() && mount.key() != Mount::chores().key();
+    let groups = groups.iter().filter(|group| is_storage(group.mount()));
+    let mut mounts: Vec<_> = groups.map(|group| group.mount_stats()).collect();
+    mounts.sort_by(|one, other| one.point.cmp(&other.point));
+    mounts
 }
 
 impl Outcome {

@@ -7,8 +7,9 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use super::cell::Job;
+use super::cell::{Cell, Job};
 use super::op::Load;
+use super::op::Op;
 use crate::limits;
 use crate::mounts::Mount;
 use crate::sys::clock::coarse_ms;
@@ -118,6 +119,21 @@ impl Orphans {
         let mut state = lock(&self.state);
         state.closed = true;
         state.held.drain(..).map(|(_, job)| job).collect()
+    }
+}
+
+impl<O: Op> Cell<O> {
+    /// A write goes on without the file that accepted it.
+    pub(super) fn now_orphan(&self) {
+        if self.inode == 0 || crate::sys::fork::is_child() {
+            return;
+        }
+        let number = self.group.orphans().begin(self.group.mount(), self.inode);
+        self.orphan.store(number, Ordering::SeqCst);
+        // It may have ended meanwhile, and not known of the number.
+        if self.life.is_over() && self.orphan.swap(0, Ordering::SeqCst) != 0 {
+            self.driver.orphan_write_ended(&self.group, number);
+        }
     }
 }
 

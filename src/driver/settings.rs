@@ -1,6 +1,6 @@
 //! What a handle is set to: how long operations may take, and when somebody is told.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use super::breaker::Breaker;
@@ -8,6 +8,7 @@ use super::dataless::Dataless;
 use crate::error::Error;
 use crate::events;
 use crate::limits;
+use crate::sys::lock::lock;
 
 /// How long operations may take where their callers do not say; `None` means as long as they take.
 ///
@@ -55,7 +56,7 @@ impl Timeouts {
     /// The process's default.
     fn of_process() -> Timeouts {
         static OF_PROCESS: Mutex<Option<Timeouts>> = Mutex::new(None);
-        let mut of_process = OF_PROCESS.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut of_process = lock(&OF_PROCESS);
         *of_process.get_or_insert_with(|| match std::env::var_os("TIDEGATE_TIMEOUTS") {
             Some(text) => Timeouts::parse(&text.to_string_lossy()),
             None => Timeouts::default(),

@@ -1,6 +1,28 @@
-//! What [`life`](super::life) synchronises with, so that a model checker can put its own in this place.
+//! What [`life`](super::life) and [`bell`](super::bell) synchronise with and what time it is there, so that a
+//! model checker can put its own in this place.
 
-pub(super) use std::sync::Mutex;
-pub(super) use std::sync::atomic::{AtomicBool, Ordering};
+pub(super) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+pub(super) use std::sync::{Condvar, Mutex};
 
+use std::sync::MutexGuard;
+use std::time::Duration;
+
+use super::registry::NEVER;
+pub(super) use crate::sys::clock::now_us;
 pub(super) use crate::sys::lock::lock;
+use crate::sys::lock::{wait, wait_timeout};
+
+/// Waits for a notification, or until then.
+pub(super) fn wait_until<'a, T>(
+    condvar: &Condvar,
+    guard: MutexGuard<'a, T>,
+    until_us: u64,
+) -> MutexGuard<'a, T> {
+    match until_us {
+        NEVER => wait(condvar, guard),
+        _ => {
+            let left = Duration::from_micros(until_us.saturating_sub(now_us()));
+            wait_timeout(condvar, guard, left).0
+        }
+    }
+}

@@ -6,38 +6,31 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, OnceLock, Weak};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use super::alarm;
 use super::attempt::{Polling, polling_threads};
+use super::bell::Bell;
 use super::core::Driver;
 use super::registry::NEVER;
 use crate::events;
 use crate::limits;
 use crate::sys::clock::now_us;
-use crate::sys::lock::{lock, wait, wait_timeout};
+use crate::sys::lock::lock;
 
-#[derive(Default)]
 struct Watchdog {
     drivers: Mutex<Vec<Weak<Driver>>>,
-    /// Whether a call is waiting to be noticed.
-    called: Mutex<bool>,
-    /// Whether a deadline is nearer than it was. Set under the lock of `called`.
-    nudged: AtomicBool,
-    bell: Condvar,
+    bell: Bell,
 }
-
-/// Whether the watchdog sleeps, or ticks slowly, and wants to be called when something begins.
-static WANTS_CALL: AtomicBool = AtomicBool::new(false);
-
-/// When the watchdog looks next, in microseconds; zero while it looks.
-static LOOKS_AT_US: AtomicU64 = AtomicU64::new(0);
 
 fn watchdog() -> &'static Watchdog {
     static WATCHDOG: OnceLock<Watchdog> = OnceLock::new();
-    WATCHDOG.get_or_init(Watchdog::default)
+    WATCHDOG.get_or_init(|| Watchdog {
+        drivers: Mutex::default(),
+        bell: Bell::new(),
+    })
 }
 
 /// Watches a driver for as long as it lives. Starts the thread the first time.
@@ -57,25 +50,14 @@ pub(crate) fn watch(driver: &Arc<Driver>) {
     }
 }
 
-/// Says that something begins. Costs one load unless the watchdog sleeps.
+/// Says that something begins. Cheap unless the watchdog sleeps.
 pub(crate) fn call() {
-    if WANTS_CALL.load(Ordering::SeqCst) && WANTS_CALL.swap(false, Ordering::AcqRel) {
-        let watchdog = watchdog();
-        *lock(&watchdog.called) = true;
-        watchdog.bell.notify_one();
-    }
+    watchdog().bell.call();
 }
 
-/// Says that it has to look by then. Costs one load unless that is before it would.
+/// Says that it has to look by then. Cheap unless that is before it would.
 pub(crate) fn call_by(due_us: u64) {
-    if due_us < LOOKS_AT_US.load(Ordering::SeqCst) {
-        LOOKS_AT_US.store(0, Ordering::SeqCst);
-        let watchdog = watchdog();
-        let called = lock(&watchdog.called);
-        watchdog.nudged.store(true, Ordering::SeqCst);
-        drop(called);
-        watchdog.bell.notify_one();
-    }
+    watchdog().bell.call_by(due_us);
 }
 
 impl Watchdog {
@@ -85,7 +67,8 @@ impl Watchdog {
         let mut quiet = 0;
         loop {
             let mut sleeps = quiet >= limits::WATCHDOG_QUIET_TICKS;
-            WANTS_CALL.store(sleeps || interval > limits::WATCHDOG_TICK, Ordering::SeqCst);
+            self.bell
+                .want_calls(sleeps || interval > limits::WATCHDOG_TICK);
             // What began before it could know that it must call is seen by a last look.
             sleeps = sleeps && !self.something_goes_on();
             if self.wait((!sleeps).then_some(interval)) {
@@ -113,37 +96,11 @@ impl Watchdog {
         loop {
             let began_us = now_us();
             self.look_at_deadlines(began_us);
-            // Published first, then looked at once more: what is due earlier is seen here, or calls.
-            LOOKS_AT_US.store(end_us, Ordering::SeqCst);
-            let look_us = self.next_due_us().min(end_us);
-            LOOKS_AT_US.store(look_us, Ordering::SeqCst);
-            let look_us = look_us.max(began_us + limits::DEADLINE_LOOK_EVERY.as_micros() as u64);
-            let called = self.doze(look_us);
-            LOOKS_AT_US.store(0, Ordering::SeqCst);
+            let least_us = began_us + limits::DEADLINE_LOOK_EVERY.as_micros() as u64;
+            let called = self.bell.sleep(end_us, least_us, || self.next_due_us());
             if called || now_us() >= end_us {
                 return called;
             }
-        }
-    }
-
-    /// Sleeps until then, or until somebody calls; returns whether somebody did for more than a deadline.
-    fn doze(&self, until_us: u64) -> bool {
-        let mut called = lock(&self.called);
-        loop {
-            if std::mem::take(&mut *called) {
-                return true;
-            }
-            if self.nudged.swap(false, Ordering::SeqCst) {
-                return false;
-            }
-            let now = now_us();
-            if now >= until_us {
-                return false;
-            }
-            called = match until_us {
-                NEVER => wait(&self.bell, called),
-                _ => wait_timeout(&self.bell, called, Duration::from_micros(until_us - now)).0,
-            };
         }
     }
 

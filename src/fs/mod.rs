@@ -39,3 +39,6 @@ pub use splice::{splice, tee};
 pub use statx::{FileKind, Freshness, Statx, StatxMask, StatxOptions, statx};
 pub use whole::{read, read_to_string, write};
 pub use xattr::{get_xattr, list_xattrs, remove_xattr, set_xattr};
+
+#[cfg(test)]
+mod ends_tests;

@@ -15,11 +15,14 @@
 //! | May take partial effect | a part may be there, or may come later | `write_at`, `copy` |
 //! | Resource reclaimed | what was opened meanwhile is closed | `File::open` |
 //!
-//! Two things follow. A write that was dropped may still reach the file *after* you wrote something else to
-//! the same place: await writes whose order matters, or spawn them. And a blocking call, where there is no
-//! ring or no opcode, cannot be interrupted: it has its thread until it returns, and others take more threads.
+//! A blocking call, where there is no ring or no opcode, cannot be interrupted: it has its thread until it
+//! returns, and others take more threads. And a write that was dropped may still reach the file later; no later
+//! write to the same bytes through the same [`File`](crate::fs::File) or its clones overtakes it, see
+//! [`File::state`](crate::fs::File::state). Through another descriptor it may.
 //!
 //! # Timeouts
+//!
+//! [`OpExt`](crate::OpExt) gives every operation a deadline, which also says what is left behind:
 //!
 //! ```
 //! # #[tokio::main] async fn main() -> std::io::Result<()> {
@@ -28,16 +31,26 @@
 //! # tidegate::fs::make_fifo(&path, 0o600).await?;
 //! use std::time::Duration;
 //! use tidegate::fs::OpenOptions;
+//! use tidegate::{Error, OpExt};
 //!
 //! // A pipe that nobody writes to.
 //! let pipe = OpenOptions::new().read(true).write(true).open(&path).await?;
-//! let read = pipe.read_at(Vec::with_capacity(16), 0);
-//! let gave_up = tokio::time::timeout(Duration::from_millis(10), read).await;
-//! assert!(gave_up.is_err());
+//! let read = pipe.read_at(Vec::with_capacity(16), 0).timeout(Duration::from_millis(10));
+//! let error = read.await.unwrap_err().into();
+//! let Some(Error::TimedOut { operation, elapsed, left, .. }) = Error::from_io(&error) else { panic!() };
+//! println!("{operation:?} after {elapsed:?}: {left}");
+//! # // Lets a blocking thread go that may still read.
+//! # pipe.write_at("x", 0).await?;
 //! # Ok(()) }
 //! ```
 //!
-//! It says that you no longer wait, not that the kernel no longer works. The buffer is not handed back.
+//! An `async` block of several operations has one budget. `cancel_on` takes a token of tokio-util instead of a
+//! time. `tokio::time::timeout` works as well: it drops the future, and nobody is told what became of it.
+//!
+//! Operations have a limit also where nobody sets one: [`Timeouts`](crate::Timeouts) of the handle, 30 s for
+//! metadata and 60 s for data and syncs, unless they wait for a pipe's other end or go through a tree.
+//! `timeout(Duration::MAX)` takes it away. A file that is opened without knowing that it is a FIFO falls under
+//! the limit for metadata.
 //!
 //! # Streams and copies
 //!
@@ -54,7 +67,7 @@
 //! # #[tokio::main] async fn main() -> Result<(), tidegate::Error> {
 //! # use std::time::Duration;
 //! let report = tidegate::Handle::current()?.shutdown(Duration::from_secs(5)).await;
-//! assert_eq!(report.left_behind, 0);
+//! assert_eq!(report.left_behind, 0, "{report}");
 //! # Ok(()) }
 //! ```
 //!

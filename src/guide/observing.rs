@@ -28,11 +28,35 @@
 //!
 //! # What it is waiting for
 //!
-//! `Handle::in_flight` lists every operation that is not over, with its path, its age and its way.
-//! `Handle::heartbeat` is a channel that has the oldest of them, every 250 ms while anything is in flight, and once
+//! [`Handle::in_flight`](crate::Handle::in_flight) lists every operation that is not over, with its path, its age and its way.
+//! [`Handle::heartbeat`](crate::Handle::heartbeat) is a channel that has the oldest of them, every 250 ms while anything is in flight, and once
 //! more when all is over. It comes from threads that take part in no operation, so it comes also while all the others
 //! are stuck, and a listener that is slow misses beats and holds up nothing. While nothing is in flight there are no
 //! beats, and no wake-ups.
+//!
+//! ```
+//! # #[tokio::main] async fn main() -> std::io::Result<()> {
+//! # let dir = tempfile::tempdir()?;
+//! # let path = dir.path().join("fifo");
+//! # tidegate::fs::make_fifo(&path, 0o600).await?;
+//! let handle = tidegate::Handle::current()?;
+//! let mut heartbeat = handle.heartbeat();
+//! let spinner = tokio::spawn(async move {
+//!     while heartbeat.changed().await.is_ok() {
+//!         if let Some(oldest) = &heartbeat.borrow_and_update().oldest {
+//!             eprint!("\r{} of {:?} for {:?}", oldest.operation, oldest.path, oldest.age);
+//!         }
+//!     }
+//! });
+//! # let open = tokio::spawn(tidegate::fs::File::open(path.clone()));
+//! # while handle.in_flight().is_empty() { tokio::task::yield_now().await }
+//! # let _peer = std::fs::OpenOptions::new().read(true).write(true).open(&path)?;
+//! # open.await??;
+//! # spinner.abort();
+//! # Ok(()) }
+//! ```
+//!
+//! [`Handle::mounts`](crate::Handle::mounts) says which mounts answer.
 //!
 //! # Events
 //!
@@ -76,6 +100,9 @@
 //! | `tidegate_operation_duration_seconds` | `operation` | how long those took |
 //! | `tidegate_operations_in_flight` | | |
 //! | `tidegate_orphans`, `tidegate_orphans_max` | | now, and the most at a time |
+//! | `tidegate_mount_state` | `mount_point` | 0: operations go there; 2: it does not answer, and they are refused; 1: it has just been asked again |
+//! | `tidegate_mount_stuck` | `mount_point` | orphans |
+//! | `tidegate_mount_timeouts_total`, `tidegate_mount_refused_total` | `mount_point` | operations that ran out of time, and that were refused |
 //! | `tidegate_fallbacks_total` | `reason` | operations that took another way than meant |
 //! | `tidegate_lanes`, `tidegate_lanes_replaced_total` | | |
 //! | `tidegate_pool_threads` | | |

@@ -62,5 +62,28 @@
 //! # Ok(()) }
 //! ```
 //!
-//! To the rest of the crate such an operation is one that the kernel has: a dropped future or a deadline that passes
-//! leaves it there, and once it is released it goes its real way. With `honours_cancel()` a cancel ends it.
+//! # A deadline that passes
+//!
+//! To the rest of the crate such an operation is one that the kernel has. A dropped future or a deadline that passes
+//! leaves it there, and once it is released it takes place, late. With `honours_cancel()` a cancel ends it.
+//!
+//! ```
+//! # #[tokio::main] async fn main() -> std::io::Result<()> {
+//! # let dir = tempfile::tempdir()?;
+//! # let path = dir.path().join("new");
+//! # use tidegate::{Handle, fs, opcode::Kind, testing::Faults};
+//! use std::time::Duration;
+//! use tidegate::{Error, LeftBehind, OpExt};
+//!
+//! let faults = Faults::new();
+//! Handle::builder().faults(faults.clone()).install()?;
+//! let stuck = faults.on(Kind::CreateDir).under(&dir).never();
+//! let error = fs::create_dir(&path).timeout(Duration::from_millis(10)).await.unwrap_err();
+//! let Some(Error::TimedOut { left, .. }) = Error::from_io(&error) else { panic!("{error}") };
+//! assert_eq!((*left, stuck.held()), (LeftBehind::Detached, 1));
+//! # Ok(()) }
+//! ```
+//!
+//! # A file in the cloud
+//!
+//! With `dataless()` files appear as those of which a cloud drive on macOS has the content, on every system.

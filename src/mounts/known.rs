@@ -3,13 +3,16 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::{Component, Path};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock, RwLock};
 
-use super::{Described, Mount, UNKNOWN, table};
 #[cfg(target_os = "linux")]
-use super::{FsKind, Nature};
+use super::FsKind;
+use super::{Mount, Nature, UNKNOWN, table};
 use crate::limits;
 use crate::sys::lock::{read, write};
+#[cfg(target_os = "linux")]
+use crate::sys::mounted::Mounted;
 use crate::sys::stat::Stat;
 
 /// The mounts that were met so far. Ids are never used again by the kernel, so entries stay true; only
@@ -22,7 +25,7 @@ fn known() -> &'static RwLock<Vec<Arc<Mount>>> {
 /// The mount of a file with these attributes, if it was described before. Cannot sleep.
 #[cfg(target_os = "linux")]
 fn find(stat: &Stat) -> Option<Arc<Mount>> {
-    met(&read(known()), stat).filter(|mount| mount.described.get().is_some())
+    met(&read(known()), stat).filter(|mount| mount.is_described())
 }
 
 fn met(mounts: &[Arc<Mount>], stat: &Stat) -> Option<Arc<Mount>> {
@@ -58,19 +61,22 @@ fn forget_one(known: &mut Vec<Arc<Mount>>) {
 /// The mount of a file with these attributes, asking the kernel if need be. Not for a poll.
 pub(crate) fn learn(stat: &Stat) -> Arc<Mount> {
     let mount = meet(stat);
-    let _ = mount.described.get_or_init(|| describe(stat));
+    if !mount.is_described() {
+        let (nature, place) = describe(stat);
+        // Whoever was faster has found the same.
+        let _ = mount.nature.set(nature);
+        let _ = place.map(|place| mount.place.set(place));
+        mount.descriptions.fetch_add(1, Ordering::Relaxed);
+    }
     mount
 }
 
 #[cfg(target_os = "linux")]
-fn describe(stat: &Stat) -> Described {
+fn describe(stat: &Stat) -> (Nature, Option<table::Place>) {
     use crate::sys::linux::mount::{describe, magic};
     // Before 6.8 there is no unique id, and an ordinary one may come to mean another filesystem.
     let Ok(description) = describe(stat.mount_id) else {
-        return Described {
-            nature: UNKNOWN,
-            place: place_without_unique_id(stat),
-        };
+        return (UNKNOWN, place_without_unique_id(stat));
     };
     let nature = Nature {
         kind: match description.magic {
@@ -81,24 +87,22 @@ fn describe(stat: &Stat) -> Described {
         no_atime: description.no_atime,
         strict_atime: description.strict_atime,
     };
-    // The table has the type with its subtype. An entry of another point is of a mount that is gone.
-    let (id, point) = (description.classic_id, &description.mount_point);
+    // The table has the type with its subtype on every kernel. Ids are used again: an entry of another place
+    // is of a mount that is gone.
+    let is_this = |mount: &&Mounted| {
+        mount.point == description.mount_point && mount.device == description.device
+    };
     let listed = table::find(|table| {
-        let mount = table.of_id(id).filter(|mount| mount.point == *point);
+        let mount = table.of_id(description.classic_id).filter(is_this);
         mount.map(table::place)
     });
-    Described {
-        nature,
-        place: listed.or(Some((description.mount_point, description.fs_type))),
-    }
+    let told = (description.mount_point, description.fs_type);
+    (nature, listed.or(Some(told)))
 }
 
 #[cfg(not(target_os = "linux"))]
-fn describe(stat: &Stat) -> Described {
-    Described {
-        nature: UNKNOWN,
-        place: place_without_unique_id(stat),
-    }
+fn describe(stat: &Stat) -> (Nature, Option<table::Place>) {
+    (UNKNOWN, place_without_unique_id(stat))
 }
 
 /// By the id that is used again after an unmount, as long as it still has the device; else by the device.
@@ -130,10 +134,8 @@ pub(crate) fn of_name(path: &Path, refresh: impl FnOnce()) -> Option<Arc<Mount>>
         dev: mounted.device,
         ..Stat::default()
     });
-    let _ = mount.described.get_or_init(|| Described {
-        nature: UNKNOWN,
-        place: Some(table::place(mounted)),
-    });
+    let _ = mount.nature.set(UNKNOWN);
+    let _ = mount.place.get_or_init(|| table::place(mounted));
     Some(mount)
 }
 

@@ -8,7 +8,7 @@ mod stats;
 mod table;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 pub(crate) use ask::Asker;
@@ -58,14 +58,6 @@ const UNKNOWN: Nature = Nature {
     strict_atime: false,
 };
 
-/// What was found out about a mount, off the polling thread.
-#[derive(Debug)]
-struct Described {
-    nature: Nature,
-    /// Where it lies, and its type; `None` where nothing tells.
-    place: Option<table::Place>,
-}
-
 /// One mount.
 #[derive(Debug)]
 pub(crate) struct Mount {
@@ -74,7 +66,11 @@ pub(crate) struct Mount {
     /// The device number of its files; tells mounts apart where there is no id.
     device: u64,
     /// Filled in off the polling thread; until then only lanes.
-    described: OnceLock<Described>,
+    nature: OnceLock<Nature>,
+    /// Where it lies, and its type. May stay unknown.
+    place: OnceLock<table::Place>,
+    /// How often it was described.
+    descriptions: AtomicU32,
     /// When its description was last asked for, in coarse milliseconds; zero for never.
     asked_ms: AtomicU64,
     /// When it was last seen stalled, in coarse milliseconds; zero for never.
@@ -92,7 +88,9 @@ impl Mount {
         Mount {
             id,
             device,
-            described: OnceLock::new(),
+            nature: OnceLock::new(),
+            place: OnceLock::new(),
+            descriptions: AtomicU32::new(0),
             asked_ms: AtomicU64::new(0),
             stalled_ms: AtomicU64::new(0),
             orphans: Mutex::default(),
@@ -138,13 +136,19 @@ impl Mount {
     }
 
     fn nature(&self) -> Nature {
-        self.described
-            .get()
-            .map_or(UNKNOWN, |described| described.nature)
+        self.nature.get().copied().unwrap_or(UNKNOWN)
     }
 
     fn place(&self) -> Option<&table::Place> {
-        self.described.get()?.place.as_ref()
+        self.place.get()
+    }
+
+    /// Whether all is known of it that there is to know. The table of mounts may have been read just before
+    /// the mount was made, so it is asked for more than once.
+    fn is_described(&self) -> bool {
+        let is_placed = self.place.get().is_some()
+            || self.descriptions.load(Ordering::Relaxed) >= limits::MOUNT_DESCRIPTIONS_MAX;
+        self.nature.get().is_some() && is_placed
     }
 
     /// Where it is mounted, once that was found out.
@@ -161,7 +165,7 @@ impl Mount {
     pub(crate) fn wants_description(&self) -> bool {
         let (now, asked) = (coarse_ms(), self.asked_ms.load(Ordering::Relaxed));
         let due = asked == 0 || now > asked + limits::MOUNT_ASK_AGAIN.as_millis() as u64;
-        self.described.get().is_none()
+        !self.is_described()
             && due
             && self
                 .asked_ms

@@ -48,3 +48,39 @@ pub struct MountStats {
     /// Operations that were refused because the mount did not answer, so far.
     pub refused: u64,
 }
+
+impl MountStats {
+    /// What was counted after the earlier ones; the rest is as it is.
+    pub(crate) fn since(&self, earlier: &MountStats) -> MountStats {
+        MountStats {
+            timeouts: self.timeouts.saturating_sub(earlier.timeouts),
+            refused: self.refused.saturating_sub(earlier.refused),
+            ..self.clone()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_differences_and_states_stay() {
+        let earlier = MountStats {
+            stuck: 5,
+            timeouts: 3,
+            refused: 10,
+            ..MountStats::default()
+        };
+        let now = MountStats {
+            state: BreakerState::Open,
+            stuck: 2,
+            timeouts: 4,
+            refused: 30,
+            ..MountStats::default()
+        };
+        let since = now.since(&earlier);
+        assert_eq!((since.timeouts, since.refused), (1, 20));
+        assert_eq!((since.stuck, since.state), (2, BreakerState::Open));
+    }
+}

@@ -234,6 +234,7 @@ impl Counters {
             in_flight: self.in_flight(),
             lanes: 0,
             lanes_replaced: self.lanes_replaced.load(Ordering::Relaxed),
+            mounts: Vec::new(),
             orphans: self.orphans(),
             orphans_max: self.orphans_max.load(Ordering::Acquire),
             polls_stuck: 0,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::counters::{ENDS, Ended};
 use super::{Latency, WAYS, Way};
+use crate::mounts::MountStats;
 use crate::opcode::{Kind, Row, TABLE};
 
 /// The counters of one kind of operation.
@@ -46,6 +47,9 @@ pub struct Stats {
     pub lanes: usize,
     /// Lanes that were wedged and replaced.
     pub lanes_replaced: u64,
+    /// The mounts that operations went to, and whether they answer: see
+    /// [`Handle::mounts`](crate::Handle::mounts).
+    pub mounts: Vec<MountStats>,
     /// Operations for which nobody waits any more, and which the kernel, or a thread, still has: they ran out
     /// of time, were cancelled or dropped. They are part of `in_flight`.
     pub orphans: u64,
@@ -202,9 +206,19 @@ impl Stats {
                 .foreign_completions
                 .saturating_sub(earlier.foreign_completions),
             lanes_replaced: self.lanes_replaced.saturating_sub(earlier.lanes_replaced),
+            mounts: self.mounts_since(earlier),
             polls_stuck: self.polls_stuck.saturating_sub(earlier.polls_stuck),
             ..*self
         }
+    }
+
+    fn mounts_since(&self, earlier: &Stats) -> Vec<MountStats> {
+        let since = |now: &MountStats| {
+            let mut before = earlier.mounts.iter();
+            let before = before.find(|before| before.point == now.point);
+            before.map_or_else(|| now.clone(), |before| now.since(before))
+        };
+        self.mounts.iter().map(since).collect()
     }
 }
 

@@ -10,7 +10,7 @@ use crate::driver::op::{Load, OnWorker, Op};
 use crate::error::Error;
 use crate::opcode::Kind;
 use crate::sys::fd::Target;
-use crate::sys::request::Request;
+use crate::sys::request::{Hop, Request};
 
 /// A request whose error must not be lost with its future.
 pub(super) struct Durable<R> {
@@ -75,6 +75,19 @@ impl<R: Request> Op for Durable<R> {
     }
 }
 
+impl SharedFile {
+    /// Waits until nothing of this file goes on for nobody; what failed of it is told.
+    pub(crate) async fn settled(self: Arc<Self>) -> io::Result<()> {
+        let nothing = Durable {
+            kind: Kind::Write,
+            request: Hop::new(|_| Ok(())),
+            file: self,
+            on_worker: OnWorker::Async,
+        };
+        nothing.run().await.map_err(Error::detached)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::ErrorKind;
@@ -82,7 +95,6 @@ mod tests {
     use super::*;
     use crate::op::open::{flag, open};
     use crate::sys::errno;
-    use crate::sys::request::Hop;
 
     fn durable(file: &Arc<SharedFile>) -> impl Op<Output = io::Result<()>> + use<> {
         Durable {

@@ -1,6 +1,7 @@
 //! The cases.
 
 use std::io::{self, ErrorKind};
+use std::time::Instant;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -8,7 +9,7 @@ use tidegate::fs::{self, File, OpenOptions};
 use tidegate::{BreakerState, OpExt};
 use tidegate_rig::{FsKind, HeldDisk, Request};
 
-use crate::scene::{Host, Outcome, SOON, Scene, ensure, is_refused, threads, wait_until};
+use crate::scene::{Host, Outcome, PATIENCE, SOON, Scene, ensure, is_refused, threads, wait_until};
 
 /// Operations there time out until one is refused; returns how many timed out.
 fn until_refused(scene: &Scene, host: &Host) -> Result<u32, libtest_mimic::Failed> {
@@ -116,18 +117,20 @@ async fn refused(scene: &Scene, file: &File) -> Result<(), String> {
 /// Many timeouts in a row, for much longer than the mount may take to answer: it answers.
 pub(crate) fn some(scene: &Scene) -> Outcome {
     let hold = scene.tree.hold(&Request::ALL, "/stuck")?;
-    for _ in 0..20 {
+    let (began, mut timeouts) = (Instant::now(), 0);
+    while timeouts < 10 || began.elapsed() < 2 * PATIENCE {
         let looked = fs::metadata(scene.path("stuck")).timeout(SOON);
         let error = scene.host.run(looked)?.err();
         let kind = error.as_ref().map(io::Error::kind);
         ensure(kind == Some(ErrorKind::TimedOut), format!("{error:?}"))?;
+        timeouts += 1;
         let stats = scene.stats();
         ensure(stats.state == BreakerState::Closed, format!("{stats:?}"))?;
     }
     scene.host.run(fs::metadata(scene.path("fine")))??;
     let stats = scene.stats();
     ensure(
-        stats.timeouts == 20 && stats.refused == 0,
+        stats.timeouts == timeouts && stats.refused == 0,
         format!("{stats:?}"),
     )?;
     hold.release()?;
@@ -208,12 +211,14 @@ pub(crate) fn disk(scene: &Scene) -> Outcome {
     host.run(file.write_all_at(vec![1; 4096], 0))?
         .map_err(|e| e.error)?;
     let hold = disk.hold(&[Request::Read, Request::Write, Request::Fsync])?;
-    for _ in 0..12 {
+    let began = Instant::now();
+    while began.elapsed() < 2 * PATIENCE {
         let error = host.run(file.sync_all().timeout(SOON))?.err();
         let kind = error.as_ref().map(io::Error::kind);
         ensure(kind == Some(ErrorKind::TimedOut), format!("{error:?}"))?;
     }
     let stats = host.stats(&point);
+    ensure(stats.timeouts >= 3, format!("{stats:?}"))?;
     ensure(stats.state == BreakerState::Closed, format!("{stats:?}"))?;
     host.run(fs::metadata(&path))??;
     hold.release()?;

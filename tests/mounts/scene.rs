@@ -16,8 +16,8 @@ use tokio::runtime::Runtime;
 pub(crate) const WAIT: Duration = Duration::from_secs(20);
 /// How long operations may take while the tree is held.
 pub(crate) const SOON: Duration = Duration::from_millis(30);
-/// How long the mount may take to answer.
-pub(crate) const PATIENCE: Duration = Duration::from_millis(150);
+/// How long the mount may take to answer: long enough for one that does, on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_millis(500);
 
 pub(crate) type Outcome = Result<(), Failed>;
 

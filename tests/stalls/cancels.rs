@@ -85,8 +85,16 @@ async fn ignored(way: Way, by: By, handle: &Handle) -> Result<(), String> {
         orphans(handle) == 2,
         format!("{}: {:?}", way.name, handle.in_flight()),
     )?;
+    let gauge = handle.stats().orphans;
+    ensure(gauge == 2, format!("the gauge says {gauge}"))?;
     guard.release().map_err(said)?;
-    drained(handle).await
+    drained(handle).await?;
+    let stats = handle.stats();
+    ensure(stats.orphans == 0, format!("{} are left", stats.orphans))?;
+    ensure(
+        stats.orphans_max >= 2,
+        format!("{} at most", stats.orphans_max),
+    )
 }
 
 /// The server gives up what it is told to: nothing of it is left while the hold goes on.

@@ -98,7 +98,8 @@ fn leave(way: Way, path: &Path, by_exec: bool) -> Outcome {
     let runtime = current_thread()?;
     let report = runtime.block_on(async {
         let handle = way.install()?;
-        tokio::spawn(fs::statx(path.to_owned()));
+        let path = path.to_owned();
+        tokio::spawn(fs::statx(path));
         tokio::task::yield_now().await;
         println!("started");
         // The parent has seen the server get it.

@@ -156,7 +156,7 @@ pub(crate) fn a_killed_server_leaves_no_process(way: Way) -> Outcome {
 /// Where no thread can be had, neither ours nor the kernel's: everything is done, or refused by name.
 pub(crate) fn pids_cgroup_full(way: Way) -> Outcome {
     if let Some(lack) = Cgroup::missing("pids") {
-        println!("skip: pids_cgroup_full: {lack}");
+        println!("skip: {}::pids_cgroup_full: {lack}", way.name);
         return Ok(());
     }
     for more in 0..8 {

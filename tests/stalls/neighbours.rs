@@ -7,13 +7,15 @@ use std::path::{Path, PathBuf};
 use futures::StreamExt;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use tempfile::TempDir;
-use tidegate::OpExt;
 use tidegate::fs::{self, File, OpenOptions};
+use tidegate::opcode::Kind;
+use tidegate::{OpExt, OpState};
 use tidegate_rig::{FsKind, HeldDisk, Request, Requirements, files};
 
 use crate::stage::{
     FILE_BYTES, HOLD_MAX, LIMIT, Outcome, Way, current_thread, drained, ensure, healthy_dir, held,
-    in_time, quick, right_bytes, slow, still_held, tree_of_known_names, until,
+    in_time, is_about, quick, right_bytes, slow, still_held, tree_of_known_names, until,
+    until_blocking,
 };
 use crate::traces::{Running, Traces};
 
@@ -235,7 +237,48 @@ pub(crate) fn lane_never_joins_stuck(way: Way) -> Outcome {
     // Returns, or the hold ends by itself and the next line says so.
     drop(runtime);
     still_held(&tree.status()?, 4)?;
-    ensure(Running::now().are_more_than(before), "nothing was stuck")?;
+    ensure(Running::now().has_more_than(&before), "nothing was stuck")?;
     guard.release()?;
     Ok(before.wait_gone()?)
+}
+
+/// Every lane sleeps in a submission, and so does the runtime's thread: the heartbeats come, and name what is
+/// oldest.
+pub(crate) fn heartbeat_when_lane_wedged(way: Way) -> Outcome {
+    const BEATS: u64 = 4;
+    let tree = tree_of_known_names(2)?;
+    let builder = way.builder().heartbeat_interval(LIMIT / 4);
+    way.run_with(builder, async |handle| {
+        let file = File::open(slow(&tree, 0)).await?;
+        drained(&handle).await?;
+        let mut beats = handle.heartbeat();
+        // A read asks for attributes first, and where they are held it sleeps in its submission.
+        let guard = tree.hold(&[Request::Getattr], "/slow")?;
+        let read = tokio::spawn(file.read_at(vec![0; 10], 0).timeout(HOLD_MAX));
+        held(&tree, 1).await?;
+        let stat = tokio::spawn(fs::statx(slow(&tree, 1)).timeout(HOLD_MAX));
+        held(&tree, 2).await?;
+        let first = beats.borrow_and_update().beat;
+        until_blocking("heartbeats", || beats.borrow().beat >= first + BEATS)?;
+        still_held(&tree.status()?, 2)?;
+        let beat = beats.borrow_and_update().clone();
+        ensure(
+            beat.in_flight == 2 && beat.orphans == 0,
+            format!("{beat:?}"),
+        )?;
+        let oldest = beat.oldest.ok_or("a heartbeat without an operation")?;
+        ensure(
+            oldest.operation == Kind::Read && oldest.state == OpState::Running,
+            format!("{oldest:?}"),
+        )?;
+        is_about(oldest.path.as_ref(), &slow(&tree, 0))?;
+        guard.release()?;
+        in_time("the read", read).await??.map_err(|e| e.error)?;
+        in_time("the statx", stat).await???;
+        drained(&handle).await?;
+        // One more says that all is over, and then there are none.
+        in_time("the last beat", beats.wait_for(|beat| beat.in_flight == 0)).await??;
+        file.close().await?;
+        Ok(())
+    })
 }

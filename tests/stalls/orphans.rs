@@ -4,7 +4,7 @@ use std::fs as std_fs;
 use std::sync::mpsc::channel;
 
 use libtest_mimic::Failed;
-use tidegate::fs::{self, File, OpenOptions};
+use tidegate::fs::{self, File, FileState, OpenOptions};
 use tidegate::{Error, LeftBehind, OpExt, Route};
 use tidegate_rig::{Request, StalledFuse};
 
@@ -101,6 +101,8 @@ pub(crate) fn timedout_write_takes_effect(way: Way) -> Outcome {
         ensure(error.is_detached(), "the kernel's buffer was given back")?;
         timed_out(&error.error)?;
         still_held(&tree.status()?, 1)?;
+        let state = file.state();
+        ensure(state == FileState::Indeterminate, format!("{state:?}"))?;
         right_bytes(0, &std_fs::read(&behind)?)?;
         guard.release()?;
         drained(&handle).await?;
@@ -108,6 +110,8 @@ pub(crate) fn timedout_write_takes_effect(way: Way) -> Outcome {
             std_fs::read(&behind)?[..4096] == [200; 4096],
             "it never came",
         )?;
+        let state = file.state();
+        ensure(state == FileState::Healthy, format!("{state:?}"))?;
         in_time("close", file.close()).await??;
         Ok(())
     })

@@ -1,5 +1,7 @@
 //! What the process holds: descriptors and threads.
 
+use std::collections::HashSet;
+use std::ffi::OsString;
 use std::fs;
 
 use crate::stage::{until, until_blocking};
@@ -44,7 +46,7 @@ fn count(dir: &str) -> usize {
 }
 
 /// The names of the threads of this process.
-pub(crate) fn threads() -> Vec<String> {
+fn threads() -> Vec<String> {
     let tasks = fs::read_dir("/proc/self/task").into_iter().flatten();
     let names = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());
     names.map(|name| name.trim_end().to_owned()).collect()
@@ -56,30 +58,34 @@ fn open_files() -> Vec<String> {
     links.map(|link| link.display().to_string()).collect()
 }
 
-/// The threads that run operations, and the kernel's own: those of the process's own handle never end.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Running(usize);
+/// The threads that run operations, and the kernel's own, by their numbers.
+#[derive(Clone, Debug)]
+pub(crate) struct Running(HashSet<OsString>);
 
 impl Running {
     pub(crate) fn now() -> Running {
-        Running(running().len())
+        let tasks = fs::read_dir("/proc/self/task")
+            .into_iter()
+            .flatten()
+            .flatten();
+        let ours = tasks.filter(|task| {
+            let name = fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+            let of_the_process = ["tidegate-watch", "tidegate-log"].contains(&name.trim_end());
+            (name.starts_with("tidegate-") || name.starts_with("iou-wrk")) && !of_the_process
+        });
+        Running(ours.map(|task| task.file_name()).collect())
     }
 
-    pub(crate) fn are_more_than(self, before: Running) -> bool {
-        self.0 > before.0
+    /// Whether there are any that were not there before.
+    pub(crate) fn has_more_than(&self, before: &Running) -> bool {
+        !self.0.is_subset(&before.0)
     }
 
-    /// Waits until lanes and pools are gone, and with them all that the kernel had of them.
-    pub(crate) fn wait_gone(self) -> Result<(), String> {
-        until_blocking("no thread is left", || running().len() <= self.0)
-            .map_err(|error| format!("{error}: {:?}", running()))
+    /// Waits until lanes and pools are gone, and with them all that the kernel had of them. Those of the
+    /// process's own handle that idle end after a while.
+    pub(crate) fn wait_gone(&self) -> Result<(), String> {
+        let gone = || !Running::now().has_more_than(self);
+        until_blocking("no thread is left", gone)
+            .map_err(|error| format!("{error}: {:?}", threads()))
     }
-}
-
-fn running() -> Vec<String> {
-    let mut all = threads();
-    let of_the_process = ["tidegate-watch", "tidegate-log"];
-    all.retain(|name| name.starts_with("tidegate-") || name.starts_with("iou-wrk"));
-    all.retain(|name| !of_the_process.contains(&name.as_str()));
-    all
 }

@@ -61,8 +61,16 @@ async fn one(place: &Place, file: &File, mut dice: Dice) {
         match kind {
             0 => fs::statx(&path).await.map(drop),
             1 => fs::read(&path).await.map(drop),
-            2 => Ok(drop(file.read_at(vec![0; 64], 0).await?)),
-            _ => Ok(drop(file.write_at(vec![7; 64], 0).await?)),
+            2 => file
+                .read_at(vec![0; 64], 0)
+                .await
+                .map(drop)
+                .map_err(Into::into),
+            _ => file
+                .write_at(vec![7; 64], 0)
+                .await
+                .map(drop)
+                .map_err(Into::into),
         }
     };
     let time = Duration::from_micros(1 + dice.below(4000));

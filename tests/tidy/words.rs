@@ -23,7 +23,7 @@ pub(crate) fn check(file: &Rust) -> Vec<String> {
     }
     if file.path.starts_with("src/") {
         // Where typed errors are given the kinds that tokio's have.
-        if file.path != "src/error.rs" {
+        if file.path != "src/error/mod.rs" {
             forbid(&["ErrorKind", "::", "Other"], "an error needs a kind");
         }
         forbid(&["Error", "::", "other"], "an error needs a kind");

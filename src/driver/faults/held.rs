@@ -23,6 +23,8 @@ pub(crate) trait Fakeable {
     fn back_late(&self);
     /// If it looks at a file, the file's content is elsewhere.
     fn feign_dataless(&self);
+    /// Whether nobody waits for it.
+    fn is_left(&self) -> bool;
     /// The paths that it is about, as far as they are known.
     fn paths(&self) -> Vec<PathBuf>;
 }
@@ -36,6 +38,10 @@ impl<O: Op> Fakeable for Cell<O> {
         self.life.to_queue_late();
     }
 
+    fn is_left(&self) -> bool {
+        self.life.is_left()
+    }
+
     fn feign_dataless(&self) {
         self.life.look_mut(Op::feign_dataless);
     }
@@ -47,14 +53,22 @@ impl<O: Op> Fakeable for Cell<O> {
     }
 }
 
-/// One operation that is withheld. Whoever takes the job out ends it, or sends it on.
+enum What {
+    Operation {
+        driver: Arc<Driver>,
+        group: Arc<Group>,
+        job: Arc<dyn Job>,
+    },
+    /// Whether a mount answers: how to ask it.
+    Question(Box<dyn FnOnce() + Send>),
+}
+
+/// What is withheld. Whoever takes it out ends it, or sends it on.
 pub(crate) struct Held {
-    driver: Arc<Driver>,
-    group: Arc<Group>,
     /// What it would occupy if it were stuck on its real way.
     share: Share,
     honours_cancel: bool,
-    job: Mutex<Option<Arc<dyn Job>>>,
+    what: Mutex<Option<What>>,
 }
 
 impl Held {
@@ -75,27 +89,44 @@ impl Held {
             return job.end(Outcome::Refused(full.into()));
         }
         let held = Arc::new(Held {
-            driver: driver.clone(),
-            group: group.clone(),
             share,
             honours_cancel: rule.honours_cancel(),
-            job: Mutex::new(Some(job.clone())),
+            what: Mutex::new(Some(What::Operation {
+                driver: driver.clone(),
+                group: group.clone(),
+                job: job.clone(),
+            })),
         });
         job.set_way(Way::Held(held.clone()));
         if !job.fakeable().is_some_and(Fakeable::begin) {
-            lock(&held.job).take();
+            lock(&held.what).take();
             return;
         }
-        if !rule.keep(&held) {
-            return held.release();
-        }
+        held.keep(rule, until);
         // It may have been given up before it was known whom to tell (INV-11).
         if job.is_given_up() {
             held.cancel();
         }
+    }
+
+    /// Withholds a question to a mount.
+    pub(super) fn hold_question(rule: &Rule, until: Until, ask: Box<dyn FnOnce() + Send>) {
+        let held = Arc::new(Held {
+            share: Share::Other,
+            honours_cancel: false,
+            what: Mutex::new(Some(What::Question(ask))),
+        });
+        held.keep(rule, until);
+    }
+
+    /// Has the rule release it, and its time.
+    fn keep(self: &Arc<Self>, rule: &Rule, until: Until) {
+        if !rule.keep(self) {
+            return self.release();
+        }
         if let Until::Passed(time) = until {
             if let Some(due) = Instant::now().checked_add(time) {
-                keeper().release_at(due, held);
+                keeper().release_at(due, self.clone());
             }
         }
     }
@@ -103,22 +134,27 @@ impl Held {
     /// Lets it go its real way, but not to a worker ring, which takes only what its own thread sends. What
     /// nobody waits for any more is done all the same, late, on a blocking thread.
     pub(super) fn release(&self) {
-        let Some(job) = lock(&self.job).take() else {
-            return;
-        };
-        if !job.back() {
-            job.fakeable().inspect(|job| job.back_late());
-            return self.group.pool().push(job);
-        }
-        if let Err(job) = self.group.orphans().hold(job) {
-            self.driver.dispatch_held(&self.group, vec![job]);
+        let what = lock(&self.what).take();
+        match what {
+            None => {}
+            Some(What::Operation { group, job, .. }) if !job.back() => {
+                job.fakeable().inspect(|job| job.back_late());
+                group.pool().push(job);
+            }
+            Some(What::Operation { driver, group, job }) => {
+                if let Err(job) = group.orphans().hold(job) {
+                    driver.dispatch_held(&group, vec![job]);
+                }
+            }
+            Some(What::Question(ask)) => ask(),
         }
     }
 
     /// Somebody no longer wants it. Does not wait for anything.
     pub(crate) fn cancel(&self) {
         if self.honours_cancel {
-            if let Some(job) = lock(&self.job).take() {
+            let what = lock(&self.what).take();
+            if let Some(What::Operation { job, .. }) = what {
                 job.end(Outcome::Result(-errno::ECANCELED));
             }
         }
@@ -129,7 +165,7 @@ impl Held {
     }
 
     pub(super) fn is_over(&self) -> bool {
-        lock(&self.job).is_none()
+        lock(&self.what).is_none()
     }
 }
 

@@ -12,14 +12,16 @@ mod rule;
 
 use std::cell::LazyCell;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 use super::cell::{Job, Outcome};
 use super::core::Driver;
 use super::dataless::Dataless;
 use super::group::Group;
 use crate::error::Error;
+use crate::mounts::{Asker, Mount};
 use crate::opcode::Kind;
 use crate::sys::lock::lock;
 pub use fault::Fault;
@@ -86,7 +88,8 @@ impl Faults {
         Fault::new(self.shared.clone(), Some(kind))
     }
 
-    /// Begins a rule for all kinds of operations.
+    /// Begins a rule for all kinds of operations. Those that nobody waits for, as the close of a file that was
+    /// dropped, have to be named by their kind.
     ///
     /// See [`Faults`].
     pub fn on_any_kind(&self) -> Fault {
@@ -108,7 +111,9 @@ impl Faults {
         if !self.are_set() {
             return Some(job);
         }
-        let Some(rule) = self.shared.rule_for(&job) else {
+        let paths = LazyCell::new(|| job.fakeable().map_or(Vec::new(), Fakeable::paths));
+        let is_left = job.fakeable().is_some_and(Fakeable::is_left);
+        let Some(rule) = self.shared.rule_for(job.kind(), is_left, || &paths) else {
             return Some(job);
         };
         let left = match rule.action {
@@ -123,6 +128,34 @@ impl Faults {
                 None
             }
             Action::Pass => Some(job),
+        };
+        rule.announce();
+        left
+    }
+
+    /// The same for the question whether a mount answers, the attributes of its root: gives it back if it
+    /// shall be asked.
+    pub(super) fn take_question(
+        &self,
+        mount: &Mount,
+        asker: &Weak<dyn Asker>,
+        ask: impl FnOnce() + Send + 'static,
+    ) -> Option<impl FnOnce() + Send + 'static> {
+        let paths: Vec<_> = mount.point().into_iter().collect();
+        let Some(rule) = self.shared.rule_for(Kind::Statx, false, || &paths) else {
+            return Some(ask);
+        };
+        let left = match rule.action {
+            // An error is an answer, too.
+            Action::Fail(_) => {
+                asker.upgrade().inspect(|asker| asker.answered());
+                None
+            }
+            Action::Hold(until) => {
+                Held::hold_question(&rule, until, Box::new(ask));
+                None
+            }
+            Action::Dataless | Action::Pass => Some(ask),
         };
         rule.announce();
         left
@@ -145,6 +178,20 @@ fn feign_dataless(driver: &Driver, job: Arc<dyn Job>) -> Option<Arc<dyn Job>> {
     Some(job)
 }
 
+impl Driver {
+    /// Gives the operation back if no rule of the fake backend takes it.
+    pub(super) fn unless_faulty(
+        self: &Arc<Self>,
+        group: &Arc<Group>,
+        job: Arc<dyn Job>,
+    ) -> Option<Arc<dyn Job>> {
+        match self.faults.get() {
+            Some(faults) => faults.take(self, group, job),
+            None => Some(job),
+        }
+    }
+}
+
 impl Shared {
     fn add(&self, rule: Arc<Rule>) {
         let mut rules = lock(&self.rules);
@@ -159,12 +206,16 @@ impl Shared {
     }
 
     /// The rule that the operation falls under, which counts it: of several, the one made last.
-    fn rule_for(&self, job: &Arc<dyn Job>) -> Option<Arc<Rule>> {
+    fn rule_for<'a>(
+        &self,
+        kind: Kind,
+        is_left: bool,
+        paths: impl Fn() -> &'a [PathBuf],
+    ) -> Option<Arc<Rule>> {
         let mut rules = lock(&self.rules);
-        let paths = LazyCell::new(|| job.fakeable().map_or(Vec::new(), Fakeable::paths));
         let place = rules
             .iter()
-            .rposition(|rule| rule.concerns(job.kind(), || &paths) && rule.meet())?;
+            .rposition(|rule| rule.concerns(kind, is_left, &paths) && rule.meet())?;
         let rule = rules[place].clone();
         if rule.is_spent() {
             rules.remove(place);

@@ -81,9 +81,15 @@ impl Rule {
     }
 
     /// Whether an operation is one of those that it is about. Its paths are asked for only if they matter.
-    pub(super) fn concerns<'a>(&self, kind: Kind, paths: impl FnOnce() -> &'a [PathBuf]) -> bool {
+    /// What nobody waits for, as a close in the background, has to be named by its kind.
+    pub(super) fn concerns<'a>(
+        &self,
+        kind: Kind,
+        is_left: bool,
+        paths: impl FnOnce() -> &'a [PathBuf],
+    ) -> bool {
         let kinds = self.terms.kinds.as_ref();
-        kinds.is_none_or(|kinds| kinds.contains(&kind))
+        kinds.map_or(!is_left, |kinds| kinds.contains(&kind))
             && (matches!(self.terms.place, Place::Anywhere)
                 || paths().iter().any(|path| self.terms.place.has(path)))
     }

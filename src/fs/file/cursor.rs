@@ -21,6 +21,7 @@ use tokio::runtime;
 
 use super::File;
 use crate::buf::{BufError, IoBuf, Slice};
+use crate::driver::answer;
 use crate::error::{Error, raw_os_error};
 use crate::events;
 use crate::limits;
@@ -78,7 +79,14 @@ enum State {
     Idle,
     Reading(Done<Result<Vec<u8>, BufError<Vec<u8>>>>),
     Seeking(Done<io::Result<u64>>),
-    Writing(Done<io::Result<()>>),
+    Writing(Done<io::Result<()>>, Arc<SharedFile>),
+}
+
+/// A write that a limit has ended for whoever waited, and that goes on.
+struct Late {
+    shared: Arc<SharedFile>,
+    /// The wait for its end, once somebody waits again.
+    settled: Option<Done<io::Result<()>>>,
 }
 
 /// Where a file is read and written next, and what is on its way.
@@ -93,6 +101,8 @@ pub(super) struct Cursor {
     at_end: bool,
     /// The error of a write that nobody has been told of.
     failed: Option<io::Error>,
+    /// What the next flush has to wait for besides.
+    late: Option<Late>,
     /// Where the last seek led.
     sought: u64,
     /// Whether one write may take several steps, as on pipes.
@@ -103,7 +113,7 @@ impl Drop for Cursor {
     /// A write that was accepted is done. The kernel has its first step already, which for a file is all of
     /// it; what a pipe does not take at once goes on in a task.
     fn drop(&mut self) {
-        if let State::Writing(writing) = std::mem::replace(&mut self.state, State::Idle) {
+        if let State::Writing(writing, _) = std::mem::replace(&mut self.state, State::Idle) {
             if let (true, Ok(runtime)) = (self.is_stream, runtime::Handle::try_current()) {
                 runtime.spawn(async { writing.await.unwrap_or_else(|error| log(&error)) });
             }
@@ -137,6 +147,7 @@ impl Cursor {
             taken: 0,
             at_end: false,
             failed: None,
+            late: None,
             sought: 0,
         }
     }
@@ -214,11 +225,34 @@ impl Cursor {
 
     /// Waits for a write that is on its way.
     fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let State::Writing(writing) = &mut self.state {
+        if let State::Writing(writing, shared) = &mut self.state {
             let written = ready!(writing.as_mut().poll(cx));
+            if written.as_ref().is_err_and(is_given_up) {
+                let (shared, settled) = (shared.clone(), None);
+                self.late = Some(Late { shared, settled });
+            }
             self.state = State::Idle;
             self.failed = written.err();
         }
+        Poll::Ready(())
+    }
+
+    /// Waits for a write that a limit has ended before. A flush that said nothing of it would be a success
+    /// that did not happen.
+    fn poll_settled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(late) = &mut self.late else {
+            return Poll::Ready(());
+        };
+        let shared = &late.shared;
+        let settled = late
+            .settled
+            .get_or_insert_with(|| Box::pin(shared.clone().settled()));
+        let settled = ready!(settled.as_mut().poll(cx));
+        late.settled = None;
+        if !settled.as_ref().is_err_and(is_given_up) {
+            self.late = None;
+        }
+        self.failed = settled.err();
         Poll::Ready(())
     }
 
@@ -264,7 +298,7 @@ impl Cursor {
         let unread = self.forget_buffer();
         let begin = self.position.reserve(unread, from.len() as u64);
         let writing = write_all(shared.clone(), from, begin, self.position.clone());
-        self.state = State::Writing(Box::pin(writing));
+        self.state = State::Writing(Box::pin(writing), shared.clone());
         let _ = self.poll_written(cx);
     }
 }
@@ -414,7 +448,7 @@ impl AsyncRead for File {
         let (shared, cursor) = self.parts();
         ready!(cursor.poll_written(cx));
         let _ = ready!(cursor.poll_sought(cx));
-        ready!(cursor.poll_filled(cx))?;
+        ready!(answer(ready!(cursor.poll_filled(cx))))?;
         if into.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
@@ -429,7 +463,7 @@ impl AsyncRead for File {
                 }
             }
             cursor.start_reading(shared, wanted);
-            ready!(cursor.poll_filled(cx))?;
+            ready!(answer(ready!(cursor.poll_filled(cx))))?;
             cursor.hand_out(into);
         }
         // Nothing handed out means the end of the file; the next call asks again.
@@ -470,7 +504,7 @@ impl AsyncWrite for File {
         let bytes_max = self.max_buf_bytes;
         let (shared, cursor) = self.parts();
         ready!(cursor.poll_idle(cx));
-        cursor.take_failure()?;
+        ready!(answer(cursor.take_failure()))?;
         let count = from.len().min(bytes_max);
         cursor.start_writing(shared, from[..count].to_vec(), cx);
         Poll::Ready(Ok(count))
@@ -484,7 +518,7 @@ impl AsyncWrite for File {
         let bytes_max = self.max_buf_bytes;
         let (shared, cursor) = self.parts();
         ready!(cursor.poll_idle(cx));
-        cursor.take_failure()?;
+        ready!(answer(cursor.take_failure()))?;
         let mut buf = Vec::new();
         for part in from {
             let room = bytes_max - buf.len();
@@ -500,8 +534,12 @@ impl AsyncWrite for File {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.parts().1.poll_idle(cx));
-        Poll::Ready(self.parts().1.take_failure())
+        let cursor = self.parts().1;
+        ready!(cursor.poll_idle(cx));
+        if cursor.failed.is_none() {
+            ready!(cursor.poll_settled(cx));
+        }
+        Poll::Ready(cursor.take_failure())
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -6,11 +6,15 @@ use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
+use super::statx::device;
+
 const SYS_STATMOUNT: libc::c_long = 457;
 const SB_BASIC: u64 = 0x1;
 const MNT_BASIC: u64 = 0x2;
 const MNT_POINT: u64 = 0x10;
 const FS_TYPE: u64 = 0x20;
+/// From 6.11 on; before, the table has it.
+const FS_SUBTYPE: u64 = 0x100;
 
 const ATTR_NOATIME: u64 = 0x10;
 const ATTR_STRICT_ATIME: u64 = 0x20;
@@ -34,7 +38,10 @@ struct Reply([u8; 8192]);
 pub(crate) struct Description {
     /// The classic id, as in `/proc/self/mountinfo`.
     pub(crate) classic_id: u64,
+    /// Of the filesystem; on btrfs, files have others.
+    pub(crate) device: u64,
     pub(crate) magic: u64,
+    /// With the subtype where the kernel tells it, as in `fuse.sshfs`.
     pub(crate) fs_type: String,
     pub(crate) mount_point: PathBuf,
     pub(crate) no_atime: bool,
@@ -50,6 +57,14 @@ impl Reply {
         u64::from_ne_bytes(self.0[at..at + 8].try_into().expect("eight bytes"))
     }
 
+    fn fs_type(&self) -> String {
+        let fs_type = String::from_utf8_lossy(self.string_at(36));
+        if self.u64_at(8) & FS_SUBTYPE == 0 {
+            return fs_type.into_owned();
+        }
+        format!("{fs_type}.{}", String::from_utf8_lossy(self.string_at(120)))
+    }
+
     fn string_at(&self, at: usize) -> &[u8] {
         let start = FIXED_BYTES + self.u32_at(at) as usize;
         let rest = self.0.get(start..).unwrap_or_default();
@@ -63,7 +78,7 @@ pub(crate) fn describe(mount_id: u64) -> io::Result<Description> {
         size: 24,
         spare: 0,
         mount_id,
-        mask: SB_BASIC | MNT_BASIC | MNT_POINT | FS_TYPE,
+        mask: SB_BASIC | MNT_BASIC | MNT_POINT | FS_TYPE | FS_SUBTYPE,
     };
     let mut reply = Box::new(Reply([0; 8192]));
     // SAFETY: the request is the structure of the size it states, the reply has the size given.
@@ -82,8 +97,9 @@ pub(crate) fn describe(mount_id: u64) -> io::Result<Description> {
     let attributes = reply.u64_at(64);
     Ok(Description {
         classic_id: u64::from(reply.u32_at(56)),
+        device: device(reply.u32_at(16), reply.u32_at(20)),
         magic: reply.u64_at(24),
-        fs_type: String::from_utf8_lossy(reply.string_at(36)).into_owned(),
+        fs_type: reply.fs_type(),
         mount_point: PathBuf::from(OsString::from_vec(reply.string_at(108).to_vec())),
         no_atime: attributes & ATTR_NOATIME != 0,
         strict_atime: attributes & ATTR_STRICT_ATIME != 0,

@@ -4,82 +4,15 @@
 //! carries an [`Error`] that keeps the kind and the errno, names the operation and the path, and
 //! says what can be done. [`Error::from_io`] gives it back.
 
-use std::fmt;
+mod choice;
+mod display;
+
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use crate::opcode::{DeadlineClass, Kind};
-use crate::sys::errno;
-
-/// How errors of the system are handed out, in the whole process.
-///
-/// An [`io::Error`] holds either a number or something with a text of its own, never both. Without another
-/// choice it is the latter, so that errors name operation and path. A program, or a crate that it uses,
-/// may ask [`io::Error::raw_os_error`] instead of the kind: then it wants them plain.
-///
-/// `TIDEGATE_ERRORS=plain` or `named` in the environment makes the choice for a program that does not.
-///
-/// ```
-/// # #[tokio::main] async fn main() {
-/// use tidegate::{Errors, fs};
-/// let named = fs::read("/no/such/file").await.unwrap_err();
-/// assert_eq!((named.raw_os_error(), tidegate::raw_os_error(&named)), (None, Some(2)));
-/// assert!(named.to_string().contains("/no/such/file"));
-///
-/// Errors::Plain.set_for_process();
-/// let plain = fs::read("/no/such/file").await.unwrap_err();
-/// assert_eq!((plain.raw_os_error(), tidegate::raw_os_error(&plain)), (Some(2), Some(2)));
-/// # }
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-#[repr(u8)]
-pub enum Errors {
-    /// With operation, path, and what to do about it; [`raw_os_error`] has the number. The default.
-    #[default]
-    Named = 1,
-    /// As the system gave them, with the number and nothing else, as from `tokio::fs`. Errors that have no
-    /// number are as ever.
-    Plain = 2,
-}
-
-/// The choice, as its number; zero until it was made.
-static ERRORS: AtomicU8 = AtomicU8::new(0);
-
-impl Errors {
-    /// Chooses, for all errors from now on. See [`Errors`].
-    pub fn set_for_process(self) {
-        ERRORS.store(self as u8, Ordering::Relaxed);
-    }
-
-    fn in_process() -> Errors {
-        if ERRORS.load(Ordering::Relaxed) == 0 {
-            let (unset, found) = (0, Errors::from_environment() as u8);
-            // Whoever has chosen meanwhile is right.
-            let _ = ERRORS.compare_exchange(unset, found, Ordering::Relaxed, Ordering::Relaxed);
-        }
-        match ERRORS.load(Ordering::Relaxed) {
-            2 => Errors::Plain,
-            _ => Errors::Named,
-        }
-    }
-
-    fn from_environment() -> Errors {
-        let Some(value) = std::env::var_os("TIDEGATE_ERRORS") else {
-            return Errors::default();
-        };
-        match &*value.to_string_lossy().trim().to_ascii_lowercase() {
-            "plain" => Errors::Plain,
-            "" | "named" => Errors::Named,
-            _ => {
-                crate::events::errors_variable(&value);
-                Errors::Named
-            }
-        }
-    }
-}
+use crate::opcode::Kind;
+pub use choice::Errors;
 
 /// What an operation that was given up has left behind.
 ///
@@ -103,16 +36,6 @@ pub enum LeftBehind {
     MayHaveTakenEffect,
     /// It did not begin, or had no effect.
     NothingHappened,
-}
-
-impl fmt::Display for LeftBehind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            LeftBehind::Detached => "the kernel still has it, and it may take effect later",
-            LeftBehind::MayHaveTakenEffect => "it may have taken effect",
-            LeftBehind::NothingHappened => "nothing happened",
-        })
-    }
 }
 
 /// An error of this crate.
@@ -275,6 +198,19 @@ impl Error {
         }
     }
 
+    /// Of a wait that was given up: says that what it waited for goes on.
+    pub(crate) fn detached(error: io::Error) -> io::Error {
+        match error.downcast::<Error>() {
+            Ok(mut error) => {
+                if let Error::Cancelled { left, .. } | Error::TimedOut { left, .. } = &mut error {
+                    *left = LeftBehind::Detached;
+                }
+                error.into()
+            }
+            Err(error) => error,
+        }
+    }
+
     /// The operating system's error number, where it gave one.
     ///
     /// See [`Error::from_io`].
@@ -393,166 +329,6 @@ pub fn raw_os_error(error: &io::Error) -> Option<i32> {
     error
         .raw_os_error()
         .or_else(|| Error::from_io(error)?.raw_os_error())
-}
-
-/// What the user can do about an error number, where it is not plain from the error's own text.
-fn remedy(operation: Kind, number: i32) -> Option<&'static str> {
-    Some(match number {
-        errno::EXDEV if operation == Kind::OpenWithin => {
-            "the path leads out of the directory, or to another filesystem"
-        }
-        errno::EMFILE => "close files or raise RLIMIT_NOFILE",
-        errno::ENFILE => "the whole system is out of descriptors: raise fs.file-max",
-        errno::ENOSPC => "free space on the filesystem",
-        errno::EDQUOT => "free space within the quota",
-        errno::EROFS => "the filesystem is mounted read-only",
-        errno::ENAMETOOLONG => "shorten the name",
-        errno::EXDEV => "source and destination are on different filesystems: copy instead",
-        errno::EINVAL => "check offset, length and, for direct I/O, the alignment",
-        _ => return None,
-    })
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Error::BackendVariable { value } => {
-                write!(
-                    f,
-                    "TIDEGATE_BACKEND is {value:?}: set it to auto, ring or pool, or unset it"
-                )
-            }
-            Error::Cancelled {
-                operation,
-                path,
-                elapsed,
-                left,
-            } => write_given_up(f, "cancelled", *operation, path.as_deref(), *elapsed, *left),
-            Error::Closed { operation } => {
-                write!(f, "{operation}: the handle was shut down; use a live one")
-            }
-            Error::Dataless { operation, path } => {
-                let path = path.as_deref().unwrap_or(Path::new("the file")).display();
-                write!(
-                    f,
-                    "{operation} {path}: its content is elsewhere, and this handle fetches none"
-                )
-            }
-            Error::ForkedChild { operation } => {
-                write!(
-                    f,
-                    "{operation}: this process was forked; make a new runtime after exec"
-                )
-            }
-            Error::HandleExists => f.write_str(
-                "the runtime already has a handle: install yours before the first operation",
-            ),
-            Error::Io {
-                operation,
-                path,
-                source,
-            } => {
-                write!(f, "{operation}")?;
-                if let Some(path) = path {
-                    write!(f, " {}", path.display())?;
-                }
-                write!(f, ": {source}")?;
-                let number = source.raw_os_error();
-                match number.and_then(|number| remedy(*operation, number)) {
-                    Some(text) => write!(f, "; {text}"),
-                    None => Ok(()),
-                }
-            }
-            Error::MountUnresponsive {
-                operation,
-                mount_point,
-            } => {
-                let point = mount_point.display();
-                write!(
-                    f,
-                    "{operation}: the mount {point} does not answer; it is used again as soon as it does"
-                )
-            }
-            Error::NoRuntime => {
-                f.write_str("a handle is installed on a tokio runtime: call this from within one")
-            }
-            Error::Overlaps { operation } => write!(
-                f,
-                "{operation}: a write to the same bytes is not over; wait for it, or sync"
-            ),
-            Error::Poisoned { operation, source } => write!(
-                f,
-                "{operation}: a write failed before ({source}), and what was written may be lost; write it again and acknowledge"
-            ),
-            Error::Panicked { operation } => write!(f, "{operation}: panicked"),
-            Error::RingLost { operation, source } => {
-                write!(
-                    f,
-                    "{operation}: the ring broke ({source}); whether it took effect is unknown"
-                )
-            }
-            Error::RingUnavailable { reason } => {
-                write!(f, "no io_uring: {reason}; {}", reason.remedy())
-            }
-            Error::Saturated {
-                operation,
-                mount_point,
-                stuck,
-            } => {
-                let place = mount_point.as_deref().unwrap_or(Path::new("a mount"));
-                let place = place.display();
-                write!(
-                    f,
-                    "{operation}: {stuck} operations are stuck on {place}; see what it hangs on, or raise the handle's limit"
-                )
-            }
-            Error::SeekPending => f.write_str(
-                "seek: other file operation is pending, call poll_complete before start_seek",
-            ),
-            Error::Setting { name, value } => {
-                write!(
-                    f,
-                    "{name} is {value}: set it to more than zero and at most a year"
-                )
-            }
-            Error::Thread { operation, source } => {
-                write!(
-                    f,
-                    "{operation}: no thread could be started ({source}); raise RLIMIT_NPROC or pids.max"
-                )
-            }
-            Error::TimedOut {
-                operation,
-                path,
-                elapsed,
-                left,
-            } => write_given_up(f, "timed out", *operation, path.as_deref(), *elapsed, *left),
-            Error::ZeroTimeout => {
-                f.write_str("a timeout of zero leaves no time: set a longer one, or none")
-            }
-        }
-    }
-}
-
-fn write_given_up(
-    f: &mut fmt::Formatter<'_>,
-    how: &str,
-    operation: Option<Kind>,
-    path: Option<&Path>,
-    elapsed: Duration,
-    left: LeftBehind,
-) -> fmt::Result {
-    f.write_str(operation.map_or("a wait", Kind::name))?;
-    if let Some(path) = path {
-        write!(f, " {}", path.display())?;
-    }
-    let seconds = elapsed.as_secs_f64();
-    write!(f, ": {how} after {seconds:.3} s; {left}")?;
-    let is_sync = operation.is_some_and(|kind| kind.row().deadline_class == DeadlineClass::Sync);
-    if is_sync && left != LeftBehind::NothingHappened {
-        f.write_str("; whether the data is durable is unknown")?;
-    }
-    Ok(())
 }
 
 impl std::error::Error for Error {

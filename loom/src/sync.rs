@@ -1,0 +1,79 @@
+//! What the driver synchronises with, as the model checker has it.
+//!
+//! The checker takes a sequentially consistent access for one that acquires and releases, but knows the
+//! fence. With a fence on each side an access is as ordered as the one that it stands for.
+
+use std::sync::PoisonError;
+
+pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard};
+pub(crate) use std::sync::atomic::Ordering;
+
+use loom::sync::atomic;
+
+fn ordered<T>(order: Ordering, access: impl FnOnce() -> T) -> T {
+    if order != Ordering::SeqCst {
+        return access();
+    }
+    atomic::fence(order);
+    let value = access();
+    atomic::fence(order);
+    value
+}
+
+pub(crate) struct AtomicBool(atomic::AtomicBool);
+
+impl AtomicBool {
+    pub(crate) fn new(value: bool) -> AtomicBool {
+        AtomicBool(atomic::AtomicBool::new(value))
+    }
+
+    pub(crate) fn load(&self, order: Ordering) -> bool {
+        ordered(order, || self.0.load(order))
+    }
+
+    pub(crate) fn store(&self, value: bool, order: Ordering) {
+        ordered(order, || self.0.store(value, order));
+    }
+
+    pub(crate) fn swap(&self, value: bool, order: Ordering) -> bool {
+        ordered(order, || self.0.swap(value, order))
+    }
+}
+
+pub(crate) struct AtomicU64(atomic::AtomicU64);
+
+impl AtomicU64 {
+    pub(crate) fn new(value: u64) -> AtomicU64 {
+        AtomicU64(atomic::AtomicU64::new(value))
+    }
+
+    pub(crate) fn load(&self, order: Ordering) -> u64 {
+        ordered(order, || self.0.load(order))
+    }
+
+    pub(crate) fn store(&self, value: u64, order: Ordering) {
+        ordered(order, || self.0.store(value, order));
+    }
+
+    pub(crate) fn fetch_min(&self, value: u64, order: Ordering) -> u64 {
+        ordered(order, || self.0.fetch_min(value, order))
+    }
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// There is no time here: nothing is due by itself.
+pub(crate) fn now_us() -> u64 {
+    0
+}
+
+/// Waits for a notification and for nothing else, so that one that is lost is found.
+pub(crate) fn wait_until<'a, T>(
+    condvar: &Condvar,
+    guard: MutexGuard<'a, T>,
+    _until_us: u64,
+) -> MutexGuard<'a, T> {
+    condvar.wait(guard).unwrap_or_else(PoisonError::into_inner)
+}
