@@ -220,6 +220,27 @@ fn other_waits_end_too() {
     });
 }
 
+/// What began and is not waited for may take effect, also where a token is all that limits it.
+#[test]
+fn a_cancel_does_not_forget_what_has_begun() {
+    on_every_backend(|_| async {
+        let fifo = Fifo::new();
+        let file = fifo.open().await;
+        let token = CancellationToken::new();
+        let begun = async {
+            let mut reading = std::pin::pin!(file.read_at(vec![0; 16], 0));
+            assert!(futures::poll!(reading.as_mut()).is_pending());
+            token.cancel();
+            std::future::pending::<Result<(), std::io::Error>>().await
+        };
+        let error = begun.cancel_on(&token).await.unwrap_err();
+        let expected = (Some(Kind::Read), LeftBehind::MayHaveTakenEffect);
+        assert_eq!(left(&error), expected);
+        file.write_at("x", 0).await.unwrap();
+        common::until_idle().await;
+    });
+}
+
 /// tokio's helpers try again what was interrupted; what is cancelled ends all the same.
 #[test]
 fn a_cancel_ends_helpers_that_try_again() {

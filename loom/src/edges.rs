@@ -113,6 +113,31 @@ fn what_is_kept_goes_on_and_its_caller_is_told() {
     waits(true, COMPLETES_KEPT);
 }
 
+/// What is taken back or left is answered though nothing ends it.
+#[test]
+fn a_caller_is_answered_though_the_kernel_never_does() {
+    model(3, || {
+        let cell = Cell::new(false);
+        let submitting = spawn({
+            let cell = cell.clone();
+            move || cell.submit(false)
+        });
+        let expiring = spawn({
+            let cell = cell.clone();
+            move || {
+                cell.give_up();
+                cell.leave();
+            }
+        });
+        block_on(Waiting(cell.clone()));
+        expiring.join().unwrap();
+        if submitting.join().unwrap() {
+            cell.settle(None, false);
+        }
+        cell.seen.check(1, 1);
+    });
+}
+
 /// A caller that has polled, or has not, drops the future at any moment.
 fn is_dropped(kept: bool, polls: bool, driver: Driver) {
     model(3, move || {

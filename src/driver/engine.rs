@@ -103,6 +103,13 @@ impl<R: Ring> Engine<R> {
         self.slots.has_room()
     }
 
+    /// The user data of everything in flight.
+    #[cfg(test)]
+    fn live(&self) -> Vec<u64> {
+        let tokens = self.slots.tokens().into_iter();
+        tokens.map(Token::user_data).collect()
+    }
+
     /// Whether entries or cancels wait for the kernel to take them.
     pub(crate) fn has_queued(&self) -> bool {
         !self.queued.is_empty() || !self.cancels.is_empty()

@@ -5,6 +5,9 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+#[path = "cells_sim_tests.rs"]
+mod cells;
+
 use super::{Engine, Start};
 use crate::driver::cell::{Job, Outcome};
 use crate::driver::op::{Load, OnWorker};

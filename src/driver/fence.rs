@@ -33,16 +33,26 @@ struct Detached {
 struct State {
     detached: Vec<Detached>,
     last: u64,
-    held: Vec<(Range<u64>, Arc<dyn Job>)>,
+    held: Vec<Held>,
     refuses: bool,
 }
 
+/// What waits for those that were detached before it. Not for itself, nor for what came after it, though
+/// nobody may wait for them any more either.
+struct Held {
+    range: Range<u64>,
+    last: u64,
+    job: Arc<dyn Job>,
+}
+
 impl State {
-    fn is_behind(&self, range: &Range<u64>) -> bool {
+    /// Whether it overlaps one of those up to this number.
+    fn is_behind(&self, range: &Range<u64>, last: u64) -> bool {
         let overlaps = |detached: &Detached| {
             detached.range.start < range.end && range.start < detached.range.end
         };
-        self.detached.iter().any(overlaps)
+        let mut before = self.detached.iter().filter(|one| one.number <= last);
+        before.any(overlaps)
     }
 }
 
@@ -96,9 +106,9 @@ impl Fence {
         let held = std::mem::take(&mut state.held);
         let (behind, free): (Vec<_>, Vec<_>) = held
             .into_iter()
-            .partition(|(range, job)| state.is_behind(range) && !job.is_over());
+            .partition(|held| state.is_behind(&held.range, held.last) && !held.job.is_over());
         state.held = behind;
-        free.into_iter().map(|(_, job)| job).collect()
+        free.into_iter().map(|held| held.job).collect()
     }
 
     /// Keeps an operation that must not overtake what is detached.
@@ -107,13 +117,15 @@ impl Fence {
             return Pass::Goes(job);
         }
         let mut state = lock(&self.state);
-        if !state.is_behind(range) {
+        let last = state.last;
+        if !state.is_behind(range, last) {
             return Pass::Goes(job);
         }
         if state.refuses && !job.is_kept() {
             return Pass::Refused(job);
         }
-        state.held.push((range.clone(), job));
+        let range = range.clone();
+        state.held.push(Held { range, last, job });
         Pass::Held
     }
 }
@@ -189,6 +201,21 @@ mod tests {
         assert_eq!(fence.lower(sync).len(), 0);
         assert_eq!(fence.lower(two).len(), 3);
         assert!(!fence.is_up());
+    }
+
+    /// What is held and loses its caller waits neither for itself nor for what came later and lost its own.
+    #[test]
+    fn what_is_held_waits_for_what_was_before_it_only() {
+        let fence = Arc::<Fence>::default();
+        let first = fence.raise(&fenced(&fence, 0..10, true));
+        assert!(matches!(fence.pass(&(0..10), job()), Pass::Held));
+        assert!(matches!(fence.pass(&(0..10), job()), Pass::Held));
+        let second = fence.raise(&fenced(&fence, 0..10, true));
+        let third = fence.raise(&fenced(&fence, 0..10, true));
+        assert!(matches!(fence.pass(&(5..6), job()), Pass::Held));
+        assert_eq!(fence.lower(first).len(), 2);
+        assert_eq!(fence.lower(third).len(), 0);
+        assert_eq!(fence.lower(second).len(), 1);
     }
 
     /// Where overlaps are refused, nothing is held.

@@ -134,12 +134,13 @@ pub(crate) fn answer<T>(answered: io::Result<T>) -> Poll<io::Result<T>> {
 /// [`NEVER`] if it may take as long as it takes.
 pub(crate) fn due_us(kind: Kind) -> Option<u64> {
     let mut scope = SCOPE.get();
+    // Also where only a token limits it: what the limit leaves behind depends on it.
+    scope.last = Some(kind);
+    scope.until = scope.until.fixed();
+    SCOPE.set(scope);
     if scope.until == Until::Default {
         return None;
     }
-    scope.until = scope.until.fixed();
-    scope.last = Some(kind);
-    SCOPE.set(scope);
     match scope.until {
         Until::At(at) => Some(to_us(at)),
         _ => Some(NEVER),

@@ -15,7 +15,21 @@ fn epoch() -> Instant {
 
 /// Microseconds since the first call in this process.
 pub(crate) fn now_us() -> u64 {
+    #[cfg(test)]
+    if let Some(now_us) = simulated::NOW_US.get() {
+        return now_us;
+    }
     to_us(Instant::now())
+}
+
+/// A time that a test makes, for its own thread.
+#[cfg(test)]
+pub(crate) mod simulated {
+    use std::cell::Cell;
+
+    thread_local! {
+        pub(crate) static NOW_US: Cell<Option<u64>> = const { Cell::new(None) };
+    }
 }
 
 /// The same of another moment; zero for one before the first call.

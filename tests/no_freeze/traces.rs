@@ -6,7 +6,10 @@ use std::time::{Duration, Instant};
 /// How long threads may take to end once nothing holds them.
 const END_MAX: Duration = Duration::from_secs(5);
 
-/// The threads that run operations: all of the library's but the watchdog.
+/// Threads that serve the whole process: the watchdog, and what it has to say, which end when they are idle.
+const OF_PROCESS: [&str; 3] = ["tidegate-beat", "tidegate-log", "tidegate-watch"];
+
+/// The threads that run operations.
 fn running() -> Vec<String> {
     let tasks = fs::read_dir("/proc/self/task")
         .into_iter()
@@ -15,7 +18,7 @@ fn running() -> Vec<String> {
     let names = tasks.filter_map(|task| fs::read_to_string(task.path().join("comm")).ok());
     let ours = names.filter(|name| name.starts_with("tidegate-") || name.starts_with("iou-wrk"));
     let mut ours: Vec<_> = ours.map(|name| name.trim_end().to_owned()).collect();
-    ours.retain(|name| name != "tidegate-watch");
+    ours.retain(|name| !OF_PROCESS.contains(&name.as_str()));
     ours
 }
 
