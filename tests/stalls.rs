@@ -115,15 +115,6 @@ const ON_FUSE: &[(&str, Test)] = &[
     ("fd_reuse_async", reuse::fd_reuse_async),
 ];
 
-/// What is not so yet, to be run with `--ignored`. A lane hands its entries to the kernel in batches; those behind
-/// one whose submission sleeps are not taken, and cannot be taken back from the ring either, so operations of one
-/// mount that begin together wait for the one that is stuck.
-#[cfg(target_os = "linux")]
-const NOT_YET: &[&str] = &[
-    "ring::wedge_rehome_unsubmitted",
-    "auto::wedge_rehome_unsubmitted",
-];
-
 /// With a real filesystem on a disk that stalls, or beside a tree that does.
 #[cfg(target_os = "linux")]
 const ON_DISK: &[(&str, Test)] = &[
@@ -152,9 +143,7 @@ fn main() -> std::process::ExitCode {
     let mut trials = Vec::new();
     let mut add = |way: stage::Way, needs, name: &str, test: Test| {
         let name = format!("{}::{name}", way.name);
-        let not_yet = NOT_YET.contains(&name.as_str());
-        let trial = stage::trial(name, needs, way.route, move || test(way));
-        trials.push(trial.with_ignored_flag(not_yet));
+        trials.push(stage::trial(name, needs, way.route, move || test(way)));
     };
     for way in stage::WAYS {
         for (name, test) in ON_FUSE {

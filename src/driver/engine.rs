@@ -156,7 +156,8 @@ impl<R: Ring> Engine<R> {
         true
     }
 
-    /// Queues an operation. `on_worker` says how the polling thread may submit it; a lane passes `None`.
+    /// Queues an operation. `on_worker` says how the polling thread may submit it; a lane passes `None` where its
+    /// submission may sleep.
     pub(crate) fn start(&mut self, job: Arc<dyn Job>, on_worker: Option<OnWorker>) -> Start {
         // Asked before the entry is made, since making one may give up what it names (a close).
         let full = !self.slots.has_room() || self.ring.queued() >= self.ring.capacity();

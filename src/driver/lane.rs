@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, Weak};
 use super::cell::{Job, Outcome};
 use super::engine::{Engine, Start};
 use super::group::{Class, Group};
+use super::op::OnWorker;
 use super::slot::Tag;
 use crate::limits;
 use crate::sys::linux::eventfd::EventFd;
@@ -237,7 +238,12 @@ impl LaneThread {
                 // It was taken back while it waited.
                 continue;
             }
-            match self.engine.start(job.clone(), None) {
+            // The kernel takes a batch in order, and what is behind one that sleeps cannot be taken back.
+            let how = job
+                .mount()
+                .may_wait_for_a_server()
+                .then_some(OnWorker::Async);
+            match self.engine.start(job.clone(), how) {
                 Start::Queued(token) => {
                     job.set_user_data(token.user_data());
                     // It may have been given up before it could be known whom to cancel (INV-11).

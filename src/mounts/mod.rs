@@ -29,8 +29,10 @@ pub(crate) enum FsKind {
     Disk,
     /// tmpfs: cached metadata is answered without sleeping; its reads have no non-blocking form.
     Memory,
-    /// Anything else, and what could not be found out: only lanes.
+    /// Anything else: only lanes.
     Other,
+    /// It could not be found out: only lanes.
+    Unknown,
 }
 
 /// Whether files of a filesystem type may be answered for at a poll.
@@ -53,7 +55,7 @@ struct Nature {
 const PEERS_DEVICE: u64 = 1;
 
 const UNKNOWN: Nature = Nature {
-    kind: FsKind::Other,
+    kind: FsKind::Unknown,
     no_atime: false,
     strict_atime: false,
 };
@@ -180,7 +182,14 @@ impl Mount {
 
     /// Whether it is a local filesystem of which it was measured what can sleep.
     pub(crate) fn is_local(&self) -> bool {
-        self.nature().kind != FsKind::Other
+        matches!(self.nature().kind, FsKind::Disk | FsKind::Memory)
+    }
+
+    /// Whether each operation may wait for a server as long as that likes: then none is handed to the kernel
+    /// in a way in which it can hold up those behind it.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn may_wait_for_a_server(&self) -> bool {
+        self.nature().kind == FsKind::Other
     }
 
     /// Whether resident data can be read without sleeping.

@@ -171,8 +171,8 @@ pub(crate) fn raise_then_kick(way: Way) -> Outcome {
     })
 }
 
-/// A lane that sleeps in a submission: what comes after it goes another way, on the same mount too, and the
-/// lane ends once it is let go.
+/// An operation whose submission would sleep: what comes after it goes on, on the same mount too, and no thread is
+/// left once it is let go. On a disk, where submissions do sleep, lanes are replaced: `seeing_stuck`, `no_freeze`.
 pub(crate) fn lane_failover(way: Way) -> Outcome {
     let tree = tree_of_known_names(4)?;
     way.run(async |handle| {
@@ -185,7 +185,7 @@ pub(crate) fn lane_failover(way: Way) -> Outcome {
         drained(&handle).await?;
         let (before, stats) = (Traces::now(), handle.stats());
         let stuck = File::open(slow(&tree, 0)).await?;
-        // A read asks for attributes first, and where they are held it sleeps in its submission.
+        // A read asks for attributes first; submitted plainly, it would sleep in its submission.
         let guard = tree.hold(&[Request::Getattr], "/slow")?;
         let read = tokio::spawn(stuck.read_at(vec![0; 10], 0).timeout(HOLD_MAX));
         held(&tree, 1).await?;
@@ -199,10 +199,6 @@ pub(crate) fn lane_failover(way: Way) -> Outcome {
         }
         still_held(|| tree.status(), 1)?;
         let replaced = handle.stats().lanes_replaced - stats.lanes_replaced;
-        ensure(
-            way.is_pool() || replaced > 0,
-            "no lane was replaced, so this shows nothing",
-        )?;
         ensure(replaced <= 4, format!("{replaced} lanes were replaced"))?;
         guard.release()?;
         in_time("the stuck read", read)
@@ -218,8 +214,7 @@ pub(crate) fn lane_failover(way: Way) -> Outcome {
     })
 }
 
-/// What a lane has put into its ring behind an entry whose submission sleeps, the kernel has not taken: it is
-/// done elsewhere.
+/// What a lane puts into its ring behind an entry that waits for a server does not wait with it.
 pub(crate) fn wedge_rehome_unsubmitted(way: Way) -> Outcome {
     const QUICK: usize = 10;
     let tree = tree_of_known_names(QUICK)?;
@@ -229,7 +224,7 @@ pub(crate) fn wedge_rehome_unsubmitted(way: Way) -> Outcome {
         for index in 0..QUICK {
             files.push(File::open(quick(&tree, index)).await?);
         }
-        // A read asks for attributes first, and where they are held it sleeps in its submission.
+        // A read asks for attributes first; submitted plainly, it would sleep in its submission.
         let guard = tree.hold(&[Request::Getattr], "/slow")?;
         // All at once, so that a lane takes them together.
         let stuck = tokio::spawn(stuck.read_at(vec![0; 10], 0).timeout(HOLD_MAX));
@@ -276,7 +271,7 @@ pub(crate) fn lane_never_joins_stuck(way: Way) -> Outcome {
     Ok(before.wait_gone()?)
 }
 
-/// Every lane sleeps in a submission, and so does the runtime's thread: the heartbeats come, and name what is
+/// Every lane has something that is stuck, and the runtime's thread sleeps: the heartbeats come, and name what is
 /// oldest.
 pub(crate) fn heartbeat_when_lane_wedged(way: Way) -> Outcome {
     const BEATS: u64 = 4;
@@ -286,7 +281,7 @@ pub(crate) fn heartbeat_when_lane_wedged(way: Way) -> Outcome {
         let file = File::open(slow(&tree, 0)).await?;
         drained(&handle).await?;
         let mut beats = handle.heartbeat();
-        // A read asks for attributes first, and where they are held it sleeps in its submission.
+        // A read asks for attributes first; submitted plainly, it would sleep in its submission.
         let guard = tree.hold(&[Request::Getattr], "/slow")?;
         let read = tokio::spawn(file.read_at(vec![0; 10], 0).timeout(HOLD_MAX));
         held(&tree, 1).await?;
