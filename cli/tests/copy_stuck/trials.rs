@@ -264,7 +264,7 @@ fn root(backend: &str) -> Outcome {
     let destination = stage.destination();
     let mut running = Running::start(backend, &["--timeout", "1s"], &source, &destination);
     running.wait_for_words("timed out after");
-    running.wait_for_words("the kernel still has 1 operations");
+    running.wait_for_words("the kernel still has an operation");
     assert_eq!(stage.tree.status()?.held, 1);
     hold.release()?;
     assert_eq!(running.exit_code(), Some(1), "{}", running.said());
