@@ -178,7 +178,7 @@ impl Report {
             text += "; interrupted";
         }
         if !self.stuck.is_empty() {
-            text += &format!("; {} operations stuck", self.stuck.len());
+            text += &format!("; {} stuck", self.stuck.len());
         }
         self.name_timed_out(&mut text);
         text

@@ -107,10 +107,13 @@ pub(super) fn held(ops: Vec<OpInFlight>) -> Vec<String> {
     if ops.is_empty() {
         return Vec::new();
     }
-    let mut lines = vec![format!(
-        "tidegate: the kernel still has {} operations, and may keep this process from ending until they are over:",
-        ops.len()
-    )];
+    let what = match ops.len() {
+        1 => "an operation, and may keep this process from ending until it is over".into(),
+        many => {
+            format!("{many} operations, and may keep this process from ending until they are over")
+        }
+    };
+    let mut lines = vec![format!("tidegate: the kernel still has {what}:")];
     let ops = ops.into_iter().map(Stuck::of);
     lines.extend(shortened(
         ops.map(|op| format!("    {}", op.name())).collect(),

@@ -50,6 +50,7 @@ pub(crate) fn all() -> Vec<Trial> {
         add("a_destination_that_hangs_is_left_out", destination);
         add("a_mount_that_dies_on_the_way_ends_it", dies);
         add("a_killed_server_leaves_no_process", killed);
+        add("the_text_names_what_is_left_out", text);
         add("slow_is_not_stuck", slow);
     }
     let spinner = "the_spinner_turns_while_a_call_hangs";
@@ -264,7 +265,7 @@ fn root(backend: &str) -> Outcome {
     let destination = stage.destination();
     let mut running = Running::start(backend, &["--timeout", "1s"], &source, &destination);
     running.wait_for_words("timed out after");
-    running.wait_for_words("the kernel still has 1 operations");
+    running.wait_for_words("the kernel still has an operation");
     assert_eq!(stage.tree.status()?.held, 1);
     hold.release()?;
     assert_eq!(running.exit_code(), Some(1), "{}", running.said());
@@ -343,6 +344,31 @@ fn killed(backend: &str) -> Outcome {
     assert!(!running.said().contains("the kernel still has"));
     assert_eq!(leftovers(&stage.destination()), [] as [PathBuf; 0]);
     drop(hold);
+    Ok(())
+}
+
+/// For people, too, the summary counts what was left out, and names it.
+fn text(backend: &str) -> Outcome {
+    let stage = Stage::new(3, false)?;
+    let hold = stage.tree.hold(&[Request::Open], "/1/stuck-1")?;
+    let mut command = tidegate();
+    command
+        .args(["copy", "--backend", backend, "--timeout", "1s"])
+        .args([stage.tree.path(), &stage.destination()])
+        .stdout(fs::File::create(stage.dir.path().join("text"))?);
+    let mut child = command.stderr(Stdio::null()).spawn()?;
+    let held = stage.tree.path().join(name(1));
+    let expected = format!("\ntimed out: copy {}\n", held.display());
+    let printed = || fs::read_to_string(stage.dir.path().join("text")).unwrap();
+    common::wait_for("the summary", || printed().contains(&expected));
+    hold.release()?;
+    assert_eq!(child.wait()?.code(), Some(2));
+    let text = printed();
+    assert!(text.starts_with("2 files, "), "{text}");
+    assert!(
+        text.contains("; 1 errors, 1 of them timed out; 1 stuck\n"),
+        "{text}"
+    );
     Ok(())
 }
 
