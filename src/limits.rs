@@ -182,7 +182,17 @@ pub(crate) const COPY_BUFFER_BYTES: usize = 1 << 20;
 /// a quarter cheaper.
 pub(crate) const COPY_SMALL_BYTES: u64 = 16 << 10;
 
-/// Bytes that a copy moves between two looks at whether it was cancelled.
+/// Bytes of a copy's first step, and of any where storage is slow: 5 KiB/s are enough to get on within a
+/// timeout of a minute.
+pub(crate) const COPY_STEP_BYTES: u64 = 256 << 10;
+
+/// A copy's steps grow while they take less than this, in which a spinner does not turn.
+pub(crate) const COPY_STEP_SHORT: Duration = Duration::from_millis(50);
+
+/// A copy's steps shrink when they take longer than this, so that they stay well under any timeout.
+pub(crate) const COPY_STEP_LONG: Duration = Duration::from_millis(200);
+
+/// The most bytes that a copy moves between two looks at whether it was cancelled.
 #[cfg_attr(
     target_os = "macos",
     allow(dead_code, reason = "its copies go through the buffer")

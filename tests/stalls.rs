@@ -85,6 +85,7 @@ const ON_FUSE: &[(&str, Test)] = &[
         "orphan_survives_ring_close",
         orphans::orphan_survives_ring_close,
     ),
+    ("stall_cap", orphans::stall_cap),
     ("killed_server", orphans::killed_server),
     ("aborted_mount", orphans::aborted_mount),
     ("hash_collision", neighbours::hash_collision),
@@ -93,6 +94,10 @@ const ON_FUSE: &[(&str, Test)] = &[
     (
         "heartbeat_when_lane_wedged",
         neighbours::heartbeat_when_lane_wedged,
+    ),
+    (
+        "wedge_rehome_unsubmitted",
+        neighbours::wedge_rehome_unsubmitted,
     ),
     ("lane_never_joins_stuck", neighbours::lane_never_joins_stuck),
     ("fsync_after_writes", disks::fsync_after_writes),
@@ -108,6 +113,15 @@ const ON_FUSE: &[(&str, Test)] = &[
         ends::a_killed_server_leaves_no_process,
     ),
     ("fd_reuse_async", reuse::fd_reuse_async),
+];
+
+/// What is not so yet, to be run with `--ignored`. A lane hands its entries to the kernel in batches; those behind
+/// one whose submission sleeps are not taken, and cannot be taken back from the ring either, so operations of one
+/// mount that begin together wait for the one that is stuck.
+#[cfg(target_os = "linux")]
+const NOT_YET: &[&str] = &[
+    "ring::wedge_rehome_unsubmitted",
+    "auto::wedge_rehome_unsubmitted",
 ];
 
 /// With a real filesystem on a disk that stalls, or beside a tree that does.
@@ -138,7 +152,9 @@ fn main() -> std::process::ExitCode {
     let mut trials = Vec::new();
     let mut add = |way: stage::Way, needs, name: &str, test: Test| {
         let name = format!("{}::{name}", way.name);
-        trials.push(stage::trial(name, needs, way.route, move || test(way)));
+        let not_yet = NOT_YET.contains(&name.as_str());
+        let trial = stage::trial(name, needs, way.route, move || test(way));
+        trials.push(trial.with_ignored_flag(not_yet));
     };
     for way in stage::WAYS {
         for (name, test) in ON_FUSE {
@@ -162,11 +178,5 @@ fn main() -> std::process::ExitCode {
             ends::runtime_drop_bounded,
         );
     }
-    add(
-        stage::WAYS[1],
-        Requirements::fuse(),
-        "stall_cap",
-        orphans::stall_cap,
-    );
     libtest_mimic::run(&args, trials).exit_code()
 }

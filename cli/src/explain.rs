@@ -4,9 +4,14 @@ use std::error::Error as _;
 use std::io;
 use std::path::Path;
 
+use tidegate::Error;
+
 /// The error itself, without the operation and the path that are shown beside it.
 pub(crate) fn cause(error: &io::Error) -> String {
-    match tidegate::Error::from_io(error) {
+    match Error::from_io(error) {
+        Some(Error::TimedOut { elapsed, left, .. }) => {
+            format!("timed out after {:.1} s: {left}", elapsed.as_secs_f64())
+        }
         Some(typed) => typed
             .source()
             .map_or_else(|| typed.to_string(), ToString::to_string),

@@ -8,6 +8,7 @@ mod duration;
 mod exit;
 mod explain;
 mod signals;
+mod timeouts;
 
 use std::process::ExitCode;
 

@@ -174,6 +174,45 @@ fn a_wrong_command_line_has_its_own_code() {
     assert_exit(&tidegate().args(["copy", "--help"]).output().unwrap(), 0);
 }
 
+/// A timeout that means nothing is refused with what it should be; a good one and none at all are taken.
+#[test]
+fn a_timeout_that_means_nothing_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("file"), b"content").unwrap();
+    let with = |timeout: &str| {
+        copy(
+            "pool",
+            &dir.path().join("file"),
+            &dir.path().join("copied"),
+            &["--timeout", timeout],
+        )
+    };
+    let unit = "write a number and a unit, as in 500ms, 30s or 2min";
+    let range = "it has to be more than nothing and at most a year";
+    for (timeout, reason) in [
+        ("30", unit),
+        ("", unit),
+        ("soon", unit),
+        ("3d", unit),
+        ("0s", range),
+        ("0ms", range),
+        ("526000min", range),
+        ("1e-30s", range),
+    ] {
+        let output = with(timeout);
+        assert_exit(&output, 64);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            stderr.contains("--timeout") && stderr.contains(reason),
+            "{timeout}: {stderr}"
+        );
+    }
+    assert!(!dir.path().join("copied").exists());
+    for timeout in ["500ms", "30s", "2min", "off"] {
+        assert_exit(&with(timeout), 0);
+    }
+}
+
 /// A backend that does not exist is an error, not a default.
 #[test]
 fn a_junk_backend_is_an_error() {

@@ -57,6 +57,28 @@ fn the_json_has_a_row_per_operation() {
     assert!(diagnosis["ring"]["state"] == "available" || diagnosis["ring"]["remedy"].is_string());
 }
 
+/// What operations are given is shown as it is in effect, and as it is set.
+#[test]
+fn the_effective_timeouts_are_shown() {
+    let mut doctor = tidegate();
+    let output = doctor.args(["doctor", "--json"]).output().unwrap();
+    let settings = &json(&output)["settings"];
+    assert_eq!(settings["timeouts"]["metadata_ms"], 30_000);
+    assert_eq!(settings["warn_after_ms"], 10_000);
+    let set = |doctor: &mut std::process::Command| {
+        let set = doctor.env("TIDEGATE_TIMEOUTS", "metadata=500ms,data=off");
+        set.output().unwrap()
+    };
+    let settings = &json(&set(tidegate().args(["doctor", "--json"])))["settings"];
+    assert_eq!(settings["timeouts"]["metadata_ms"], 500);
+    assert!(settings["timeouts"]["data_ms"].is_null());
+    let text = String::from_utf8(set(tidegate().arg("doctor")).stdout).unwrap();
+    assert!(
+        text.contains("timeouts    metadata 500ms, data off, sync 60s;"),
+        "{text}"
+    );
+}
+
 /// The exit codes: 0 with a ring, 3 without, 1 where nothing works.
 #[test]
 fn exit_codes_tell_the_state() {

@@ -558,6 +558,7 @@ impl<O: Op> Job for Cell<O> {
             operation: self.kind,
             path: self.path(),
             age: self.started.elapsed(),
+            still_for: self.steps.still_for(self.started.elapsed()),
             way: lock(&self.way).as_ref().map(Way::name),
             state,
             mount_point: self.group.mount().point(),

@@ -124,6 +124,7 @@ impl CopyFile {
             preserve: Preserve::default(),
             rename_into_place: false,
             sync: false,
+            temporary: None,
         };
         CopyFile {
             request,
@@ -203,6 +204,24 @@ impl CopyFile {
     /// See [`CopyFile::run`].
     pub fn sync(mut self, sync: bool) -> CopyFile {
         self.request.sync = sync;
+        self
+    }
+
+    /// The temporary name of a rename into place, instead of one that is made up: beside the destination, and
+    /// of a file that does not exist. Who gives up on a copy that hangs can remove it by this name.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> std::io::Result<()> {
+    /// # let dir = tempfile::tempdir()?;
+    /// use tidegate::fs::CopyFile;
+    /// let (to, temporary) = (dir.path().join("passwd"), dir.path().join(".passwd.new"));
+    /// let copy = CopyFile::new("/etc/passwd", &to).rename_into_place(true).temporary(&temporary);
+    /// copy.run().await?;
+    /// assert!(to.exists() && !temporary.exists());
+    /// # Ok(()) }
+    /// ```
+    pub fn temporary(mut self, name: impl AsRef<Path>) -> CopyFile {
+        self.request.temporary = Some(name.as_ref().into());
         self
     }
 

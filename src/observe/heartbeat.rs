@@ -53,6 +53,7 @@ mod tests {
             operation: Kind::Open,
             path: None,
             age: Duration::from_secs(seconds),
+            still_for: Duration::from_secs(seconds),
             way: None,
             state,
             mount_point: None,

@@ -26,6 +26,9 @@ pub struct OpInFlight {
     pub path: Option<PathBuf>,
     /// How long ago it left the poll.
     pub age: Duration,
+    /// How long ago it last showed that it gets on: of several steps in one, as in a copy, the last that was
+    /// over; else as long as its age.
+    pub still_for: Duration,
     /// Which way it went, once it did.
     pub way: Option<Way>,
     /// How far it is.

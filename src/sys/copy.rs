@@ -37,6 +37,8 @@ pub(crate) struct CopyRequest {
     pub(crate) rename_into_place: bool,
     /// Waits for the device before the destination gets its name.
     pub(crate) sync: bool,
+    /// The temporary name; one is made up where it is `None`.
+    pub(crate) temporary: Option<PathBuf>,
 }
 
 /// What was copied.
@@ -73,10 +75,15 @@ impl CopyError {
 pub(crate) fn copy_file(request: &CopyRequest, flow: &Flow<'_>) -> Result<Copied, CopyError> {
     flow.check().map_err(CopyError::at(&request.from))?;
     let (source, before) = open_source(request).map_err(CopyError::at(&request.from))?;
+    // Nothing is made for somebody who has given up meanwhile.
+    flow.check().map_err(CopyError::at(&request.from))?;
     if request.rename_into_place {
-        let (temp, file) = Temp::create(&request.to).map_err(CopyError::at(&request.to))?;
+        let made = Temp::create(&request.to, request.temporary.as_deref());
+        let (temp, file) = made.map_err(CopyError::at(&request.to))?;
         let copied = fill(request, &source, &before, &file, flow)?;
         drop(file);
+        // Who was told that it is not copied does not find it later.
+        flow.check().map_err(CopyError::at(&request.to))?;
         temp.publish(&request.to, request.create_new, request.sync)
             .map_err(CopyError::at(&request.to))?;
         return Ok(copied);
@@ -151,6 +158,7 @@ fn fill(
             error,
         },
     )?;
+    flow.check().map_err(CopyError::at(&request.from))?;
     if request.check_whole {
         let after = source.metadata().map_err(CopyError::at(&request.from))?;
         check_whole(source, before, &after, moved.bytes).map_err(CopyError::at(&request.from))?;
@@ -222,14 +230,14 @@ struct Temp {
 
 impl Temp {
     /// Makes a file beside `to`. Its name does not contain that of `to`, which may be as long as a name can be.
-    fn create(to: &Path) -> io::Result<(Temp, File)> {
+    fn create(to: &Path, name: Option<&Path>) -> io::Result<(Temp, File)> {
         const TRIES_MAX: u32 = 16;
         if to.file_name().is_none() {
             return Err(io::Error::from_raw_os_error(libc::EISDIR));
         }
         let mut tries = 0;
         loop {
-            let path = to.with_file_name(temp_name());
+            let path = name.map_or_else(|| to.with_file_name(temp_name()), Path::to_path_buf);
             match File::options()
                 .write(true)
                 .create_new(true)
@@ -245,7 +253,11 @@ impl Temp {
                         file,
                     ));
                 }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && tries < TRIES_MAX => {
+                Err(error)
+                    if error.kind() == io::ErrorKind::AlreadyExists
+                        && name.is_none()
+                        && tries < TRIES_MAX =>
+                {
                     tries += 1
                 }
                 Err(error) => return Err(error),

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use nix::unistd::Whence;
 
-use super::steps::Steps;
+use super::steps::{Steps, Stride};
 use crate::limits::{COPY_BUFFER_BYTES, COPY_SMALL_BYTES};
 
 /// How a copy is stopped and watched.
@@ -181,13 +181,15 @@ fn buffered_copy(
         .min(COPY_BUFFER_BYTES as u64);
     let mut buffer = vec![0; expect as usize];
     let seekable = to.metadata().map_err(destination_error)?.is_file();
+    let mut stride = Stride::new(COPY_BUFFER_BYTES as u64);
     let mut at = range.start;
     loop {
         flow.check().map_err(source_error)?;
+        let most = stride.next().min(buffer.len() as u64);
         let want = if to_end {
-            buffer.len()
+            most as usize
         } else {
-            (range.end - at).min(buffer.len() as u64) as usize
+            (range.end - at).min(most) as usize
         };
         if want == 0 {
             return Ok(at);
@@ -221,9 +223,10 @@ fn buffered_copy(
 fn kernel_copy(source: &File, to: &File, range: Range<u64>, flow: &Flow<'_>) -> Sided<u64> {
     use nix::Error;
     let mut at = range.start;
+    let mut stride = Stride::new(crate::limits::COPY_CHUNK_BYTES);
     while at < range.end {
         flow.check().map_err(source_error)?;
-        let chunk = (range.end - at).min(crate::limits::COPY_CHUNK_BYTES) as usize;
+        let chunk = (range.end - at).min(stride.next()) as usize;
         let (mut from_at, mut to_at) = (at as i64, at as i64);
         match nix::fcntl::copy_file_range(source, Some(&mut from_at), to, Some(&mut to_at), chunk) {
             Ok(0) => break,

@@ -23,6 +23,7 @@ fn request(from: &Path, to: &Path) -> CopyRequest {
         },
         rename_into_place: true,
         sync: false,
+        temporary: None,
     }
 }
 

@@ -52,8 +52,7 @@ async fn one_request(way: Way, tree: &StalledFuse, case: &Case) -> Result<(), St
         .map(|op| ((op.kind, op.path), op.future))
         .unzip();
     let results = in_time("the operations", futures::future::join_all(futures)).await?;
-    let status = tree.status().map_err(said)?;
-    still_held(&status, results.len() as u64)?;
+    still_held(|| tree.status(), results.len() as u64)?;
     let mut longest = Duration::ZERO;
     for ((kind, path), result) in expected.into_iter().zip(results) {
         let error = error_of(kind.name(), result)?;
@@ -103,7 +102,7 @@ pub(crate) fn while_the_thread_is_busy(way: Way) -> Outcome {
             given_up.left == LeftBehind::Detached,
             format!("{given_up:?}"),
         )?;
-        still_held(&tree.status()?, 1)?;
+        still_held(|| tree.status(), 1)?;
         guard.release()?;
         Ok(drained(&handle).await?)
     })
@@ -149,13 +148,13 @@ pub(crate) fn without_a_timer(way: Way) -> Outcome {
         way.install()?;
         let result = fs::metadata(slow(&tree, 0)).timeout(LIMIT).await;
         timed_out(&error_of("metadata", result)?)?;
-        still_held(&tree.status()?, 1)?;
+        still_held(|| tree.status(), 1)?;
         Outcome::Ok(())
     })?;
     // The process's own handle.
     let result = futures::executor::block_on(fs::metadata(slow(&tree, 1)).timeout(LIMIT));
     timed_out(&error_of("metadata", result)?)?;
-    still_held(&tree.status()?, 2)?;
+    still_held(|| tree.status(), 2)?;
     guard.release()?;
     let outside = Handle::current()?;
     until_blocking("nothing in flight", || outside.stats().in_flight == 0)?;
@@ -226,7 +225,7 @@ pub(crate) fn composite_has_one_budget(way: Way) -> Outcome {
         timed_out(&error_of("inner", inner.timeout(HOLD_MAX).await)?)?;
         let outer = async { fs::statx(slow(&tree, 1)).timeout(HOLD_MAX).await };
         timed_out(&error_of("outer", outer.timeout(LIMIT).await)?)?;
-        still_held(&tree.status()?, 2)?;
+        still_held(|| tree.status(), 2)?;
         guard.release()?;
         Ok(drained(&handle).await?)
     })
@@ -241,7 +240,7 @@ pub(crate) fn defaults(way: Way) -> Outcome {
         let guard = tree.hold(&[Request::Getattr], "/slow")?;
         let result = in_time("a default", fs::statx(slow(&tree, 0))).await?;
         timed_out(&error_of("statx", result)?)?;
-        still_held(&tree.status()?, 1)?;
+        still_held(|| tree.status(), 1)?;
         let longer = tokio::spawn(fs::statx(slow(&tree, 1)).timeout(HOLD_MAX));
         held(&tree, 2).await?;
         // Later than the default: another that began afterwards has met it.
@@ -260,7 +259,7 @@ pub(crate) fn polled_by_hand(_: Way) -> Outcome {
     let guard = tree.hold(&[Request::Getattr], "/slow")?;
     let result = polled_when_woken(fs::statx(slow(&tree, 0)).timeout(LIMIT))?;
     timed_out(&error_of("statx", result)?)?;
-    still_held(&tree.status()?, 1)?;
+    still_held(|| tree.status(), 1)?;
     guard.release()?;
     let outside = Handle::current()?;
     Ok(until_blocking("nothing in flight", || {

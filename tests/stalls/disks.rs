@@ -122,7 +122,7 @@ pub(crate) fn fsync_after_writes(way: Way) -> Outcome {
                 .is_ok_and(|status| status.seen(Request::Fsync) > 0)
         })
         .await?;
-        still_held(&tree.status()?, 1)?;
+        still_held(|| tree.status(), 1)?;
         let bytes = std::fs::read(&behind)?;
         for (number, written) in (1..=WRITES).zip(bytes.chunks(512)) {
             ensure(
@@ -155,7 +155,7 @@ pub(crate) fn fsync_after_writes_on_a_disk(way: Way) -> Outcome {
         .await?;
         let result = file.sync_all().timeout(LIMIT).await;
         timed_out(&error_of("sync_all", result)?)?;
-        still_held(&disk.status()?, 1)?;
+        still_held(|| disk.status(), 1)?;
         // The limit was that of one wait: the next one is for the same write.
         let (synced, released) = futures::join!(in_time("the sync", file.sync_all()), async {
             let begun = || handle.in_flight().len() > 1;
@@ -196,7 +196,7 @@ pub(crate) fn flush_waits_for_a_late_write(way: Way) -> Outcome {
             let left = timed_out(&error_of("another flush", result)?)?.left;
             ensure(left == LeftBehind::Detached, format!("{left:?}"))?;
         }
-        still_held(&tree.status()?, 1)?;
+        still_held(|| tree.status(), 1)?;
         guard.release()?;
         in_time("the last flush", file.flush()).await??;
         file.close().await?;

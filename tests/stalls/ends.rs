@@ -39,7 +39,7 @@ pub(crate) fn shutdown_bounded(way: Way) -> Outcome {
     way.run(async |handle| {
         let guard = stuck(&tree).await?;
         let report = in_time("the shutdown", handle.shutdown(LIMIT)).await?;
-        still_held(&tree.status()?, STUCK)?;
+        still_held(|| tree.status(), STUCK)?;
         // The file whose read is stuck may have a close to come as well.
         ensure(
             report.left_behind >= STUCK,
@@ -89,7 +89,7 @@ pub(crate) fn runtime_drop_bounded(way: Way) -> Outcome {
         });
         hear.recv_timeout(WAIT)
             .map_err(|_| format!("{}: the drop waits for what is stuck", way.name))?;
-        still_held(&tree.status()?, STUCK)?;
+        still_held(|| tree.status(), STUCK)?;
         guard.release()?;
         dropping.join().map_err(|_| "the drop panicked")??;
         before.wait_gone()?;
@@ -130,7 +130,7 @@ pub(crate) fn exec_reports_orphans(way: Way) -> Outcome {
     let expected = format!("stuck: statx {}", slow(&tree, 0).display());
     ensure(line == expected, format!("{line:?}"))?;
     ensure(child.line()? == "leaving", "it does not leave")?;
-    still_held(&tree.status()?, 1)?;
+    still_held(|| tree.status(), 1)?;
     guard.release()?;
     let rest = child.end()?;
     Ok(ensure(rest == "executed\n", format!("{rest:?}"))?)

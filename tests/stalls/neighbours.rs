@@ -107,7 +107,7 @@ pub(crate) fn hol_64_statx(way: Way) -> Outcome {
                 done?.map_err(|error| format!("{}: {error}", dir.display()))?;
             }
         }
-        still_held(&tree.status()?, WORKERS)?;
+        still_held(|| tree.status(), WORKERS)?;
         guard.release()?;
         for stat in stuck {
             in_time("a stuck statx", stat).await???;
@@ -145,7 +145,7 @@ pub(crate) fn hash_collision(way: Way) -> Outcome {
             done += 1;
         }
         ensure(done == FILES, format!("{done} were written"))?;
-        still_held(&tree.status()?, 1)?;
+        still_held(|| tree.status(), 1)?;
         guard.release()?;
         in_time("the stuck write", stuck).await?.map(drop)?;
         in_time("close", file.close()).await??;
@@ -162,7 +162,7 @@ pub(crate) fn raise_then_kick(way: Way) -> Outcome {
             .map(|index| tokio::spawn(fs::statx(slow(&tree, index)).timeout(HOLD_MAX)))
             .collect();
         held(&tree, WORKERS).await?;
-        still_held(&tree.status()?, WORKERS)?;
+        still_held(|| tree.status(), WORKERS)?;
         guard.release()?;
         for stat in stuck {
             in_time("a stuck statx", stat).await???;
@@ -197,7 +197,7 @@ pub(crate) fn lane_failover(way: Way) -> Outcome {
             in_time("another read", read).await?.map_err(|e| e.error)?;
             in_time("close", file.close()).await??;
         }
-        still_held(&tree.status()?, 1)?;
+        still_held(|| tree.status(), 1)?;
         let replaced = handle.stats().lanes_replaced - stats.lanes_replaced;
         ensure(
             way.is_pool() || replaced > 0,
@@ -215,6 +215,40 @@ pub(crate) fn lane_failover(way: Way) -> Outcome {
         })
         .await?;
         Ok(before.return_to().await?)
+    })
+}
+
+/// What a lane has put into its ring behind an entry whose submission sleeps, the kernel has not taken: it is
+/// done elsewhere.
+pub(crate) fn wedge_rehome_unsubmitted(way: Way) -> Outcome {
+    const QUICK: usize = 10;
+    let tree = tree_of_known_names(QUICK)?;
+    way.run(async |handle| {
+        let stuck = File::open(slow(&tree, 0)).await?;
+        let mut files = Vec::new();
+        for index in 0..QUICK {
+            files.push(File::open(quick(&tree, index)).await?);
+        }
+        // A read asks for attributes first, and where they are held it sleeps in its submission.
+        let guard = tree.hold(&[Request::Getattr], "/slow")?;
+        // All at once, so that a lane takes them together.
+        let stuck = tokio::spawn(stuck.read_at(vec![0; 10], 0).timeout(HOLD_MAX));
+        let reads: Vec<_> = files
+            .iter()
+            .map(|file| tokio::spawn(file.read_at(vec![0; 10], 0).timeout(HOLD_MAX)))
+            .collect();
+        held(&tree, 1).await?;
+        for read in reads {
+            in_time("a read beside it", read)
+                .await??
+                .map_err(|e| e.error)?;
+        }
+        still_held(|| tree.status(), 1)?;
+        guard.release()?;
+        in_time("the stuck read", stuck)
+            .await??
+            .map_err(|e| e.error)?;
+        Ok(drained(&handle).await?)
     })
 }
 
@@ -236,7 +270,7 @@ pub(crate) fn lane_never_joins_stuck(way: Way) -> Outcome {
     })?;
     // Returns, or the hold ends by itself and the next line says so.
     drop(runtime);
-    still_held(&tree.status()?, 4)?;
+    still_held(|| tree.status(), 4)?;
     ensure(Running::now().has_more_than(&before), "nothing was stuck")?;
     guard.release()?;
     Ok(before.wait_gone()?)
@@ -260,7 +294,7 @@ pub(crate) fn heartbeat_when_lane_wedged(way: Way) -> Outcome {
         held(&tree, 2).await?;
         let first = beats.borrow_and_update().beat;
         until_blocking("heartbeats", || beats.borrow().beat >= first + BEATS)?;
-        still_held(&tree.status()?, 2)?;
+        still_held(|| tree.status(), 2)?;
         let beat = beats.borrow_and_update().clone();
         ensure(
             beat.in_flight == 2 && beat.orphans == 0,

@@ -5,7 +5,7 @@ use std::sync::mpsc::channel;
 
 use libtest_mimic::Failed;
 use tidegate::fs::{self, File, FileState, OpenOptions};
-use tidegate::{Error, LeftBehind, OpExt, Route};
+use tidegate::{Error, LeftBehind, OpExt};
 use tidegate_rig::{Request, StalledFuse};
 
 use crate::stage::{
@@ -35,7 +35,7 @@ pub(crate) fn late_open_closed(way: Way) -> Outcome {
             ensure(left == LeftBehind::Detached, format!("{left:?}"))?;
         }
         // One more is dropped instead.
-        still_held(&tree.status()?, OPENS)?;
+        still_held(|| tree.status(), OPENS)?;
         let released = tree.status()?.seen(Request::Release);
         guard.release()?;
         drained(&handle).await?;
@@ -70,7 +70,7 @@ pub(crate) fn timedout_write_lands_later(way: Way) -> Outcome {
             let last = vec![200 + round; 4096];
             let last = tokio::spawn(file.write_at(last, 0).timeout(HOLD_MAX));
             held(&tree, 1).await?;
-            still_held(&tree.status()?, 1)?;
+            still_held(|| tree.status(), 1)?;
             guard.release()?;
             let (count, _) = in_time("the last write", last)
                 .await??
@@ -100,7 +100,7 @@ pub(crate) fn timedout_write_takes_effect(way: Way) -> Outcome {
         let error = written.err().ok_or("the write was done")?;
         ensure(error.is_detached(), "the kernel's buffer was given back")?;
         timed_out(&error.error)?;
-        still_held(&tree.status()?, 1)?;
+        still_held(|| tree.status(), 1)?;
         let state = file.state();
         ensure(state == FileState::Indeterminate, format!("{state:?}"))?;
         right_bytes(0, &std_fs::read(&behind)?)?;
@@ -149,7 +149,7 @@ pub(crate) fn orphan_survives_ring_close(way: Way) -> Outcome {
             canaries.push(vec![CANARY; bytes + round % 8]);
         }
     }
-    still_held(&tree.status()?, 2 * READS as u64)?;
+    still_held(|| tree.status(), 2 * READS as u64)?;
     drop(guard);
     before.wait_gone()?;
     let hurt = canaries
@@ -159,21 +159,26 @@ pub(crate) fn orphan_survives_ring_close(way: Way) -> Outcome {
     Ok(ensure(hurt == 0, format!("{hurt} pieces were written to"))?)
 }
 
-/// At the cap of stuck threads the next operation is refused at once, with the figures; others go on.
+/// At the cap the next operation is refused at once, with the figures; others go on. Threads have the cap that
+/// was set, a lane has its kernel workers.
 pub(crate) fn stall_cap(way: Way) -> Outcome {
-    const CAP: usize = 3;
-    let tree = tree_of_known_names(CAP + 2)?;
+    let cap = if way.is_pool() { 3 } else { 64 };
+    let tree = tree_of_known_names(cap + 2)?;
     let healthy = healthy_dir()?;
-    let builder = way.builder().route(Route::Pool).stuck_threads_max(CAP);
+    let builder = way.builder().stuck_threads_max(3);
     way.run_with(builder, async |handle| {
         let guard = tree.hold(&[Request::Getattr], "/slow")?;
-        for index in 0..CAP {
-            let result = fs::statx(slow(&tree, index)).timeout(LIMIT).await;
+        let all: Vec<_> = (0..cap)
+            .map(|index| tokio::spawn(fs::statx(slow(&tree, index)).timeout(LIMIT)))
+            .collect();
+        held(&tree, cap as u64).await?;
+        for stat in all {
+            let result = in_time("statx", stat).await??;
             timed_out(&error_of("statx", result)?)?;
         }
-        ensure(orphans(&handle) == CAP, format!("{:?}", handle.in_flight()))?;
+        ensure(orphans(&handle) == cap, format!("{:?}", handle.in_flight()))?;
         for _ in 0..3 {
-            let path = slow(&tree, CAP);
+            let path = slow(&tree, cap);
             let error = error_of("statx", in_time("a refusal", fs::statx(path)).await?)?;
             ensure(
                 error.kind() == std::io::ErrorKind::ResourceBusy,
@@ -183,7 +188,7 @@ pub(crate) fn stall_cap(way: Way) -> Outcome {
                 Some(Error::Saturated {
                     stuck, mount_point, ..
                 }) => {
-                    ensure(*stuck == CAP, format!("{stuck} stuck"))?;
+                    ensure(*stuck == cap, format!("{stuck} stuck"))?;
                     if mount_point.is_some() {
                         is_about(mount_point.as_ref(), tree.path())?;
                     }
@@ -195,13 +200,13 @@ pub(crate) fn stall_cap(way: Way) -> Outcome {
         in_time("a healthy write", fs::write(&path, "content")).await??;
         let bytes = in_time("a healthy read", fs::read(&path)).await??;
         ensure(bytes == b"content", "wrong bytes")?;
+        still_held(|| tree.status(), cap as u64)?;
         let status = tree.status()?;
-        still_held(&status, CAP as u64)?;
-        ensure(status.held == CAP as u64, "a refused operation ran")?;
+        ensure(status.held == cap as u64, "a refused operation ran")?;
         guard.release()?;
         drained(&handle).await?;
         ensure(orphans(&handle) == 0, "orphans are left")?;
-        fs::statx(slow(&tree, CAP)).timeout(HOLD_MAX).await?;
+        fs::statx(slow(&tree, cap)).timeout(HOLD_MAX).await?;
         Ok(())
     })
 }

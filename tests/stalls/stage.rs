@@ -205,9 +205,18 @@ pub(crate) async fn held(tree: &StalledFuse, count: u64) -> Result<(), String> {
     waited.map_err(|error| format!("{error}, but {}", now()))
 }
 
-/// What ended has ended while the hold was on, and not because it was over.
-pub(crate) fn still_held(status: &Status, at_least: u64) -> Result<(), String> {
-    let on = status.rules > 0 && status.expired == 0 && status.held >= at_least;
+/// What ended has ended while the hold was on, and not because it was over. A thread that was given up may
+/// still be on its way to the server.
+pub(crate) fn still_held(
+    status: impl Fn() -> io::Result<Status>,
+    at_least: u64,
+) -> Result<(), String> {
+    let is_on = |status: &Status| status.rules > 0 && status.expired == 0;
+    until_blocking("what was given up is held", || {
+        status().is_ok_and(|status| !is_on(&status) || status.held >= at_least)
+    })?;
+    let status = status().map_err(|error| error.to_string())?;
+    let on = is_on(&status) && status.held >= at_least;
     ensure(on, format!("the hold is over: {status:?}"))
 }
 

@@ -29,6 +29,11 @@ impl Drop for Count {
 }
 
 impl Pass for Count {
+    /// What hangs would hang again, and is reported already.
+    fn skips(&self, task: &Task) -> bool {
+        self.job.has_failed(&task.source)
+    }
+
     async fn enter(&self, _: &Task, _: &Metadata) -> bool {
         true
     }

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tidegate::fs::{self, CopyFile, Follow, Preserve};
 
 use super::job::{Job, Tally};
+use super::temporaries::Temporaries;
 use super::walk::Task;
 
 /// Copies the entry and reports what goes wrong; says whether the destination has it.
@@ -21,10 +22,10 @@ pub(super) async fn copy(job: &Job, preserve: Preserve, task: &Task, found: &Met
         ("copy", file(job, preserve, task).await)
     } else if kind.is_symlink() {
         counted = |tally| &tally.symlinks;
-        ("symlink", symlink(preserve, task).await)
+        ("symlink", symlink(job, preserve, task).await)
     } else if is_fifo(found) {
         counted = |tally| &tally.fifos;
-        ("make_fifo", fifo(preserve, task).await)
+        ("make_fifo", fifo(job, preserve, task).await)
     } else {
         job.fail_with(
             &task.source,
@@ -49,8 +50,8 @@ pub(super) async fn copy(job: &Job, preserve: Preserve, task: &Task, found: &Met
 }
 
 /// Gives the file at `made` a further name, which may exist.
-pub(super) async fn hard_link(made: &Path, name: &Path) -> io::Result<()> {
-    replace(name, |name| {
+pub(super) async fn hard_link(job: &Job, made: &Path, name: &Path) -> io::Result<()> {
+    replace(job, name, |name| {
         let made = made.to_path_buf();
         async move { fs::hard_link(made, name).await }
     })
@@ -60,14 +61,22 @@ pub(super) async fn hard_link(made: &Path, name: &Path) -> io::Result<()> {
 type Warnings = Vec<(&'static str, io::Error)>;
 
 async fn file(job: &Job, preserve: Preserve, task: &Task) -> io::Result<Warnings> {
+    let temporary = job.temporaries.beside(&task.destination);
     let copied = CopyFile::new(&task.source, &task.destination)
         .follow(Follow::No)
         .preserve(preserve)
         .rename_into_place(true)
+        .temporary(&temporary)
         .progress(Arc::clone(&job.progress.bytes))
         .stop(job.stop_flag())
         .run()
-        .await?;
+        .await;
+    // Of a copy that hangs it is removed at the end: to remove a file that is being written to waits for the
+    // write, and everything else in its directory for the removal.
+    if !is_timed_out(&copied) {
+        job.temporaries.gone(&temporary);
+    }
+    let copied = copied?;
     job.tally.bytes.fetch_add(copied.bytes, Ordering::Relaxed);
     job.tally
         .data_bytes
@@ -76,9 +85,9 @@ async fn file(job: &Job, preserve: Preserve, task: &Task) -> io::Result<Warnings
     Ok(copied.warnings)
 }
 
-async fn symlink(preserve: Preserve, task: &Task) -> io::Result<Warnings> {
+async fn symlink(job: &Job, preserve: Preserve, task: &Task) -> io::Result<Warnings> {
     let target = fs::read_link(&task.source).await?;
-    replace(&task.destination, |name| {
+    replace(job, &task.destination, |name| {
         let target = target.clone();
         async move { fs::symlink(target, name).await }
     })
@@ -86,8 +95,8 @@ async fn symlink(preserve: Preserve, task: &Task) -> io::Result<Warnings> {
     fs::copy_metadata(&task.source, &task.destination, preserve).await
 }
 
-async fn fifo(preserve: Preserve, task: &Task) -> io::Result<Warnings> {
-    replace(&task.destination, |name| async move {
+async fn fifo(job: &Job, preserve: Preserve, task: &Task) -> io::Result<Warnings> {
+    replace(job, &task.destination, |name| async move {
         fs::make_fifo(name, 0o600).await
     })
     .await?;
@@ -95,25 +104,35 @@ async fn fifo(preserve: Preserve, task: &Task) -> io::Result<Warnings> {
 }
 
 /// Makes something at `name`, under a temporary name first where that is taken.
-async fn replace<M, F>(name: &Path, make: M) -> io::Result<()>
+async fn replace<M, F>(job: &Job, name: &Path, make: M) -> io::Result<()>
 where
     M: Fn(PathBuf) -> F,
     F: Future<Output = io::Result<()>>,
 {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
     match make(name.to_path_buf()).await {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         other => return other,
     }
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let temp = name.with_file_name(format!(".tidegate-{:x}-{number:x}.tmp", std::process::id()));
-    make(temp.clone()).await?;
-    let renamed = fs::rename(&temp, name).await;
-    // A rename onto another name of the same file does nothing and succeeds: the temporary name stays.
-    match fs::remove_file(&temp).await {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => renamed.and(Err(error)),
-        _ => renamed,
+    let temporary = job.temporaries.beside(name);
+    let replaced = async {
+        make(temporary.clone()).await?;
+        fs::rename(&temporary, name).await
+    };
+    let replaced = replaced.await;
+    if is_timed_out(&replaced) {
+        return replaced;
     }
+    // A rename onto another name of the same file does nothing and succeeds: the temporary name stays.
+    let removed = Temporaries::remove(&temporary).await;
+    if removed.is_ok() {
+        job.temporaries.gone(&temporary);
+    }
+    replaced.and(removed)
+}
+
+/// Whether it may take effect later.
+fn is_timed_out<T>(result: &io::Result<T>) -> bool {
+    matches!(result, Err(error) if error.kind() == io::ErrorKind::TimedOut)
 }
 
 fn is_fifo(found: &Metadata) -> bool {

@@ -6,7 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tidegate::{Error, Heartbeat};
+use tokio::sync::watch::Receiver;
+
 use super::progress::Progress;
+use super::temporaries::Temporaries;
 use crate::explain::{cause, line};
 
 /// Errors that the report lists; further ones are counted and shown, but not kept.
@@ -17,6 +21,8 @@ const ERRORS_KEPT_MAX: usize = 10_000;
 pub(super) struct Job {
     pub(super) progress: Progress,
     pub(super) tally: Tally,
+    /// What unfinished files are called.
+    pub(super) temporaries: Arc<Temporaries>,
     /// Whether owners are carried over: that takes root.
     pub(super) root: bool,
     stop: Arc<AtomicBool>,
@@ -39,6 +45,8 @@ pub(super) struct Tally {
 #[derive(Debug, Default)]
 pub(super) struct Errors {
     pub(super) total: u64,
+    /// Of them, what was given up because it took too long.
+    pub(super) timed_out: u64,
     pub(super) kept: Vec<Failure>,
     paths: HashSet<PathBuf>,
 }
@@ -50,13 +58,16 @@ pub(super) struct Failure {
     pub(super) operation: &'static str,
     pub(super) error: String,
     pub(super) errno: Option<i32>,
+    pub(super) timed_out: bool,
 }
 
 impl Job {
-    pub(super) fn new(bar: bool) -> Job {
+    /// With a bar, if there are heartbeats for it and a terminal.
+    pub(super) fn new(beats: Option<Receiver<Heartbeat>>) -> Job {
         Job {
-            progress: Progress::new(bar),
+            progress: Progress::new(beats),
             tally: Tally::default(),
+            temporaries: Arc::default(),
             root: nix::unistd::geteuid().is_root(),
             stop: Arc::default(),
             errors: Mutex::default(),
@@ -91,10 +102,12 @@ impl Job {
         if self.stopped() {
             return;
         }
-        let operation = tidegate::Error::from_io(error)
-            .and_then(tidegate::Error::operation)
+        let typed = Error::from_io(error);
+        let operation = typed
+            .and_then(Error::operation)
             .map_or(operation, |kind| kind.name());
         let errno = tidegate::raw_os_error(error);
+        let timed_out = matches!(typed, Some(Error::TimedOut { .. }));
         let text = match advice(error.kind(), errno) {
             Some(advice) => format!("{}; {advice}", cause(error)),
             None => cause(error),
@@ -104,6 +117,7 @@ impl Job {
             operation,
             error: text,
             errno,
+            timed_out,
         });
     }
 
@@ -114,6 +128,7 @@ impl Job {
             operation,
             error: error.into(),
             errno: None,
+            timed_out: false,
         });
     }
 
@@ -126,6 +141,7 @@ impl Job {
         ));
         let mut errors = self.errors();
         errors.total += 1;
+        errors.timed_out += u64::from(failure.timed_out);
         if errors.kept.len() < ERRORS_KEPT_MAX {
             errors.paths.insert(failure.path.clone());
             errors.kept.push(failure);
@@ -150,6 +166,9 @@ fn advice(kind: io::ErrorKind, errno: Option<i32>) -> Option<&'static str> {
         io::ErrorKind::QuotaExceeded => "free space within the quota and copy again",
         io::ErrorKind::ReadOnlyFilesystem => "the destination is mounted read-only",
         io::ErrorKind::IsADirectory => "a directory is in the way; remove it and copy again",
+        io::ErrorKind::TimedOut => {
+            "left out; copy again when it answers, or give it more time (--timeout)"
+        }
         io::ErrorKind::Unsupported => "the destination's filesystem cannot keep this",
         _ => return None,
     })

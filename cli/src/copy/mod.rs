@@ -4,12 +4,15 @@ mod count;
 mod entry;
 mod job;
 mod links;
+mod patience;
 mod plan;
 mod progress;
 mod report;
+mod temporaries;
 mod tree;
 mod verify;
 mod walk;
+mod watch;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,14 +20,32 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use tidegate::{Handle, Route};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 
 use crate::exit::{Exit, fatal};
+use crate::explain::line;
 use crate::signals::Signals;
 use job::Job;
+use patience::Patience;
 use walk::{Task, Walk};
+use watch::Stuck;
 
 /// How long an interrupted copy waits for operations that the disk does not answer.
-const DRAIN_BOUND: Duration = Duration::from_secs(10);
+const DRAIN_BOUND: Duration = Duration::from_secs(5);
+
+/// After how much of that it says what it waits for.
+const DRAIN_TOLD_AFTER: Duration = Duration::from_secs(1);
+
+/// How long the end waits for operations that were given up.
+const LET_GO_BOUND: Duration = Duration::from_secs(2);
+
+/// More in work at a time would only wait for the library's threads, of which a mount has 64, and what waits
+/// too long is given up.
+const WORKERS_MAX: u16 = 56;
+
+/// Threads that may hang before everything else on their mounts is left out: a process that only copies has
+/// nothing else to spend them on.
+const STUCK_THREADS_MAX: usize = 1024;
 
 /// Copies a file or a tree: content, links, modes, times, attributes, owners, holes.
 ///
@@ -49,13 +70,19 @@ pub(crate) struct Arguments {
     /// The way that operations take; without it TIDEGATE_BACKEND decides.
     #[arg(long, value_enum)]
     backend: Option<Backend>,
-    /// Files in work at a time.
+    /// How long each step may take (500ms, 30s, 2min, off); what hangs is left out and named at the end.
+    ///
+    /// A step is a listing, a look at attributes, an open, or a part of a file that a slow disk copies in less
+    /// than a second: not a whole file. Without it, TIDEGATE_TIMEOUTS decides, else 30 s, and 60 s for data.
+    #[arg(long, value_name = "DURATION", value_parser = Patience::parse)]
+    timeout: Option<Patience>,
+    /// Files in work at a time, 56 at most.
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
     jobs: u16,
     /// Shows no progress bar; it is shown on a terminal only.
     #[arg(long)]
     no_progress: bool,
-    /// Shows errors only.
+    /// Shows errors, and what is stuck, only.
     #[arg(short, long)]
     quiet: bool,
 }
@@ -100,57 +127,121 @@ pub(crate) fn main(arguments: Arguments) -> Exit {
 async fn run(arguments: Arguments) -> Exit {
     // What is made is the user's alone until it gets the mode of its source.
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
-    let builder = match arguments.backend {
-        Some(backend) => Handle::builder().route(backend.into()),
-        None => Handle::builder(),
-    };
-    let handle = match builder.install() {
+    let handle = match install(&arguments) {
         Ok(handle) => handle,
         Err(error) => return fatal(&error.to_string()),
-    };
-    let plan = match plan::resolve(&arguments.source, &arguments.destination).await {
-        Ok(plan) => plan,
-        Err(message) => return fatal(&message),
     };
     let mut signals = match Signals::listen() {
         Ok(signals) => signals,
         Err(error) => return fatal(&format!("signals cannot be watched: {error}")),
     };
     let bar = !(arguments.no_progress || arguments.quiet);
-    let job = Arc::new(Job::new(bar));
+    let job = Arc::new(Job::new(bar.then(|| handle.heartbeat())));
+    let watching = tokio::spawn(watch::watch(Arc::clone(&job), handle.clone()));
     let begun = Instant::now();
-    let mut work = tokio::spawn(passes(
+    let mut work = tokio::spawn(work(
         Arc::clone(&job),
-        plan,
-        arguments.jobs,
+        arguments.source.clone(),
+        arguments.destination.clone(),
+        arguments.jobs.min(WORKERS_MAX),
         arguments.verify,
     ));
-    let verified = tokio::select! {
-        verified = &mut work => verified,
-        () = signals.next() => {
-            job.stop();
-            tokio::select! {
-                drained = tokio::time::timeout(DRAIN_BOUND, work) => match drained {
-                    Ok(verified) => verified,
-                    Err(_) => Ok(None),
-                },
-                // A second signal means now.
-                () = signals.next() => return Exit::Interrupted,
-            }
-        }
+    let ended = tokio::select! {
+        worked = &mut work => Ended::Over(worked),
+        () = signals.next() => interrupted(&job, &handle, work, &mut signals).await,
     };
+    watching.abort();
     job.progress.finish();
-    let Ok(verified) = verified else {
-        return fatal("an internal error ended the copy; please report it with the message above");
+    let report = |verified, stuck: &[Stuck]| {
+        finish(&arguments, &handle, &job, begun.elapsed(), verified, stuck)
     };
-    let exit = finish(&arguments, &handle, &job, begun.elapsed(), verified);
-    let left_behind = handle.shutdown(DRAIN_BOUND).await.left_behind;
-    if left_behind > 0 {
-        eprintln!(
-            "tidegate: the disk still has {left_behind} operations; look for a file named .tidegate-*.tmp"
-        );
-    }
+    let (exit, bound) = match ended {
+        Ended::Over(Ok(Ok(verified))) => {
+            (report(verified, &watch::given_up(&handle)), LET_GO_BOUND)
+        }
+        Ended::Over(Ok(Err(message))) => (fatal(&message), LET_GO_BOUND),
+        Ended::Over(Err(_)) => {
+            let message =
+                "an internal error ended the copy; please report it with the message above";
+            (fatal(message), LET_GO_BOUND)
+        }
+        Ended::Stuck(stuck) => (report(None, &stuck), LET_GO_BOUND),
+        Ended::Now => (Exit::Interrupted, Duration::ZERO),
+    };
+    end(&handle, &job, bound).await;
     exit
+}
+
+fn install(arguments: &Arguments) -> Result<Handle, tidegate::Error> {
+    let mut builder = Handle::builder().stuck_threads_max(STUCK_THREADS_MAX);
+    if let Some(backend) = arguments.backend {
+        builder = builder.route(backend.into());
+    }
+    if let Some(patience) = arguments.timeout {
+        builder = builder.timeouts(patience.into());
+    }
+    builder.install()
+}
+
+/// What the work comes to; a message where there can be no copy.
+type Worked = Result<Option<verify::Verified>, String>;
+
+enum Ended {
+    Over(Result<Worked, JoinError>),
+    /// Interrupted, with operations that are not answered.
+    Stuck(Vec<Stuck>),
+    /// Interrupted twice.
+    Now,
+}
+
+/// Lets what is in work come to an end, but not for ever.
+async fn interrupted(
+    job: &Job,
+    handle: &Handle,
+    mut work: JoinHandle<Worked>,
+    signals: &mut Signals,
+) -> Ended {
+    job.stop();
+    let bound = async {
+        tokio::time::sleep(DRAIN_TOLD_AFTER).await;
+        if let Some(oldest) = watch::waited_for(handle).first() {
+            let name = oldest.name();
+            job.say(&format!(
+                "tidegate: waiting: {name}; interrupt again to leave at once"
+            ));
+        }
+        tokio::time::sleep(DRAIN_BOUND - DRAIN_TOLD_AFTER).await;
+    };
+    let ended = tokio::select! {
+        worked = &mut work => Ended::Over(worked),
+        () = bound => Ended::Stuck(watch::waited_for(handle)),
+        () = signals.next() => Ended::Now,
+    };
+    work.abort();
+    ended
+}
+
+/// Lets go of everything, and says what does not let go of us.
+async fn end(handle: &Handle, job: &Job, bound: Duration) {
+    let left = handle.shutdown(bound).await;
+    for path in job.temporaries.remove_all().await {
+        eprintln!("tidegate: left behind, remove it: {}", line(&path));
+    }
+    for line in watch::held(left.stuck) {
+        eprintln!("{line}");
+    }
+}
+
+/// Finds out what goes where, and copies it.
+async fn work(
+    job: Arc<Job>,
+    source: PathBuf,
+    destination: PathBuf,
+    jobs: u16,
+    verify: bool,
+) -> Worked {
+    let plan = plan::resolve(&source, &destination).await?;
+    Ok(passes(job, plan, jobs, verify).await)
 }
 
 /// Copies, then verifies if asked. Both are walks over the source.
@@ -165,10 +256,12 @@ async fn passes(
         source: plan.source,
         destination: plan.destination,
     };
+    // Ends with this.
+    let mut counting = JoinSet::new();
     if job.progress.visible() {
-        let counting = Walk::new(Arc::clone(&job), count::Count::new(Arc::clone(&job)));
+        let walk = Walk::new(Arc::clone(&job), count::Count::new(Arc::clone(&job)));
         let root = root.clone();
-        tokio::spawn(async move { counting.run(root, count::JOBS).await });
+        counting.spawn(async move { walk.run(root, count::JOBS).await });
     }
     let tree = tree::Copy::new(Arc::clone(&job), plan.source_id);
     Walk::new(Arc::clone(&job), tree)
@@ -190,6 +283,7 @@ fn finish(
     job: &Job,
     took: Duration,
     verified: Option<verify::Verified>,
+    stuck: &[Stuck],
 ) -> Exit {
     let exit = if job.stopped() {
         Exit::Interrupted
@@ -198,7 +292,7 @@ fn finish(
     } else {
         Exit::Done
     };
-    let report = report::Report::new(arguments, job, handle, took, verified);
+    let report = report::Report::new(arguments, job, handle, took, verified, stuck);
     if arguments.json {
         println!("{}", report.json());
     } else if !arguments.quiet {

@@ -1,4 +1,5 @@
-//! The progress bar: files, bytes, rate, time left and the path in work, drawn by a thread of its own.
+//! The progress bar: files, bytes, rate, time left, and below it the oldest operation with its age and a spinner,
+//! drawn by a thread of its own.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -7,11 +8,16 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tidegate::{Heartbeat, OpState};
+use tokio::sync::watch::Receiver;
 
 use crate::explain::line;
 
 /// Draws per second; more only cost.
 const DRAWS_PER_SECOND: u8 = 10;
+
+/// The spinner's pictures. Each heartbeat shows the next: it turns while somebody is there who is not stuck.
+const SPINNER: [char; 4] = ['|', '/', '-', '\\'];
 
 /// What the bar shows, and the bar.
 #[derive(Debug)]
@@ -40,12 +46,11 @@ struct Drawer {
 }
 
 impl Progress {
-    /// A bar on stderr if that is a terminal and `wanted`.
-    pub(super) fn new(wanted: bool) -> Progress {
-        let target = if wanted {
-            ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND)
-        } else {
-            ProgressDrawTarget::hidden()
+    /// A bar on stderr if that is a terminal and there are heartbeats to show.
+    pub(super) fn new(beats: Option<Receiver<Heartbeat>>) -> Progress {
+        let target = match beats {
+            Some(_) => ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND),
+            None => ProgressDrawTarget::hidden(),
         };
         let bar = ProgressBar::with_draw_target(Some(0), target);
         let progress = Progress {
@@ -56,8 +61,10 @@ impl Progress {
             drawer: Mutex::default(),
         };
         progress.begin("copying");
-        if progress.visible() {
-            progress.start();
+        if let Some(beats) = beats.filter(|_| progress.visible()) {
+            // Its style is there before anything else draws it.
+            progress.state.draw(&progress.bar, 0, &Heartbeat::default());
+            progress.start(beats);
         }
         progress
     }
@@ -129,7 +136,7 @@ impl Progress {
         self.bar.finish_and_clear();
     }
 
-    fn start(&self) {
+    fn start(&self, beats: Receiver<Heartbeat>) {
         let (end, ended) = mpsc::channel::<()>();
         let (bar, state, bytes) = (
             self.bar.clone(),
@@ -139,7 +146,9 @@ impl Progress {
         let draw = move || {
             let every = Duration::from_millis(1000 / u64::from(DRAWS_PER_SECOND));
             while ended.recv_timeout(every) == Err(mpsc::RecvTimeoutError::Timeout) {
-                state.draw(&bar, bytes.load(Ordering::Relaxed));
+                // Not held while drawing: whoever makes heartbeats would wait for it.
+                let heartbeat = beats.borrow().clone();
+                state.draw(&bar, bytes.load(Ordering::Relaxed), &heartbeat);
             }
         };
         // Without a thread there is no bar; the copy does not need one.
@@ -154,12 +163,12 @@ impl Progress {
 }
 
 impl State {
-    fn draw(&self, bar: &ProgressBar, bytes: u64) {
+    fn draw(&self, bar: &ProgressBar, bytes: u64, heartbeat: &Heartbeat) {
         let counted = self.counted.load(Ordering::Acquire);
         let template = if counted {
-            "{prefix} [{bar:24}] {bytes}/{total_bytes} {bytes_per_sec}, {eta} left  {wide_msg}"
+            "{prefix} [{bar:24}] {bytes}/{total_bytes} {bytes_per_sec}, {eta} left\n{wide_msg}"
         } else {
-            "{prefix} {bytes} {bytes_per_sec}, counting  {wide_msg}"
+            "{prefix} {bytes} {bytes_per_sec}, counting\n{wide_msg}"
         };
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.progress_chars("=> "));
@@ -174,9 +183,28 @@ impl State {
         } else {
             format!("{phase} {files} files")
         });
-        bar.set_message(line(
-            &self.path.lock().unwrap_or_else(PoisonError::into_inner),
-        ));
+        bar.set_message(self.in_work(heartbeat));
         bar.set_position(bytes);
+    }
+
+    /// What is waited for longest, or what work was begun on last.
+    fn in_work(&self, heartbeat: &Heartbeat) -> String {
+        let turn = heartbeat.beat % SPINNER.len() as u64;
+        let spinner = SPINNER[turn as usize];
+        let waited_for = |op: &&tidegate::OpInFlight| op.state != OpState::Orphaned;
+        match heartbeat.oldest.as_ref().filter(waited_for) {
+            Some(op) => {
+                let path = op.path.as_deref().map_or("-".into(), line);
+                format!(
+                    "{spinner} {:>3} s  {} {path}",
+                    op.age.as_secs(),
+                    op.operation
+                )
+            }
+            None => {
+                let path = self.path.lock().unwrap_or_else(PoisonError::into_inner);
+                format!("{spinner}   0 s  {}", line(&path))
+            }
+        }
     }
 }

@@ -13,6 +13,15 @@ use tidegate::Handle;
 use super::Arguments;
 use super::job::{Failure, Job};
 use super::verify::Verified;
+use super::watch::Stuck;
+use crate::explain::line;
+use crate::timeouts::TimeoutsReport;
+
+/// Operations that the report lists as stuck.
+const STUCK_LISTED_MAX: usize = 1000;
+
+/// What took too long, that the text names; the JSON has all of it that is kept.
+const TIMED_OUT_NAMED_MAX: usize = 25;
 
 /// All that is said about a copy that ended.
 #[derive(Debug, Serialize)]
@@ -32,9 +41,15 @@ pub(super) struct Report {
     bytes_per_second: f64,
     interrupted: bool,
     verified: Option<VerifiedReport>,
+    /// How long each operation was given.
+    timeouts: TimeoutsReport,
     /// How many errors there were; the list may end earlier.
     error_count: u64,
+    /// How many of them were operations that took too long.
+    timed_out: u64,
     errors: Vec<ErrorReport>,
+    /// Operations that were not over at the end; the list may end earlier.
+    stuck: Vec<StuckReport>,
     backend: BackendReport,
 }
 
@@ -42,6 +57,13 @@ pub(super) struct Report {
 struct VerifiedReport {
     entries: u64,
     bytes: u64,
+    seconds: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct StuckReport {
+    operation: &'static str,
+    path: Option<String>,
     seconds: f64,
 }
 
@@ -54,6 +76,7 @@ struct ErrorReport {
     operation: &'static str,
     error: String,
     errno: Option<i32>,
+    timed_out: bool,
 }
 
 /// Which way the operations went.
@@ -84,6 +107,7 @@ impl Report {
         handle: &Handle,
         took: Duration,
         verified: Option<Verified>,
+        stuck: &[Stuck],
     ) -> Report {
         let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (tally, errors) = (&job.tally, job.errors());
@@ -108,8 +132,15 @@ impl Report {
                 bytes: verified.bytes,
                 seconds: verified.took.as_secs_f64(),
             }),
+            timeouts: TimeoutsReport::new(&handle.settings().timeouts),
             error_count: errors.total,
+            timed_out: errors.timed_out,
             errors: errors.kept.iter().map(ErrorReport::new).collect(),
+            stuck: stuck
+                .iter()
+                .take(STUCK_LISTED_MAX)
+                .map(StuckReport::new)
+                .collect(),
             backend: BackendReport::new(handle),
         }
     }
@@ -140,10 +171,42 @@ impl Report {
         if self.error_count > 0 {
             text += &format!("; {} errors", HumanCount(self.error_count));
         }
+        if self.timed_out > 0 {
+            text += &format!(", {} of them timed out", HumanCount(self.timed_out));
+        }
         if self.interrupted {
             text += "; interrupted";
         }
+        if !self.stuck.is_empty() {
+            text += &format!("; {} operations stuck", self.stuck.len());
+        }
+        self.name_timed_out(&mut text);
         text
+    }
+
+    /// What was left out because it hangs, in lines of its own.
+    fn name_timed_out(&self, text: &mut String) {
+        let timed_out = self.errors.iter().filter(|error| error.timed_out);
+        for error in timed_out.take(TIMED_OUT_NAMED_MAX) {
+            *text += &format!(
+                "\ntimed out: {} {}",
+                error.operation,
+                line(Path::new(&error.path))
+            );
+        }
+        if let more @ 1.. = self.timed_out.saturating_sub(TIMED_OUT_NAMED_MAX as u64) {
+            *text += &format!("\ntimed out: {} more; --json lists them", HumanCount(more));
+        }
+    }
+}
+
+impl StuckReport {
+    fn new(stuck: &Stuck) -> StuckReport {
+        StuckReport {
+            operation: stuck.operation.name(),
+            path: stuck.path.as_deref().map(lossy),
+            seconds: stuck.still_for.as_secs_f64(),
+        }
     }
 }
 
@@ -156,6 +219,7 @@ impl ErrorReport {
             operation: failure.operation,
             error: failure.error.clone(),
             errno: failure.errno,
+            timed_out: failure.timed_out,
         }
     }
 }

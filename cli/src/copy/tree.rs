@@ -96,7 +96,10 @@ impl Pass for Copy {
             Claim::Waits => Visit::Deferred,
             Claim::Link(made) => {
                 // Too many links, or another filesystem below the destination: a file of its own is whole too.
-                if entry::hard_link(&made, &task.destination).await.is_ok() {
+                if entry::hard_link(&self.job, &made, &task.destination)
+                    .await
+                    .is_ok()
+                {
                     self.job.tally.hard_links.fetch_add(1, Ordering::Relaxed);
                 } else {
                     entry::copy(&self.job, self.preserve, task, found).await;

@@ -142,24 +142,25 @@ impl Verify {
 }
 
 impl Pass for Verify {
+    /// What hangs would hang again, and is reported already.
+    fn skips(&self, task: &Task) -> bool {
+        self.job.has_failed(&task.source)
+    }
+
     async fn enter(&self, task: &Task, found: &Metadata) -> bool {
-        !self.job.has_failed(&task.source) && self.check(task, found).await
+        self.check(task, found).await
     }
 
     async fn visit(&self, task: &Task, found: &Metadata) -> Visit {
         self.job.progress.enter(&task.source);
-        if !self.job.has_failed(&task.source) {
-            self.check(task, found).await;
-        }
+        self.check(task, found).await;
         Visit::Done(Vec::new())
     }
 
     async fn leave(&self, _: &Path, _: &Path) {}
 
     fn failed(&self, task: &Task, operation: &'static str, error: &io::Error) {
-        if !self.job.has_failed(&task.source) {
-            self.job.fail(&task.source, operation, error);
-        }
+        self.job.fail(&task.source, operation, error);
     }
 }
 

@@ -54,7 +54,7 @@ fn damaged(damage: impl FnOnce(&Path)) -> Vec<(String, String)> {
         no_follow,
     )
     .unwrap();
-    let job = Arc::new(Job::new(false));
+    let job = Arc::new(Job::new(None));
     let walk = Walk::new(Arc::clone(&job), Verify::new(Arc::clone(&job)));
     let root = Task {
         parent: None,

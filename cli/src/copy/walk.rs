@@ -57,6 +57,10 @@ pub(super) enum Visit {
 
 /// What is done to the entries of a tree.
 pub(super) trait Pass: Send + Sync + 'static {
+    /// Whether an entry is not even looked at.
+    fn skips(&self, _: &Task) -> bool {
+        false
+    }
     /// Begins a directory; `false` where it is not to be gone into.
     fn enter(&self, task: &Task, found: &Metadata) -> impl Future<Output = bool> + Send;
     /// Handles anything else.
@@ -150,6 +154,9 @@ impl<P: Pass> Walk<P> {
     }
 
     async fn step(&self, task: Task) {
+        if self.pass.skips(&task) {
+            return self.done(task).await;
+        }
         let found = match fs::symlink_metadata(&task.source).await {
             Ok(found) => found,
             Err(error) => {
@@ -205,8 +212,8 @@ impl<P: Pass> Walk<P> {
             };
             directory.pending.fetch_add(1, Ordering::Relaxed);
             self.outstanding.fetch_add(1, Ordering::Relaxed);
-            let is_file = entry.file_type().await.is_ok_and(|kind| !kind.is_dir());
-            if is_file && self.is_full() {
+            // Its kind is asked for only where it matters: one that is stuck would hold up the listing.
+            if self.is_full() && is_file(&entry).await {
                 self.boxed_step(child).await;
             } else {
                 self.push(vec![child]);
@@ -234,4 +241,8 @@ impl<P: Pass> Walk<P> {
             next = directory.parent.clone();
         }
     }
+}
+
+async fn is_file(entry: &fs::DirEntry) -> bool {
+    entry.file_type().await.is_ok_and(|kind| !kind.is_dir())
 }

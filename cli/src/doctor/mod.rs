@@ -14,6 +14,7 @@ use tidegate::probe::{self, Support};
 
 use crate::exit::Exit;
 use crate::explain::cause;
+use crate::timeouts::{TimeoutsReport, ms};
 
 /// Tells how file I/O will be done on this machine, and what stands in the way of io_uring.
 #[derive(Args, Debug)]
@@ -68,6 +69,8 @@ struct Diagnosis {
     ring: Ring,
     operations: Vec<Operation>,
     limits: Limits,
+    /// What operations are given; `null` where there can be no handle.
+    settings: Option<Settings>,
     filesystem: Option<Filesystem>,
     /// What keeps the library from working at all.
     broken: Vec<String>,
@@ -107,6 +110,33 @@ struct Limits {
     processes: Option<u64>,
 }
 
+/// What is in effect for the handle of a program that sets nothing.
+#[derive(Debug, Serialize)]
+struct Settings {
+    timeouts: TimeoutsReport,
+    warn_after_ms: u64,
+    heartbeat_interval_ms: u64,
+    stuck_threads_max: usize,
+    /// After how many timeouts in a row a mount is asked whether it answers at all.
+    breaker_timeouts: u32,
+    breaker_probe_patience_ms: u64,
+    breaker_probe_every_ms: u64,
+}
+
+impl Settings {
+    fn of(settings: &tidegate::Settings) -> Settings {
+        Settings {
+            timeouts: TimeoutsReport::new(&settings.timeouts),
+            warn_after_ms: ms(settings.warn_after),
+            heartbeat_interval_ms: ms(settings.heartbeat_interval),
+            stuck_threads_max: settings.stuck_threads_max,
+            breaker_timeouts: settings.breaker.timeouts,
+            breaker_probe_patience_ms: ms(settings.breaker.probe_patience),
+            breaker_probe_every_ms: ms(settings.breaker.probe_every),
+        }
+    }
+}
+
 /// The filesystem under the path.
 #[derive(Debug, Serialize)]
 struct Filesystem {
@@ -127,7 +157,10 @@ impl Diagnosis {
     fn make(arguments: &Arguments) -> Diagnosis {
         let report = probe::report();
         let limits = report.limits();
-        let mut broken = Vec::from_iter(trial());
+        let (settings, mut broken) = match trial() {
+            Ok(settings) => (Some(Settings::of(&settings)), Vec::new()),
+            Err(trouble) => (None, vec![trouble]),
+        };
         let filesystem = match probe::filesystem(&arguments.path) {
             Ok(found) => Some(Filesystem::of(arguments, found)),
             Err(error) => {
@@ -164,6 +197,7 @@ impl Diagnosis {
                 open_files: limits.open_files,
                 processes: limits.processes,
             },
+            settings,
             filesystem,
             broken,
         }
@@ -233,29 +267,19 @@ fn word(reason: &probe::Reason) -> String {
     snake
 }
 
-/// Makes a handle and runs one operation through it; returns what went wrong.
-fn trial() -> Option<String> {
-    let runtime = match tokio::runtime::Builder::new_current_thread()
+/// Makes a handle and runs one operation through it; returns its settings, or what went wrong.
+fn trial() -> Result<tidegate::Settings, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-    {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            return Some(format!(
-                "no runtime could be started: {error}; raise RLIMIT_NOFILE"
-            ));
-        }
-    };
-    let tried = runtime.block_on(async {
+        .map_err(|error| format!("no runtime could be started: {error}; raise RLIMIT_NOFILE"))?;
+    runtime.block_on(async {
         let handle = Handle::current().map_err(|error| error.to_string())?;
-        let tried = tidegate::fs::metadata("/")
-            .await
-            .map(drop)
-            .map_err(|error| error.to_string());
+        let tried = tidegate::fs::metadata("/").await;
         handle.shutdown(Duration::from_secs(1)).await;
-        tried
-    });
-    tried.err()
+        tried.map_err(|error| error.to_string())?;
+        Ok(handle.settings())
+    })
 }
 
 #[cfg(test)]

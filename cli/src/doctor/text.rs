@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Diagnosis, DirectIo, Filesystem, Limits, Operation, Ring};
+use crate::timeouts::TimeoutsReport;
 
 impl Diagnosis {
     /// The whole diagnosis.
@@ -25,6 +26,7 @@ impl Diagnosis {
         }
         self.filesystem_text(&mut text);
         self.limits_text(&mut text);
+        self.settings_text(&mut text);
         let _ = writeln!(
             text,
             "\n{:<16}{:<13}{:<18}{:<30}reason",
@@ -103,5 +105,35 @@ impl Diagnosis {
             shown(open_files),
             shown(processes)
         );
+    }
+
+    fn settings_text(&self, text: &mut String) {
+        let Some(settings) = &self.settings else {
+            return;
+        };
+        let shown = |timeout: Option<u64>| timeout.map_or_else(|| "off".into(), duration);
+        let TimeoutsReport {
+            metadata_ms,
+            data_ms,
+            sync_ms,
+        } = settings.timeouts;
+        let _ = writeln!(
+            text,
+            "timeouts    metadata {}, data {}, sync {}; logged after {}, {} threads may be stuck",
+            shown(metadata_ms),
+            shown(data_ms),
+            shown(sync_ms),
+            duration(settings.warn_after_ms),
+            settings.stuck_threads_max
+        );
+    }
+}
+
+/// As it can be set: `500ms`, `30s`.
+fn duration(ms: u64) -> String {
+    if ms % 1000 == 0 {
+        format!("{}s", ms / 1000)
+    } else {
+        format!("{ms}ms")
     }
 }

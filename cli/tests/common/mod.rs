@@ -18,7 +18,9 @@ pub(crate) const BOUND: Duration = Duration::from_secs(60);
 /// The binary, with an environment that forces nothing.
 pub(crate) fn tidegate() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
-    command.env_remove("TIDEGATE_BACKEND");
+    command
+        .env_remove("TIDEGATE_BACKEND")
+        .env_remove("TIDEGATE_TIMEOUTS");
     command
 }
 
