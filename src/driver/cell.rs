@@ -64,9 +64,8 @@ pub(crate) struct Cell<O: Op> {
     pub(super) inode: u64,
     /// The fence of its file.
     pub(super) fenced: Option<Fenced>,
-    /// Its number there.
+    /// Its number there, and whether what comes after it waits for it, as nobody else does.
     pub(super) fence_number: u64,
-    /// Whether what comes after it there waits for it, as nobody else does.
     pub(super) is_fence_up: AtomicBool,
     pub(super) driver: Arc<Driver>,
     pub(super) group: Arc<Group>,
