@@ -64,8 +64,9 @@ pub(crate) struct Cell<O: Op> {
     pub(super) inode: u64,
     /// The fence of its file.
     pub(super) fenced: Option<Fenced>,
-    /// Its number there, once nobody waits for it; zero before and after.
-    pub(super) fence_number: AtomicU64,
+    /// Its number there, and whether what comes after it waits for it, as nobody else does.
+    pub(super) fence_number: u64,
+    pub(super) is_fence_up: AtomicBool,
     pub(super) driver: Arc<Driver>,
     pub(super) group: Arc<Group>,
     pub(super) started: Instant,
@@ -153,7 +154,7 @@ impl<O: Op> Cell<O> {
         heard: bool,
         due_us: Option<u64>,
     ) -> Arc<Cell<O>> {
-        let (kind, kept) = (op.kind(), op.is_kept());
+        let (kind, kept, fenced) = (op.kind(), op.is_kept(), op.fenced());
         driver.counters.started(kind);
         if kept && kind == Kind::Write {
             driver.counters.keep_write();
@@ -171,8 +172,9 @@ impl<O: Op> Cell<O> {
             kept,
             orphan: AtomicU64::new(0),
             inode: op.inode(),
-            fenced: op.fenced(),
-            fence_number: AtomicU64::new(0),
+            fence_number: fenced.as_ref().map_or(0, |fenced| fenced.fence.number()),
+            fenced,
+            is_fence_up: AtomicBool::new(false),
             driver,
             group,
             started: Instant::now(),

@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
-use super::super::{Engine, Start};
 use super::faults;
 use crate::driver::cell::{Cell, Job, Outcome};
 use crate::driver::core::Driver;
+use crate::driver::engine::{Engine, Start};
 use crate::driver::group::{Group, Share};
 use crate::driver::handle::Home;
 use crate::driver::in_flight::InFlight;

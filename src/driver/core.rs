@@ -230,7 +230,7 @@ impl Driver {
         }
         watchdog::call();
         let passed = match &cell.fenced {
-            Some(fenced) => fenced.fence.pass(&fenced.range, job),
+            Some(fenced) => fenced.fence.pass(&fenced.range, cell.fence_number, job),
             None => Pass::Goes(job),
         };
         match passed {

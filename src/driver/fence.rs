@@ -5,7 +5,7 @@
 //! refused, as the file is set.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::cell::{Cell, Job};
@@ -32,26 +32,25 @@ struct Detached {
 #[derive(Default)]
 struct State {
     detached: Vec<Detached>,
-    last: u64,
     held: Vec<Held>,
     refuses: bool,
 }
 
-/// What waits for those that were detached before it. Not for itself, nor for what came after it, though
-/// nobody may wait for them any more either.
+/// What waits for those that began before it. Not for itself, nor for what began after it, though nobody may
+/// wait for them any more either.
 struct Held {
     range: Range<u64>,
-    last: u64,
+    number: u64,
     job: Arc<dyn Job>,
 }
 
 impl State {
-    /// Whether it overlaps one of those up to this number.
-    fn is_behind(&self, range: &Range<u64>, last: u64) -> bool {
+    /// Whether it overlaps one of those before this number.
+    fn is_behind(&self, range: &Range<u64>, number: u64) -> bool {
         let overlaps = |detached: &Detached| {
             detached.range.start < range.end && range.start < detached.range.end
         };
-        let mut before = self.detached.iter().filter(|one| one.number <= last);
+        let mut before = self.detached.iter().filter(|one| one.number < number);
         before.any(overlaps)
     }
 }
@@ -59,6 +58,8 @@ impl State {
 /// The fence of one open file and its clones.
 #[derive(Default)]
 pub(crate) struct Fence {
+    /// How many operations have begun.
+    begun: AtomicU64,
     /// How many are detached, to be read without the lock.
     count: AtomicUsize,
     state: Mutex<State>,
@@ -83,11 +84,14 @@ impl Fence {
         lock(&self.state).refuses = refuses;
     }
 
-    /// Nobody waits any more for an operation on these bytes; returns its number.
-    pub(super) fn raise(&self, fenced: &Fenced) -> u64 {
+    /// The number of an operation that begins; never zero.
+    pub(super) fn number(&self) -> u64 {
+        self.begun.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    /// Nobody waits any more for the operation of that number on these bytes.
+    pub(super) fn raise(&self, fenced: &Fenced, number: u64) {
         let mut state = lock(&self.state);
-        state.last += 1;
-        let number = state.last;
         let range = if fenced.changes {
             fenced.range.clone()
         } else {
@@ -95,7 +99,6 @@ impl Fence {
         };
         state.detached.push(Detached { number, range });
         self.count.store(state.detached.len(), Ordering::SeqCst);
-        number
     }
 
     /// It is over; returns what need not wait any more.
@@ -106,26 +109,25 @@ impl Fence {
         let held = std::mem::take(&mut state.held);
         let (behind, free): (Vec<_>, Vec<_>) = held
             .into_iter()
-            .partition(|held| state.is_behind(&held.range, held.last) && !held.job.is_over());
+            .partition(|held| state.is_behind(&held.range, held.number) && !held.job.is_over());
         state.held = behind;
         free.into_iter().map(|held| held.job).collect()
     }
 
     /// Keeps an operation that must not overtake what is detached.
-    pub(super) fn pass(&self, range: &Range<u64>, job: Arc<dyn Job>) -> Pass {
+    pub(super) fn pass(&self, range: &Range<u64>, number: u64, job: Arc<dyn Job>) -> Pass {
         if !self.is_up() {
             return Pass::Goes(job);
         }
         let mut state = lock(&self.state);
-        let last = state.last;
-        if !state.is_behind(range, last) {
+        if !state.is_behind(range, number) {
             return Pass::Goes(job);
         }
         if state.refuses && !job.is_kept() {
             return Pass::Refused(job);
         }
         let range = range.clone();
-        state.held.push(Held { range, last, job });
+        state.held.push(Held { range, number, job });
         Pass::Held
     }
 }
@@ -134,8 +136,8 @@ impl<O: Op> Cell<O> {
     /// Nobody waits for it any more: what comes after it in its file must not overtake it.
     pub(super) fn raise_fence(&self) {
         if let Some(fenced) = &self.fenced {
-            let number = fenced.fence.raise(fenced);
-            self.fence_number.store(number, Ordering::SeqCst);
+            fenced.fence.raise(fenced, self.fence_number);
+            self.is_fence_up.store(true, Ordering::SeqCst);
         }
     }
 
@@ -148,9 +150,9 @@ impl<O: Op> Cell<O> {
     }
 
     pub(super) fn lower_fence(&self) {
-        let number = self.fence_number.swap(0, Ordering::SeqCst);
-        if let (Some(fenced), true) = (&self.fenced, number != 0) {
-            for job in fenced.fence.lower(number) {
+        let is_up = self.is_fence_up.swap(false, Ordering::SeqCst);
+        if let (Some(fenced), true) = (&self.fenced, is_up) {
+            for job in fenced.fence.lower(self.fence_number) {
                 self.driver.resume(&self.group, job);
             }
         }
@@ -176,26 +178,38 @@ mod tests {
         Cell::new(Chore::new(Kind::Write, || ()), driver, group, false, None)
     }
 
-    fn fenced(fence: &Arc<Fence>, range: Range<u64>, changes: bool) -> Fenced {
-        Fenced {
+    /// Detaches an operation that begins; returns its number.
+    fn raise(fence: &Arc<Fence>, range: Range<u64>, changes: bool) -> u64 {
+        let number = fence.number();
+        raise_at(fence, range, changes, number);
+        number
+    }
+
+    fn raise_at(fence: &Arc<Fence>, range: Range<u64>, changes: bool, number: u64) {
+        let fenced = Fenced {
             fence: fence.clone(),
             range,
             changes,
-        }
+        };
+        fence.raise(&fenced, number);
+    }
+
+    fn pass(fence: &Arc<Fence>, range: Range<u64>) -> Pass {
+        fence.pass(&range, fence.number(), job())
     }
 
     /// What overlaps waits until all that it overlaps is over; what does not goes on at once.
     #[test]
     fn what_overlaps_waits_for_the_last() {
         let fence = Arc::<Fence>::default();
-        assert!(matches!(fence.pass(&(0..9), job()), Pass::Goes(_)));
-        let one = fence.raise(&fenced(&fence, 0..10, true));
-        let two = fence.raise(&fenced(&fence, 5..15, true));
-        let sync = fence.raise(&fenced(&fence, 0..u64::MAX, false));
+        assert!(matches!(pass(&fence, 0..9), Pass::Goes(_)));
+        let one = raise(&fence, 0..10, true);
+        let two = raise(&fence, 5..15, true);
+        let sync = raise(&fence, 0..u64::MAX, false);
         assert!(fence.is_up());
-        assert!(matches!(fence.pass(&(15..20), job()), Pass::Goes(_)));
+        assert!(matches!(pass(&fence, 15..20), Pass::Goes(_)));
         for range in [0..1, 9..10, 0..u64::MAX, 14..20] {
-            assert!(matches!(fence.pass(&range, job()), Pass::Held), "{range:?}");
+            assert!(matches!(pass(&fence, range), Pass::Held));
         }
         assert_eq!(fence.lower(one).len(), 1, "0..1 overlaps the first only");
         assert_eq!(fence.lower(sync).len(), 0);
@@ -203,17 +217,20 @@ mod tests {
         assert!(!fence.is_up());
     }
 
-    /// What is held and loses its caller waits neither for itself nor for what came later and lost its own.
+    /// What loses its caller before it is held, or while it is, waits neither for itself nor for what began
+    /// after it and lost its own.
     #[test]
-    fn what_is_held_waits_for_what_was_before_it_only() {
+    fn what_is_held_waits_for_what_began_before_it_only() {
         let fence = Arc::<Fence>::default();
-        let first = fence.raise(&fenced(&fence, 0..10, true));
-        assert!(matches!(fence.pass(&(0..10), job()), Pass::Held));
-        assert!(matches!(fence.pass(&(0..10), job()), Pass::Held));
-        let second = fence.raise(&fenced(&fence, 0..10, true));
-        let third = fence.raise(&fenced(&fence, 0..10, true));
-        assert!(matches!(fence.pass(&(5..6), job()), Pass::Held));
-        assert_eq!(fence.lower(first).len(), 2);
+        let [first, second, third] = [(); 3].map(|()| fence.number());
+        raise_at(&fence, 0..10, true, second);
+        let passed = fence.pass(&(0..10), second, job());
+        assert!(matches!(passed, Pass::Goes(_)), "only itself is detached");
+        raise_at(&fence, 0..10, true, first);
+        assert!(matches!(fence.pass(&(0..10), second, job()), Pass::Held));
+        assert!(matches!(fence.pass(&(0..10), third, job()), Pass::Held));
+        raise_at(&fence, 0..10, true, third);
+        assert_eq!(fence.lower(first).len(), 1);
         assert_eq!(fence.lower(third).len(), 0);
         assert_eq!(fence.lower(second).len(), 1);
     }
@@ -222,10 +239,10 @@ mod tests {
     #[test]
     fn overlaps_are_refused_where_that_is_asked_for() {
         let fence = Arc::<Fence>::default();
-        let one = fence.raise(&fenced(&fence, 0..10, true));
+        let one = raise(&fence, 0..10, true);
         fence.refuse(true);
-        assert!(matches!(fence.pass(&(0..1), job()), Pass::Refused(_)));
-        assert!(matches!(fence.pass(&(10..11), job()), Pass::Goes(_)));
+        assert!(matches!(pass(&fence, 0..1), Pass::Refused(_)));
+        assert!(matches!(pass(&fence, 10..11), Pass::Goes(_)));
         assert!(fence.lower(one).is_empty());
     }
 }

@@ -22,16 +22,6 @@ pub(crate) fn now_us() -> u64 {
     to_us(Instant::now())
 }
 
-/// A time that a test makes, for its own thread.
-#[cfg(test)]
-pub(crate) mod simulated {
-    use std::cell::Cell;
-
-    thread_local! {
-        pub(crate) static NOW_US: Cell<Option<u64>> = const { Cell::new(None) };
-    }
-}
-
 /// The same of another moment; zero for one before the first call.
 pub(crate) fn to_us(at: Instant) -> u64 {
     let since = at.saturating_duration_since(epoch());
@@ -54,4 +44,14 @@ pub(crate) fn coarse_ms() -> u64 {
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn coarse_ms() -> u64 {
     epoch().elapsed().as_millis() as u64 + 1
+}
+
+/// A time that a test makes, for its own thread.
+#[cfg(test)]
+pub(crate) mod simulated {
+    use std::cell::Cell;
+
+    thread_local! {
+        pub(crate) static NOW_US: Cell<Option<u64>> = const { Cell::new(None) };
+    }
 }
