@@ -274,3 +274,7 @@ pub(crate) const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// Operations that the text of a report names: a line that a person reads.
 pub(crate) const STUCK_NAMED_MAX: usize = 8;
+
+/// How often is looked at an operation that nobody waits for and that has not begun: it is counted as stuck
+/// once it has, and a second is early enough for that.
+pub(crate) const STUCK_LOOK_AGAIN: Duration = Duration::from_secs(1);

@@ -14,8 +14,10 @@ use super::registry::NEVER;
 use super::route::Way;
 use crate::error::{Error, LeftBehind};
 use crate::events;
+use crate::limits;
 use crate::observe::{Ended, Promise};
 use crate::opcode::{DeadlineClass, Kind};
+use crate::sys::clock::now_us;
 use crate::sys::lock::lock;
 
 /// What was done already.
@@ -85,12 +87,13 @@ impl<O: Op> Cell<O> {
         });
     }
 
-    /// Tells once that it takes longer than that, if somebody waits for it. What a peer has to send or to take,
-    /// and what goes through a tree, takes as long as it takes; an open should not, whatever it waits for.
+    /// Tells once that it takes longer than that, if somebody waits for it. What a peer has to send or to take
+    /// takes as long as it takes; an open should not, whatever it waits for.
     pub(super) fn tell_if_slow(&self, after: Duration) {
         let elapsed = self.started.elapsed();
         let opens = matches!(self.kind, Kind::Open | Kind::OpenWithin);
         let takes_long = self.kind.row().deadline_class == DeadlineClass::Unbounded
+            && self.kind != Kind::RemoveDirAll
             || self.group.mount().is_of_peers() && !opens;
         if elapsed < after || takes_long || self.life.is_left() || self.life.is_over() {
             return;
@@ -103,9 +106,16 @@ impl<O: Op> Cell<O> {
 
     /// Nobody waits for it, and it is not over: counted as stuck until it is.
     pub(super) fn mark_stuck(&self) {
+        if !self.life.has_begun() {
+            // In a queue it holds up nothing; looked at again, as it may begin later.
+            if !self.life.is_over() {
+                self.set_due(now_us() + limits::STUCK_LOOK_AGAIN.as_micros() as u64);
+            }
+            return;
+        }
         self.due_us.store(NEVER, Ordering::SeqCst);
         let mut stuck = lock(&self.stuck);
-        if stuck.is_some() || !self.life.has_begun() {
+        if stuck.is_some() {
             return;
         }
         let share = lock(&self.way).as_ref().map_or(Share::Other, Way::share);

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use super::account::Account;
+use super::account::{Account, TimedOut};
 use super::core::Driver;
 use super::fence::Fenced;
 use super::group::{Group, Share};
@@ -129,14 +129,14 @@ pub(crate) trait Job: Send + Sync {
     fn run(&self);
     /// Ends it. Does not panic.
     fn end(self: Arc<Self>, outcome: Outcome);
+    /// Ends it if it still is in a queue. Does not panic.
+    fn refuse(&self, error: io::Error);
     /// When it is to be looked at, in microseconds.
     fn due_us(&self) -> u64;
     /// The time has come: gives up on it, or says that it is stuck. Does not panic and does not block.
     fn expire(&self, now_us: u64);
     /// Gives up on it if it is about this descriptor; whether it is.
     fn cancel_on(&self, fd: BorrowedFd<'_>) -> bool;
-    /// Whether it is in a queue of ours.
-    fn is_waiting(&self) -> bool;
     /// What it is about, where that has a name.
     fn path(&self) -> Option<PathBuf>;
     /// Says in the log, once, that it takes longer than that.
@@ -206,7 +206,7 @@ impl<O: Op> Cell<O> {
         }
     }
 
-    fn set_due(&self, due_us: u64) {
+    pub(super) fn set_due(&self, due_us: u64) {
         self.due_us.store(due_us, Ordering::SeqCst);
         self.note_due();
     }
@@ -246,7 +246,7 @@ impl<O: Op> Cell<O> {
     /// Counts it as over and hands the outcome on. `op` is what a thread hands back. A write that the end of
     /// the runtime waits for is over only once its error was told.
     fn settle(&self, op: Option<O>, outcome: Outcome) {
-        self.group.note_end(self.kept, &outcome);
+        self.group.note_end(self.kind, self.kept, &outcome);
         let keep = matches!(outcome, Outcome::Lost(_));
         let end = self.end_of(&outcome);
         let timed_out = self.if_timed_out(end, left_by(self.kind, &outcome));
@@ -254,7 +254,17 @@ impl<O: Op> Cell<O> {
             self.count(end);
             self.driver.counters.ended();
         };
-        match self.life.settle(op, outcome, keep, counted) {
+        if keep {
+            // The one report of a writeback may be lost with it.
+            self.life.look(|op| op.unheard(errno::EIO));
+        }
+        let settled = self.life.settle(op, outcome, keep, counted);
+        self.settled(settled, timed_out);
+    }
+
+    /// What the end of an operation leads to, without a lock.
+    fn settled(&self, settled: Settled<O, Outcome>, timed_out: Option<TimedOut>) {
+        match settled {
             Settled::Nothing => {}
             Settled::Wake(waker) => {
                 timed_out.into_iter().for_each(|told| self.tell(told));
@@ -263,7 +273,11 @@ impl<O: Op> Cell<O> {
             }
             Settled::Unclaimed(op, outcome) => {
                 let complaint = self.complaint(op.as_ref(), &outcome);
+                if let (Some(op), true) = (&op, complaint.is_some()) {
+                    op.unheard(number_of(&outcome));
+                }
                 complaint.into_iter().for_each(|text| self.log_later(text));
+                self.count(self.end_of(&outcome));
                 self.conclude();
                 // A buffer that panics when it is dropped takes no other operation with it (INV-6).
                 let _ = catch_unwind(AssertUnwindSafe(|| self.dispose(op, &outcome)));
@@ -389,6 +403,17 @@ impl<O: Op> Cell<O> {
     }
 }
 
+/// The error number of what did not come to a whole success.
+fn number_of(outcome: &Outcome) -> i32 {
+    match outcome {
+        Outcome::Result(number) if *number < 0 => -number,
+        Outcome::Returned(Err(error)) | Outcome::Refused(error) => {
+            error.raw_os_error().unwrap_or(errno::EIO)
+        }
+        _ => errno::EIO,
+    }
+}
+
 impl<O: Op> Job for Cell<O> {
     fn kind(&self) -> Kind {
         self.kind
@@ -496,6 +521,17 @@ impl<O: Op> Job for Cell<O> {
         self.settle(None, outcome);
     }
 
+    fn refuse(&self, error: io::Error) {
+        let outcome = Outcome::Refused(error);
+        let end = self.end_of(&outcome);
+        let counted = || {
+            self.count(end);
+            self.driver.counters.ended();
+        };
+        let settled = self.life.refuse(outcome, counted);
+        self.settled(settled, None);
+    }
+
     fn due_us(&self) -> u64 {
         self.due_us.load(Ordering::SeqCst)
     }
@@ -530,10 +566,6 @@ impl<O: Op> Job for Cell<O> {
             self.give_up(Why::Cancelled);
         }
         is_its
-    }
-
-    fn is_waiting(&self) -> bool {
-        !self.life.has_begun() && !self.life.is_over()
     }
 
     fn path(&self) -> Option<PathBuf> {

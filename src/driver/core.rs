@@ -218,7 +218,7 @@ impl Driver {
         if let (true, Some(why)) = (heard, limited::refused()) {
             let left = LeftBehind::NothingHappened;
             let refused = why.error(Some(job.kind()), job.path(), Duration::ZERO, left);
-            if !job.is_kept() || job.kind() == Kind::Write {
+            if !job.is_kept() {
                 job.end(Outcome::Refused(refused.into()));
                 return cell;
             }
@@ -262,6 +262,18 @@ impl Driver {
         self.dispatch_held(group, vec![job]);
     }
 
+    /// Whether something may begin that nothing ends once it has: not under a limit that is passed, nor on a
+    /// mount that does not answer or has too much that is stuck.
+    pub(crate) fn may_begin(&self, kind: Kind, mount: &Arc<Mount>) -> Result<(), Error> {
+        if let Some(why) = limited::refused() {
+            let left = LeftBehind::NothingHappened;
+            return Err(why.error(Some(kind), None, Duration::ZERO, left));
+        }
+        let group = self.group(mount);
+        group.admits(kind)?;
+        self.has_room(&group, kind, Share::Thread)
+    }
+
     /// Refuses what would only be stuck as well, there where it would go.
     pub(super) fn check_room(
         &self,
@@ -269,6 +281,13 @@ impl Driver {
         job: &Arc<dyn Job>,
         share: Share,
     ) -> Result<(), Error> {
+        if job.is_kept() {
+            return Ok(());
+        }
+        self.has_room(group, job.kind(), share)
+    }
+
+    fn has_room(&self, group: &Group, operation: Kind, share: Share) -> Result<(), Error> {
         let stuck = group.stuck_count(share);
         let is_full = match share {
             Share::Lane(_) => stuck >= limits::KERNEL_WORKERS_MAX as usize,
@@ -278,11 +297,11 @@ impl Driver {
                 stuck > 0 && all >= self.settings.stuck_threads_max
             }
         };
-        if !is_full || job.is_kept() {
+        if !is_full {
             return Ok(());
         }
         Err(Error::Saturated {
-            operation: job.kind(),
+            operation,
             mount_point: group.mount().point(),
             stuck,
         })
@@ -319,8 +338,7 @@ impl Driver {
             return job.end(Outcome::Refused(full.into()));
         }
         self.counters.went(job.kind(), Way::Pool);
-        job.set_way(super::route::Way::Pool);
-        group.pool().push(job);
+        group.push_to_pool(job);
     }
 
     fn to_ring(&self, group: &Arc<Group>, job: Arc<dyn Job>) -> Result<(), Arc<dyn Job>> {
@@ -521,7 +539,7 @@ impl Driver {
             for job in group.close() {
                 // What is not kept never began.
                 if job.is_kept() {
-                    group.pool().push(job);
+                    group.push_to_pool(job);
                 } else {
                     let refused: io::Error = Error::Closed {
                         operation: job.kind(),
@@ -533,9 +551,9 @@ impl Driver {
         }
         // What waits behind a fence, or for a thread, never began either.
         for job in self.registry.jobs() {
-            if job.is_waiting() && !job.is_kept() {
+            if !job.is_kept() {
                 let operation = job.kind();
-                job.end(Outcome::Refused(Error::Closed { operation }.into()));
+                job.refuse(Error::Closed { operation }.into());
             }
         }
     }

@@ -102,6 +102,7 @@ impl Fence {
     }
 
     /// It is over; returns what need not wait any more.
+    /// Asks the operations nothing: whoever raises the fence has the lock of one.
     pub(super) fn lower(&self, number: u64) -> Vec<Arc<dyn Job>> {
         let mut state = lock(&self.state);
         state.detached.retain(|detached| detached.number != number);
@@ -109,7 +110,7 @@ impl Fence {
         let held = std::mem::take(&mut state.held);
         let (behind, free): (Vec<_>, Vec<_>) = held
             .into_iter()
-            .partition(|held| state.is_behind(&held.range, held.number) && !held.job.is_over());
+            .partition(|held| state.is_behind(&held.range, held.number));
         state.held = behind;
         free.into_iter().map(|held| held.job).collect()
     }

@@ -137,6 +137,11 @@ impl Group {
         &self.orphans
     }
 
+    pub(crate) fn push_to_pool(&self, job: Arc<dyn Job>) {
+        job.set_way(super::route::Way::Pool);
+        self.pool.push(job);
+    }
+
     /// Whether an operation may go to this mount: not while the mount itself does not answer.
     pub(crate) fn admits(&self, kind: Kind) -> Result<(), Error> {
         self.breaker.admits(kind)
@@ -149,8 +154,10 @@ impl Group {
 
     /// An operation is over. What is kept may have been done without asking anybody: a close, and a write
     /// into memory.
-    pub(crate) fn note_end(&self, kept: bool, outcome: &Outcome) {
-        if !kept && outcome.is_answer() {
+    pub(crate) fn note_end(&self, kind: Kind, kept: bool, outcome: &Outcome) {
+        // The caller's own work, and reading ahead, may have asked nobody either.
+        let asked = !kept && !matches!(kind, Kind::Blocking | Kind::Prefetch);
+        if asked && outcome.is_answer() {
             self.breaker.operation_answered();
         }
     }
@@ -298,8 +305,7 @@ impl Group {
                 Err(error) => {
                     self.ring_broke(&error);
                     for job in lane.close(false) {
-                        job.set_way(super::route::Way::Pool);
-                        self.pool.push(job);
+                        self.push_to_pool(job);
                     }
                 }
             }
@@ -316,7 +322,7 @@ impl Group {
         for job in moved {
             job.set_way(super::route::Way::Lane(fresh.clone()));
             if let Err(job) = fresh.push(job) {
-                self.pool.push(job);
+                self.push_to_pool(job);
             }
         }
         lanes.wedged.push(wedged.clone());

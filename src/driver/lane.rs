@@ -99,7 +99,7 @@ impl Lane {
         }
         for job in unsent.into_iter().chain(self.close(false)) {
             match &group {
-                Some(group) => group.pool().push(job),
+                Some(group) => group.push_to_pool(job),
                 None => job.run(),
             }
         }
@@ -283,7 +283,7 @@ impl LaneThread {
 
     fn elsewhere(&self, job: Arc<dyn Job>) {
         match self.group.upgrade() {
-            Some(group) => group.pool().push(job),
+            Some(group) => group.push_to_pool(job),
             None => job.run(),
         }
     }

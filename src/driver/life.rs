@@ -226,9 +226,10 @@ impl<O, R, W: Copy> Life<O, R, W> {
         let state = &mut *lock(&self.state);
         let op = match std::mem::replace(&mut state.place, Place::Gone) {
             Place::Queue(op) | Place::Kernel(op) => Some(op),
-            Place::Thread => op,
-            over => {
-                state.place = over;
+            // Only the thread that has it can end it.
+            Place::Thread if op.is_some() => op,
+            held => {
+                state.place = held;
                 return Settled::Nothing;
             }
         };
@@ -246,6 +247,28 @@ impl<O, R, W: Copy> Life<O, R, W> {
                 Settled::Wake(waker)
             }
             Caller::Leaves(_) | Caller::Left => Settled::Unclaimed(op, result),
+        }
+    }
+
+    /// Ends it if it is in a queue; what the kernel or a thread has meanwhile stays theirs. `counted` as for
+    /// [`settle`](Life::settle).
+    pub(crate) fn refuse(&self, result: R, counted: impl FnOnce()) -> Settled<O, R> {
+        let state = &mut *lock(&self.state);
+        let op = match std::mem::replace(&mut state.place, Place::Gone) {
+            Place::Queue(op) => op,
+            held => {
+                state.place = held;
+                return Settled::Nothing;
+            }
+        };
+        match &mut state.caller {
+            Caller::Waits(waker) => {
+                let waker = waker.take();
+                counted();
+                state.place = Place::Over(Some(op), result);
+                Settled::Wake(waker)
+            }
+            Caller::Leaves(_) | Caller::Left => Settled::Unclaimed(Some(op), result),
         }
     }
 

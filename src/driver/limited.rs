@@ -173,7 +173,7 @@ pub(crate) fn refused() -> Option<Why> {
 /// # Ok(()) }
 /// ```
 pub trait OpExt: Future + Sized {
-    /// Gives up so long after the first poll; [`Duration::MAX`] means never. A timeout of zero is refused with
+    /// Gives up so long after it first has to wait; [`Duration::MAX`] means never. A timeout of zero is refused with
     /// [`Error::ZeroTimeout`].
     ///
     /// # Cancel safety
@@ -390,10 +390,7 @@ where
             Some(why) => {
                 // What it waits for is none of our operations, or one that it does not poll.
                 this.future.set(None);
-                let left = match this.scope.last {
-                    Some(_) => LeftBehind::MayHaveTakenEffect,
-                    None => LeftBehind::NothingHappened,
-                };
+                let left = LeftBehind::MayHaveTakenEffect;
                 let error = why.error(this.scope.last, None, begun.elapsed(), left);
                 Poll::Ready(Err(error.into()))
             }

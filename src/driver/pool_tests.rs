@@ -81,9 +81,7 @@ impl Job for Mock {
         false
     }
 
-    fn is_waiting(&self) -> bool {
-        false
-    }
+    fn refuse(&self, _error: std::io::Error) {}
 
     fn path(&self) -> Option<std::path::PathBuf> {
         None

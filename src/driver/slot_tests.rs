@@ -57,9 +57,7 @@ impl Job for Nothing {
         false
     }
 
-    fn is_waiting(&self) -> bool {
-        false
-    }
+    fn refuse(&self, _error: std::io::Error) {}
 
     fn path(&self) -> Option<std::path::PathBuf> {
         None

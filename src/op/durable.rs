@@ -59,7 +59,7 @@ impl<R: Request> Op for Durable<R> {
         if let Err(error) = result {
             self.file
                 .health
-                .note(error.raw_os_error().unwrap_or(0), true);
+                .note_sync(error.raw_os_error().unwrap_or(0), true);
             return Err(Error::io(self.kind, None, error));
         }
         // A write that failed meanwhile, with nobody to hear of it.
@@ -71,7 +71,7 @@ impl<R: Request> Op for Durable<R> {
     }
 
     fn unheard(&self, number: i32) {
-        self.file.health.note(number, false);
+        self.file.health.note_sync(number, false);
     }
 }
 

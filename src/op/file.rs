@@ -256,6 +256,13 @@ impl SharedFile {
             .await
     }
 
+    /// Whether a write may be accepted that will go on by itself: not under a limit that is passed, nor where
+    /// it could only get stuck.
+    pub(crate) fn may_accept(&self) -> io::Result<()> {
+        self.driver().may_begin(Kind::Write, &self.mount)?;
+        Ok(())
+    }
+
     /// Cancels what is in flight on this descriptor; returns how many operations that were.
     pub(crate) fn cancel_in_flight(&self) -> usize {
         self.driver().cancel_on(self.as_fd())

@@ -48,7 +48,9 @@ impl Drop for Health {
             told: false,
         }) = lock(&self.poison).take()
         {
-            events::writeback_failed(&io::Error::from_raw_os_error(number));
+            let error = io::Error::from_raw_os_error(number);
+            // Whoever drops the last reference may not wait for the log.
+            events::report(move || events::writeback_failed(&error));
         }
     }
 }
@@ -86,16 +88,20 @@ impl Health {
         }
     }
 
-    /// Notes the error of a write or a sync, unless it means that nothing was tried.
-    pub(super) fn note(&self, number: i32, told: bool) {
-        const NOT_TRIED: [i32; 5] = [
-            errno::EBADF,
-            errno::ECANCELED,
-            errno::EINTR,
-            errno::EINVAL,
-            errno::EOPNOTSUPP,
-        ];
-        if number <= 0 || NOT_TRIED.contains(&number) {
+    /// Notes the error of a sync, unless it means that nothing was tried.
+    pub(super) fn note_sync(&self, number: i32, told: bool) {
+        if ![errno::EBADF, errno::EINVAL, errno::EOPNOTSUPP].contains(&number) {
+            self.note(number, told);
+        }
+    }
+
+    /// Notes the error of a write that nobody heard of, unless nothing was tried.
+    pub(super) fn note_write(&self, number: i32) {
+        self.note(number, false);
+    }
+
+    fn note(&self, number: i32, told: bool) {
+        if number <= 0 || [errno::ECANCELED, errno::EINTR].contains(&number) {
             return;
         }
         let mut poison = lock(&self.poison);

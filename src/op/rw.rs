@@ -93,7 +93,7 @@ impl<B: IoBuf> Op for Write<B> {
     }
 
     fn unheard(&self, number: i32) {
-        self.health.note(number, false);
+        self.health.note_write(number);
     }
 
     fn is_whole(&self, count: i32) -> bool {

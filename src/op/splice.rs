@@ -5,7 +5,9 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use super::file::SharedFile;
+use super::rw::changed;
 use crate::driver;
+use crate::driver::fence::Fenced;
 use crate::driver::op::{Load, Op};
 use crate::error::Error;
 use crate::mounts::Mount;
@@ -18,6 +20,7 @@ struct Moved<R> {
     kind: Kind,
     request: R,
     target: Target,
+    fenced: Option<Fenced>,
 }
 
 impl<R: Request> Op for Moved<R> {
@@ -33,6 +36,10 @@ impl<R: Request> Op for Moved<R> {
 
     fn request(&mut self) -> &mut dyn Request {
         &mut self.request
+    }
+
+    fn fenced(&self) -> Option<Fenced> {
+        self.fenced.clone()
     }
 
     fn load(&self) -> Load {
@@ -57,6 +64,9 @@ pub(crate) type End = (Arc<SharedFile>, Option<u64>);
 /// On the lanes of what has no mount, as a pipe waits for its other end for as long as that likes.
 pub(crate) async fn splice(from: End, to: End, len: usize) -> io::Result<usize> {
     to.0.note_write();
+    let health = to.0.health.clone();
+    // A pipe takes what comes in turn anyway.
+    let fenced = (!to.0.is_pipe()).then(|| health.changes(changed(&to.0, to.1, len)));
     let end = |(fd, offset): End| request::End { fd, offset };
     let (from, to) = (end(from), end(to));
     let target = Target::file(from.fd.as_fd());
@@ -69,6 +79,7 @@ pub(crate) async fn splice(from: End, to: End, len: usize) -> io::Result<usize> 
                 kind,
                 request,
                 target,
+                fenced,
             },
             &Mount::of_peers(),
         )
@@ -90,6 +101,7 @@ pub(crate) async fn tee(
                 kind,
                 request,
                 target,
+                fenced: None,
             },
             &Mount::of_peers(),
         )

@@ -81,7 +81,7 @@ impl<B: IoBuf> Op for Write<B> {
     }
 
     fn unheard(&self, number: i32) {
-        self.health.note(number, false);
+        self.health.note_write(number);
     }
 
     fn load(&self) -> Load {

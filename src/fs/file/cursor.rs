@@ -129,6 +129,20 @@ fn log(error: &io::Error) {
     events::background_failure(Kind::Write, error);
 }
 
+/// Whether a write goes on though its caller was told of its end.
+fn is_detached(error: &io::Error) -> bool {
+    use crate::LeftBehind::Detached;
+    matches!(
+        Error::from_io(error),
+        Some(Error::Cancelled { left: Detached, .. } | Error::TimedOut { left: Detached, .. })
+    )
+}
+
+/// Whether a write is over, and has failed.
+fn is_poisoned(error: &io::Error) -> bool {
+    matches!(Error::from_io(error), Some(Error::Poisoned { .. }))
+}
+
 /// Whether a limit was over, and not the write.
 fn is_given_up(error: &io::Error) -> bool {
     matches!(
@@ -249,7 +263,7 @@ impl Cursor {
             .get_or_insert_with(|| Box::pin(shared.clone().settled()));
         let settled = ready!(settled.as_mut().poll(cx));
         late.settled = None;
-        if !settled.as_ref().is_err_and(is_given_up) {
+        if settled.is_ok() || settled.as_ref().is_err_and(is_poisoned) {
             self.late = None;
         }
         self.failed = settled.err();
@@ -378,7 +392,10 @@ async fn write_all(
     let (done, written) = write_steps(&shared, buf, begin).await;
     if shared.is_seekable() {
         let end = begin.saturating_add(done as u64);
-        position.advance(begin.saturating_add(total as u64), end);
+        // What goes on without us still writes its bytes: the next ones come after them.
+        if !written.as_ref().is_err_and(is_detached) {
+            position.advance(begin.saturating_add(total as u64), end);
+        }
         // What is appended goes to the end, wherever that was.
         if shared.is_append() && done > 0 {
             if let Ok(size) = meta::size_of(&shared).await {
@@ -505,6 +522,7 @@ impl AsyncWrite for File {
         let (shared, cursor) = self.parts();
         ready!(cursor.poll_idle(cx));
         ready!(answer(cursor.take_failure()))?;
+        shared.may_accept()?;
         let count = from.len().min(bytes_max);
         cursor.start_writing(shared, from[..count].to_vec(), cx);
         Poll::Ready(Ok(count))
@@ -519,6 +537,7 @@ impl AsyncWrite for File {
         let (shared, cursor) = self.parts();
         ready!(cursor.poll_idle(cx));
         ready!(answer(cursor.take_failure()))?;
+        shared.may_accept()?;
         let mut buf = Vec::new();
         for part in from {
             let room = bytes_max - buf.len();
