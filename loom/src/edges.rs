@@ -227,3 +227,32 @@ fn two_ends_are_one() {
         cell.seen.check(1, 1);
     });
 }
+
+/// A driver that closes while a lane, or a thread, takes the operation: what is taken is not dropped before it
+/// is settled (INV-1).
+#[test]
+fn a_close_takes_nothing_back_that_has_begun() {
+    for by_thread in [false, true] {
+        model(3, move || {
+            let cell = Cell::new(false);
+            let taking = {
+                let cell: Arc<Cell> = cell.clone();
+                spawn(move || {
+                    let op = if by_thread { cell.take() } else { None };
+                    if op.is_some() || !by_thread && cell.submit(false) {
+                        assert_eq!(cell.seen.dropped.load(Ordering::Relaxed), 0);
+                        cell.settle(op, false);
+                    }
+                })
+            };
+            let closing = {
+                let cell: Arc<Cell> = cell.clone();
+                spawn(move || cell.refuse())
+            };
+            block_on(Waiting(cell.clone()));
+            taking.join().unwrap();
+            closing.join().unwrap();
+            cell.seen.check(1, 1);
+        });
+    }
+}

@@ -94,6 +94,24 @@ impl Cell {
         }
     }
 
+    /// A thread takes it, if there is anything to take.
+    pub(crate) fn take(&self) -> Option<Operation> {
+        self.life.to_thread()
+    }
+
+    /// The driver closes, and ends what never began.
+    pub(crate) fn refuse(&self) {
+        let over = || add(&self.seen.over);
+        match self.life.refuse(End::TakenBack, over) {
+            Settled::Nothing => {}
+            Settled::Wake(waker) => wake(waker),
+            Settled::Unclaimed(op, _) => {
+                drop(op);
+                over();
+            }
+        }
+    }
+
     /// The kernel gave it back, and a thread is to do it.
     pub(crate) fn settle_elsewhere(&self) {
         if !self.life.to_queue() {

@@ -14,6 +14,7 @@ mod cell;
 pub(crate) mod chore;
 mod core;
 mod dataless;
+mod ends;
 #[cfg(target_os = "linux")]
 mod engine;
 #[cfg(feature = "testing")]

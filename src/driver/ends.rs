@@ -1,0 +1,82 @@
+//! The end of an operation, whoever it comes from: counted, told to whoever waits, or disposed of.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::account::TimedOut;
+use super::cell::{Cell, Outcome, wake};
+use super::in_flight::left_by;
+use super::life::Settled;
+use super::op::Op;
+use crate::sys::errno;
+
+impl<O: Op> Cell<O> {
+    /// Counts it as over and hands the outcome on. `op` is what a thread hands back. A write that the end of
+    /// the runtime waits for is over only once its error was told.
+    pub(super) fn settle(&self, op: Option<O>, outcome: Outcome) {
+        self.group.note_end(self.kind, self.kept, &outcome);
+        let keep = matches!(outcome, Outcome::Lost(_));
+        let end = self.end_of(&outcome);
+        let timed_out = self.if_timed_out(end, left_by(self.kind, &outcome));
+        let counted = || {
+            self.count(end);
+            self.driver.counters.ended();
+        };
+        if keep {
+            // The one report of a writeback may be lost with it.
+            self.life.look(|op| op.unheard(errno::EIO));
+        }
+        let settled = self.life.settle(op, outcome, keep, counted);
+        self.settled(settled, timed_out);
+    }
+
+    /// What the end of an operation leads to, without a lock.
+    pub(super) fn settled(&self, settled: Settled<O, Outcome>, timed_out: Option<TimedOut>) {
+        match settled {
+            Settled::Nothing => {}
+            Settled::Wake(waker) => {
+                timed_out.into_iter().for_each(|told| self.tell(told));
+                self.conclude();
+                wake(waker);
+            }
+            Settled::Unclaimed(op, outcome) => {
+                let complaint = self.complaint(op.as_ref(), &outcome);
+                if let (Some(op), true) = (&op, complaint.is_some()) {
+                    op.unheard(number_of(&outcome));
+                }
+                complaint.into_iter().for_each(|text| self.log_later(text));
+                self.count(self.end_of(&outcome));
+                self.conclude();
+                // A buffer that panics when it is dropped takes no other operation with it (INV-6).
+                let _ = catch_unwind(AssertUnwindSafe(|| self.dispose(op, &outcome)));
+                // Only now: the close of a late descriptor, or of the file, is in flight before this is over.
+                self.driver.counters.ended();
+            }
+        }
+    }
+
+    /// Frees an operation whose output nobody takes; a descriptor it made is closed on a lane (INV-3).
+    pub(super) fn dispose(&self, op: Option<O>, outcome: &Outcome) {
+        let Some(op) = op else { return };
+        let result = match outcome {
+            Outcome::Result(number) | Outcome::Returned(Ok(number)) => *number,
+            Outcome::Returned(Err(error)) => -error.raw_os_error().unwrap_or(errno::ECANCELED),
+            _ => return,
+        };
+        if result < 0 {
+            op.unheard(-result);
+        } else if let Some(fd) = op.unclaimed(result) {
+            self.driver.close_later(fd, &self.group);
+        }
+    }
+}
+
+/// The error number of what did not come to a whole success.
+fn number_of(outcome: &Outcome) -> i32 {
+    match outcome {
+        Outcome::Result(number) if *number < 0 => -number,
+        Outcome::Returned(Err(error)) | Outcome::Refused(error) => {
+            error.raw_os_error().unwrap_or(errno::EIO)
+        }
+        _ => errno::EIO,
+    }
+}
