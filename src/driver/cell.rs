@@ -164,22 +164,53 @@ impl<O: Op> Cell<O> {
             _ => 0,
         };
         let due_us = due_us.or(patience.map(|patience| now_us() + patience));
-        let cell = Arc::new(Cell {
-            kind,
+        let mut cell = Cell::made(op, driver, group, |op| Life::new(op, kept, heard));
+        cell.fence_number = fenced.as_ref().map_or(0, |fenced| fenced.fence.number());
+        cell.fenced = fenced;
+        cell.due_us = AtomicU64::new(due_us.unwrap_or(NEVER));
+        cell.step_us = step_us;
+        let cell = Arc::new(cell);
+        cell.driver.registry.insert(cell.clone(), |place| {
+            let _ = cell.place.set(place);
+        });
+        cell.note_due();
+        cell
+    }
+
+    /// One that is over already, and that nobody counts or lists: in a forked child, which has the locks of its
+    /// parent as they were.
+    pub(crate) fn refused(
+        op: O,
+        driver: Arc<Driver>,
+        group: Arc<Group>,
+        error: Error,
+    ) -> Arc<Cell<O>> {
+        let outcome = Outcome::Refused(error.into());
+        Arc::new(Cell::made(op, driver, group, |op| Life::over(op, outcome)))
+    }
+
+    fn made(
+        op: O,
+        driver: Arc<Driver>,
+        group: Arc<Group>,
+        life: impl FnOnce(O) -> Life<O, Outcome, Why>,
+    ) -> Cell<O> {
+        Cell {
+            kind: op.kind(),
             load: op.load(),
             on_worker: op.on_worker(),
-            kept,
+            kept: op.is_kept(),
             orphan: AtomicU64::new(0),
             inode: op.inode(),
-            fence_number: fenced.as_ref().map_or(0, |fenced| fenced.fence.number()),
-            fenced,
+            fence_number: 0,
+            fenced: None,
             is_fence_up: AtomicBool::new(false),
             driver,
             group,
             started: Instant::now(),
             started_ms: coarse_ms(),
-            due_us: AtomicU64::new(due_us.unwrap_or(NEVER)),
-            step_us,
+            due_us: AtomicU64::new(NEVER),
+            step_us: 0,
             place: OnceLock::new(),
             steps: Steps::default(),
             stuck: Mutex::new(None),
@@ -189,16 +220,8 @@ impl<O: Op> Cell<O> {
             way: Mutex::new(None),
             target: Mutex::new(Target::Nothing),
             account: Account::default(),
-            life: Life::new(op, kept, heard),
-        });
-        // A forked child has the parent's locks as they were, and nobody who looks at the list.
-        if !crate::sys::fork::is_child() {
-            cell.driver.registry.insert(cell.clone(), |place| {
-                let _ = cell.place.set(place);
-            });
-            cell.note_due();
+            life: life(op),
         }
-        cell
     }
 
     fn note_due(&self) {

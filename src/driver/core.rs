@@ -58,6 +58,8 @@ pub(crate) struct Driver {
     #[cfg(target_os = "linux")]
     workers: Vec<OnceLock<Option<Arc<Worker>>>>,
     groups: RwLock<HashMap<(u64, u64), Arc<Group>>>,
+    /// A group that runs nothing, for what is refused without a look at the others.
+    spare: Arc<Group>,
     closed: AtomicBool,
     #[cfg(feature = "testing")]
     pub(super) faults: OnceLock<super::faults::Faults>,
@@ -90,6 +92,7 @@ impl Driver {
         } else {
             0
         };
+        let counters = SharedCounters::default();
         let driver = Arc::new(Driver {
             home,
             route: if usable { route } else { Route::Pool },
@@ -102,6 +105,7 @@ impl Driver {
             #[cfg(target_os = "linux")]
             workers: (0..rings).map(|_| OnceLock::new()).collect(),
             groups: RwLock::default(),
+            spare: Group::new(Mount::unknown(), counters.clone(), settings.breaker),
             closed: AtomicBool::new(false),
             #[cfg(feature = "testing")]
             faults: OnceLock::new(),
@@ -109,7 +113,7 @@ impl Driver {
             stuck_threads: AtomicUsize::new(0),
             registry: Registry::default(),
             heart: Heart::new(settings.heartbeat_interval, settings.warn_after),
-            counters: Arc::default(),
+            counters,
         });
         #[cfg(not(target_os = "linux"))]
         let _ = rings;
@@ -200,6 +204,11 @@ impl Driver {
     }
 
     fn launch<O: Op>(self: &Arc<Self>, op: O, mount: &Arc<Mount>, heard: bool) -> Arc<Cell<O>> {
+        if fork::is_child() {
+            let operation = op.kind();
+            let (refused, group) = (Error::ForkedChild { operation }, self.spare.clone());
+            return Cell::refused(op, self.clone(), group, refused);
+        }
         let group = self.group(mount);
         let due_us = if heard {
             limited::due_us(op.kind())
@@ -208,13 +217,6 @@ impl Driver {
         };
         let cell = Cell::new(op, self.clone(), group.clone(), heard, due_us);
         let job: Arc<dyn Job> = cell.clone();
-        if fork::is_child() {
-            let refused = Error::ForkedChild {
-                operation: job.kind(),
-            };
-            job.end(Outcome::Refused(refused.into()));
-            return cell;
-        }
         if let (true, Some(why)) = (heard, limited::refused()) {
             let left = LeftBehind::NothingHappened;
             let refused = why.error(Some(job.kind()), job.path(), Duration::ZERO, left);

@@ -111,6 +111,18 @@ impl<O, R, W: Copy> Life<O, R, W> {
         }
     }
 
+    /// One that has ended before it began.
+    pub(crate) fn over(op: O, result: R) -> Life<O, R, W> {
+        let life = Life::new(op, false, true);
+        {
+            let state = &mut *lock(&life.state);
+            if let Place::Queue(op) = std::mem::replace(&mut state.place, Place::Gone) {
+                state.place = Place::Over(Some(op), result);
+            }
+        }
+        life
+    }
+
     /// Whether it should be let go of. Sequentially consistent: whoever publishes where it is reads this
     /// afterwards, and whoever gives up reads afterwards where it is, so one of them asks for it (INV-11).
     pub(crate) fn is_given_up(&self) -> bool {
