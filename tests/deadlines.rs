@@ -267,3 +267,23 @@ fn a_cancel_ends_helpers_that_try_again() {
         common::until_idle().await;
     });
 }
+
+/// A write that is over time before it is accepted is an error, and nothing of it is accepted.
+#[test]
+fn a_write_that_is_too_late_is_not_accepted() {
+    on_every_backend(|_| async {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        let mut file = File::create(&path).await.unwrap();
+        let token = CancellationToken::new();
+        token.cancel();
+        let error = file.write_all(b"x").cancel_on(&token).await.unwrap_err();
+        assert_eq!(left(&error).1, LeftBehind::NothingHappened, "{error}");
+        let late = file.write_all(b"x").deadline_at(Instant::now());
+        assert_eq!(late.await.unwrap_err().kind(), ErrorKind::TimedOut);
+        file.flush().await.unwrap();
+        file.write_all(b"y").await.unwrap();
+        file.flush().await.unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"y");
+    });
+}

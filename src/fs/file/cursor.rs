@@ -522,7 +522,7 @@ impl AsyncWrite for File {
         let (shared, cursor) = self.parts();
         ready!(cursor.poll_idle(cx));
         ready!(answer(cursor.take_failure()))?;
-        shared.may_accept()?;
+        ready!(answer(shared.may_accept()))?;
         let count = from.len().min(bytes_max);
         cursor.start_writing(shared, from[..count].to_vec(), cx);
         Poll::Ready(Ok(count))
@@ -537,7 +537,7 @@ impl AsyncWrite for File {
         let (shared, cursor) = self.parts();
         ready!(cursor.poll_idle(cx));
         ready!(answer(cursor.take_failure()))?;
-        shared.may_accept()?;
+        ready!(answer(shared.may_accept()))?;
         let mut buf = Vec::new();
         for part in from {
             let room = bytes_max - buf.len();
