@@ -152,6 +152,7 @@ impl<O: Op> Cell<O> {
         group: Arc<Group>,
         heard: bool,
         due_us: Option<u64>,
+        began: Instant,
     ) -> Arc<Cell<O>> {
         let (kind, kept, fenced) = (op.kind(), op.is_kept(), op.fenced());
         driver.counters.started(kind);
@@ -169,6 +170,7 @@ impl<O: Op> Cell<O> {
         cell.fenced = fenced;
         cell.due_us = AtomicU64::new(due_us.unwrap_or(NEVER));
         cell.step_us = step_us;
+        cell.started = began;
         let cell = Arc::new(cell);
         cell.driver.registry.insert(cell.clone(), |place| {
             let _ = cell.place.set(place);

@@ -102,7 +102,14 @@ fn make(kind: Kind, work: Work, panics: bool) -> Made {
         panics,
     };
     let group = driver.group(&Mount::unknown());
-    let cell = Cell::new(op, driver.clone(), group, true, None);
+    let cell = Cell::new(
+        op,
+        driver.clone(),
+        group,
+        true,
+        None,
+        std::time::Instant::now(),
+    );
     Made {
         driver,
         future: InFlight::new(cell.clone()),

@@ -139,7 +139,14 @@ impl World {
             drops: drops.clone(),
         };
         let (driver, group) = (self.driver.clone(), self.group.clone());
-        let cell = Cell::new(op, driver, group, true, Some(due_us));
+        let cell = Cell::new(
+            op,
+            driver,
+            group,
+            true,
+            Some(due_us),
+            std::time::Instant::now(),
+        );
         self.all.push(Watching {
             future: Some(InFlight::new(cell.clone())),
             cell,

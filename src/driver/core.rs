@@ -7,7 +7,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::cell::{Cell, Job, Outcome};
 use super::fence::Pass;
@@ -65,7 +65,7 @@ pub(crate) struct Driver {
     pub(super) faults: OnceLock<super::faults::Faults>,
     settings: Settings,
     /// Blocking threads in operations that nobody waits for any more.
-    stuck_threads: AtomicUsize,
+    pub(super) stuck_threads: AtomicUsize,
     pub(super) registry: Registry,
     pub(super) heart: Heart,
     pub(crate) counters: SharedCounters,
@@ -210,12 +210,14 @@ impl Driver {
             return Cell::refused(op, self.clone(), group, refused);
         }
         let group = self.group(mount);
+        // Before a limit counts from now, so that what it tells of the time is not shorter than the limit.
+        let began = Instant::now();
         let due_us = if heard {
             limited::due_us(op.kind())
         } else {
             None
         };
-        let cell = Cell::new(op, self.clone(), group.clone(), heard, due_us);
+        let cell = Cell::new(op, self.clone(), group.clone(), heard, due_us, began);
         let job: Arc<dyn Job> = cell.clone();
         if let (true, Some(why)) = (heard, limited::refused()) {
             let left = LeftBehind::NothingHappened;
@@ -262,51 +264,6 @@ impl Driver {
             return;
         };
         self.dispatch_held(group, vec![job]);
-    }
-
-    /// Whether something may begin that nothing ends once it has: not under a limit that is passed, nor on a
-    /// mount that does not answer or has too much that is stuck.
-    pub(crate) fn may_begin(&self, kind: Kind, mount: &Arc<Mount>) -> Result<(), Error> {
-        if let Some(why) = limited::refused() {
-            let left = LeftBehind::NothingHappened;
-            return Err(why.error(Some(kind), None, Duration::ZERO, left));
-        }
-        let group = self.group(mount);
-        group.admits(kind)?;
-        self.has_room(&group, kind, Share::Thread)
-    }
-
-    /// Refuses what would only be stuck as well, there where it would go.
-    pub(super) fn check_room(
-        &self,
-        group: &Group,
-        job: &Arc<dyn Job>,
-        share: Share,
-    ) -> Result<(), Error> {
-        if job.is_kept() {
-            return Ok(());
-        }
-        self.has_room(group, job.kind(), share)
-    }
-
-    fn has_room(&self, group: &Group, operation: Kind, share: Share) -> Result<(), Error> {
-        let stuck = group.stuck_count(share);
-        let is_full = match share {
-            Share::Lane(_) => stuck >= limits::KERNEL_WORKERS_MAX as usize,
-            Share::Other => false,
-            Share::Thread => {
-                let all = self.stuck_threads.load(Ordering::SeqCst);
-                stuck > 0 && all >= self.settings.stuck_threads_max
-            }
-        };
-        if !is_full {
-            return Ok(());
-        }
-        Err(Error::Saturated {
-            operation,
-            mount_point: group.mount().point(),
-            stuck,
-        })
     }
 
     /// Sends an operation its way.
@@ -465,7 +422,14 @@ impl Driver {
         let driver = self.live();
         let group = driver.group(&Mount::chores());
         let chore = super::chore::Chore::new(kind, work);
-        let cell = Cell::new(chore, driver.clone(), group.clone(), false, None);
+        let cell = Cell::new(
+            chore,
+            driver.clone(),
+            group.clone(),
+            false,
+            None,
+            Instant::now(),
+        );
         watchdog::call();
         driver.to_pool(&group, cell);
     }

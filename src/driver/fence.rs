@@ -176,7 +176,14 @@ mod tests {
         let settings = Settings::default();
         let driver = Driver::new(Home::Outside, Route::Pool, Submit::Auto, 0, settings).unwrap();
         let group = driver.group(&Mount::unknown());
-        Cell::new(Chore::new(Kind::Write, || ()), driver, group, false, None)
+        Cell::new(
+            Chore::new(Kind::Write, || ()),
+            driver,
+            group,
+            false,
+            None,
+            std::time::Instant::now(),
+        )
     }
 
     /// Detaches an operation that begins; returns its number.

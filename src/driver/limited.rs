@@ -142,7 +142,8 @@ pub(crate) fn due_us(kind: Kind) -> Option<u64> {
         return None;
     }
     match scope.until {
-        Until::At(at) => Some(to_us(at)),
+        // The part of a microsecond counts too: never too soon.
+        Until::At(at) => Some(to_us(at).saturating_add(1)),
         _ => Some(NEVER),
     }
 }

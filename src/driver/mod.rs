@@ -33,6 +33,7 @@ pub(crate) mod op;
 mod orphans;
 mod pool;
 mod registry;
+mod room;
 mod route;
 mod settings;
 #[cfg(target_os = "linux")]

@@ -151,7 +151,14 @@ mod tests {
     fn job(driver: &Arc<Driver>) -> Arc<dyn Job> {
         let group = driver.group(&Mount::unknown());
         let chore = Chore::new(Kind::Metadata, || ());
-        Cell::new(chore, driver.clone(), group, false, None)
+        Cell::new(
+            chore,
+            driver.clone(),
+            group,
+            false,
+            None,
+            std::time::Instant::now(),
+        )
     }
 
     /// An operation waits for the writes that were there before it, in whatever order they end, and for
