@@ -1,7 +1,7 @@
 //! Models of the driver's concurrent edges, run in every interleaving: `cargo test -p tidegate-loom`.
 //!
 //! The files under test are the driver's own, over the synchronisation of the model checker. What
-//! `src/driver/cell.rs` does with them is played here in a few lines ([`played`]).
+//! `src/driver/cell.rs` does with them is played here in a few lines (`played`).
 #![cfg(test)]
 
 #[path = "../../src/driver/bell.rs"]

@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 /// How errors of the system are handed out, in the whole process.
 ///
-/// An [`io::Error`] holds either a number or something with a text of its own, never both. Without another
+/// An [`io::Error`](std::io::Error) holds either a number or something with a text of its own, never both. Without another
 /// choice it is the latter, so that errors name operation and path. A program, or a crate that it uses,
-/// may ask [`io::Error::raw_os_error`] instead of the kind: then it wants them plain.
+/// may ask [`io::Error::raw_os_error`](std::io::Error::raw_os_error) instead of the kind: then it wants them plain.
 ///
 /// `TIDEGATE_ERRORS=plain` or `named` in the environment makes the choice for a program that does not.
 ///
@@ -26,7 +26,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 #[non_exhaustive]
 #[repr(u8)]
 pub enum Errors {
-    /// With operation, path, and what to do about it; [`raw_os_error`] has the number. The default.
+    /// With operation, path, and what to do about it; [`raw_os_error`](crate::raw_os_error) has the number. The default.
     #[default]
     Named = 1,
     /// As the system gave them, with the number and nothing else, as from `tokio::fs`. Errors that have no
