@@ -106,7 +106,7 @@ fn median(times: &mut [Duration]) -> Duration {
 fn overrun(runtime: &Runtime, route: Route, folder: &Path) -> std::io::Result<()> {
     let path: PathBuf = folder.join(format!("{route:?}"));
     runtime.block_on(async {
-        Handle::builder().route(route).install()?;
+        let handle = Handle::builder().route(route).install()?;
         fs::make_fifo(&path, 0o600).await?;
         let fifo = OpenOptions::new()
             .read(true)
@@ -122,6 +122,9 @@ fn overrun(runtime: &Runtime, route: Route, folder: &Path) -> std::io::Result<()
             // Lets a blocking thread go that still reads.
             if route == Route::Pool {
                 fifo.write_at("x", 0).await?;
+                while handle.stats().in_flight > 0 {
+                    tokio::task::yield_now().await;
+                }
             }
         }
         over.sort_unstable();
