@@ -251,15 +251,7 @@ impl<O, R, W: Copy> Life<O, R, W> {
         } else {
             op
         };
-        match &mut state.caller {
-            Caller::Waits(waker) => {
-                let waker = waker.take();
-                counted();
-                state.place = Place::Over(op, result);
-                Settled::Wake(waker)
-            }
-            Caller::Leaves(_) | Caller::Left => Settled::Unclaimed(op, result),
-        }
+        state.hand_over(op, result, counted)
     }
 
     /// Ends it if it is in a queue; what the kernel or a thread has meanwhile stays theirs. `counted` as for
@@ -273,15 +265,7 @@ impl<O, R, W: Copy> Life<O, R, W> {
                 return Settled::Nothing;
             }
         };
-        match &mut state.caller {
-            Caller::Waits(waker) => {
-                let waker = waker.take();
-                counted();
-                state.place = Place::Over(Some(op), result);
-                Settled::Wake(waker)
-            }
-            Caller::Leaves(_) | Caller::Left => Settled::Unclaimed(Some(op), result),
-        }
+        state.hand_over(Some(op), result, counted)
     }
 
     /// Gives up on it for a reason. `taken_back` is the result if it never began; `counted` runs then, before
@@ -396,6 +380,19 @@ impl<O, R, W: Copy> Life<O, R, W> {
 }
 
 impl<O, R, W> State<O, R, W> {
+    /// What is over, to the caller who waits, or to whoever disposes of it.
+    fn hand_over(&mut self, op: Option<O>, result: R, counted: impl FnOnce()) -> Settled<O, R> {
+        match &mut self.caller {
+            Caller::Waits(waker) => {
+                let waker = waker.take();
+                counted();
+                self.place = Place::Over(op, result);
+                Settled::Wake(waker)
+            }
+            Caller::Leaves(_) | Caller::Left => Settled::Unclaimed(op, result),
+        }
+    }
+
     fn to(&mut self, f: impl FnOnce(Place<O, R>) -> Place<O, R>) {
         self.place = f(std::mem::replace(&mut self.place, Place::Gone));
     }
