@@ -45,6 +45,12 @@ impl<O: Op> Cell<O> {
         is_first
     }
 
+    /// The same, and that it is not in flight any more.
+    pub(super) fn count_over(&self, end: Ended) {
+        self.count(end);
+        self.driver.counters.ended();
+    }
+
     /// How an outcome ends it for a caller that still waits.
     pub(super) fn end_of(&self, outcome: &Outcome) -> Ended {
         if let (Some(why), Some(_)) = (self.life.why(), left_by(self.kind, outcome)) {

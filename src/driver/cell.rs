@@ -304,10 +304,7 @@ impl<O: Op> Cell<O> {
     /// Gives up on it for the caller. Does not block.
     pub(super) fn give_up(&self, why: Why) {
         let timed_out = self.if_timed_out(why.into(), None);
-        let counted = || {
-            self.count(why.into());
-            self.driver.counters.ended();
-        };
+        let counted = || self.count_over(why.into());
         let leaving = || self.raise_fence();
         let given_up = self.life.give_up(why, Outcome::TakenBack, counted, leaving);
         if why == Why::TimedOut && !matches!(given_up, GivenUp::Nothing) {
@@ -363,8 +360,7 @@ impl<O: Op> Cell<O> {
                 }
             }
             Dropped::Unclaimed(op, outcome) => {
-                let complaint = self.complaint(op.as_ref(), &outcome);
-                complaint.into_iter().for_each(|text| self.log_later(text));
+                self.complain(op.as_ref(), &outcome);
                 self.dispose(op, &outcome);
             }
         }
@@ -481,10 +477,7 @@ impl<O: Op> Job for Cell<O> {
     fn refuse(&self, error: io::Error) {
         let outcome = Outcome::Refused(error);
         let end = self.end_of(&outcome);
-        let counted = || {
-            self.count(end);
-            self.driver.counters.ended();
-        };
+        let counted = || self.count_over(end);
         let settled = self.life.refuse(outcome, counted);
         self.settled(settled, None);
     }

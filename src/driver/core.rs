@@ -7,7 +7,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::cell::{Cell, Job, Outcome};
 use super::fence::Pass;
@@ -25,7 +25,7 @@ use super::settings::Settings;
 use super::watchdog;
 #[cfg(target_os = "linux")]
 use super::worker::Worker;
-use crate::error::{Error, LeftBehind};
+use crate::error::Error;
 use crate::limits;
 use crate::mounts::{Mount, MountStats};
 use crate::observe::{Counters, OpInFlight, SharedCounters, Stats, Way};
@@ -219,18 +219,12 @@ impl Driver {
         };
         let cell = Cell::new(op, self.clone(), group.clone(), heard, due_us, began);
         let job: Arc<dyn Job> = cell.clone();
-        if let (true, Some(why)) = (heard, limited::refused()) {
-            let left = LeftBehind::NothingHappened;
-            let refused = why.error(Some(job.kind()), job.path(), Duration::ZERO, left);
-            if !job.is_kept() {
+        // What is kept was promised before; a descriptor has to be closed.
+        if !job.is_kept() {
+            if let Err(refused) = self.admits(&group, job.kind(), heard, || job.path()) {
                 job.end(Outcome::Refused(refused.into()));
                 return cell;
             }
-        }
-        // What is kept was promised before; a descriptor has to be closed.
-        if let (false, Err(refused)) = (job.is_kept(), group.admits(job.kind())) {
-            job.end(Outcome::Refused(refused.into()));
-            return cell;
         }
         watchdog::call();
         let passed = match &cell.fenced {

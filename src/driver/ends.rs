@@ -17,10 +17,7 @@ impl<O: Op> Cell<O> {
         let keep = matches!(outcome, Outcome::Lost(_));
         let end = self.end_of(&outcome);
         let timed_out = self.if_timed_out(end, left_by(self.kind, &outcome));
-        let counted = || {
-            self.count(end);
-            self.driver.counters.ended();
-        };
+        let counted = || self.count_over(end);
         if keep {
             // The one report of a writeback may be lost with it.
             self.life.look(|op| op.unheard(errno::EIO));
@@ -39,11 +36,7 @@ impl<O: Op> Cell<O> {
                 wake(waker);
             }
             Settled::Unclaimed(op, outcome) => {
-                let complaint = self.complaint(op.as_ref(), &outcome);
-                if let (Some(op), true) = (&op, complaint.is_some()) {
-                    op.unheard(number_of(&outcome));
-                }
-                complaint.into_iter().for_each(|text| self.log_later(text));
+                self.complain(op.as_ref(), &outcome);
                 self.count(self.end_of(&outcome));
                 self.conclude();
                 // A buffer that panics when it is dropped takes no other operation with it (INV-6).
@@ -52,6 +45,17 @@ impl<O: Op> Cell<O> {
                 self.driver.counters.ended();
             }
         }
+    }
+
+    /// Tells of what was promised to be done in the background and was not: its file, and the log.
+    pub(super) fn complain(&self, op: Option<&O>, outcome: &Outcome) {
+        let Some(text) = self.complaint(op, outcome) else {
+            return;
+        };
+        if let Some(op) = op {
+            op.unheard(number_of(outcome));
+        }
+        self.log_later(text);
     }
 
     /// Frees an operation whose output nobody takes; a descriptor it made is closed on a lane (INV-3).

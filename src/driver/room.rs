@@ -1,5 +1,6 @@
 //! Whether there is room for one more operation, or it would only get stuck as well.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -17,13 +18,25 @@ impl Driver {
     /// Whether something may begin that nothing ends once it has: not under a limit that is passed, nor on a
     /// mount that does not answer or has too much that is stuck.
     pub(crate) fn may_begin(&self, kind: Kind, mount: &Arc<Mount>) -> Result<(), Error> {
-        if let Some(why) = limited::refused() {
-            let left = LeftBehind::NothingHappened;
-            return Err(why.error(Some(kind), None, Duration::ZERO, left));
-        }
         let group = self.group(mount);
-        group.admits(kind)?;
+        self.admits(&group, kind, true, || None)?;
         self.has_room(&group, kind, Share::Thread)
+    }
+
+    /// Whether an operation may begin: not under a limit that is passed, if a caller waits for it, nor on a
+    /// mount that does not answer.
+    pub(super) fn admits(
+        &self,
+        group: &Group,
+        kind: Kind,
+        heard: bool,
+        path: impl FnOnce() -> Option<PathBuf>,
+    ) -> Result<(), Error> {
+        if let (true, Some(why)) = (heard, limited::refused()) {
+            let left = LeftBehind::NothingHappened;
+            return Err(why.error(Some(kind), path(), Duration::ZERO, left));
+        }
+        group.admits(kind)
     }
 
     /// Refuses what would only be stuck as well, there where it would go.
