@@ -7,11 +7,19 @@
 //! on other systems than Linux the feature does nothing.
 
 mod aligned;
+#[allow(
+    dead_code,
+    reason = "only rings hand out ids, which not every system has"
+)]
+mod bgid;
 mod result;
 mod slice;
+mod sync;
 #[cfg(all(feature = "tokio-uring", target_os = "linux"))]
 mod tokio_uring;
 mod traits;
+
+use crate::limits;
 
 pub use aligned::AlignedBuf;
 pub use result::BufError;
