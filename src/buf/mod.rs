@@ -12,6 +12,11 @@ mod aligned;
     reason = "only rings hand out ids, which not every system has"
 )]
 mod bgid;
+#[allow(
+    dead_code,
+    reason = "only rings ask for ids, which not every system has"
+)]
+mod lease;
 mod result;
 mod slice;
 mod sync;

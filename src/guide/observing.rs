@@ -65,7 +65,7 @@
 //!
 //! | target | what |
 //! |---|---|
-//! | `tidegate::driver` | lanes that were replaced, polls that slept, what failed in the background |
+//! | `tidegate::driver` | lanes that were replaced, polls that slept, what failed in the background, buffer groups that run out |
 //! | `tidegate::error` | settings that mean nothing |
 //! | `tidegate::mount` | mounts that do not answer, and those that do again |
 //! | `tidegate::operation` | operations that take long (once for each), or ran out of time |
@@ -78,6 +78,8 @@
 //! | `class` | whether a lane is for data or metadata |
 //! | `elapsed_ms` | how long the operation has been under way |
 //! | `error` | what went wrong |
+//! | `exhausted` | how often a ring had no id left for a buffer group |
+//! | `groups`, `groups_peak`, `remaining` | buffer groups of a ring, the most at a time, and how many more there may be |
 //! | `in_flight` | operations that are not over |
 //! | `left` | what the operation left behind |
 //! | `mount_point` | where the filesystem is mounted |
