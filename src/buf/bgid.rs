@@ -99,6 +99,12 @@ impl Bgids {
     }
 }
 
+impl Default for Bgids {
+    fn default() -> Bgids {
+        Bgids::new(limits::BUFFER_GROUPS_MAX)
+    }
+}
+
 impl Bgid {
     pub(crate) fn id(&self) -> u16 {
         self.id

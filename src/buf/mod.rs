@@ -27,6 +27,7 @@ mod traits;
 use crate::limits;
 
 pub use aligned::AlignedBuf;
+pub(crate) use bgid::{Bgids, Snapshot};
 pub use result::BufError;
 pub use slice::Slice;
 pub use traits::{IoBuf, IoBufMut};

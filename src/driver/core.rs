@@ -92,7 +92,7 @@ impl Driver {
         } else {
             0
         };
-        let counters = SharedCounters::default();
+        let counters = Counters::new(settings.buffer_groups_max);
         let driver = Arc::new(Driver {
             home,
             route: if usable { route } else { Route::Pool },

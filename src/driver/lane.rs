@@ -77,7 +77,7 @@ impl Lane {
         let group = Arc::downgrade(group);
         // The ring is made on its thread: it belongs to that thread alone. Nobody waits for that, since who
         // starts a lane may be a poll, and the thread runs only when it gets a CPU.
-        let body = move || match Uring::new(Issuer::Lane) {
+        let body = move || match Uring::new(Issuer::Lane, counters.buffer_groups.enrol()) {
             Ok(ring) => LaneThread {
                 lane: shared,
                 group,

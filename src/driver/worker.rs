@@ -38,7 +38,7 @@ impl Worker {
     /// Makes a ring and registers it with the runtime of the calling thread. `None` without a ring,
     /// or where the runtime has no I/O driver: lanes do everything then.
     pub(crate) fn register(counters: &SharedCounters) -> Option<Arc<Worker>> {
-        let ring = Uring::new(Issuer::Worker).ok()?;
+        let ring = Uring::new(Issuer::Worker, counters.buffer_groups.enrol()).ok()?;
         // A descriptor of its own for the reactor, which outlives neither more nor less than its task.
         let descriptor = ring.fd().try_clone_to_owned().ok()?;
         let number = ring.fd().as_raw_fd();

@@ -1,6 +1,7 @@
 //! What errors say: the operation, the path, what is wrong, and what can be done about it.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
@@ -29,12 +30,7 @@ impl Error {
     /// What comes after operation and path.
     fn write_text(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Error::BackendVariable { value } => {
-                return write!(
-                    f,
-                    "TIDEGATE_BACKEND is {value:?}: set it to auto, ring or pool, or unset it"
-                );
-            }
+            Error::BackendVariable { value } => return write_backend(f, value),
             Error::BufferGroupsExhausted { fresh_used, .. } => {
                 return write_groups_exhausted(f, *fresh_used);
             }
@@ -65,12 +61,7 @@ impl Error {
                 value,
                 least,
                 most,
-            } => {
-                return write!(
-                    f,
-                    "{name} is {value}: set it to a number from {least} to {most}"
-                );
-            }
+            } => return write_number(f, name, *value, *least..=*most),
             Error::Overlaps { .. } => "a write to the same bytes is not over; wait for it, or sync",
             Error::Panicked { .. } => "panicked",
             Error::Poisoned { source, .. } => return write_poisoned(f, source),
@@ -89,12 +80,7 @@ impl Error {
             Error::SeekPending => {
                 "other file operation is pending, call poll_complete before start_seek"
             }
-            Error::Setting { name, value } => {
-                return write!(
-                    f,
-                    "{name} is {value}: set it to more than zero and at most a year"
-                );
-            }
+            Error::Setting { name, value } => return write_setting(f, name, value),
             Error::Thread { source, .. } => {
                 return write!(
                     f,
@@ -131,6 +117,33 @@ fn write_io(f: &mut fmt::Formatter<'_>, operation: Kind, source: &std::io::Error
         Some(text) => write!(f, "; {text}"),
         None => Ok(()),
     }
+}
+
+fn write_backend(f: &mut fmt::Formatter<'_>, value: &str) -> fmt::Result {
+    write!(
+        f,
+        "TIDEGATE_BACKEND is {value:?}: set it to auto, ring or pool, or unset it"
+    )
+}
+
+fn write_number(
+    f: &mut fmt::Formatter<'_>,
+    name: &str,
+    value: u64,
+    range: RangeInclusive<u64>,
+) -> fmt::Result {
+    let (least, most) = range.into_inner();
+    write!(
+        f,
+        "{name} is {value}: set it to a number from {least} to {most}"
+    )
+}
+
+fn write_setting(f: &mut fmt::Formatter<'_>, name: &str, value: &str) -> fmt::Result {
+    write!(
+        f,
+        "{name} is {value}: set it to more than zero and at most a year"
+    )
 }
 
 fn write_groups_exhausted(f: &mut fmt::Formatter<'_>, cap: u32) -> fmt::Result {

@@ -1,5 +1,6 @@
 //! What a handle has done and is doing: counters, times and their snapshots.
 
+mod buffer_groups;
 mod counters;
 mod heartbeat;
 mod in_flight;
@@ -7,6 +8,7 @@ mod latency;
 mod stats;
 mod submitted;
 
+pub use buffer_groups::BgidStats;
 pub(crate) use counters::{Counters, Ended, Promise, SharedCounters, thread_index};
 pub use heartbeat::Heartbeat;
 pub use in_flight::{OpInFlight, OpState};

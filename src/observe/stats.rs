@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::buffer_groups::BgidStats;
 use super::counters::{ENDS, Ended};
 use super::submitted::{self, Form};
 use super::{Latency, WAYS, Way};
@@ -41,6 +42,8 @@ pub struct Stats {
     pub(super) ops: Vec<Counts>,
     pub(super) fallbacks: BTreeMap<&'static str, u64>,
     pub(super) submitted: Vec<(Form, u64)>,
+    /// The ids of groups of provided buffers.
+    pub buffer_groups: BgidStats,
     /// Completions that belonged to no operation in flight: late, or somebody else's. They were ignored.
     pub foreign_completions: u64,
     /// Operations that are not over.
@@ -207,7 +210,8 @@ impl Stats {
     }
 
     /// What was done after the earlier snapshot of the same handle. Counts are differences; what is a state
-    /// (`in_flight`, `lanes`, `orphans`, `orphans_max`, `pool_threads`) is that of the later one.
+    /// (`in_flight`, `lanes`, `orphans`, `orphans_max`, `pool_threads`) is that of the later one, as in [`BgidStats`],
+    /// which also says how it changed.
     ///
     /// ```
     /// # #[tokio::main] async fn main() -> std::io::Result<()> {
@@ -231,6 +235,7 @@ impl Stats {
         Stats {
             ops: ops.map(|(now, before)| now.since(before)).collect(),
             fallbacks: fallbacks.filter(|(_, count)| *count > 0).collect(),
+            buffer_groups: self.buffer_groups.since(&earlier.buffer_groups),
             foreign_completions: self
                 .foreign_completions
                 .saturating_sub(earlier.foreign_completions),

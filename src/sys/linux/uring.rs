@@ -3,10 +3,12 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::Arc;
 
 use io_uring::{EnterFlags, IoUring, cqueue};
 
 use super::sqe::Sqe;
+use crate::buf::Bgids;
 use crate::limits;
 
 /// Who submits to a ring.
@@ -42,11 +44,13 @@ impl Completion {
 /// A ring, with the optional features that this kernel has.
 pub(crate) struct Uring {
     ring: IoUring,
+    /// The ids of the groups of buffers that are registered here.
+    groups: Arc<Bgids>,
 }
 
 impl Uring {
     /// Makes a ring, dropping optional features that the kernel refuses.
-    pub(crate) fn new(issuer: Issuer) -> io::Result<Uring> {
+    pub(crate) fn new(issuer: Issuer, groups: Arc<Bgids>) -> io::Result<Uring> {
         let mut result = Err(io::Error::from_raw_os_error(libc::EINVAL));
         for level in 0..3 {
             let mut builder = IoUring::builder();
@@ -70,7 +74,10 @@ impl Uring {
                 _ => break,
             }
         }
-        Ok(Uring { ring: result? })
+        Ok(Uring {
+            ring: result?,
+            groups,
+        })
     }
 
     /// Sets how many bounded workers may serve the submitting thread (Linux 5.15).
@@ -83,6 +90,11 @@ impl Uring {
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         // SAFETY: the ring keeps its descriptor open while it is borrowed.
         unsafe { BorrowedFd::borrow_raw(self.ring.as_raw_fd()) }
+    }
+
+    #[allow(dead_code, reason = "for what registers groups")]
+    pub(crate) fn groups(&self) -> &Arc<Bgids> {
+        &self.groups
     }
 
     pub(crate) fn has_no_drop(&self) -> bool {
