@@ -97,6 +97,19 @@ impl Bgids {
     fn release(&self, id: u16) {
         lock(&self.state).give_back(id, self.cap);
     }
+
+    /// As if somebody could make an id of a number.
+    #[cfg(test)]
+    pub(super) fn release_number(&self, id: u16) {
+        self.release(id);
+    }
+
+    /// The ids that came back, and the bytes that these and the bits of all have.
+    #[cfg(test)]
+    pub(super) fn memory(&self) -> (Vec<u16>, usize, usize) {
+        let State { free, live, .. } = &*lock(&self.state);
+        (free.clone(), free.capacity() * 2, live.capacity() * 8)
+    }
 }
 
 impl Default for Bgids {
@@ -228,7 +241,3 @@ fn is_due(last_ms: &mut Option<u64>, now_ms: u64, every: Duration) -> bool {
     }
     is_due
 }
-
-#[cfg(test)]
-#[path = "bgid_tests.rs"]
-mod tests;

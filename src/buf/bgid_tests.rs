@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread::scope;
 
-use super::{Bgid, Bgids, Exhausted, Snapshot, Warning, limits, lock};
+use super::bgid::{Bgid, Bgids, Exhausted, Snapshot, Warning};
+use super::limits;
 
 const ALL: u32 = limits::BUFFER_GROUPS_MAX;
 
@@ -119,15 +120,15 @@ fn a_failure_after_it_was_handed_out_loses_no_id() {
 #[test]
 fn a_second_release_does_nothing() {
     let ids = ids(ALL);
-    ids.release(0);
+    ids.release_number(0);
     let held = take(&ids, 2);
-    ids.release(2);
-    ids.release(65_535);
+    ids.release_number(2);
+    ids.release_number(65_535);
     assert_eq!(ids.snapshot().in_flight, 2);
     drop(held);
-    ids.release(0);
-    ids.release(1);
-    assert_eq!(lock(&ids.state).free, [0, 1]);
+    ids.release_number(0);
+    ids.release_number(1);
+    assert_eq!(ids.memory().0, [0, 1]);
     assert_eq!(ids.snapshot().in_flight, 0);
 }
 
@@ -136,16 +137,16 @@ fn a_second_release_does_nothing() {
 fn steady_churn_never_allocates() {
     let ids = ids(ALL);
     let sizes = || {
-        let state = lock(&ids.state);
-        (state.free.capacity(), state.live.capacity() * 8)
+        let (_, free, live) = ids.memory();
+        (free, live)
     };
     assert_eq!(sizes(), (0, 0));
     for round in 0..100 {
         drop(take(&ids, 4096));
-        assert_eq!(sizes(), (4096, 8192), "round {round}");
+        assert_eq!(sizes(), (8192, 8192), "round {round}");
     }
     drop(take(&ids, ALL));
-    assert_eq!(sizes(), (1 << 16, 8192));
+    assert_eq!(sizes(), (128 << 10, 8192));
 }
 
 /// R40: a hundred thousand come and go, a few hundred at a time.
@@ -380,7 +381,7 @@ fn it_is_as_a_plain_list() {
                 _ => {
                     let id = random.next() as u16;
                     if !held.iter().any(|held: &Bgid| held.id() == id) {
-                        ids.release(id);
+                        ids.release_number(id);
                     }
                 }
             }

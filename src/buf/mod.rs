@@ -12,6 +12,8 @@ mod aligned;
     reason = "only rings hand out ids, which not every system has"
 )]
 mod bgid;
+#[cfg(test)]
+mod bgid_tests;
 #[allow(
     dead_code,
     reason = "only rings ask for ids, which not every system has"
