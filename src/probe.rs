@@ -3,10 +3,14 @@
 //! The ring is tried, not guessed from the kernel's version: a no-op goes through it, and the kernel
 //! is asked for its opcodes, once per process.
 
+mod features;
+
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+
+pub use features::{Feature, FeatureReport, features};
 
 pub use crate::mounts::{MountAnswer, MountReport, mounts};
 use crate::opcode::Kind;
