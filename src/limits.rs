@@ -278,3 +278,33 @@ pub(crate) const STUCK_NAMED_MAX: usize = 8;
 /// How often is looked at an operation that nobody waits for and that has not begun: it is counted as stuck
 /// once it has, and a second is early enough for that.
 pub(crate) const STUCK_LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Buffers of one pool: the most that a ring's table has, so that a pool is never too large for one.
+pub(crate) const POOL_BUFFERS_MAX: usize = 16_384;
+
+/// Buffers of a pool by default, of `POOL_BUFFER_BYTES`: together 512 KiB, which fit into the 8 MiB that an
+/// ordinary user may lock several times over.
+pub(crate) const POOL_BUFFERS: usize = 8;
+
+/// The size of a pool's buffers by default.
+pub(crate) const POOL_BUFFER_BYTES: usize = 64 << 10;
+
+/// Buffers of a pool for large files, of `POOL_LARGE_BUFFER_BYTES`: together 4 MiB, half of what an ordinary user
+/// may lock.
+pub(crate) const POOL_LARGE_BUFFERS: usize = 16;
+
+/// The size of a buffer for large files: past it the cost of an operation hardly weighs.
+pub(crate) const POOL_LARGE_BUFFER_BYTES: usize = 256 << 10;
+
+/// The largest piece of memory that the kernel registers at one place of a table; a pool of more has several.
+pub(crate) const SEGMENT_BYTES_MAX: usize = 1 << 30;
+
+/// The largest alignment of a pool's buffers: that of a huge page. More would only make holes.
+pub(crate) const POOL_ALIGN_MAX: usize = 2 << 20;
+
+/// Slots of a pool that are made at a time.
+pub(crate) const POOL_SLOTS_CHUNK: usize = 256;
+
+/// Pieces of memory that one ring has registered: as many pools, and parts by which pools grew, as most
+/// processes have. Its table takes 512 bytes of the kernel's memory, and what comes on top is plain.
+pub(crate) const FIXED_SEGMENTS_MAX: usize = 64;

@@ -3,10 +3,13 @@
 //! An operation takes its buffer by value and gives it back with the result, because the kernel may
 //! write into it until the operation is over, whatever happens to the future meanwhile.
 //!
+//! A [`BufPool`] has buffers that the kernel knows, which it need not look up for each operation.
+//!
 //! With the feature `tokio-uring`, [`AlignedBuf`] and [`Slice`] work in the operations of that crate, too;
 //! on other systems than Linux the feature does nothing.
 
 mod aligned;
+mod pool;
 mod result;
 mod slice;
 #[cfg(all(feature = "tokio-uring", target_os = "linux"))]
@@ -14,6 +17,8 @@ mod tokio_uring;
 mod traits;
 
 pub use aligned::AlignedBuf;
+pub(crate) use pool::Segment;
+pub use pool::{BufPool, BufPoolBuilder, FixedBuf, PoolStats, Registration};
 pub use result::BufError;
 pub use slice::Slice;
 pub use traits::{IoBuf, IoBufMut};

@@ -65,6 +65,11 @@ impl Error {
                     "the ring broke ({source}); whether it took effect is unknown"
                 );
             }
+            Error::PoolSetting {
+                name,
+                value,
+                expected,
+            } => return write_setting(f, name, value, expected),
             Error::RingUnavailable { reason } => {
                 return write!(f, "no io_uring: {reason}; {}", reason.remedy());
             }
@@ -75,10 +80,7 @@ impl Error {
                 "other file operation is pending, call poll_complete before start_seek"
             }
             Error::Setting { name, value } => {
-                return write!(
-                    f,
-                    "{name} is {value}: set it to more than zero and at most a year"
-                );
+                return write_setting(f, name, value, "more than zero and at most a year");
             }
             Error::Thread { source, .. } => {
                 return write!(
@@ -123,6 +125,15 @@ fn write_poisoned(f: &mut fmt::Formatter<'_>, source: &std::io::Error) -> fmt::R
         f,
         "a write failed before ({source}), and what was written may be lost; write it again and acknowledge"
     )
+}
+
+fn write_setting(
+    f: &mut fmt::Formatter<'_>,
+    name: &str,
+    value: &dyn fmt::Display,
+    expected: &str,
+) -> fmt::Result {
+    write!(f, "{name} is {value}: set it to {expected}")
 }
 
 fn write_saturated(

@@ -117,6 +117,15 @@ pub enum Error {
         /// What failed before.
         source: io::Error,
     },
+    /// A pool of buffers cannot be as it was asked for.
+    PoolSetting {
+        /// Which setting.
+        name: &'static str,
+        /// Its value.
+        value: usize,
+        /// What it may be.
+        expected: &'static str,
+    },
     /// The ring broke while the kernel had the operation: its outcome is unknown.
     RingLost {
         /// The operation.
@@ -177,6 +186,7 @@ impl Error {
         match self {
             Error::BackendVariable { .. }
             | Error::NoRuntime
+            | Error::PoolSetting { .. }
             | Error::Setting { .. }
             | Error::ZeroTimeout => io::ErrorKind::InvalidInput,
             Error::Cancelled { .. } => io::ErrorKind::Interrupted,
