@@ -193,3 +193,7 @@ fn clone(submitter: &Submitter<'_>, place: u32, segment: &Segment) -> io::Result
     let replace = CloneBuffersFlags::DST_REPLACE;
     submitter.register_buffers_clone_offset(source.0.as_raw_fd(), 0, place, 1, replace)
 }
+
+#[cfg(test)]
+#[path = "fixed_tests.rs"]
+mod tests;
