@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::latency::Histogram;
 use super::stats::{Counts, Stats};
+use super::submitted::Submitted;
 use super::{WAYS, Way};
 use crate::opcode::{KINDS, Kind};
 use crate::sys::lock::{lock, wait_timeout};
@@ -78,6 +79,8 @@ pub(crate) struct Counters {
     lanes_replaced: AtomicU64,
     foreign_completions: AtomicU64,
     fallbacks: Mutex<BTreeMap<&'static str, u64>>,
+    /// Entries that a ring's kernel took.
+    pub(crate) submitted: Submitted,
     /// By kind, made when the first of its operations leaves the poll.
     launched: Launches,
     orphans: AtomicU64,
@@ -238,6 +241,7 @@ impl Counters {
             orphans: self.orphans(),
             orphans_max: self.orphans_max.load(Ordering::Acquire),
             polls_stuck: 0,
+            submitted: self.submitted.snapshot(),
             pool_threads: 0,
         }
     }

@@ -25,6 +25,7 @@ pub(crate) mod mounted;
 mod mounted_macos;
 pub(crate) mod path;
 pub(crate) mod range;
+pub(crate) mod released;
 pub(crate) mod rename;
 pub(crate) mod request;
 pub(crate) mod stat;

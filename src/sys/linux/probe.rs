@@ -23,6 +23,7 @@ pub(crate) fn try_ring() -> io::Result<Vec<bool>> {
         != [Completion {
             user_data: 7,
             result: 0,
+            flags: 0,
         }]
     {
         return Err(io::Error::from_raw_os_error(libc::ENOSYS));

@@ -4,7 +4,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use io_uring::{EnterFlags, IoUring};
+use io_uring::{EnterFlags, IoUring, cqueue};
 
 use super::sqe::Sqe;
 use crate::limits;
@@ -23,6 +23,20 @@ pub(crate) enum Issuer {
 pub(crate) struct Completion {
     pub(crate) user_data: u64,
     pub(crate) result: i32,
+    /// What the kernel says besides: whether more come, and which buffer it took.
+    pub(crate) flags: u32,
+}
+
+impl Completion {
+    /// Whether the same entry will have more completions.
+    pub(crate) fn has_more(&self) -> bool {
+        cqueue::more(self.flags)
+    }
+
+    /// Whether it comes with a buffer that the kernel picked.
+    pub(crate) fn has_buffer(&self) -> bool {
+        cqueue::buffer_select(self.flags).is_some()
+    }
 }
 
 /// A ring, with the optional features that this kernel has.
@@ -79,15 +93,19 @@ impl Uring {
         self.ring.params().sq_entries() as usize
     }
 
-    /// Queues an entry; `false` if the submission queue is full.
+    /// Queues all of the entry's members; `false`, and none, if the submission queue has no room for them.
     ///
     /// # Safety
     ///
-    /// What the entry points to must stay valid until its completion was reaped (INV-1).
+    /// What they point to must stay valid until their last completion was reaped (INV-1).
     pub(crate) unsafe fn push(&mut self, sqe: &Sqe, user_data: u64) -> bool {
-        let entry = sqe.0.clone().user_data(user_data);
-        // SAFETY: the caller keeps the memory valid.
-        unsafe { self.ring.submission().push(&entry) }.is_ok()
+        let mut queue = self.ring.submission();
+        let has_room = queue.capacity() - queue.len() >= sqe.members();
+        has_room
+            && sqe.entries(user_data).all(|entry| {
+                // SAFETY: the caller keeps the memory valid.
+                unsafe { queue.push(&entry) }.is_ok()
+            })
     }
 
     /// Entries that the kernel has not taken yet.
@@ -112,6 +130,7 @@ impl Uring {
         into.extend(self.ring.completion().map(|cqe| Completion {
             user_data: cqe.user_data(),
             result: cqe.result(),
+            flags: cqe.flags(),
         }));
     }
 
