@@ -58,9 +58,8 @@ impl Error {
             Error::OutOfRange {
                 name,
                 value,
-                least,
-                most,
-            } => return write_setting(f, name, value, &format!("a number from {least} to {most}")),
+                expected,
+            } => return write_setting(f, name, value, expected),
             Error::Overlaps { .. } => "a write to the same bytes is not over; wait for it, or sync",
             Error::Panicked { .. } => "panicked",
             Error::Poisoned { source, .. } => return write_poisoned(f, source),
