@@ -223,8 +223,7 @@ mod tests {
         let error = Error::OutOfRange {
             name: "count",
             value: 9,
-            least: 1,
-            most: 8,
+            expected: "a number from 1 to 8",
         };
         let text = error.to_string();
         assert_eq!(text, "count is 9: set it to a number from 1 to 8");
