@@ -292,3 +292,33 @@ pub(crate) const BUFFER_GROUPS_HALF_TOLD_EVERY: Duration = Duration::from_secs(3
 /// How often is told at most that no id is left: each time has the number of all, and a log that is read later
 /// shows how long it went on.
 pub(crate) const BUFFER_GROUPS_EXHAUSTED_TOLD_EVERY: Duration = Duration::from_secs(60);
+
+/// Buffers of one pool: the most that a ring's table has, so that a pool is never too large for one.
+pub(crate) const POOL_BUFFERS_MAX: usize = 16_384;
+
+/// Buffers of a pool by default, of `POOL_BUFFER_BYTES`: together 512 KiB, which fit into the 8 MiB that an
+/// ordinary user may lock several times over.
+pub(crate) const POOL_BUFFERS: usize = 8;
+
+/// The size of a pool's buffers by default.
+pub(crate) const POOL_BUFFER_BYTES: usize = 64 << 10;
+
+/// Buffers of a pool for large files, of `POOL_LARGE_BUFFER_BYTES`: together 4 MiB, half of what an ordinary user
+/// may lock.
+pub(crate) const POOL_LARGE_BUFFERS: usize = 16;
+
+/// The size of a buffer for large files: past it the cost of an operation hardly weighs.
+pub(crate) const POOL_LARGE_BUFFER_BYTES: usize = 256 << 10;
+
+/// The largest piece of memory that the kernel registers at one place of a table; a pool of more has several.
+pub(crate) const SEGMENT_BYTES_MAX: usize = 1 << 30;
+
+/// The largest alignment of a pool's buffers: that of a huge page. More would only make holes.
+pub(crate) const POOL_ALIGN_MAX: usize = 2 << 20;
+
+/// Slots of a pool that are made at a time.
+pub(crate) const POOL_SLOTS_CHUNK: usize = 256;
+
+/// Pieces of memory that one ring has registered: as many pools, and parts by which pools grew, as most
+/// processes have. Its table takes 512 bytes of the kernel's memory, and what comes on top is plain.
+pub(crate) const FIXED_SEGMENTS_MAX: usize = 64;

@@ -263,7 +263,7 @@ fn find_out() -> Report {
             opcodes,
         },
         Err(error) => {
-            let reason = Reason::of(&error, probe::disabled_switch(), probe::is_filtered());
+            let reason = reason(&error);
             crate::events::no_ring(&reason, reason.remedy());
             Report {
                 kernel,
@@ -272,6 +272,19 @@ fn find_out() -> Report {
             }
         }
     }
+}
+
+/// Whether `TIDEGATE_BACKEND` says that this process makes no ring.
+pub(crate) fn is_ring_forbidden() -> bool {
+    let value = std::env::var_os("TIDEGATE_BACKEND").unwrap_or_default();
+    value.to_string_lossy().trim().eq_ignore_ascii_case("pool")
+}
+
+/// The cause of an error that a call about rings gave.
+#[cfg(target_os = "linux")]
+pub(crate) fn reason(error: &io::Error) -> Reason {
+    use crate::sys::linux::probe;
+    Reason::of(error, probe::disabled_switch(), probe::is_filtered())
 }
 
 #[cfg(not(target_os = "linux"))]

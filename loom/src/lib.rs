@@ -9,8 +9,12 @@ mod bell;
 #[path = "../../src/buf/bgid.rs"]
 #[allow(dead_code, reason = "the crate uses the rest")]
 mod bgid;
+#[path = "../../src/buf/pool/bits.rs"]
+#[allow(dead_code, reason = "the pool uses the rest")]
+mod bits;
 mod edges;
 mod ids;
+mod lending;
 #[path = "../../src/driver/life.rs"]
 #[allow(dead_code, reason = "the driver uses the rest")]
 mod life;

@@ -3,6 +3,8 @@
 //! An operation takes its buffer by value and gives it back with the result, because the kernel may
 //! write into it until the operation is over, whatever happens to the future meanwhile.
 //!
+//! A [`BufPool`] has buffers that the kernel knows, which it need not look up for each operation.
+//!
 //! With the feature `tokio-uring`, [`AlignedBuf`] and [`Slice`] work in the operations of that crate, too;
 //! on other systems than Linux the feature does nothing.
 
@@ -19,6 +21,7 @@ mod bgid_tests;
     reason = "only rings ask for ids, which not every system has"
 )]
 mod lease;
+mod pool;
 mod result;
 mod slice;
 mod sync;
@@ -30,6 +33,8 @@ use crate::limits;
 
 pub use aligned::AlignedBuf;
 pub(crate) use bgid::{Bgids, Snapshot};
+pub(crate) use pool::Segment;
+pub use pool::{BufPool, BufPoolBuilder, FixedBuf, PoolStats, Registration};
 pub use result::BufError;
 pub use slice::Slice;
 pub use traits::{IoBuf, IoBufMut};

@@ -58,9 +58,8 @@ impl Error {
             Error::OutOfRange {
                 name,
                 value,
-                least,
-                most,
-            } => return write_setting(f, name, value, &format!("a number from {least} to {most}")),
+                expected,
+            } => return write_setting(f, name, value, expected),
             Error::Overlaps { .. } => "a write to the same bytes is not over; wait for it, or sync",
             Error::Panicked { .. } => "panicked",
             Error::Poisoned { source, .. } => return write_poisoned(f, source),
@@ -224,8 +223,7 @@ mod tests {
         let error = Error::OutOfRange {
             name: "count",
             value: 9,
-            least: 1,
-            most: 8,
+            expected: "a number from 1 to 8",
         };
         let text = error.to_string();
         assert_eq!(text, "count is 9: set it to a number from 1 to 8");

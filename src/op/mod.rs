@@ -1,5 +1,6 @@
 //! Operations: what each family hands to the kernel, tries without sleeping, and makes of the result.
 
+mod acquire;
 pub(crate) mod at;
 pub(crate) mod copy;
 mod durable;

@@ -19,6 +19,7 @@ pub(crate) mod limit;
 pub(crate) mod linux;
 pub(crate) mod listing;
 pub(crate) mod lock;
+pub(crate) mod memory;
 pub(crate) mod mounted;
 #[cfg(target_os = "macos")]
 mod mounted_macos;

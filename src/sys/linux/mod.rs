@@ -1,6 +1,7 @@
 //! Linux: the ring, and the calls that cannot sleep on storage.
 
 pub(crate) mod eventfd;
+pub(crate) mod fixed;
 pub(crate) mod mount;
 pub(crate) mod mountinfo;
 pub(crate) mod nowait;
