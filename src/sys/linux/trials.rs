@@ -58,16 +58,52 @@ pub(crate) fn cloned_buffers() -> io::Result<()> {
 
 /// A ring of two provided buffers.
 pub(crate) fn provided_buffers() -> io::Result<()> {
-    let (ring, mut memory) = (ring()?, memory());
-    let submitter = ring.submitter();
-    let (start, entries, group) = (memory.as_mut_ptr() as u64, 2, 0);
-    // SAFETY: no operation of this ring picks a buffer, so nobody reads or writes there; the kernel keeps the page
+    let ring = ring()?;
+    provide(&ring.submitter(), &mut memory(), 0)?;
+    ring.submitter().unregister_buf_ring(0)
+}
+
+fn provide(submitter: &Submitter<'_>, memory: &mut AlignedBuf, group: u16) -> io::Result<()> {
+    let (start, entries) = (memory.as_mut_ptr() as u64, 2);
+    // SAFETY: no operation of these rings picks a buffer, so nobody reads or writes there; the kernel keeps the page
     // until it is unregistered.
-    unsafe { submitter.register_buf_ring_with_flags(start, entries, group, 0) }?;
-    submitter.unregister_buf_ring(group)
+    unsafe { submitter.register_buf_ring_with_flags(start, entries, group, 0) }
 }
 
 /// A table of files with nothing in it.
 pub(crate) fn direct_descriptors() -> io::Result<()> {
     ring()?.submitter().register_files_sparse(2)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::buf::Bgids;
+
+    /// R23, R24: the kernel takes every id that is handed out, each once on each ring, and again when it was let go.
+    #[test]
+    fn the_kernel_takes_every_id_once_for_each_ring() {
+        if let Err(error) = provided_buffers() {
+            return eprintln!("skip: the_kernel_takes_every_id_once_for_each_ring: {error}");
+        }
+        let ids = Arc::new(Bgids::default());
+        let held: Vec<_> = std::iter::from_fn(|| ids.acquire(0).ok()).collect();
+        let (one, other, mut memory) = (ring().unwrap(), ring().unwrap(), memory());
+        let (one, other) = (one.submitter(), other.submitter());
+        let ends = [&held[0], &held[65_534], &held[65_535]];
+        for id in ends.map(|id| id.id()) {
+            provide(&one, &mut memory, id).unwrap();
+            let again = provide(&one, &mut memory, id).unwrap_err();
+            assert_eq!(again.raw_os_error(), Some(libc::EEXIST));
+            let unknown = other.unregister_buf_ring(id).unwrap_err();
+            assert_eq!(unknown.raw_os_error(), Some(libc::ENOENT));
+            provide(&other, &mut memory, id).unwrap();
+        }
+        for id in ends.map(|id| id.id()) {
+            one.unregister_buf_ring(id).unwrap();
+            provide(&one, &mut memory, id).unwrap();
+        }
+    }
 }
