@@ -3,10 +3,14 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::Arc;
 
 use io_uring::{EnterFlags, IoUring, cqueue};
 
+use super::fixed::FixedTable;
 use super::sqe::Sqe;
+use super::tables::Tables;
+use crate::buf::Segment;
 use crate::limits;
 
 /// Who submits to a ring.
@@ -42,6 +46,9 @@ impl Completion {
 /// A ring, with the optional features that this kernel has.
 pub(crate) struct Uring {
     ring: IoUring,
+    fixed: FixedTable,
+    /// Why a request had to do with less.
+    refusal: Option<&'static str>,
 }
 
 impl Uring {
@@ -70,7 +77,11 @@ impl Uring {
                 _ => break,
             }
         }
-        Ok(Uring { ring: result? })
+        Ok(Uring {
+            ring: result?,
+            fixed: FixedTable::default(),
+            refusal: None,
+        })
     }
 
     /// Sets how many bounded workers may serve the submitting thread (Linux 5.15).
@@ -139,5 +150,27 @@ impl Uring {
         let mut probe = io_uring::Probe::new();
         self.ring.submitter().register_probe(&mut probe)?;
         Ok((0..=u8::MAX).map(|code| probe.is_supported(code)).collect())
+    }
+}
+
+impl Tables for Uring {
+    fn fixed(&mut self, segment: &Arc<Segment>) -> Option<u16> {
+        let place = self.fixed.place(&self.ring.submitter(), segment);
+        if place.is_none() {
+            self.refuse("registered memory refused");
+        }
+        place
+    }
+
+    fn refuse(&mut self, reason: &'static str) {
+        self.refusal = Some(reason);
+    }
+
+    fn take_refusal(&mut self) -> Option<&'static str> {
+        self.refusal.take()
+    }
+
+    fn sweep(&mut self) {
+        self.fixed.sweep(&self.ring.submitter());
     }
 }
