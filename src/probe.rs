@@ -224,6 +224,12 @@ impl Report {
             .is_some_and(|opcode| self.opcodes.get(usize::from(opcode.code)) == Some(&true))
     }
 
+    /// Whether the kernel has the opcode of that number.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn has_code(&self, code: u8) -> bool {
+        self.opcodes.get(usize::from(code)) == Some(&true)
+    }
+
     /// The limits of this process, as they are now.
     ///
     /// ```

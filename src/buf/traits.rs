@@ -38,7 +38,7 @@ pub unsafe trait IoBuf: Unpin + Send + 'static {
     /// How many bytes there are, initialised or not.
     fn bytes_total(&self) -> usize;
 
-    /// The memory that rings may have registered, of which all bytes of the buffer are a part.
+    /// The memory that the buffer is a part of, where rings are to have it registered.
     #[doc(hidden)]
     fn registered(&self) -> Option<&Arc<Segment>> {
         None

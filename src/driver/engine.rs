@@ -190,7 +190,11 @@ impl<R: Ring> Engine<R> {
         if full || self.broken.is_some() {
             return Start::Full(job);
         }
-        let Some(mut sqe) = job.sqe(&mut self.ring) else {
+        let sqe = job.sqe(&mut self.ring);
+        if let Some(reason) = self.ring.take_refusal() {
+            self.counters.fell_back(reason);
+        }
+        let Some(mut sqe) = sqe else {
             return Start::NoEntry(job);
         };
         if on_worker == Some(OnWorker::Async) {

@@ -15,7 +15,6 @@ pub(crate) fn count() -> u64 {
 }
 
 /// Leaves word.
-#[allow(dead_code, reason = "for what rings register")]
 pub(crate) fn note() {
     COUNT.fetch_add(1, Ordering::AcqRel);
     if let Some(listener) = LISTENER.get() {

@@ -208,7 +208,7 @@ unsafe impl IoBuf for FixedBuf {
             Home::Pool(_, _, Some(buffer)) => Some(&buffer.segment),
             _ => None,
         }
-        .filter(|segment| segment.covers(self.start.as_ptr(), self.capacity))
+        .filter(|segment| segment.is_wished(self.start))
     }
 }
 

@@ -12,6 +12,7 @@ use crate::sys::errno;
 #[cfg(target_os = "linux")]
 use crate::sys::linux::{fixed::Source, probe::lockable_bytes};
 use crate::sys::memory::Mapping;
+use crate::sys::released;
 
 /// How memory is to be registered.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +40,7 @@ pub struct Segment {
 impl Segment {
     pub(super) fn new(memory: Mapping, wish: Wish) -> Segment {
         let wished_bytes = memory.bytes().min(wish.bytes_max);
+        let wished_bytes = wished_bytes - wished_bytes % wish.unit;
         let mut segment = Segment {
             #[cfg(target_os = "linux")]
             source: None,
@@ -100,6 +102,12 @@ impl Segment {
         offset <= self.pinned_bytes && bytes <= self.pinned_bytes - offset
     }
 
+    /// Whether what begins there was to be registered.
+    pub(super) fn is_wished(&self, start: NonNull<u8>) -> bool {
+        let from = self.memory.start().addr().get();
+        start.addr().get() - from < self.wished_bytes
+    }
+
     pub(super) fn wished_bytes(&self) -> usize {
         self.wished_bytes
     }
@@ -111,6 +119,15 @@ impl Segment {
     #[cfg(target_os = "linux")]
     pub(crate) fn source(&self) -> Option<&Source> {
         self.source.as_ref()
+    }
+}
+
+impl Drop for Segment {
+    /// Rings that have the memory registered let go of it: nobody uses it any more.
+    fn drop(&mut self) {
+        if self.pinned_bytes > 0 {
+            released::note();
+        }
     }
 }
 

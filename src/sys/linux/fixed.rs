@@ -4,7 +4,6 @@
 //! operations take them over from it, which costs no further locked memory. Where the kernel cannot do that (before Linux
 //! 6.13), each ring pins them itself.
 #![allow(unsafe_code, reason = "registers memory with rings")]
-#![cfg_attr(not(test), allow(dead_code, reason = "rings have no tables yet"))]
 
 use std::io;
 use std::os::fd::AsRawFd;

@@ -43,10 +43,6 @@ pub(crate) trait Ring: Tables + Send {
     fn reap(&mut self, into: &mut Vec<Completion>);
 }
 
-impl Tables for Uring {
-    fn sweep(&mut self) {}
-}
-
 impl Ring for Uring {
     fn limit_kernel_workers(&mut self, count: u32) -> io::Result<()> {
         Uring::limit_kernel_workers(self, count)

@@ -73,6 +73,61 @@ impl Sqe {
         )
     }
 
+    /// With memory that the ring has at that place of its table, as the others with `fixed` in their names.
+    pub(crate) fn read_fixed(
+        file: BorrowedFd<'_>,
+        (buf, length): (*mut u8, u32),
+        place: u16,
+        offset: u64,
+    ) -> Sqe {
+        Sqe::of(
+            opcode::ReadFixed::new(fd(file), buf, length, place)
+                .offset(offset)
+                .build(),
+        )
+    }
+
+    pub(crate) fn write_fixed(
+        file: BorrowedFd<'_>,
+        (buf, length): (*const u8, u32),
+        place: u16,
+        offset: u64,
+    ) -> Sqe {
+        Sqe::of(
+            opcode::WriteFixed::new(fd(file), buf, length, place)
+                .offset(offset)
+                .build(),
+        )
+    }
+
+    pub(crate) fn readv_fixed(
+        file: BorrowedFd<'_>,
+        parts: &[libc::iovec],
+        place: u16,
+        offset: u64,
+    ) -> Sqe {
+        let (start, count) = (parts.as_ptr(), parts.len() as u32);
+        Sqe::of(
+            opcode::ReadvFixed::new(fd(file), start, count, place)
+                .offset(offset)
+                .build(),
+        )
+    }
+
+    pub(crate) fn writev_fixed(
+        file: BorrowedFd<'_>,
+        parts: &[libc::iovec],
+        place: u16,
+        offset: u64,
+    ) -> Sqe {
+        let (start, count) = (parts.as_ptr(), parts.len() as u32);
+        Sqe::of(
+            opcode::WritevFixed::new(fd(file), start, count, place)
+                .offset(offset)
+                .build(),
+        )
+    }
+
     pub(crate) fn fsync(file: BorrowedFd<'_>, data_only: bool) -> Sqe {
         let flags = if data_only {
             FsyncFlags::DATASYNC

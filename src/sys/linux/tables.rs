@@ -4,8 +4,25 @@
 //! that takes it, and a ring registers what it is asked for the first time. `None` means that the request
 //! has to do with less; nothing fails for it.
 
+use std::sync::Arc;
+
+use crate::buf::Segment;
+
 /// See the module.
 pub(crate) trait Tables {
+    /// Where the ring has this memory registered, registering it if need be.
+    fn fixed(&mut self, _segment: &Arc<Segment>) -> Option<u16> {
+        None
+    }
+
+    /// Notes why a request has to do with less than it could have had.
+    fn refuse(&mut self, _reason: &'static str) {}
+
+    /// What was noted last, once.
+    fn take_refusal(&mut self) -> Option<&'static str> {
+        None
+    }
+
     /// Lets go of what nobody uses any more. Only on the ring's own thread.
     fn sweep(&mut self);
 }

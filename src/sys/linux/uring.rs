@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use io_uring::{EnterFlags, IoUring, cqueue};
 
+use super::fixed::FixedTable;
 use super::sqe::Sqe;
-use crate::buf::Bgids;
+use super::tables::Tables;
+use crate::buf::{Bgids, Segment};
 use crate::limits;
 
 /// Who submits to a ring.
@@ -46,6 +48,9 @@ pub(crate) struct Uring {
     ring: IoUring,
     /// The ids of the groups of buffers that are registered here.
     groups: Arc<Bgids>,
+    fixed: FixedTable,
+    /// Why a request had to do with less.
+    refusal: Option<&'static str>,
 }
 
 impl Uring {
@@ -77,6 +82,8 @@ impl Uring {
         Ok(Uring {
             ring: result?,
             groups,
+            fixed: FixedTable::default(),
+            refusal: None,
         })
     }
 
@@ -151,5 +158,27 @@ impl Uring {
         let mut probe = io_uring::Probe::new();
         self.ring.submitter().register_probe(&mut probe)?;
         Ok((0..=u8::MAX).map(|code| probe.is_supported(code)).collect())
+    }
+}
+
+impl Tables for Uring {
+    fn fixed(&mut self, segment: &Arc<Segment>) -> Option<u16> {
+        let place = self.fixed.place(&self.ring.submitter(), segment);
+        if place.is_none() {
+            self.refuse("registered memory refused");
+        }
+        place
+    }
+
+    fn refuse(&mut self, reason: &'static str) {
+        self.refusal = Some(reason);
+    }
+
+    fn take_refusal(&mut self) -> Option<&'static str> {
+        self.refusal.take()
+    }
+
+    fn sweep(&mut self) {
+        self.fixed.sweep(&self.ring.submitter());
     }
 }

@@ -3,6 +3,8 @@
 
 mod at;
 mod file;
+#[cfg(target_os = "linux")]
+mod fixed;
 mod hop;
 mod meta;
 mod names;
