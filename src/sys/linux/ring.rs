@@ -8,6 +8,7 @@
 
 use std::io;
 
+use super::direct::DirectSlot;
 use super::sqe::Sqe;
 use super::tables::Tables;
 use super::uring::{Completion, Uring};
@@ -44,7 +45,17 @@ pub(crate) trait Ring: Tables + Send {
 }
 
 impl Tables for Uring {
-    fn sweep(&mut self) {}
+    fn direct(&mut self) -> Option<DirectSlot> {
+        Uring::direct(self)
+    }
+
+    fn has_direct(&self, slot: &DirectSlot) -> bool {
+        Uring::has_direct(self, slot)
+    }
+
+    fn sweep(&mut self) {
+        Uring::sweep(self);
+    }
 }
 
 impl Ring for Uring {

@@ -4,8 +4,16 @@
 //! that takes it, and a ring registers what it is asked for the first time. `None` means that the request
 //! has to do with less; nothing fails for it.
 
+use super::direct::DirectSlot;
+
 /// See the module.
 pub(crate) trait Tables {
+    /// A free slot of the ring's own table of files.
+    fn direct(&mut self) -> Option<DirectSlot>;
+
+    /// Whether a slot is one of this ring's.
+    fn has_direct(&self, slot: &DirectSlot) -> bool;
+
     /// Lets go of what nobody uses any more. Only on the ring's own thread.
     fn sweep(&mut self);
 }

@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use io_uring::{EnterFlags, IoUring, cqueue};
 
+use super::direct::{DirectSlot, DirectTable};
 use super::sqe::Sqe;
 use crate::limits;
 
@@ -42,6 +43,7 @@ impl Completion {
 /// A ring, with the optional features that this kernel has.
 pub(crate) struct Uring {
     ring: IoUring,
+    direct: DirectTable,
 }
 
 impl Uring {
@@ -70,7 +72,24 @@ impl Uring {
                 _ => break,
             }
         }
-        Ok(Uring { ring: result? })
+        Ok(Uring {
+            ring: result?,
+            direct: DirectTable::default(),
+        })
+    }
+
+    /// A free slot of the ring's own table of files.
+    pub(crate) fn direct(&mut self) -> Option<DirectSlot> {
+        self.direct.slot(&self.ring.submitter())
+    }
+
+    pub(crate) fn has_direct(&self, slot: &DirectSlot) -> bool {
+        self.direct.has(slot)
+    }
+
+    /// Lets go of what nobody uses any more. Only on the ring's own thread; may sleep.
+    pub(crate) fn sweep(&mut self) {
+        self.direct.sweep(&self.ring.submitter());
     }
 
     /// Sets how many bounded workers may serve the submitting thread (Linux 5.15).
