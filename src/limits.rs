@@ -17,6 +17,18 @@ pub(crate) const READY_OPS_PER_TURN_MAX: usize = 128;
 /// queue has twice as many entries and none may be lost (INV-4).
 pub(crate) const RING_ENTRIES: u32 = 256;
 
+/// Entries of one operation that the kernel takes together: a lane starts nothing while it has room for
+/// less, so that it does not try again and again.
+pub(crate) const LINKED_ENTRIES_MAX: usize = 5;
+
+/// Slots in a ring's own table of files, 8 KiB in the kernel: more than a ring has operations in flight, which leaves
+/// room for files that stay open. The limit on open files bounds it, too.
+pub(crate) const DIRECT_FILES_MAX: u64 = 1024;
+
+/// The most that `fs::read` reads of a file in the same submission that opens and closes it: files of
+/// this size cost more to copy than to open, and a buffer of it costs no page that is not used.
+pub(crate) const SMALL_FILE_BYTES: usize = 64 << 10;
+
 /// Rings of one handle that submit on the polling thread.
 pub(crate) const WORKER_RINGS_MAX: usize = 16;
 

@@ -179,6 +179,9 @@ ops! {
     ReadFile, "read_file", [none], "open(2), read(2), close(2)", NoEffect, false, Data;
     /// Reads a symbolic link.
     ReadLink, "read_link", [none], "readlink(2)", NoEffect, false, Metadata;
+    /// Reads a whole small file in one submission. Without that opcode, what cannot be read twice could not
+    /// be read on.
+    ReadSmallFile, "read_small_file", [FIXED_FD_INSTALL 54 since 6 . 8], "open(2), read(2), close(2)", NoEffect, false, Data;
     /// Reads at an offset into several buffers.
     ReadVectored, "read_vectored", [READV 1 since 5 . 1], "preadv(2)", NoEffect, false, Data;
     /// Removes an empty directory.
@@ -247,6 +250,7 @@ impl Kind {
                 | Kind::CreateDirAll
                 | Kind::Prefetch
                 | Kind::ReadFile
+                | Kind::ReadSmallFile
                 | Kind::RemoveDirAll
                 | Kind::WriteFile
         );
@@ -265,7 +269,11 @@ impl Kind {
     pub(crate) fn has_steps(self) -> bool {
         matches!(
             self,
-            Kind::Blocking | Kind::CopyFile | Kind::ReadFile | Kind::WriteFile
+            Kind::Blocking
+                | Kind::CopyFile
+                | Kind::ReadFile
+                | Kind::ReadSmallFile
+                | Kind::WriteFile
         )
     }
 

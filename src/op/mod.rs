@@ -20,6 +20,8 @@ pub(crate) mod ranges;
 mod resident;
 pub(crate) mod rw;
 pub(crate) mod seek;
+#[cfg(target_os = "linux")]
+mod small;
 pub(crate) mod splice;
 mod unit;
 pub(crate) mod vectored;

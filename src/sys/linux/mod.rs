@@ -1,5 +1,6 @@
 //! Linux: the ring, and the calls that cannot sleep on storage.
 
+pub(crate) mod direct;
 pub(crate) mod eventfd;
 pub(crate) mod fixed;
 pub(crate) mod mount;

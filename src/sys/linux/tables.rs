@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::direct::DirectSlot;
 use crate::buf::Segment;
 
 /// See the module.
@@ -21,6 +22,16 @@ pub(crate) trait Tables {
     /// What was noted last, once.
     fn take_refusal(&mut self) -> Option<&'static str> {
         None
+    }
+
+    /// A free slot of the ring's own table of files.
+    fn direct(&mut self) -> Option<DirectSlot> {
+        None
+    }
+
+    /// Whether a slot is one of this ring's.
+    fn has_direct(&self, _slot: &DirectSlot) -> bool {
+        false
     }
 
     /// Lets go of what nobody uses any more. Only on the ring's own thread.

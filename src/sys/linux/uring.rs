@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use io_uring::{EnterFlags, IoUring, cqueue};
 
+use super::direct::{DirectSlot, DirectTable};
 use super::fixed::FixedTable;
 use super::sqe::Sqe;
 use super::tables::Tables;
@@ -51,6 +52,7 @@ pub(crate) struct Uring {
     fixed: FixedTable,
     /// Why a request had to do with less.
     refusal: Option<&'static str>,
+    direct: DirectTable,
 }
 
 impl Uring {
@@ -84,6 +86,7 @@ impl Uring {
             groups,
             fixed: FixedTable::default(),
             refusal: None,
+            direct: DirectTable::default(),
         })
     }
 
@@ -178,7 +181,16 @@ impl Tables for Uring {
         self.refusal.take()
     }
 
+    fn direct(&mut self) -> Option<DirectSlot> {
+        self.direct.slot(&self.ring.submitter())
+    }
+
+    fn has_direct(&self, slot: &DirectSlot) -> bool {
+        self.direct.has(slot)
+    }
+
     fn sweep(&mut self) {
         self.fixed.sweep(&self.ring.submitter());
+        self.direct.sweep(&self.ring.submitter());
     }
 }

@@ -12,6 +12,8 @@ mod open;
 #[cfg(feature = "testing")]
 mod paths;
 mod rw;
+#[cfg(target_os = "linux")]
+mod small;
 mod splice;
 mod vectored;
 mod xattr;
@@ -29,6 +31,8 @@ pub(crate) use open::{Open, OpenWithin};
 #[cfg(feature = "testing")]
 pub(crate) use paths::Paths;
 pub(crate) use rw::{Read, Write};
+#[cfg(target_os = "linux")]
+pub(crate) use small::{Install, ReadSmall, Small};
 pub(crate) use splice::{End, Splice, Tee};
 pub(crate) use vectored::{ReadVectored, WriteVectored};
 pub(crate) use xattr::{GetFileXattr, GetXattr, SetFileXattr, SetXattr};
