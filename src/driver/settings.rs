@@ -235,7 +235,7 @@ mod tests {
             let error = capped.check().err();
             assert_eq!(error.is_none(), is_fine, "{groups}");
             let text = error.map_or(String::new(), |error| error.to_string());
-            assert!(is_fine || text.contains("from 1 to 65536"), "{text}");
+            assert!(is_fine || text.contains("1 up to 65536"), "{text}");
         }
     }
 }
