@@ -32,7 +32,11 @@ mod traits;
 use crate::limits;
 
 pub use aligned::AlignedBuf;
+#[allow(unused_imports, reason = "for what registers groups")]
+pub(crate) use bgid::Bgid;
 pub(crate) use bgid::{Bgids, Snapshot};
+#[allow(unused_imports, reason = "for what registers groups")]
+pub(crate) use lease::lease;
 pub(crate) use pool::Segment;
 pub use pool::{BufPool, BufPoolBuilder, FixedBuf, PoolStats, Registration};
 pub use result::BufError;
