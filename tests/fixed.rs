@@ -8,7 +8,6 @@ mod refused;
 mod seccomp;
 
 use std::io::Write;
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use tidegate::buf::{BufPool, FixedBuf, IoBuf, Registration};
@@ -425,9 +424,9 @@ fn one_pool_serves_many_rings_and_is_resized_meanwhile() {
 }
 
 fn pipe() -> (File, std::fs::File) {
-    let (from, to) = std::io::pipe().unwrap();
-    let from = File::from_std(std::fs::File::from(OwnedFd::from(from)));
-    (from, std::fs::File::from(OwnedFd::from(to)))
+    let (from, to) = nix::unistd::pipe().unwrap();
+    let from = File::from_std(std::fs::File::from(from));
+    (from, std::fs::File::from(to))
 }
 
 /// INV-1: a pool that is dropped, or shrunk, while the kernel reads into its buffers, keeps them until then, also

@@ -1,11 +1,15 @@
 //! Memory that is not registered, for each reason that there may be: everything works without, and says why.
 
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+
 use nix::sys::resource::{Resource, setrlimit};
 use tidegate::buf::{BufPool, Registration};
 use tidegate::probe::{self, Reason};
 use tidegate::{Handle, Route};
 
-use super::common::child::{in_child, in_child_without_privileges, is_root};
+use super::common::child::{in_child, is_child, is_root};
 use super::seccomp::Filter;
 use super::{Scene, has_ring, is_registered, on_worker, one_of_each, pool, reads_all, submitted};
 
@@ -38,65 +42,54 @@ fn works(pool: BufPool) -> Option<[u64; 8]> {
     })
 }
 
+/// None of these is fixed; the plain ones may have gone to threads.
 fn is_plain(submitted: Option<[u64; 8]>) {
-    if let Some(
-        [
-            read_fixed,
-            read,
-            write_fixed,
-            write,
-            readv_fixed,
-            ..,
-            writev_fixed,
-            _,
-        ],
-    ) = submitted
-    {
-        assert_eq!([read_fixed, write_fixed, readv_fixed, writev_fixed], [0; 4]);
-        assert!(read > 0 && write > 0);
-    }
+    let counts = submitted.unwrap_or_default();
+    assert_eq!([0, 2, 4, 6].map(|index: usize| counts[index]), [0; 4]);
 }
+
+/// In a process of an ordinary user who may lock so much. Locked memory is counted by user, so each test has its own,
+/// and where it cannot have, they go one after the other.
+fn with_limit(test: &str, user: u32, limit: u64, body: impl FnOnce()) {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let prepare = |command: &mut Command| {
+        command.env(LIMIT, limit.to_string());
+        if is_root() {
+            command.uid(user).gid(user);
+        }
+    };
+    in_child(test, prepare, || {
+        let limit = std::env::var(LIMIT).unwrap().parse().unwrap();
+        setrlimit(Resource::RLIMIT_MEMLOCK, limit, limit).unwrap();
+        body();
+    });
+}
+
+const LIMIT: &str = "TIDEGATE_TEST_LIMIT";
 
 /// R49, R59: nothing may be locked, or less than one buffer.
 #[test]
 fn memory_that_must_not_be_locked() {
-    for limit in [0u64, 16 << 10, 64 << 10] {
-        let test = "refused::memory_that_must_not_be_locked";
-        in_child(
-            test,
-            |command| {
-                command.env("TIDEGATE_TEST_LIMIT", limit.to_string());
-                if is_root() {
-                    use std::os::unix::process::CommandExt;
-                    command.uid(65534).gid(65534);
-                }
-            },
-            || {
-                let limit = std::env::var("TIDEGATE_TEST_LIMIT")
-                    .unwrap()
-                    .parse()
-                    .unwrap();
-                setrlimit(Resource::RLIMIT_MEMLOCK, limit, limit).unwrap();
-                let pool = BufPool::builder().build().unwrap();
-                let Registration::Failed { bytes, reason } = pool.registration() else {
-                    panic!("{}", pool.registration());
-                };
-                assert_eq!((bytes, &reason), (512 << 10, &Reason::Memlock));
-                assert_eq!(reason.errno(), Some(libc::ENOMEM));
-                assert!(pool.registration().to_string().contains("RLIMIT_MEMLOCK"));
-                let pool = BufPool::builder()
-                    .count(128)
-                    .size(super::BLOCK)
-                    .build()
-                    .unwrap();
-                match pool.registration() {
-                    Registration::Failed { .. } => is_plain(works(pool)),
-                    _ if limit > 0 => drop(works(pool)),
-                    other => panic!("{other}"),
-                }
-            },
-        );
-        if super::common::child::is_child(test) {
+    let test = "refused::memory_that_must_not_be_locked";
+    for limit in [0, 16 << 10, 64 << 10] {
+        with_limit(test, 64_001, limit, || {
+            let pool = BufPool::builder().build().unwrap();
+            let Registration::Failed { bytes, reason } = pool.registration() else {
+                panic!("{}", pool.registration());
+            };
+            assert_eq!((bytes, &reason), (512 << 10, &Reason::Memlock));
+            assert_eq!(reason.errno(), Some(libc::ENOMEM));
+            assert!(pool.registration().to_string().contains("RLIMIT_MEMLOCK"));
+            let builder = BufPool::builder().count(128).size(super::BLOCK);
+            let pool = builder.build().unwrap();
+            let is_failed = matches!(pool.registration(), Registration::Failed { .. });
+            let submitted = works(pool);
+            if is_failed {
+                is_plain(submitted);
+            }
+        });
+        if is_child(test) {
             break;
         }
     }
@@ -105,11 +98,11 @@ fn memory_that_must_not_be_locked() {
 /// R49: as much as may be is registered, half at a time; the rest works without.
 #[test]
 fn as_much_is_registered_as_may_be_locked() {
-    in_child_without_privileges("refused::as_much_is_registered_as_may_be_locked", || {
+    let test = "refused::as_much_is_registered_as_may_be_locked";
+    with_limit(test, 64_002, 4 << 20, || {
         if !has_ring() {
             return;
         }
-        setrlimit(Resource::RLIMIT_MEMLOCK, 4 << 20, 4 << 20).unwrap();
         let builder = || BufPool::builder().size(super::BLOCK);
         let large = builder().count(1024).build().unwrap();
         let Registration::Partial {
@@ -143,11 +136,11 @@ fn as_much_is_registered_as_may_be_locked() {
 /// Memory of a pool that is gone may be locked again, though rings had it registered.
 #[test]
 fn dropped_pools_give_back_what_they_locked() {
-    in_child_without_privileges("refused::dropped_pools_give_back_what_they_locked", || {
+    let test = "refused::dropped_pools_give_back_what_they_locked";
+    with_limit(test, 64_003, 8 << 20, || {
         if !has_ring() {
             return;
         }
-        setrlimit(Resource::RLIMIT_MEMLOCK, 8 << 20, 8 << 20).unwrap();
         on_worker(2, async {
             let handle = Handle::builder().route(Route::Ring).install().unwrap();
             let scene = Scene {
@@ -320,4 +313,34 @@ fn without_a_ring_the_reason_is_told() {
             assert_eq!(works(pool), None);
         },
     );
+}
+
+/// A forked child that lets go of a pool takes nothing from its parent, whose rings go on to take the memory over.
+#[test]
+fn a_forked_child_takes_no_memory_from_its_parent() {
+    use nix::sys::wait::{WaitStatus, waitpid};
+    use nix::unistd::{ForkResult, fork};
+    let test = "refused::a_forked_child_takes_no_memory_from_its_parent";
+    let body = || {
+        let pool = pool(4);
+        if !has_ring() || !is_registered(&pool) {
+            return;
+        }
+        // SAFETY: the child drops a value of its own and exits, by calls that are allowed after a fork.
+        match unsafe { fork() }.unwrap() {
+            ForkResult::Child => {
+                drop(pool);
+                // SAFETY: ends the process without running what the parent has to run at its end.
+                unsafe { libc::_exit(0) }
+            }
+            ForkResult::Parent { child } => {
+                assert_eq!(waitpid(child, None).unwrap(), WaitStatus::Exited(child, 0));
+            }
+        }
+        // What is registered anew by each ring would be refused.
+        Filter::refuse_register(BUFFERS_UPDATE, libc::EPERM).install();
+        let [read_fixed, ..] = works(pool).unwrap();
+        assert!(read_fixed > 0);
+    };
+    in_child(test, |_| {}, body);
 }
