@@ -331,6 +331,10 @@ pub(crate) const POOL_ALIGN_MAX: usize = 2 << 20;
 /// Slots of a pool that are made at a time.
 pub(crate) const POOL_SLOTS_CHUNK: usize = 256;
 
+/// The most memory that a ring registers by itself, where it cannot take it over from the pool's own ring. A poll may
+/// come to do it, and looking up this many pages takes it about a millisecond.
+pub(crate) const FIXED_ANEW_BYTES_MAX: usize = 64 << 20;
+
 /// Pieces of memory that one ring has registered: as many pools, and parts by which pools grew, as most
 /// processes have. Its table takes 512 bytes of the kernel's memory, and what comes on top is plain.
 pub(crate) const FIXED_SEGMENTS_MAX: usize = 64;

@@ -286,6 +286,14 @@ impl Kind {
         )
     }
 
+    /// Whether the kernel is given memory of ours that may be registered.
+    pub(crate) fn moves_data(self) -> bool {
+        matches!(
+            self,
+            Kind::Read | Kind::ReadVectored | Kind::Write | Kind::WriteVectored
+        )
+    }
+
     /// The name used in errors, traces and metrics.
     ///
     /// See [`Row`].

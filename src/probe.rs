@@ -266,7 +266,7 @@ fn find_out() -> Report {
         Ok(opcodes) => Report {
             kernel,
             reason: None,
-            opcodes,
+            opcodes: without_masked(opcodes),
         },
         Err(error) => {
             let reason = reason(&error);
@@ -278,6 +278,27 @@ fn find_out() -> Report {
             }
         }
     }
+}
+
+/// Counts the opcodes as missing whose numbers `TIDEGATE_WITHOUT_OPCODES` lists, with commas between them, for
+/// tests of what older kernels lack.
+#[cfg(all(feature = "testing", target_os = "linux"))]
+fn without_masked(mut opcodes: Vec<bool>) -> Vec<bool> {
+    let listed = std::env::var("TIDEGATE_WITHOUT_OPCODES").unwrap_or_default();
+    let codes = listed
+        .split(',')
+        .filter_map(|code| code.trim().parse().ok());
+    for code in codes.collect::<Vec<usize>>() {
+        if let Some(present) = opcodes.get_mut(code) {
+            *present = false;
+        }
+    }
+    opcodes
+}
+
+#[cfg(all(not(feature = "testing"), target_os = "linux"))]
+fn without_masked(opcodes: Vec<bool>) -> Vec<bool> {
+    opcodes
 }
 
 /// Whether `TIDEGATE_BACKEND` says that this process makes no ring.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use loom::cell::UnsafeCell;
+use loom::cell::Cell;
 use loom::sync::{Mutex, Notify};
 use loom::thread::spawn;
 
@@ -24,7 +24,7 @@ fn check(body: impl Fn() + Send + Sync + 'static) {
 /// A pool of at most two slots, in whose cells is how often they were lent.
 struct Pool {
     free: Bits,
-    cells: [UnsafeCell<u64>; 2],
+    cells: [Cell<u64>; 2],
     owed: AtomicU64,
     count: Mutex<u64>,
     waiting: Waiting,
@@ -38,7 +38,7 @@ struct Pool {
 fn pool(slots: usize) -> Arc<Pool> {
     let pool = Pool {
         free: Bits::none(BOUND),
-        cells: [UnsafeCell::new(0), UnsafeCell::new(0)],
+        cells: [Cell::new(0), Cell::new(0)],
         owed: AtomicU64::new(0),
         count: Mutex::new(slots as u64),
         waiting: Waiting::new(),
@@ -51,12 +51,20 @@ fn pool(slots: usize) -> Arc<Pool> {
 impl Pool {
     fn take(&self, hint: usize) -> Option<usize> {
         let number = self.free.take(hint)?;
-        // SAFETY: the checker fails where two threads have it.
-        self.cells[number].with_mut(|lent| unsafe { *lent += 1 });
+        // The checker fails where two threads have it.
+        let cell = &self.cells[number];
+        cell.set(cell.get() + 1);
         Some(number)
     }
 
     fn give(&self, number: usize) {
+        if self.owed.load(Ordering::SeqCst) > 0 {
+            let _locked = lock(&self.count);
+            if self.owed.load(Ordering::SeqCst) > 0 {
+                self.owed.fetch_sub(1, Ordering::SeqCst);
+                return;
+            }
+        }
         self.free.give(number);
         if self.waiting.count() > 0 {
             self.returned.notify();
@@ -92,10 +100,8 @@ impl Pool {
     }
 
     fn lent(&self) -> u64 {
-        let cells = self.cells.iter();
-        // SAFETY: all threads have ended, or the checker fails.
-        let lent = cells.map(|cell| cell.with(|lent| unsafe { *lent }));
-        lent.sum()
+        // All threads have ended, or the checker fails.
+        self.cells.iter().map(Cell::get).sum()
     }
 }
 

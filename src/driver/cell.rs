@@ -264,7 +264,7 @@ impl<O: Op> Cell<O> {
             // Nobody cancelled it: no kernel worker could be made, or the submitting thread ended.
             errno::ECANCELED => "cancelled by the kernel",
             // Its memory is there: this file does not take registered memory.
-            errno::EFAULT if has_memory(self.kind) => "registered memory refused",
+            errno::EFAULT if self.kind.moves_data() => "registered memory refused",
             // We asked for it back, and nothing was transferred.
             errno::EINTR if self.asked_back.load(Ordering::Relaxed) => "asked back",
             // std calls these again; the blocking equivalent does the same.
@@ -557,14 +557,6 @@ impl<O: Op> Job for Cell<O> {
             mount_point: self.group.mount().point(),
         })
     }
-}
-
-/// Whether the kernel is given memory of ours that may be registered.
-fn has_memory(kind: Kind) -> bool {
-    matches!(
-        kind,
-        Kind::Read | Kind::ReadVectored | Kind::Write | Kind::WriteVectored
-    )
 }
 
 /// How long a handle lets an operation take of itself, in microseconds.

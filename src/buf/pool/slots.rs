@@ -38,8 +38,10 @@ pub(super) struct Slots {
     cells: [OnceLock<Box<[Cell]>>; POOL_BUFFERS_MAX / POOL_SLOTS_CHUNK],
     /// How many buffers go as soon as they are free.
     owed: AtomicUsize,
-    /// How many buffers there are, less those owed. The lock is held while there come to be more or fewer.
+    /// How many buffers there are, less those owed. The lock is held while that changes.
     count: Mutex<usize>,
+    /// Held by the one who changes it on purpose, which may take a while.
+    resizing: Mutex<()>,
     pub(super) waiting: Waiting,
     pub(super) returned: Notify,
     acquires: AtomicU64,
@@ -58,6 +60,7 @@ impl Slots {
             cells: [const { OnceLock::new() }; POOL_BUFFERS_MAX / POOL_SLOTS_CHUNK],
             owed: AtomicUsize::new(0),
             count: Mutex::new(0),
+            resizing: Mutex::new(()),
             waiting: Waiting::new(),
             returned: Notify::new(),
             acquires: AtomicU64::new(0),
@@ -73,8 +76,16 @@ impl Slots {
         buffer.map(|buffer| (number, buffer))
     }
 
-    /// Puts a buffer into its slot, for whoever takes it next.
+    /// Puts a buffer into its slot, for whoever takes it next, unless it is owed.
     pub(super) fn give(&self, number: usize, buffer: Buffer) {
+        if self.owed.load(Ordering::SeqCst) > 0 {
+            let count = lock(&self.count);
+            if self.owed.load(Ordering::SeqCst) > 0 {
+                self.vacate(number);
+                drop(count);
+                return drop(buffer);
+            }
+        }
         self.put(number, buffer);
         // Afterwards: either this sees what is owed, or whoever owes it sees the buffer.
         if self.owed.load(Ordering::SeqCst) > 0 {
@@ -101,23 +112,19 @@ impl Slots {
         count: usize,
         make: impl FnOnce(usize) -> Result<Vec<Buffer>, E>,
     ) -> Result<(), E> {
-        let mut now = lock(&self.count);
-        if count < *now {
-            self.owed.fetch_add(*now - count, Ordering::SeqCst);
-            *now = count;
-            let gone = self.settle(&now);
-            drop(now);
-            drop(gone);
+        let _alone = lock(&self.resizing);
+        let before = self.set_count(count);
+        let Some(missing) = count
+            .checked_sub(*lock(&self.count))
+            .filter(|&some| some > 0)
+        else {
             return Ok(());
-        }
-        let kept = self.owed.load(Ordering::SeqCst).min(count - *now);
-        let missing = count - *now - kept;
-        let made = match missing {
-            0 => Vec::new(),
-            _ => make(missing)?,
         };
-        self.owed.fetch_sub(kept, Ordering::SeqCst);
-        *now = count;
+        // Without the other lock, which whoever gives a buffer back may want.
+        let made = make(missing).inspect_err(|_| {
+            self.set_count(before);
+        })?;
+        *lock(&self.count) += missing;
         for buffer in made {
             // Nothing is owed where something is missing, so the others are as many as are counted.
             let number = self.vacant.take(0).expect("a vacant slot for each");
@@ -125,6 +132,25 @@ impl Slots {
             self.put(number, buffer);
         }
         Ok(())
+    }
+
+    /// Comes as near to that count as it can without new memory, and returns what it was before.
+    fn set_count(&self, count: usize) -> usize {
+        let mut now = lock(&self.count);
+        let before = *now;
+        let gone = if count < before {
+            self.owed.fetch_add(before - count, Ordering::SeqCst);
+            *now = count;
+            self.settle(&now)
+        } else {
+            let kept = self.owed.load(Ordering::SeqCst).min(count - before);
+            self.owed.fetch_sub(kept, Ordering::SeqCst);
+            *now += kept;
+            Vec::new()
+        };
+        drop(now);
+        drop(gone);
+        before
     }
 
     /// Empties as many free slots as are owed; what still is, is lent. The buffers are to be dropped without the
@@ -135,11 +161,16 @@ impl Slots {
             let Some((number, buffer)) = self.take() else {
                 break;
             };
-            self.owed.fetch_sub(1, Ordering::SeqCst);
-            self.vacant.give(number);
+            self.vacate(number);
             gone.push(buffer);
         }
         gone
+    }
+
+    /// Pays one of the buffers that are owed. The lock is held.
+    fn vacate(&self, number: usize) {
+        self.owed.fetch_sub(1, Ordering::SeqCst);
+        self.vacant.give(number);
     }
 
     /// Counts a request for a buffer, and whether there was none.

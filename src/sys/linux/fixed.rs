@@ -171,6 +171,9 @@ impl FixedTable {
         }
         let free = self.places.iter().position(Option::is_none)?;
         let (start, bytes) = segment.pinned();
+        if bytes > limits::FIXED_ANEW_BYTES_MAX {
+            return None;
+        }
         // SAFETY: the kernel pins the pages for as long as it has them registered. Operations name the place only
         // with buffers that hold the segment (INV-1).
         let registered = unsafe { register(submitter, free as u32, start, bytes) };

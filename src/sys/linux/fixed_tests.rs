@@ -1,6 +1,7 @@
 //! Registered memory, on rings of the kernel's.
 #![allow(unsafe_code, reason = "pushes entries that name memory of a pool")]
 
+use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
@@ -58,7 +59,7 @@ impl Ring {
     }
 
     fn reads_at(&mut self, buf: &mut FixedBuf, place: u16, text: &str) {
-        let (from, mut to) = std::io::pipe().unwrap();
+        let (from, mut to) = pipe();
         to.write_all(text.as_bytes()).unwrap();
         buf.clear();
         self.push(from.as_raw_fd(), buf, place);
@@ -68,6 +69,11 @@ impl Ring {
         unsafe { buf.set_init(text.len()) };
         assert_eq!(&buf[..], text.as_bytes());
     }
+}
+
+fn pipe() -> (File, File) {
+    let (from, to) = nix::unistd::pipe().unwrap();
+    (File::from(from), File::from(to))
 }
 
 /// A pool with registered memory; none where there is no such.
@@ -155,7 +161,7 @@ fn a_table_changes_while_reads_are_in_flight() {
     assert_eq!(ring.place(&before), Some(0));
     let (mut in_flight, mut after) = (kept.get(), Vec::new());
     let place = ring.place(&in_flight).unwrap();
-    let (from, mut to) = std::io::pipe().unwrap();
+    let (from, mut to) = pipe();
     ring.push(from.as_raw_fd(), &mut in_flight, place);
     for _ in 0..10 {
         after.push(pool(test).unwrap().get());
