@@ -2,11 +2,16 @@
 
 #[path = "../fuzz/bodies/ops.rs"]
 mod ops;
+#[path = "../fuzz/bodies/provided_ring.rs"]
+mod provided_ring;
 
 use std::path::Path;
 
 /// Random inputs besides the seeds.
 const INPUTS: u64 = 200;
+
+/// What a target does with an input.
+type Body = fn(&[u8]);
 
 fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -33,20 +38,18 @@ fn next(state: &mut u64) -> u64 {
 }
 
 /// Runs an input, and says which one it was if it fails.
-fn replay(name: &str, data: &[u8]) {
-    let result = std::panic::catch_unwind(|| ops::run(data));
+fn replay(body: Body, name: &str, data: &[u8]) {
+    let result = std::panic::catch_unwind(|| body(data));
     assert!(result.is_ok(), "{name}: {data:?}");
 }
 
-#[test]
-fn operations_are_as_with_std_on_the_seeds() {
-    for (name, data) in seeds("ops") {
-        replay(&name, &data);
+fn replay_seeds(body: Body, target: &str) {
+    for (name, data) in seeds(target) {
+        replay(body, &name, &data);
     }
 }
 
-#[test]
-fn operations_are_as_with_std_on_random_inputs() {
+fn replay_random(body: Body, inputs: u64) {
     let now = std::time::SystemTime::UNIX_EPOCH
         .elapsed()
         .unwrap()
@@ -54,11 +57,31 @@ fn operations_are_as_with_std_on_random_inputs() {
     let seed = std::env::var("TIDEGATE_TEST_SEED").map_or(now | 1, |seed| seed.parse().unwrap());
     eprintln!("TIDEGATE_TEST_SEED={seed}");
     let mut state = seed;
-    for n in 0..INPUTS {
+    for n in 0..inputs {
         let length = next(&mut state) % 600;
         let data: Vec<u8> = (0..length)
             .map(|_| (next(&mut state) >> 32) as u8)
             .collect();
-        replay(&format!("input {n} of seed {seed}"), &data);
+        replay(body, &format!("input {n} of seed {seed}"), &data);
     }
+}
+
+#[test]
+fn operations_are_as_with_std_on_the_seeds() {
+    replay_seeds(ops::run, "ops");
+}
+
+#[test]
+fn operations_are_as_with_std_on_random_inputs() {
+    replay_random(ops::run, INPUTS);
+}
+
+#[test]
+fn each_provided_buffer_is_where_it_should_be_on_the_seeds() {
+    replay_seeds(provided_ring::run, "provided_ring");
+}
+
+#[test]
+fn each_provided_buffer_is_where_it_should_be_on_random_inputs() {
+    replay_random(provided_ring::run, INPUTS);
 }

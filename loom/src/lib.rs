@@ -7,9 +7,13 @@
 #[path = "../../src/driver/bell.rs"]
 mod bell;
 mod edges;
+#[path = "../../src/sys/linux/provided/ledger.rs"]
+#[allow(dead_code, reason = "the ring uses the rest")]
+mod ledger;
 #[path = "../../src/driver/life.rs"]
 #[allow(dead_code, reason = "the driver uses the rest")]
 mod life;
 mod played;
+mod provided;
 mod sync;
 mod wakes;
