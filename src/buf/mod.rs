@@ -7,6 +7,10 @@
 //! on other systems than Linux the feature does nothing.
 
 mod aligned;
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+pub(crate) mod bgid;
+pub(crate) mod group;
+mod provided;
 mod result;
 mod slice;
 #[cfg(all(feature = "tokio-uring", target_os = "linux"))]
@@ -14,6 +18,10 @@ mod tokio_uring;
 mod traits;
 
 pub use aligned::AlignedBuf;
+pub use group::{BufGroup, BufGroupBuilder};
+pub use provided::ProvidedBuf;
+#[cfg_attr(not(target_os = "linux"), allow(unused_imports, reason = "rings lend"))]
+pub(crate) use provided::{Lender, Lent};
 pub use result::BufError;
 pub use slice::Slice;
 pub use traits::{IoBuf, IoBufMut};

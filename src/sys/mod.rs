@@ -19,11 +19,13 @@ pub(crate) mod limit;
 pub(crate) mod linux;
 pub(crate) mod listing;
 pub(crate) mod lock;
+pub(crate) mod memory;
 pub(crate) mod mounted;
 #[cfg(target_os = "macos")]
 mod mounted_macos;
 pub(crate) mod path;
 pub(crate) mod range;
+pub(crate) mod released;
 pub(crate) mod rename;
 pub(crate) mod request;
 pub(crate) mod stat;
