@@ -9,6 +9,10 @@ use crate::observe::{OpStats, Stats};
 
 /// The names of the metrics.
 mod name {
+    pub(super) const BUFFER_GROUPS: &str = "tidegate_buffer_groups";
+    pub(super) const BUFFER_GROUPS_EXHAUSTED: &str = "tidegate_buffer_groups_exhausted_total";
+    pub(super) const BUFFER_GROUPS_PEAK: &str = "tidegate_buffer_groups_peak";
+    pub(super) const BUFFER_GROUPS_REMAINING: &str = "tidegate_buffer_groups_remaining";
     pub(super) const ENDED: &str = "tidegate_operations_ended_total";
     pub(super) const FALLBACKS: &str = "tidegate_fallbacks_total";
     pub(super) const FOREIGN: &str = "tidegate_foreign_completions_total";
@@ -44,6 +48,26 @@ const TIME: Describe = |name, what| describe_histogram!(name, Unit::Seconds, wha
 
 /// Every metric, with what it says.
 const METRICS: &[(&str, Describe, &str)] = &[
+    (
+        name::BUFFER_GROUPS,
+        STATE,
+        "Groups of provided buffers that rings have registered",
+    ),
+    (
+        name::BUFFER_GROUPS_EXHAUSTED,
+        COUNT,
+        "How often a ring had no id left for a group of provided buffers",
+    ),
+    (
+        name::BUFFER_GROUPS_PEAK,
+        STATE,
+        "The most groups that one ring had at a time",
+    ),
+    (
+        name::BUFFER_GROUPS_REMAINING,
+        STATE,
+        "How many more the ring may have that has the most",
+    ),
     (
         name::ENDED,
         COUNT,
@@ -224,7 +248,9 @@ impl MetricsExporter {
     }
 
     fn publish_totals(&self, stats: &Stats) {
+        let groups = stats.buffer_groups;
         let counters = [
+            (name::BUFFER_GROUPS_EXHAUSTED, groups.exhausted),
             (name::FOREIGN, stats.foreign_completions),
             (name::LANES_REPLACED, stats.lanes_replaced),
             (name::POLLS_STUCK, stats.polls_stuck),
@@ -233,6 +259,9 @@ impl MetricsExporter {
             counter!(name, self.labels([])).absolute(count);
         }
         let gauges = [
+            (name::BUFFER_GROUPS, groups.in_flight),
+            (name::BUFFER_GROUPS_PEAK, groups.peak.into()),
+            (name::BUFFER_GROUPS_REMAINING, groups.remaining.into()),
             (name::IN_FLIGHT, stats.in_flight),
             (name::LANES, stats.lanes as u64),
             (name::ORPHANS, stats.orphans),

@@ -69,4 +69,4 @@ pub use error::{Error, Errors, LeftBehind, raw_os_error};
 #[cfg(feature = "metrics")]
 pub use exporter::MetricsExporter;
 pub use mounts::{BreakerState, MountStats};
-pub use observe::{Heartbeat, Latency, OpInFlight, OpState, OpStats, Stats, Way};
+pub use observe::{BgidStats, Heartbeat, Latency, OpInFlight, OpState, OpStats, Stats, Way};

@@ -290,3 +290,17 @@ pub(crate) const STUCK_NAMED_MAX: usize = 8;
 /// How often is looked at an operation that nobody waits for and that has not begun: it is counted as stuck
 /// once it has, and a second is early enough for that.
 pub(crate) const STUCK_LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Groups of provided buffers of one ring: the kernel numbers them with 16 bits.
+pub(crate) const BUFFER_GROUPS_MAX: u32 = 1 << 16;
+
+/// Ids of such groups for whose return room is made at once: 8 KiB, and more than come and go in any program
+/// that does not keep thousands of groups. Past it the list grows, to 128 KiB for all of them.
+pub(crate) const BUFFER_GROUPS_FREE: usize = 4096;
+
+/// How often is told at most that half of the ids are in use: often enough to see it grow.
+pub(crate) const BUFFER_GROUPS_HALF_TOLD_EVERY: Duration = Duration::from_secs(30);
+
+/// How often is told at most that no id is left: each time has the number of all, and a log that is read later
+/// shows how long it went on.
+pub(crate) const BUFFER_GROUPS_EXHAUSTED_TOLD_EVERY: Duration = Duration::from_secs(60);

@@ -53,6 +53,10 @@ fn what_is_published_is_what_was_counted() {
                 found["tidegate_operations_in_flight tests"],
                 DebugValue::Gauge(0.0.into())
             );
+            let groups = |what: &str| &found[&format!("tidegate_buffer_groups{what} tests")];
+            assert_eq!(*groups(""), DebugValue::Gauge(0.0.into()));
+            assert_eq!(*groups("_remaining"), DebugValue::Gauge(65_536.0.into()));
+            assert_eq!(*groups("_exhausted_total"), DebugValue::Counter(0));
             let times = &found["tidegate_operation_duration_seconds make_fifo tests"];
             let DebugValue::Histogram(times) = times else {
                 panic!("{times:?} is no histogram")

@@ -1,18 +1,25 @@
 //! Models of the driver's concurrent edges, run in every interleaving: `cargo test -p tidegate-loom`.
 //!
-//! The files under test are the driver's own, over the synchronisation of the model checker. What
+//! The files under test are the crate's own, over the synchronisation of the model checker. What
 //! `src/driver/cell.rs` does with them is played here in a few lines (`played`).
 #![cfg(test)]
 
 #[path = "../../src/driver/bell.rs"]
 mod bell;
+#[path = "../../src/buf/bgid.rs"]
+#[allow(dead_code, reason = "the crate uses the rest")]
+mod bgid;
 mod edges;
+mod ids;
 #[path = "../../src/sys/linux/provided/ledger.rs"]
 #[allow(dead_code, reason = "the ring uses the rest")]
 mod ledger;
 #[path = "../../src/driver/life.rs"]
 #[allow(dead_code, reason = "the driver uses the rest")]
 mod life;
+#[path = "../../src/limits.rs"]
+#[allow(dead_code, reason = "most are of what is not here")]
+mod limits;
 mod played;
 mod provided;
 mod sync;

@@ -7,20 +7,38 @@
 //! on other systems than Linux the feature does nothing.
 
 mod aligned;
-#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
-pub(crate) mod bgid;
+#[allow(
+    dead_code,
+    reason = "only rings hand out ids, which not every system has"
+)]
+mod bgid;
+#[cfg(test)]
+mod bgid_tests;
 pub(crate) mod group;
+#[allow(
+    dead_code,
+    reason = "only rings ask for ids, which not every system has"
+)]
+mod lease;
 mod provided;
 mod result;
 mod slice;
+mod sync;
 #[cfg(all(feature = "tokio-uring", target_os = "linux"))]
 mod tokio_uring;
 mod traits;
 
+use crate::limits;
+
 pub use aligned::AlignedBuf;
+#[cfg(target_os = "linux")]
+pub(crate) use bgid::Bgid;
+pub(crate) use bgid::{Bgids, Snapshot};
 pub use group::{BufGroup, BufGroupBuilder};
+#[cfg(target_os = "linux")]
+pub(crate) use lease::lease;
 pub use provided::ProvidedBuf;
-#[cfg_attr(not(target_os = "linux"), allow(unused_imports, reason = "rings lend"))]
+#[cfg(target_os = "linux")]
 pub(crate) use provided::{Lender, Lent};
 pub use result::BufError;
 pub use slice::Slice;

@@ -31,8 +31,10 @@ use crate::sys::clock::{coarse_ms, now_us};
 use crate::sys::errno;
 use crate::sys::fd::Target;
 #[cfg(target_os = "linux")]
-use crate::sys::linux::sqe::Sqe;
+use crate::sys::linux::{sqe::Sqe, tables::Tables};
 use crate::sys::lock::lock;
+#[cfg(target_os = "linux")]
+use crate::sys::request::Part;
 use crate::sys::steps::Steps;
 
 /// How an operation ended.
@@ -115,7 +117,10 @@ pub(crate) trait Job: Send + Sync {
     #[cfg(target_os = "linux")]
     fn ask_back(&self) -> bool;
     #[cfg(target_os = "linux")]
-    fn sqe(&self) -> Option<Sqe>;
+    fn sqe(&self, tables: &mut dyn Tables) -> Option<Sqe>;
+    /// Takes in one of its completions, before its end. Does not panic.
+    #[cfg(target_os = "linux")]
+    fn on_completion(&self, _part: Part) {}
     #[cfg(target_os = "linux")]
     fn set_user_data(&self, user_data: u64);
     fn set_way(&self, way: Way);
@@ -411,11 +416,16 @@ impl<O: Op> Job for Cell<O> {
     }
 
     #[cfg(target_os = "linux")]
-    fn sqe(&self) -> Option<Sqe> {
+    fn sqe(&self, tables: &mut dyn Tables) -> Option<Sqe> {
         // Where a buffer panics, a blocking thread tells the future.
-        let make =
-            |op: &mut O| catch_unwind(AssertUnwindSafe(|| op.request().sqe())).unwrap_or(None);
+        let mut make = |op: &mut O| op.request().sqe(tables);
+        let make = |op: &mut O| catch_unwind(AssertUnwindSafe(|| make(op))).unwrap_or(None);
         self.life.to_kernel(make)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn on_completion(&self, part: Part) {
+        self.life.look_mut(|op| op.request().on_completion(part));
     }
 
     #[cfg(target_os = "linux")]

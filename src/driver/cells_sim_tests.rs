@@ -23,6 +23,7 @@ use crate::driver::route::{Route, Submit};
 use crate::driver::settings::Settings;
 use crate::limits;
 use crate::mounts::Mount;
+use crate::observe::SharedCounters;
 use crate::opcode::Kind;
 use crate::sys::clock::simulated::NOW_US;
 use crate::sys::errno;
@@ -108,7 +109,7 @@ impl World {
         World {
             random: Random(seed),
             now_us: BEGIN_US,
-            engine: Engine::new(SimRing(kernel.clone())),
+            engine: Engine::new(SimRing(kernel.clone()), SharedCounters::default()),
             kernel,
             group: driver.group(&Mount::unknown()),
             driver,

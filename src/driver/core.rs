@@ -92,7 +92,7 @@ impl Driver {
         } else {
             0
         };
-        let counters = SharedCounters::default();
+        let counters = Counters::new(settings.buffer_groups_max);
         let driver = Arc::new(Driver {
             home,
             route: if usable { route } else { Route::Pool },
@@ -339,6 +339,9 @@ impl Driver {
     #[cfg(target_os = "linux")]
     fn to_worker(&self, group: &Arc<Group>, job: Arc<dyn Job>) -> Result<(), Arc<dyn Job>> {
         let mount = group.mount();
+        if job.on_worker() == OnWorker::Never {
+            return Err(job);
+        }
         let inline = self.submit == Submit::Inline;
         let cannot_sleep = mount.is_local() && mount.is_healthy();
         if !(inline || cannot_sleep) {

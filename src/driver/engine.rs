@@ -7,12 +7,15 @@ use std::sync::Arc;
 
 use super::cell::{Job, Outcome};
 use super::op::OnWorker;
-use super::slot::{Slots, Tag, Token};
+use super::slot::{Completed, Slots, Tag, Token};
 use crate::limits;
+use crate::observe::{Form, SharedCounters};
 use crate::sys::errno;
 use crate::sys::linux::ring::Ring;
 use crate::sys::linux::sqe::Sqe;
 use crate::sys::linux::uring::Completion;
+use crate::sys::released;
+use crate::sys::request::Part;
 
 /// What became of an operation that was offered to a ring.
 pub(crate) enum Start {
@@ -29,6 +32,8 @@ pub(crate) enum Start {
 /// What a turn of the ring yielded.
 #[derive(Default)]
 pub(crate) struct Reaped {
+    /// What operations are told before their end.
+    pub(crate) parts: Vec<(Arc<dyn Job>, Part)>,
     /// Operations that are over, with their results.
     pub(crate) done: Vec<(Arc<dyn Job>, i32)>,
     /// Whether the lane's event was signalled.
@@ -38,8 +43,15 @@ pub(crate) struct Reaped {
 }
 
 impl Reaped {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.parts.is_empty() && self.done.is_empty()
+    }
+
     /// Ends the operations. Call it without a lock held (INV-8).
     pub(crate) fn deliver(self) {
+        for (job, part) in self.parts {
+            job.on_completion(part);
+        }
         for (job, result) in self.done {
             job.end(Outcome::Result(result));
         }
@@ -66,14 +78,24 @@ impl Broken {
     }
 }
 
+/// An entry that was pushed.
+struct Queued {
+    /// `None` for the driver's own.
+    token: Option<Token>,
+    form: Form,
+}
+
 /// A ring with operations in flight.
 pub(crate) struct Engine<R> {
     ring: R,
     slots: Slots,
-    /// Entries pushed and not yet taken by the kernel, oldest first; `None` for the driver's own.
-    queued: VecDeque<Option<Token>>,
-    /// Cancels that found the queue full; none is ever dropped (INV-11).
-    cancels: VecDeque<Token>,
+    /// Entries pushed and not yet taken by the kernel, oldest first.
+    queued: VecDeque<Queued>,
+    /// Cancels that found the queue full, each with the user data it is for; none is ever dropped (INV-11).
+    cancels: VecDeque<u64>,
+    counters: SharedCounters,
+    /// How often word was left of something to let go of, when that was last seen to.
+    swept: u64,
     completions: Vec<Completion>,
     /// The error that broke the ring. Its queue may still hold entries whose memory is gone, so it is
     /// never entered again.
@@ -81,7 +103,7 @@ pub(crate) struct Engine<R> {
 }
 
 impl<R: Ring> Engine<R> {
-    pub(crate) fn new(mut ring: R) -> Engine<R> {
+    pub(crate) fn new(mut ring: R, counters: SharedCounters) -> Engine<R> {
         // Refused before 5.15, where the kernel's default stays.
         let _ = ring.limit_kernel_workers(limits::KERNEL_WORKERS_MAX);
         let slots = Slots::new(ring.capacity());
@@ -90,6 +112,8 @@ impl<R: Ring> Engine<R> {
             slots,
             queued: VecDeque::new(),
             cancels: VecDeque::new(),
+            counters,
+            swept: 0,
             completions: Vec::new(),
             broken: None,
         }
@@ -151,7 +175,9 @@ impl<R: Ring> Engine<R> {
         if serialised.clone().any(|(_, job)| job.mount().key() != key) {
             let asked = serialised.filter(|(_, job)| job.ask_back());
             let tokens: Vec<_> = asked.map(|(token, _)| *token).collect();
-            self.cancels.extend(tokens);
+            tokens
+                .into_iter()
+                .for_each(|token| self.cancel_token(token));
         }
         true
     }
@@ -164,7 +190,7 @@ impl<R: Ring> Engine<R> {
         if full || self.broken.is_some() {
             return Start::Full(job);
         }
-        let Some(mut sqe) = job.sqe() else {
+        let Some(mut sqe) = job.sqe(&mut self.ring) else {
             return Start::NoEntry(job);
         };
         if on_worker == Some(OnWorker::Async) {
@@ -172,7 +198,7 @@ impl<R: Ring> Engine<R> {
         }
         match self.slots.push(&mut self.ring, &sqe, job) {
             Ok(token) => {
-                self.queued.push_back(Some(token));
+                self.note_queued(&sqe, Some(token));
                 Start::Queued(token)
             }
             Err(job) => {
@@ -184,18 +210,37 @@ impl<R: Ring> Engine<R> {
         }
     }
 
+    fn note_queued(&mut self, sqe: &Sqe, token: Option<Token>) {
+        let queued = sqe.forms().map(|form| Queued { token, form });
+        self.queued.extend(queued);
+    }
+
     /// Asks the kernel to cancel an operation, now or as soon as the queue has room.
     pub(crate) fn cancel(&mut self, user_data: u64) {
-        if let Some((Tag::Op, token)) = Token::decode(user_data) {
-            if self.slots.is_live(token) {
-                self.cancels.push_back(token);
-            }
+        if let Some((Tag::Op, token, _)) = Token::decode(user_data) {
+            self.cancel_token(token);
         }
+    }
+
+    fn cancel_token(&mut self, token: Token) {
+        let members = self.slots.cancellable(token);
+        self.cancels
+            .extend(members.map(|member| token.of_member(member)));
     }
 
     /// Asks the kernel to cancel everything in flight.
     pub(crate) fn cancel_all(&mut self) {
-        self.cancels.extend(self.slots.tokens());
+        let tokens = self.slots.tokens().into_iter();
+        tokens.for_each(|token| self.cancel_token(token));
+    }
+
+    /// Has the ring let go of what nobody uses any more, if there is word of such. Only on the ring's thread.
+    pub(crate) fn sweep(&mut self) {
+        let count = released::count();
+        if count != self.swept {
+            self.swept = count;
+            self.ring.sweep();
+        }
     }
 
     /// Queues an entry of the driver's own, which points to nothing that could be freed; `false` if
@@ -203,17 +248,17 @@ impl<R: Ring> Engine<R> {
     pub(crate) fn push_own(&mut self, sqe: &Sqe, tag: Tag) -> bool {
         let pushed = self.slots.push_own(&mut self.ring, sqe, tag);
         if pushed {
-            self.queued.push_back(None);
+            self.note_queued(sqe, None);
         }
         pushed
     }
 
     fn push_cancels(&mut self) {
-        while let Some(token) = self.cancels.pop_front() {
-            if self.slots.is_live(token)
-                && !self.push_own(&Sqe::cancel(token.user_data()), Tag::Cancel)
-            {
-                return self.cancels.push_front(token);
+        while let Some(user_data) = self.cancels.pop_front() {
+            let is_live =
+                Token::decode(user_data).is_some_and(|(_, token, _)| self.slots.is_live(token));
+            if is_live && !self.push_own(&Sqe::cancel(user_data), Tag::Cancel) {
+                return self.cancels.push_front(user_data);
             }
         }
     }
@@ -245,8 +290,9 @@ impl<R: Ring> Engine<R> {
     }
 
     fn note_taken(&mut self, taken: usize) {
-        for token in self.queued.drain(..taken.min(self.queued.len())).flatten() {
-            self.slots.took(token);
+        for queued in self.queued.drain(..taken.min(self.queued.len())) {
+            self.counters.submitted.count(queued.form);
+            queued.token.inspect(|token| self.slots.took(*token));
         }
     }
 
@@ -257,18 +303,41 @@ impl<R: Ring> Engine<R> {
         self.ring.reap(&mut completions);
         for completion in completions.drain(..) {
             match Token::decode(completion.user_data) {
-                Some((Tag::Op, token)) => match self.slots.complete(token) {
-                    Some(job) => reaped.done.push((job, completion.result)),
-                    None => reaped.foreign += 1,
-                },
+                Some((Tag::Op, token, member)) => {
+                    self.complete(token, member, completion, &mut reaped);
+                }
                 // A cancel's own result says nothing about its target, which has its own completion.
-                Some((Tag::Cancel, _)) => {}
-                Some((Tag::Event, _)) => reaped.event = true,
+                Some((Tag::Cancel, ..)) => {}
+                Some((Tag::Event, ..)) => reaped.event = true,
                 None => reaped.foreign += 1,
             }
         }
         self.completions = completions;
         reaped
+    }
+
+    fn complete(&mut self, token: Token, member: usize, completion: Completion, into: &mut Reaped) {
+        let Completion { result, flags, .. } = completion;
+        let has_more = completion.has_more();
+        let part = Part {
+            member,
+            result,
+            flags,
+        };
+        match self.slots.complete(token, member, result, has_more) {
+            Some(Completed::Part(job)) => into.parts.push((job, part)),
+            Some(Completed::Over {
+                job,
+                result,
+                is_linked,
+            }) => {
+                if is_linked || completion.has_buffer() {
+                    into.parts.push((job.clone(), part));
+                }
+                into.done.push((job, result));
+            }
+            None => into.foreign += 1,
+        }
     }
 
     /// Gives up a broken ring: what the kernel never took comes back to go another way; what it took

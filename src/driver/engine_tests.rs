@@ -13,6 +13,7 @@ use crate::driver::cell::{Job, Outcome};
 use crate::driver::op::{Load, OnWorker};
 use crate::driver::route::Way;
 use crate::mounts::Mount;
+use crate::observe::SharedCounters;
 use crate::opcode::Kind;
 use crate::sys::errno;
 use crate::sys::linux::sim::{Faults, Kernel, Random, SimRing};
@@ -110,7 +111,7 @@ impl Job for Mock {
         None
     }
 
-    fn sqe(&self) -> Option<Sqe> {
+    fn sqe(&self, _tables: &mut dyn crate::sys::linux::tables::Tables) -> Option<Sqe> {
         Some(Sqe::nop())
     }
 
@@ -162,7 +163,7 @@ impl World {
         let kernel = Kernel::new(seed ^ 0x5eed, capacity, faults);
         World {
             random: Random(seed),
-            engine: Engine::new(SimRing(kernel.clone())),
+            engine: Engine::new(SimRing(kernel.clone()), SharedCounters::default()),
             kernel,
             records: Records::default(),
             ids: HashMap::new(),

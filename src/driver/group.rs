@@ -124,6 +124,11 @@ impl Group {
         &self.mount
     }
 
+    #[cfg(target_os = "linux")]
+    pub(crate) fn counters(&self) -> &Arc<Counters> {
+        &self.counters
+    }
+
     pub(crate) fn pool(&self) -> &Arc<Pool> {
         &self.pool
     }
@@ -289,6 +294,7 @@ impl Group {
         let Some(lane) = lanes.current.clone() else {
             return false;
         };
+        lane.tick();
         let active = lane.in_flight() + lane.waiting() > 0 || !lanes.wedged.is_empty();
         if !lane.is_wedged(now) {
             return active;

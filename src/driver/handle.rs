@@ -492,12 +492,28 @@ impl Builder {
         self
     }
 
+    /// How many groups of provided buffers each ring may have, from 1 to 65 536. Default: 65 536, all that the
+    /// kernel can tell apart. What finds none left uses plain buffers; fewer are for tests of just that.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), tidegate::Error> {
+    /// use tidegate::Handle;
+    /// let handle = Handle::builder().buffer_groups_max(4).install()?;
+    /// assert_eq!(handle.settings().buffer_groups_max, 4);
+    /// assert_eq!(handle.stats().buffer_groups.remaining, 4);
+    /// # Ok(()) }
+    /// ```
+    pub fn buffer_groups_max(mut self, groups: u32) -> Builder {
+        self.settings.buffer_groups_max = groups;
+        self
+    }
+
     /// Makes the handle, and makes it the one of the runtime that this is called in.
     ///
     /// # Errors
     ///
     /// [`Error::NoRuntime`] outside of a runtime, [`Error::HandleExists`] if the runtime already has a
-    /// handle, [`Error::Setting`] for a setting that makes no sense, and the errors of [`Handle::current`].
+    /// handle, [`Error::Setting`] or [`Error::OutOfRange`] for a setting that makes no sense, and the errors of [`Handle::current`].
     ///
     /// # Examples
     ///

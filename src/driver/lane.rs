@@ -21,7 +21,7 @@ use crate::sys::linux::poll;
 use crate::sys::linux::sqe::Sqe;
 use crate::sys::linux::uring::{Issuer, Uring};
 use crate::sys::lock::lock;
-use crate::sys::thread;
+use crate::sys::{released, thread};
 
 #[derive(Default)]
 struct Inbox {
@@ -39,6 +39,8 @@ pub(crate) struct Lane {
     event: EventFd,
     /// The lane waits for completions and must be signalled.
     asleep: AtomicBool,
+    /// How often word was left of something to let go of, when the thread last saw to it.
+    swept: AtomicU64,
     /// When the submission began that the thread is in, in coarse milliseconds; zero when in none.
     submitting_since: AtomicU64,
     in_flight: AtomicUsize,
@@ -64,20 +66,22 @@ impl Lane {
             inbox: Mutex::default(),
             event: EventFd::new()?,
             asleep: AtomicBool::new(false),
+            swept: AtomicU64::new(0),
             submitting_since: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
             thread: AtomicI32::new(0),
             oldest_ms: AtomicU64::new(0),
             class,
         });
-        let (shared, group) = (lane.clone(), Arc::downgrade(group));
+        let (shared, counters) = (lane.clone(), group.counters().clone());
+        let group = Arc::downgrade(group);
         // The ring is made on its thread: it belongs to that thread alone. Nobody waits for that, since who
         // starts a lane may be a poll, and the thread runs only when it gets a CPU.
-        let body = move || match Uring::new(Issuer::Lane) {
+        let body = move || match Uring::new(Issuer::Lane, counters.buffer_groups.enrol()) {
             Ok(ring) => LaneThread {
                 lane: shared,
                 group,
-                engine: Engine::new(ring),
+                engine: Engine::new(ring, counters),
                 armed: false,
             }
             .live(),
@@ -133,6 +137,13 @@ impl Lane {
         drop(inbox);
         self.call();
         jobs
+    }
+
+    /// Has the thread let go of what nobody uses any more, if it has not.
+    pub(crate) fn tick(&self) {
+        if self.swept.load(Ordering::SeqCst) != released::count() {
+            self.call();
+        }
     }
 
     fn call(&self) {
@@ -193,6 +204,9 @@ impl LaneThread {
     fn run(&mut self) -> io::Result<()> {
         self.lane.thread.store(thread::current(), Ordering::Relaxed);
         loop {
+            // Noted first: what is let go of meanwhile makes it look once more.
+            self.lane.swept.store(released::count(), Ordering::SeqCst);
+            self.engine.sweep();
             let taken = self.take();
             let (closed, nothing_taken) = (taken.closed, taken.jobs.is_empty());
             self.start(taken);
@@ -304,7 +318,7 @@ impl LaneThread {
         if let (Some(group), true) = (self.group.upgrade(), reaped.foreign > 0) {
             group.count_foreign(reaped.foreign);
         }
-        let delivered = !reaped.done.is_empty();
+        let delivered = !reaped.is_empty();
         self.note_load();
         reaped.deliver();
         delivered

@@ -92,7 +92,10 @@ impl Job for Mock {
     }
 
     #[cfg(target_os = "linux")]
-    fn sqe(&self) -> Option<crate::sys::linux::sqe::Sqe> {
+    fn sqe(
+        &self,
+        _tables: &mut dyn crate::sys::linux::tables::Tables,
+    ) -> Option<crate::sys::linux::sqe::Sqe> {
         None
     }
 

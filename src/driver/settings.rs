@@ -126,6 +126,8 @@ pub struct Settings {
     pub breaker: Breaker,
     /// What becomes of a file whose content is not on this machine.
     pub dataless: Dataless,
+    /// How many groups of provided buffers each ring may have.
+    pub buffer_groups_max: u32,
 }
 
 impl Default for Settings {
@@ -137,6 +139,7 @@ impl Default for Settings {
             stuck_threads_max: limits::STUCK_THREADS_MAX,
             breaker: Breaker::default(),
             dataless: Dataless::default(),
+            buffer_groups_max: limits::BUFFER_GROUPS_MAX,
         }
     }
 }
@@ -158,6 +161,15 @@ impl Settings {
                 let value = format!("{duration:?}");
                 return Err(Error::Setting { name, value });
             }
+        }
+        let (groups, most) = (self.buffer_groups_max, limits::BUFFER_GROUPS_MAX);
+        if groups == 0 || groups > most {
+            return Err(Error::OutOfRange {
+                name: "buffer_groups_max",
+                value: groups.into(),
+                least: 1,
+                most: most.into(),
+            });
         }
         let counts = [
             ("breaker.timeouts", self.breaker.timeouts as usize),
@@ -216,5 +228,15 @@ mod tests {
         never.breaker.timeouts = 0;
         let error = never.check().unwrap_err();
         assert!(error.to_string().contains("breaker.timeouts"), "{error}");
+        for (groups, is_fine) in [(0, false), (1, true), (65_536, true), (65_537, false)] {
+            let capped = Settings {
+                buffer_groups_max: groups,
+                ..settings
+            };
+            let error = capped.check().err();
+            assert_eq!(error.is_none(), is_fine, "{groups}");
+            let text = error.map_or(String::new(), |error| error.to_string());
+            assert!(is_fine || text.contains("from 1 to 65536"), "{text}");
+        }
     }
 }

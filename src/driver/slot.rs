@@ -7,17 +7,21 @@ use std::sync::Arc;
 
 use super::cell::Job;
 use crate::sys::linux::ring::Ring;
-use crate::sys::linux::sqe::Sqe;
+use crate::sys::linux::sqe::{MEMBER_SHIFT, Sqe};
 
 /// Identifies one use of one slot; the `user_data` of its entry.
 ///
-/// 8 bits of tag, 32 of generation, 24 of index. The tag keeps user data from ever being zero and
-/// tells operations from the driver's own entries.
+/// 4 bits of member, 4 of tag, 32 of generation, 24 of index. The tag keeps user data from ever being zero
+/// and tells operations from the driver's own entries; the member tells linked entries apart, and is zero in a
+/// token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Token(u64);
 
 const INDEX_BITS: u32 = 24;
 const TAG_SHIFT: u32 = 56;
+
+/// The most entries that are linked: what the bits in the user data can tell apart.
+const MEMBERS_MAX: usize = 1 << (u64::BITS - MEMBER_SHIFT);
 
 /// What an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,15 +48,22 @@ impl Token {
         (tag as u64) << TAG_SHIFT
     }
 
-    /// What a completion's user data says; `None` if it is not of this driver.
-    pub(crate) fn decode(user_data: u64) -> Option<(Tag, Token)> {
-        let tag = match user_data >> TAG_SHIFT {
+    /// What a completion's user data says, with the member; `None` if it is not of this driver.
+    pub(crate) fn decode(user_data: u64) -> Option<(Tag, Token, usize)> {
+        let member = user_data >> MEMBER_SHIFT;
+        let token = user_data & !(u64::MAX << MEMBER_SHIFT);
+        let tag = match token >> TAG_SHIFT {
             1 => Tag::Op,
             2 => Tag::Cancel,
             3 => Tag::Event,
             _ => return None,
         };
-        Some((tag, Token(user_data)))
+        Some((tag, Token(token), member as usize))
+    }
+
+    /// The user data of one of the linked entries.
+    pub(crate) fn of_member(self, member: usize) -> u64 {
+        self.0 | (member as u64) << MEMBER_SHIFT
     }
 
     fn index(self) -> usize {
@@ -67,8 +78,45 @@ impl Token {
 struct Slot {
     generation: u32,
     job: Option<Arc<dyn Job>>,
-    /// Whether the kernel has taken the entry.
+    /// Whether the kernel has taken the entry, or the first of those that are linked.
     taken: bool,
+    /// How many entries it has, and which of them have no last completion yet, one bit for each.
+    members: usize,
+    open: u16,
+    /// The member that failed, the first of them, and how; else what the last one said.
+    result: Option<(usize, i32)>,
+}
+
+impl Slot {
+    /// Takes the last completion of a member in. The result of all, once they have all had theirs.
+    fn note(&mut self, member: usize, result: i32) -> Option<i32> {
+        self.open &= !(1 << member);
+        let is_told = match self.result {
+            None => true,
+            Some((told, before)) => match (before < 0, result < 0) {
+                (true, true) => member < told,
+                (true, false) => false,
+                (false, true) => true,
+                (false, false) => member > told,
+            },
+        };
+        if is_told {
+            self.result = Some((member, result));
+        }
+        (self.open == 0).then(|| self.result.map_or(result, |(_, result)| result))
+    }
+}
+
+/// What a completion means for its slot.
+pub(crate) enum Completed {
+    /// The operation is over.
+    Over {
+        job: Arc<dyn Job>,
+        result: i32,
+        is_linked: bool,
+    },
+    /// More completions will come.
+    Part(Arc<dyn Job>),
 }
 
 /// All slots of one ring.
@@ -76,6 +124,8 @@ pub(crate) struct Slots {
     slots: Vec<Slot>,
     free: Vec<usize>,
     capacity: usize,
+    /// Entries in flight, of which an operation has at least one.
+    entries: usize,
 }
 
 impl Slots {
@@ -84,6 +134,7 @@ impl Slots {
             slots: Vec::new(),
             free: Vec::new(),
             capacity,
+            entries: 0,
         }
     }
 
@@ -92,22 +143,34 @@ impl Slots {
     }
 
     pub(crate) fn has_room(&self) -> bool {
-        self.in_flight() < self.capacity
+        self.has_room_for(1)
     }
 
-    fn insert(&mut self, job: Arc<dyn Job>) -> Token {
+    fn has_room_for(&self, members: usize) -> bool {
+        self.entries + members <= self.capacity
+    }
+
+    fn insert(&mut self, job: Arc<dyn Job>, members: usize) -> Token {
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot {
                 generation: 0,
                 job: None,
                 taken: false,
+                members: 0,
+                open: 0,
+                result: None,
             });
             self.slots.len() - 1
         });
         let slot = &mut self.slots[index];
         debug_assert!(slot.job.is_none());
+        debug_assert!((1..=MEMBERS_MAX).contains(&members));
         slot.job = Some(job);
         slot.taken = false;
+        slot.members = members;
+        slot.open = ((1u32 << members) - 1) as u16;
+        slot.result = None;
+        self.entries += members;
         Token::new(index, slot.generation)
     }
 
@@ -122,12 +185,12 @@ impl Slots {
         sqe: &Sqe,
         job: Arc<dyn Job>,
     ) -> Result<Token, Arc<dyn Job>> {
-        if !self.has_room() {
+        if !self.has_room_for(sqe.members()) {
             return Err(job);
         }
-        let token = self.insert(job.clone());
-        // SAFETY: the entry points to what the job owns, and the slot holds the job until `complete`
-        // is called with this token, that is until the completion was reaped (INV-1, INV-2).
+        let token = self.insert(job.clone(), sqe.members());
+        // SAFETY: the entry and its links point to what the job owns, and the slot holds the job until
+        // `complete` has seen the last completion of each (INV-1, INV-2).
         if unsafe { ring.push(sqe, token.user_data()) } {
             return Ok(token);
         }
@@ -159,15 +222,48 @@ impl Slots {
         self.live(token).is_some()
     }
 
-    /// Reclaims the slot of a completion; `None` for a completion that is not of a live operation.
-    pub(crate) fn complete(&mut self, token: Token) -> Option<Arc<dyn Job>> {
-        self.live(token)?;
-        Some(self.release(token))
+    /// Takes in the completion of a member, the last of it or not, and reclaims the slot after the last of
+    /// all. `None` for a completion that is not of a live operation.
+    pub(crate) fn complete(
+        &mut self,
+        token: Token,
+        member: usize,
+        result: i32,
+        has_more: bool,
+    ) -> Option<Completed> {
+        let slot = self.live(token)?;
+        if member >= slot.members || slot.open & 1 << member == 0 {
+            return None;
+        }
+        let over = if has_more {
+            None
+        } else {
+            slot.note(member, result)
+        };
+        match over {
+            Some(result) => {
+                let is_linked = slot.members > 1;
+                let job = self.release(token);
+                Some(Completed::Over {
+                    job,
+                    result,
+                    is_linked,
+                })
+            }
+            None => slot.job.clone().map(Completed::Part),
+        }
+    }
+
+    /// The entries of an operation that a cancel goes to: not to the last of linked ones, which tidies up.
+    pub(crate) fn cancellable(&mut self, token: Token) -> std::ops::Range<usize> {
+        let members = self.live(token).map_or(0, |slot| slot.members);
+        0..members.min(1).max(members.saturating_sub(1))
     }
 
     fn release(&mut self, token: Token) -> Arc<dyn Job> {
         let slot = &mut self.slots[token.index()];
         slot.generation = slot.generation.wrapping_add(1);
+        self.entries -= slot.members;
         self.free.push(token.index());
         slot.job.take().expect("a live slot has a job")
     }

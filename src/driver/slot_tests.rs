@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Slots, Tag, Token};
+use super::{Completed, MEMBERS_MAX, Slots, Tag, Token};
 use crate::driver::cell::{Job, Outcome};
 use crate::driver::op::{Load, OnWorker};
 use crate::driver::route::Way;
@@ -67,7 +67,7 @@ impl Job for Nothing {
         None
     }
 
-    fn sqe(&self) -> Option<Sqe> {
+    fn sqe(&self, _tables: &mut dyn crate::sys::linux::tables::Tables) -> Option<Sqe> {
         None
     }
 
@@ -101,7 +101,12 @@ fn a_token_survives_the_way_through_the_kernel() {
         for generation in [0, 1, u32::MAX] {
             let token = Token::new(index, generation);
             assert_ne!(token.user_data(), 0);
-            assert_eq!(Token::decode(token.user_data()), Some((Tag::Op, token)));
+            assert_eq!(Token::decode(token.user_data()), Some((Tag::Op, token, 0)));
+            let linked = token.of_member(MEMBERS_MAX - 1);
+            assert_eq!(
+                Token::decode(linked),
+                Some((Tag::Op, token, MEMBERS_MAX - 1))
+            );
             assert_eq!((token.index(), token.generation()), (index, generation));
         }
     }
@@ -112,10 +117,22 @@ fn a_token_survives_the_way_through_the_kernel() {
 fn foreign_user_data_is_not_decoded() {
     for tag in [Tag::Cancel, Tag::Event] {
         let decoded = Token::decode(Token::own(tag));
-        assert!(decoded.is_some_and(|(found, _)| found == tag));
+        assert!(decoded.is_some_and(|(found, ..)| found == tag));
     }
     for foreign in [0, 1, 7, u64::MAX, 4 << 56] {
         assert_eq!(Token::decode(foreign), None);
+    }
+}
+
+/// The only completion of an operation.
+fn end(slots: &mut Slots, token: Token) -> Option<Arc<dyn Job>> {
+    match slots.complete(token, 0, 7, false)? {
+        Completed::Over {
+            job,
+            result: 7,
+            is_linked: false,
+        } => Some(job),
+        _ => panic!("one completion is all"),
     }
 }
 
@@ -123,15 +140,15 @@ fn foreign_user_data_is_not_decoded() {
 #[test]
 fn a_late_completion_finds_no_slot() {
     let mut slots = Slots::new(2);
-    let first = slots.insert(job());
-    assert!(slots.complete(first).is_some());
-    assert!(slots.complete(first).is_none());
-    let second = slots.insert(job());
+    let first = slots.insert(job(), 1);
+    assert!(end(&mut slots, first).is_some());
+    assert!(end(&mut slots, first).is_none());
+    let second = slots.insert(job(), 1);
     assert_eq!(first.index(), second.index());
-    assert!(!slots.is_live(first) && slots.complete(first).is_none());
+    assert!(!slots.is_live(first) && end(&mut slots, first).is_none());
     assert!(slots.is_live(second));
     assert!(
-        slots.complete(Token::new(9, 0)).is_none(),
+        end(&mut slots, Token::new(9, 0)).is_none(),
         "beyond the slots"
     );
 }
@@ -140,20 +157,20 @@ fn a_late_completion_finds_no_slot() {
 #[test]
 fn a_generation_wraps() {
     let mut slots = Slots::new(1);
-    let token = slots.insert(job());
-    slots.complete(token);
+    let token = slots.insert(job(), 1);
+    end(&mut slots, token);
     slots.slots[0].generation = u32::MAX;
-    let last = slots.insert(job());
+    let last = slots.insert(job(), 1);
     assert_eq!(last.generation(), u32::MAX);
-    slots.complete(last);
-    assert_eq!(slots.insert(job()).generation(), 0);
+    end(&mut slots, last);
+    assert_eq!(slots.insert(job(), 1).generation(), 0);
 }
 
 /// There is room exactly up to the capacity (INV-4), and draining gives each operation back once.
 #[test]
 fn slots_balance() {
     let mut slots = Slots::new(3);
-    let tokens: Vec<Token> = (0..3).map(|_| slots.insert(job())).collect();
+    let tokens: Vec<Token> = (0..3).map(|_| slots.insert(job(), 1)).collect();
     assert!(!slots.has_room());
     assert_eq!(slots.tokens(), tokens);
     slots.took(tokens[1]);
@@ -161,4 +178,59 @@ fn slots_balance() {
     assert_eq!(taken, [false, true, false]);
     assert_eq!((slots.in_flight(), slots.jobs().count()), (0, 0));
     assert!(slots.has_room() && slots.drain().is_empty());
+}
+
+/// Linked entries are over with the last of their completions, in whatever order those come, and the result is
+/// that of the first that failed.
+#[test]
+fn linked_entries_end_together() {
+    let over = |results: [(usize, i32); 3]| {
+        let mut slots = Slots::new(4);
+        let token = slots.insert(job(), 3);
+        assert!(slots.has_room_for(1) && !slots.has_room_for(2));
+        assert_eq!(slots.cancellable(token), 0..2);
+        let mut ends = results.iter().map(|(member, result)| {
+            let completed = slots.complete(token, *member, *result, false);
+            match completed.expect("the slot is live") {
+                Completed::Over {
+                    result,
+                    is_linked: true,
+                    ..
+                } => Some(result),
+                Completed::Over { .. } => panic!("they are linked"),
+                Completed::Part(_) => None,
+            }
+        });
+        assert_eq!((ends.next(), ends.next()), (Some(None), Some(None)));
+        let result = ends.next().flatten().expect("all have completed");
+        drop(ends);
+        assert!(slots.complete(token, 0, 0, false).is_none());
+        assert!(slots.has_room_for(4));
+        result
+    };
+    assert_eq!(over([(0, 1), (1, 2), (2, 3)]), 3);
+    assert_eq!(over([(2, 3), (0, 1), (1, 2)]), 3);
+    assert_eq!(over([(0, -2), (1, -125), (2, -125)]), -2);
+    assert_eq!(over([(2, -125), (1, -125), (0, -2)]), -2);
+    assert_eq!(over([(0, 0), (1, -5), (2, 0)]), -5);
+}
+
+/// An entry that completes more than once keeps its slot until it says that no more will come, and a member that
+/// has had its last is not heard again.
+#[test]
+fn a_slot_outlives_the_parts() {
+    let mut slots = Slots::new(2);
+    let token = slots.insert(job(), 1);
+    for _ in 0..3 {
+        let part = slots.complete(token, 0, 1, true);
+        assert!(matches!(part, Some(Completed::Part(_))));
+    }
+    assert!(
+        slots.complete(token, 1, 1, true).is_none(),
+        "no such member"
+    );
+    assert!(end(&mut slots, token).is_some());
+    let linked = slots.insert(job(), 2);
+    assert!(slots.complete(linked, 1, 1, false).is_some());
+    assert!(slots.complete(linked, 1, 1, false).is_none());
 }

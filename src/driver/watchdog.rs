@@ -19,6 +19,7 @@ use crate::events;
 use crate::limits;
 use crate::sys::clock::now_us;
 use crate::sys::lock::lock;
+use crate::sys::released;
 
 struct Watchdog {
     drivers: Mutex<Vec<Weak<Driver>>>,
@@ -41,6 +42,8 @@ pub(crate) fn watch(driver: &Arc<Driver>) {
     if STARTED.swap(true, Ordering::AcqRel) {
         return;
     }
+    // What is let go of is seen to by rings that may have nothing else to do.
+    released::listen(call);
     let builder = std::thread::Builder::new()
         .name("tidegate-watch".into())
         .stack_size(limits::THREAD_STACK_BYTES);

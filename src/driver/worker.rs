@@ -38,12 +38,12 @@ impl Worker {
     /// Makes a ring and registers it with the runtime of the calling thread. `None` without a ring,
     /// or where the runtime has no I/O driver: lanes do everything then.
     pub(crate) fn register(counters: &SharedCounters) -> Option<Arc<Worker>> {
-        let ring = Uring::new(Issuer::Worker).ok()?;
+        let ring = Uring::new(Issuer::Worker, counters.buffer_groups.enrol()).ok()?;
         // A descriptor of its own for the reactor, which outlives neither more nor less than its task.
         let descriptor = ring.fd().try_clone_to_owned().ok()?;
         let number = ring.fd().as_raw_fd();
         let worker = Arc::new(Worker {
-            engine: Mutex::new(Engine::new(ring)),
+            engine: Mutex::new(Engine::new(ring, counters.clone())),
             in_flight: AtomicUsize::new(0),
             serial_stuck: AtomicBool::new(false),
             closed: AtomicBool::new(false),
@@ -113,6 +113,7 @@ impl Worker {
         for user_data in std::mem::take(&mut *lock(&self.cancels)) {
             engine.cancel(user_data);
         }
+        engine.sweep();
         let result = engine.enter(0);
         let reaped = engine.reap();
         self.counters.foreign(reaped.foreign);
@@ -143,6 +144,7 @@ impl Worker {
         if let Ok(mut engine) = self.engine.try_lock() {
             self.serial_stuck
                 .store(engine.look_at_old(), Ordering::Relaxed);
+            engine.sweep();
             if engine.has_queued() || !lock(&self.cancels).is_empty() {
                 self.turn(engine);
             }

@@ -1,10 +1,12 @@
 //! What errors say: the operation, the path, what is wrong, and what can be done about it.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
 use super::{Error, LeftBehind};
+use crate::limits;
 use crate::opcode::{DeadlineClass, Kind};
 use crate::sys::errno;
 
@@ -28,11 +30,9 @@ impl Error {
     /// What comes after operation and path.
     fn write_text(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Error::BackendVariable { value } => {
-                return write!(
-                    f,
-                    "TIDEGATE_BACKEND is {value:?}: set it to auto, ring or pool, or unset it"
-                );
+            Error::BackendVariable { value } => return write_backend(f, value),
+            Error::BufferGroupsExhausted { fresh_used, .. } => {
+                return write_groups_exhausted(f, *fresh_used);
             }
             Error::Cancelled { elapsed, left, .. } => {
                 return self.write_given_up(f, "cancelled", *elapsed, *left);
@@ -64,6 +64,12 @@ impl Error {
             Error::NoRuntime => {
                 "a handle is installed on a tokio runtime: call this from within one"
             }
+            Error::OutOfRange {
+                name,
+                value,
+                least,
+                most,
+            } => return write_number(f, name, *value, *least..=*most),
             Error::Overlaps { .. } => "a write to the same bytes is not over; wait for it, or sync",
             Error::Panicked { .. } => "panicked",
             Error::Poisoned { source, .. } => return write_poisoned(f, source),
@@ -82,12 +88,7 @@ impl Error {
             Error::SeekPending => {
                 "other file operation is pending, call poll_complete before start_seek"
             }
-            Error::Setting { name, value } => {
-                return write!(
-                    f,
-                    "{name} is {value}: set it to more than zero and at most a year"
-                );
-            }
+            Error::Setting { name, value } => return write_setting(f, name, value),
             Error::Thread { source, .. } => {
                 return write!(
                     f,
@@ -124,6 +125,44 @@ fn write_io(f: &mut fmt::Formatter<'_>, operation: Kind, source: &std::io::Error
         Some(text) => write!(f, "; {text}"),
         None => Ok(()),
     }
+}
+
+fn write_backend(f: &mut fmt::Formatter<'_>, value: &str) -> fmt::Result {
+    write!(
+        f,
+        "TIDEGATE_BACKEND is {value:?}: set it to auto, ring or pool, or unset it"
+    )
+}
+
+fn write_number(
+    f: &mut fmt::Formatter<'_>,
+    name: &str,
+    value: u64,
+    range: RangeInclusive<u64>,
+) -> fmt::Result {
+    let (least, most) = range.into_inner();
+    write!(
+        f,
+        "{name} is {value}: set it to a number from {least} to {most}"
+    )
+}
+
+fn write_setting(f: &mut fmt::Formatter<'_>, name: &str, value: &str) -> fmt::Result {
+    write!(
+        f,
+        "{name} is {value}: set it to more than zero and at most a year"
+    )
+}
+
+fn write_groups_exhausted(f: &mut fmt::Formatter<'_>, cap: u32) -> fmt::Result {
+    write!(
+        f,
+        "all {cap} ids of buffer groups are in use on a ring; drop groups that are not needed"
+    )?;
+    if cap < limits::BUFFER_GROUPS_MAX {
+        f.write_str(", or raise buffer_groups_max")?;
+    }
+    Ok(())
 }
 
 fn write_poisoned(f: &mut fmt::Formatter<'_>, source: &std::io::Error) -> fmt::Result {
@@ -171,4 +210,43 @@ fn remedy(operation: Kind, number: i32) -> Option<&'static str> {
         errno::EINVAL => "check offset, length and, for direct I/O, the alignment",
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::{Error, limits};
+
+    /// R34: the kind is that of memory that is not there, and the text has the limit and what to do.
+    #[test]
+    fn ids_that_ran_out_name_the_limit() {
+        let (all, capped) = (limits::BUFFER_GROUPS_MAX, 4);
+        for fresh_used in [all, capped] {
+            let error: io::Error = Error::BufferGroupsExhausted {
+                fresh_used,
+                free_list_len: 0,
+            }
+            .into();
+            assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);
+            let text = error.to_string();
+            assert!(text.contains(&fresh_used.to_string()), "{text}");
+            assert!(text.contains("drop groups"), "{text}");
+            let raise = text.contains("raise buffer_groups_max");
+            assert_eq!(raise, fresh_used == capped, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_number_out_of_range_names_the_range() {
+        let error = Error::OutOfRange {
+            name: "count",
+            value: 9,
+            least: 1,
+            most: 8,
+        };
+        let text = error.to_string();
+        assert_eq!(text, "count is 9: set it to a number from 1 to 8");
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    }
 }

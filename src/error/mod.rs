@@ -49,6 +49,14 @@ pub enum Error {
         /// The value that was found.
         value: String,
     },
+    /// No group of provided buffers can be registered with a ring: all ids are in use. What would have used it
+    /// works with buffers of its own.
+    BufferGroupsExhausted {
+        /// How many ids the ring has handed out: as many as it may.
+        fresh_used: u32,
+        /// How many of them have come back: none.
+        free_list_len: u32,
+    },
     /// A token of [`OpExt::cancel_on`](crate::OpExt::cancel_on) was cancelled.
     Cancelled {
         /// The operation; `None` where the future waited for something else.
@@ -112,6 +120,17 @@ pub enum Error {
     },
     /// No runtime: a handle can only be installed from within one.
     NoRuntime,
+    /// A number is not among those that it may be.
+    OutOfRange {
+        /// Of what.
+        name: &'static str,
+        /// The number.
+        value: u64,
+        /// The least that it may be.
+        least: u64,
+        /// The most that it may be.
+        most: u64,
+    },
     /// A write to the same bytes that timed out, was cancelled or dropped is not over, and the file is set to
     /// refuse what overlaps it.
     Overlaps {
@@ -193,8 +212,10 @@ impl Error {
             | Error::GroupSetting { .. }
             | Error::IncrementalGroup { .. }
             | Error::NoRuntime
+            | Error::OutOfRange { .. }
             | Error::Setting { .. }
             | Error::ZeroTimeout => io::ErrorKind::InvalidInput,
+            Error::BufferGroupsExhausted { .. } => io::ErrorKind::OutOfMemory,
             Error::Cancelled { .. } => io::ErrorKind::Interrupted,
             // The system's own error for it is EDEADLK.
             Error::Dataless { .. } => io::ErrorKind::Deadlock,

@@ -34,6 +34,12 @@ mod field {
     pub(super) const ELAPSED_MS: &str = "elapsed_ms";
     /// What went wrong, in words.
     pub(super) const ERROR: &str = "error";
+    /// How often there was no id left for a group of buffers.
+    pub(super) const EXHAUSTED: &str = "exhausted";
+    /// Groups of buffers that are registered with one ring.
+    pub(super) const GROUPS: &str = "groups";
+    /// The most that were at a time.
+    pub(super) const GROUPS_PEAK: &str = "groups_peak";
     /// Operations that are not over.
     pub(super) const IN_FLIGHT: &str = "in_flight";
     /// What an operation left behind that ran out of time.
@@ -48,6 +54,8 @@ mod field {
     pub(super) const PATH: &str = "path";
     /// Why there is no ring.
     pub(super) const REASON: &str = "reason";
+    /// How many more there may be.
+    pub(super) const REMAINING: &str = "remaining";
     /// What to do for a ring.
     pub(super) const REMEDY: &str = "remedy";
     /// Events that were not told.
@@ -59,6 +67,9 @@ mod field {
         CLASS,
         ELAPSED_MS,
         ERROR,
+        EXHAUSTED,
+        GROUPS,
+        GROUPS_PEAK,
         IN_FLIGHT,
         LEFT,
         MOUNT_POINT,
@@ -66,6 +77,7 @@ mod field {
         OPERATION,
         PATH,
         REASON,
+        REMAINING,
         REMEDY,
         SUPPRESSED,
         VALUE,
@@ -86,6 +98,24 @@ pub(crate) fn background_failure(operation: Kind, error: &dyn fmt::Display) {
         target: target::DRIVER,
         { { field::OPERATION } = operation.name(), { field::ERROR } = %error },
         "failed in the background"
+    );
+}
+
+/// A ring has no id left for a group of buffers; told once a minute at most.
+pub(crate) fn buffer_groups_exhausted(exhausted: u64, groups: u32, peak: u32) {
+    tracing::warn!(
+        target: target::DRIVER,
+        { { field::EXHAUSTED } = exhausted, { field::GROUPS } = groups, { field::GROUPS_PEAK } = peak },
+        "a ring has no id left for a group of buffers: plain buffers are used; drop groups that are not needed"
+    );
+}
+
+/// Half of a ring's ids of buffer groups are in use; told every 30 s at most.
+pub(crate) fn buffer_groups_half_used(groups: u32, peak: u32, remaining: u32) {
+    tracing::warn!(
+        target: target::DRIVER,
+        { { field::GROUPS } = groups, { field::GROUPS_PEAK } = peak, { field::REMAINING } = remaining },
+        "half of a ring's ids of buffer groups are in use: are groups made and never dropped?"
     );
 }
 

@@ -26,6 +26,12 @@
 //! Times are of operations that left the poll: those that are answered there take a microsecond or two, and
 //! reading a clock would be a good part of that. See [`Latency`](crate::Latency) for how exact they are.
 //!
+//! [`Stats::buffer_groups`](crate::Stats::buffer_groups) counts the ids by which rings know groups of provided
+//! buffers. They come back when a group is dropped and nothing in flight names it any more, so a positive
+//! [`in_flight_delta`](crate::BgidStats::in_flight_delta) over a time after which all groups are dropped is a leak.
+//! Long before ids run out the log tells of it; when none is left, reads work on with plain buffers, and
+//! `exhausted` counts them.
+//!
 //! # What it is waiting for
 //!
 //! [`Handle::in_flight`](crate::Handle::in_flight) lists every operation that is not over, with its path, its age and its way.
@@ -65,7 +71,7 @@
 //!
 //! | target | what |
 //! |---|---|
-//! | `tidegate::driver` | lanes that were replaced, polls that slept, what failed in the background |
+//! | `tidegate::driver` | lanes that were replaced, polls that slept, what failed in the background, buffer groups that run out |
 //! | `tidegate::error` | settings that mean nothing |
 //! | `tidegate::mount` | mounts that do not answer, and those that do again |
 //! | `tidegate::operation` | operations that take long (once for each), or ran out of time |
@@ -78,6 +84,8 @@
 //! | `class` | whether a lane is for data or metadata |
 //! | `elapsed_ms` | how long the operation has been under way |
 //! | `error` | what went wrong |
+//! | `exhausted` | how often a ring had no id left for a buffer group |
+//! | `groups`, `groups_peak`, `remaining` | buffer groups of a ring, the most at a time, and how many more there may be |
 //! | `in_flight` | operations that are not over |
 //! | `left` | what the operation left behind |
 //! | `mount_point` | where the filesystem is mounted |
@@ -104,6 +112,9 @@
 //! | `tidegate_mount_stuck` | `mount_point` | orphans |
 //! | `tidegate_mount_timeouts_total`, `tidegate_mount_refused_total` | `mount_point` | operations that ran out of time, and that were refused |
 //! | `tidegate_fallbacks_total` | `reason` | operations that took another way than meant |
+//! | `tidegate_buffer_groups`, `tidegate_buffer_groups_peak` | | groups of provided buffers on all rings, and the most that one ring had |
+//! | `tidegate_buffer_groups_remaining` | | how many more the fullest ring may have |
+//! | `tidegate_buffer_groups_exhausted_total` | | how often a ring had no id left for one |
 //! | `tidegate_lanes`, `tidegate_lanes_replaced_total` | | |
 //! | `tidegate_pool_threads` | | |
 //! | `tidegate_polls_stuck_total` | | polls that slept inside the kernel |

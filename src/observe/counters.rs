@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+use super::buffer_groups::BgidBook;
 use super::latency::Histogram;
 use super::stats::{Counts, Stats};
+use super::submitted::Submitted;
 use super::{WAYS, Way};
 use crate::opcode::{KINDS, Kind};
 use crate::sys::lock::{lock, wait_timeout};
@@ -78,6 +80,9 @@ pub(crate) struct Counters {
     lanes_replaced: AtomicU64,
     foreign_completions: AtomicU64,
     fallbacks: Mutex<BTreeMap<&'static str, u64>>,
+    pub(crate) buffer_groups: BgidBook,
+    /// Entries that a ring's kernel took.
+    pub(crate) submitted: Submitted,
     /// By kind, made when the first of its operations leaves the poll.
     launched: Launches,
     orphans: AtomicU64,
@@ -102,6 +107,13 @@ pub(crate) fn thread_index() -> usize {
 }
 
 impl Counters {
+    pub(crate) fn new(buffer_groups_max: u32) -> SharedCounters {
+        Arc::new(Counters {
+            buffer_groups: BgidBook::new(buffer_groups_max),
+            ..Counters::default()
+        })
+    }
+
     pub(crate) fn went(&self, kind: Kind, way: Way) {
         let shard = &self.shards[thread_index() % SHARDS];
         shard.0[kind as usize][way as usize].fetch_add(1, Ordering::Relaxed);
@@ -230,6 +242,7 @@ impl Counters {
         Stats {
             ops,
             fallbacks: lock(&self.fallbacks).clone(),
+            buffer_groups: self.buffer_groups.stats(),
             foreign_completions: self.foreign_completions.load(Ordering::Relaxed),
             in_flight: self.in_flight(),
             lanes: 0,
@@ -238,6 +251,7 @@ impl Counters {
             orphans: self.orphans(),
             orphans_max: self.orphans_max.load(Ordering::Acquire),
             polls_stuck: 0,
+            submitted: self.submitted.snapshot(),
             pool_threads: 0,
         }
     }

@@ -1,16 +1,21 @@
 //! What a handle has done and is doing: counters, times and their snapshots.
 
+mod buffer_groups;
 mod counters;
 mod heartbeat;
 mod in_flight;
 mod latency;
 mod stats;
+mod submitted;
 
+pub use buffer_groups::BgidStats;
 pub(crate) use counters::{Counters, Ended, Promise, SharedCounters, thread_index};
 pub use heartbeat::Heartbeat;
 pub use in_flight::{OpInFlight, OpState};
 pub use latency::Latency;
 pub use stats::{OpStats, Stats};
+#[cfg(target_os = "linux")]
+pub(crate) use submitted::Form;
 
 /// Which way an operation took.
 ///

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::buffer_groups::BgidStats;
 use super::counters::{ENDS, Ended};
+use super::submitted::{self, Form};
 use super::{Latency, WAYS, Way};
 use crate::mounts::MountStats;
 use crate::opcode::{Kind, Row, TABLE};
@@ -39,6 +41,9 @@ impl Counts {
 pub struct Stats {
     pub(super) ops: Vec<Counts>,
     pub(super) fallbacks: BTreeMap<&'static str, u64>,
+    pub(super) submitted: Vec<(Form, u64)>,
+    /// The ids of groups of provided buffers.
+    pub buffer_groups: BgidStats,
     /// Completions that belonged to no operation in flight: late, or somebody else's. They were ignored.
     pub foreign_completions: u64,
     /// Operations that are not over.
@@ -177,8 +182,36 @@ impl Stats {
             .map(|(reason, count)| (*reason, *count))
     }
 
+    /// What the rings have given to the kernel, by the opcode's name, and how often. Where the kernel picks
+    /// the buffer, the name goes on with `+BUFFER_SELECT`, and where a ring's own table of files is meant, with
+    /// `+DIRECT`.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> std::io::Result<()> {
+    /// tidegate::fs::metadata("/").await?;
+    /// let stats = tidegate::Handle::current()?.stats();
+    /// for (opcode, count) in stats.submissions() {
+    ///     println!("{count} times: {opcode}");
+    /// }
+    /// assert_eq!(stats.submitted("READ_FIXED"), 0);
+    /// # Ok(()) }
+    /// ```
+    pub fn submissions(&self) -> impl Iterator<Item = (String, u64)> {
+        submitted::named(&self.submitted)
+    }
+
+    /// How often the rings have given one of those to the kernel.
+    ///
+    /// See [`Stats::submissions`].
+    pub fn submitted(&self, opcode: &str) -> u64 {
+        let mut all = self.submissions();
+        all.find(|(name, _)| name == opcode)
+            .map_or(0, |(_, count)| count)
+    }
+
     /// What was done after the earlier snapshot of the same handle. Counts are differences; what is a state
-    /// (`in_flight`, `lanes`, `orphans`, `orphans_max`, `pool_threads`) is that of the later one.
+    /// (`in_flight`, `lanes`, `orphans`, `orphans_max`, `pool_threads`) is that of the later one, as in [`BgidStats`],
+    /// which also says how it changed.
     ///
     /// ```
     /// # #[tokio::main] async fn main() -> std::io::Result<()> {
@@ -202,12 +235,14 @@ impl Stats {
         Stats {
             ops: ops.map(|(now, before)| now.since(before)).collect(),
             fallbacks: fallbacks.filter(|(_, count)| *count > 0).collect(),
+            buffer_groups: self.buffer_groups.since(&earlier.buffer_groups),
             foreign_completions: self
                 .foreign_completions
                 .saturating_sub(earlier.foreign_completions),
             lanes_replaced: self.lanes_replaced.saturating_sub(earlier.lanes_replaced),
             mounts: self.mounts_since(earlier),
             polls_stuck: self.polls_stuck.saturating_sub(earlier.polls_stuck),
+            submitted: submitted::since(&self.submitted, &earlier.submitted),
             ..*self
         }
     }

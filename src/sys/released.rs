@@ -1,2 +1,29 @@
-//! Stand-in.
-pub(crate) fn note() {}
+//! Word to the rings that somebody let go of something that they have registered.
+//!
+//! Only a ring's own thread may change what the ring has registered, so whoever drops the last handle
+//! of a buffer pool or group leaves word here, and each ring sees to it when it comes by.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+static COUNT: AtomicU64 = AtomicU64::new(0);
+static LISTENER: OnceLock<fn()> = OnceLock::new();
+
+/// How often word was left.
+pub(crate) fn count() -> u64 {
+    COUNT.load(Ordering::Acquire)
+}
+
+/// Leaves word.
+#[allow(dead_code, reason = "for what rings register")]
+pub(crate) fn note() {
+    COUNT.fetch_add(1, Ordering::AcqRel);
+    if let Some(listener) = LISTENER.get() {
+        listener();
+    }
+}
+
+/// Has this called whenever word is left; the first one stays.
+pub(crate) fn listen(listener: fn()) {
+    let _ = LISTENER.set(listener);
+}

@@ -14,4 +14,5 @@ pub(crate) mod ring;
 pub(crate) mod sim;
 pub(crate) mod sqe;
 pub(crate) mod statx;
+pub(crate) mod tables;
 pub(crate) mod uring;

@@ -3,13 +3,14 @@
 #![allow(clippy::disallowed_methods, reason = "reads procfs, which is memory")]
 
 use std::io;
+use std::sync::Arc;
 
 use super::sqe::Sqe;
 use super::uring::{Completion, Issuer, Uring};
 
 /// Makes a ring, sends a no-op through it, and asks which opcodes there are.
 pub(crate) fn try_ring() -> io::Result<Vec<bool>> {
-    let mut ring = Uring::new(Issuer::Worker)?;
+    let mut ring = Uring::new(Issuer::Worker, Arc::default())?;
     if !ring.has_no_drop() {
         return Err(io::Error::from_raw_os_error(libc::ENOSYS));
     }
@@ -22,6 +23,7 @@ pub(crate) fn try_ring() -> io::Result<Vec<bool>> {
         != [Completion {
             user_data: 7,
             result: 0,
+            flags: 0,
         }]
     {
         return Err(io::Error::from_raw_os_error(libc::ENOSYS));

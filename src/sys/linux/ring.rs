@@ -9,11 +9,12 @@
 use std::io;
 
 use super::sqe::Sqe;
+use super::tables::Tables;
 use super::uring::{Completion, Uring};
 use crate::sys::clock::coarse_ms;
 
 /// A submission and completion queue.
-pub(crate) trait Ring: Send {
+pub(crate) trait Ring: Tables + Send {
     /// The clock that the driver's decisions are made by, in milliseconds, never zero.
     fn now_ms(&self) -> u64 {
         coarse_ms()
@@ -25,11 +26,11 @@ pub(crate) trait Ring: Send {
     /// The most operations that may be in flight, so that no completion is lost (INV-4).
     fn capacity(&self) -> usize;
 
-    /// Queues an entry; `false` if the queue is full.
+    /// Queues an entry with what is linked to it; `false`, and nothing, if the queue has no room for all.
     ///
     /// # Safety
     ///
-    /// What the entry points to must stay valid until its completion was reaped (INV-1).
+    /// What it points to must stay valid until its last completion was reaped (INV-1).
     unsafe fn push(&mut self, sqe: &Sqe, user_data: u64) -> bool;
 
     /// Entries that the kernel has not taken yet.
@@ -40,6 +41,10 @@ pub(crate) trait Ring: Send {
 
     /// Takes the completions that are there.
     fn reap(&mut self, into: &mut Vec<Completion>);
+}
+
+impl Tables for Uring {
+    fn sweep(&mut self) {}
 }
 
 impl Ring for Uring {

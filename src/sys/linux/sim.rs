@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use super::ring::Ring;
 use super::sqe::Sqe;
+use super::tables::Tables;
 use super::uring::Completion;
 use crate::sys::errno;
 use crate::sys::lock::lock;
@@ -155,7 +156,11 @@ impl Kernel {
         if let Some(target) = target {
             self.cancels.push(target);
             let result = self.cancel(target);
-            return self.ready.push(Completion { user_data, result });
+            return self.ready.push(Completion {
+                user_data,
+                result,
+                flags: 0,
+            });
         }
         self.taken.push(user_data);
         let due_ms = match () {
@@ -212,7 +217,14 @@ impl Kernel {
                     user_data, result, ..
                 } = self.running.swap_remove(index);
                 let place = self.random.below(self.ready.len() + 1);
-                self.ready.insert(place, Completion { user_data, result });
+                self.ready.insert(
+                    place,
+                    Completion {
+                        user_data,
+                        result,
+                        flags: 0,
+                    },
+                );
             } else {
                 index += 1;
             }
@@ -259,7 +271,7 @@ impl Kernel {
                 .reaped
                 .iter()
                 .copied()
-                .filter(|&user_data| user_data >> 56 == 1)
+                .filter(|&user_data| user_data >> 56 & 0xf == 1)
                 .collect();
             let user_data = match old.as_slice() {
                 [] => 0xfe << 56 | self.random.next() >> 8,
@@ -272,6 +284,7 @@ impl Kernel {
                 Completion {
                     user_data,
                     result: -libc::EIO,
+                    flags: 0,
                 },
             );
         }
@@ -280,6 +293,11 @@ impl Kernel {
 
 /// The ring that the engine has.
 pub(crate) struct SimRing(pub(crate) Arc<Mutex<Kernel>>);
+
+/// It has nothing registered.
+impl Tables for SimRing {
+    fn sweep(&mut self) {}
+}
 
 impl Ring for SimRing {
     fn now_ms(&self) -> u64 {
@@ -296,14 +314,14 @@ impl Ring for SimRing {
 
     unsafe fn push(&mut self, sqe: &Sqe, user_data: u64) -> bool {
         const _: () = assert!(size_of::<io_uring::squeue::Entry>() == 64);
-        // SAFETY: an entry is the kernel's 64-byte structure of integers, zeroed before it is filled.
-        let bytes: [u8; 64] = unsafe { std::mem::transmute_copy(&sqe.0) };
-        let address = bytes[16..24].try_into().expect("eight bytes");
-        let target = (bytes[0] == ASYNC_CANCEL).then_some(u64::from_ne_bytes(address));
         let mut kernel = lock(&self.0);
-        let has_room = kernel.queue.len() < kernel.capacity;
-        if has_room {
-            kernel.queue.push_back((user_data, target));
+        let has_room = kernel.queue.len() + sqe.members() <= kernel.capacity;
+        for entry in sqe.entries(user_data).filter(|_| has_room) {
+            // SAFETY: an entry is the kernel's 64-byte structure of integers, zeroed before it is filled.
+            let bytes: [u8; 64] = unsafe { std::mem::transmute_copy(&entry) };
+            let address = bytes[16..24].try_into().expect("eight bytes");
+            let target = (bytes[0] == ASYNC_CANCEL).then_some(u64::from_ne_bytes(address));
+            kernel.queue.push_back((entry.get_user_data(), target));
         }
         has_room
     }

@@ -11,12 +11,28 @@ use io_uring::types::{Fd, FsyncFlags};
 use super::eventfd::EventFd;
 use super::openat2::OpenHow;
 use super::statx::{self, StatxBuf};
+use crate::observe::Form;
 use crate::sys::request::At;
 use crate::sys::stat::How;
 
-/// A submission entry. Making one does nothing; pushing it is what needs care.
+/// Where in the user data of an entry stands which of the linked ones it is.
+pub(crate) const MEMBER_SHIFT: u32 = 60;
+
+/// A submission entry, or several that the kernel takes as one. Making one does nothing; pushing it is what
+/// needs care.
 #[derive(Clone, Debug)]
-pub(crate) struct Sqe(pub(super) Entry);
+pub(crate) struct Sqe {
+    first: Member,
+    /// What is linked to it.
+    rest: Vec<Member>,
+}
+
+/// One entry, and what it counts as.
+#[derive(Clone, Debug)]
+struct Member {
+    entry: Entry,
+    form: Form,
+}
 
 fn fd(fd: BorrowedFd<'_>) -> Fd {
     Fd(fd.as_raw_fd())
@@ -24,29 +40,37 @@ fn fd(fd: BorrowedFd<'_>) -> Fd {
 
 impl Sqe {
     pub(crate) fn read(file: BorrowedFd<'_>, buf: *mut u8, length: u32, offset: u64) -> Sqe {
-        Sqe(opcode::Read::new(fd(file), buf, length)
-            .offset(offset)
-            .build())
+        Sqe::of(
+            opcode::Read::new(fd(file), buf, length)
+                .offset(offset)
+                .build(),
+        )
     }
 
     pub(crate) fn write(file: BorrowedFd<'_>, buf: *const u8, length: u32, offset: u64) -> Sqe {
-        Sqe(opcode::Write::new(fd(file), buf, length)
-            .offset(offset)
-            .build())
+        Sqe::of(
+            opcode::Write::new(fd(file), buf, length)
+                .offset(offset)
+                .build(),
+        )
     }
 
     pub(crate) fn readv(file: BorrowedFd<'_>, parts: &[libc::iovec], offset: u64) -> Sqe {
         let (start, count) = (parts.as_ptr(), parts.len() as u32);
-        Sqe(opcode::Readv::new(fd(file), start, count)
-            .offset(offset)
-            .build())
+        Sqe::of(
+            opcode::Readv::new(fd(file), start, count)
+                .offset(offset)
+                .build(),
+        )
     }
 
     pub(crate) fn writev(file: BorrowedFd<'_>, parts: &[libc::iovec], offset: u64) -> Sqe {
         let (start, count) = (parts.as_ptr(), parts.len() as u32);
-        Sqe(opcode::Writev::new(fd(file), start, count)
-            .offset(offset)
-            .build())
+        Sqe::of(
+            opcode::Writev::new(fd(file), start, count)
+                .offset(offset)
+                .build(),
+        )
     }
 
     pub(crate) fn fsync(file: BorrowedFd<'_>, data_only: bool) -> Sqe {
@@ -55,24 +79,28 @@ impl Sqe {
         } else {
             FsyncFlags::empty()
         };
-        Sqe(opcode::Fsync::new(fd(file)).flags(flags).build())
+        Sqe::of(opcode::Fsync::new(fd(file)).flags(flags).build())
     }
 
     pub(crate) fn ftruncate(file: BorrowedFd<'_>, length: u64) -> Sqe {
-        Sqe(opcode::Ftruncate::new(fd(file), length).build())
+        Sqe::of(opcode::Ftruncate::new(fd(file), length).build())
     }
 
     pub(crate) fn fallocate(file: BorrowedFd<'_>, offset: u64, length: u64, mode: i32) -> Sqe {
-        Sqe(opcode::Fallocate::new(fd(file), length)
-            .offset(offset)
-            .mode(mode)
-            .build())
+        Sqe::of(
+            opcode::Fallocate::new(fd(file), length)
+                .offset(offset)
+                .mode(mode)
+                .build(),
+        )
     }
 
     pub(crate) fn fadvise(file: BorrowedFd<'_>, offset: u64, length: u32, advice: i32) -> Sqe {
-        Sqe(opcode::Fadvise::new(fd(file), length.into(), advice)
-            .offset(offset)
-            .build())
+        Sqe::of(
+            opcode::Fadvise::new(fd(file), length.into(), advice)
+                .offset(offset)
+                .build(),
+        )
     }
 
     pub(crate) fn sync_file_range(
@@ -81,10 +109,12 @@ impl Sqe {
         length: u32,
         flags: u32,
     ) -> Sqe {
-        Sqe(opcode::SyncFileRange::new(fd(file), length)
-            .offset(offset)
-            .flags(flags)
-            .build())
+        Sqe::of(
+            opcode::SyncFileRange::new(fd(file), length)
+                .offset(offset)
+                .flags(flags)
+                .build(),
+        )
     }
 
     /// Offsets are -1 for what has none.
@@ -93,86 +123,96 @@ impl Sqe {
         to: (BorrowedFd<'_>, i64),
         length: u32,
     ) -> Sqe {
-        Sqe(opcode::Splice::new(fd(from.0), from.1, fd(to.0), to.1, length).build())
+        Sqe::of(opcode::Splice::new(fd(from.0), from.1, fd(to.0), to.1, length).build())
     }
 
     pub(crate) fn tee(from: BorrowedFd<'_>, to: BorrowedFd<'_>, length: u32) -> Sqe {
-        Sqe(opcode::Tee::new(fd(from), fd(to), length).build())
+        Sqe::of(opcode::Tee::new(fd(from), fd(to), length).build())
     }
 
     pub(crate) fn openat(at: &At, flags: i32, mode: u32) -> Sqe {
-        Sqe(opcode::OpenAt::new(fd(at.dir()), at.path().as_ptr())
-            .flags(flags)
-            .mode(mode)
-            .build())
+        Sqe::of(
+            opcode::OpenAt::new(fd(at.dir()), at.path().as_ptr())
+                .flags(flags)
+                .mode(mode)
+                .build(),
+        )
     }
 
     pub(crate) fn openat2(at: &At, how: &OpenHow) -> Sqe {
         let how = std::ptr::from_ref(how).cast();
-        Sqe(opcode::OpenAt2::new(fd(at.dir()), at.path().as_ptr(), how).build())
+        Sqe::of(opcode::OpenAt2::new(fd(at.dir()), at.path().as_ptr(), how).build())
     }
 
     /// From here on only the kernel closes the number.
     pub(crate) fn close(number: RawFd) -> Sqe {
-        Sqe(opcode::Close::new(Fd(number)).build())
+        Sqe::of(opcode::Close::new(Fd(number)).build())
     }
 
     pub(crate) fn statx_path(at: &At, follow: bool, how: How, buf: &StatxBuf) -> Sqe {
         let (flags, mask) = statx::words(follow, how);
         let entry = opcode::Statx::new(fd(at.dir()), at.path().as_ptr(), buf.as_ptr().cast());
-        Sqe(entry.flags(flags).mask(mask).build())
+        Sqe::of(entry.flags(flags).mask(mask).build())
     }
 
     pub(crate) fn statx_fd(file: BorrowedFd<'_>, how: How, buf: &StatxBuf) -> Sqe {
         let (flags, mask) = statx::words(true, how);
         let entry = opcode::Statx::new(fd(file), c"".as_ptr(), buf.as_ptr().cast());
-        Sqe(entry.flags(flags | libc::AT_EMPTY_PATH).mask(mask).build())
+        Sqe::of(entry.flags(flags | libc::AT_EMPTY_PATH).mask(mask).build())
     }
 
     pub(crate) fn mkdirat(at: &At, mode: u32) -> Sqe {
-        Sqe(opcode::MkDirAt::new(fd(at.dir()), at.path().as_ptr())
-            .mode(mode)
-            .build())
+        Sqe::of(
+            opcode::MkDirAt::new(fd(at.dir()), at.path().as_ptr())
+                .mode(mode)
+                .build(),
+        )
     }
 
     pub(crate) fn unlinkat(at: &At, directory: bool) -> Sqe {
         let flags = if directory { libc::AT_REMOVEDIR } else { 0 };
-        Sqe(opcode::UnlinkAt::new(fd(at.dir()), at.path().as_ptr())
-            .flags(flags)
-            .build())
+        Sqe::of(
+            opcode::UnlinkAt::new(fd(at.dir()), at.path().as_ptr())
+                .flags(flags)
+                .build(),
+        )
     }
 
     pub(crate) fn renameat(from: &At, to: &At, flags: u32) -> Sqe {
         let (from_dir, from) = (fd(from.dir()), from.path().as_ptr());
         let (to_dir, to) = (fd(to.dir()), to.path().as_ptr());
-        Sqe(opcode::RenameAt::new(from_dir, from, to_dir, to)
-            .flags(flags)
-            .build())
+        Sqe::of(
+            opcode::RenameAt::new(from_dir, from, to_dir, to)
+                .flags(flags)
+                .build(),
+        )
     }
 
     pub(crate) fn linkat(original: &At, link: &At, flags: i32) -> Sqe {
         let (original_dir, original) = (fd(original.dir()), original.path().as_ptr());
         let (link_dir, link) = (fd(link.dir()), link.path().as_ptr());
-        Sqe(opcode::LinkAt::new(original_dir, original, link_dir, link)
-            .flags(flags)
-            .build())
+        Sqe::of(
+            opcode::LinkAt::new(original_dir, original, link_dir, link)
+                .flags(flags)
+                .build(),
+        )
     }
 
     pub(crate) fn symlinkat(original: &CStr, link: &At) -> Sqe {
         let (dir, link) = (fd(link.dir()), link.path().as_ptr());
-        Sqe(opcode::SymlinkAt::new(dir, original.as_ptr(), link).build())
+        Sqe::of(opcode::SymlinkAt::new(dir, original.as_ptr(), link).build())
     }
 
     pub(crate) fn getxattr(path: &CStr, name: &CStr, value: *mut u8, length: u32) -> Sqe {
-        Sqe(opcode::GetXattr::new(name.as_ptr(), value.cast(), path.as_ptr(), length).build())
+        Sqe::of(opcode::GetXattr::new(name.as_ptr(), value.cast(), path.as_ptr(), length).build())
     }
 
     pub(crate) fn setxattr(path: &CStr, name: &CStr, value: *const u8, length: u32) -> Sqe {
-        Sqe(opcode::SetXattr::new(name.as_ptr(), value.cast(), path.as_ptr(), length).build())
+        Sqe::of(opcode::SetXattr::new(name.as_ptr(), value.cast(), path.as_ptr(), length).build())
     }
 
     pub(crate) fn fgetxattr(file: BorrowedFd<'_>, name: &CStr, value: *mut u8, length: u32) -> Sqe {
-        Sqe(opcode::FGetXattr::new(fd(file), name.as_ptr(), value.cast(), length).build())
+        Sqe::of(opcode::FGetXattr::new(fd(file), name.as_ptr(), value.cast(), length).build())
     }
 
     pub(crate) fn fsetxattr(
@@ -181,15 +221,15 @@ impl Sqe {
         value: *const u8,
         length: u32,
     ) -> Sqe {
-        Sqe(opcode::FSetXattr::new(fd(file), name.as_ptr(), value.cast(), length).build())
+        Sqe::of(opcode::FSetXattr::new(fd(file), name.as_ptr(), value.cast(), length).build())
     }
 
     pub(crate) fn cancel(user_data: u64) -> Sqe {
-        Sqe(opcode::AsyncCancel::new(user_data).build())
+        Sqe::of(opcode::AsyncCancel::new(user_data).build())
     }
 
     pub(crate) fn nop() -> Sqe {
-        Sqe(opcode::Nop::new().build())
+        Sqe::of(opcode::Nop::new().build())
     }
 
     /// Completes when the event is signalled.
@@ -201,8 +241,39 @@ impl Sqe {
         Sqe::read(event.as_fd(), COUNT.as_ptr().cast(), 8, u64::MAX)
     }
 
-    /// Leaves the operation to a kernel worker, so that submitting it cannot sleep.
-    pub(crate) fn for_kernel_worker(self) -> Sqe {
-        Sqe(self.0.flags(Flags::ASYNC))
+    fn of(entry: Entry) -> Sqe {
+        let form = Form::plain(entry.get_opcode() as u8);
+        Sqe {
+            first: Member { entry, form },
+            rest: Vec::new(),
+        }
+    }
+
+    /// Leaves the operation to a kernel worker, so that submitting it cannot sleep. Not for linked ones.
+    pub(crate) fn for_kernel_worker(mut self) -> Sqe {
+        self.first.entry = self.first.entry.flags(Flags::ASYNC);
+        self
+    }
+
+    /// How many entries it is.
+    pub(crate) fn members(&self) -> usize {
+        1 + self.rest.len()
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Member> {
+        std::iter::once(&self.first).chain(&self.rest)
+    }
+
+    /// What each entry counts as.
+    pub(crate) fn forms(&self) -> impl Iterator<Item = Form> {
+        self.all().map(|member| member.form)
+    }
+
+    /// The entries, each with its user data.
+    pub(super) fn entries(&self, user_data: u64) -> impl Iterator<Item = Entry> {
+        self.all().enumerate().map(move |(index, member)| {
+            let user_data = user_data | (index as u64) << MEMBER_SHIFT;
+            member.entry.clone().user_data(user_data)
+        })
     }
 }

@@ -3,10 +3,12 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::Arc;
 
-use io_uring::{EnterFlags, IoUring};
+use io_uring::{EnterFlags, IoUring, cqueue};
 
 use super::sqe::Sqe;
+use crate::buf::Bgids;
 use crate::limits;
 
 /// Who submits to a ring.
@@ -23,16 +25,32 @@ pub(crate) enum Issuer {
 pub(crate) struct Completion {
     pub(crate) user_data: u64,
     pub(crate) result: i32,
+    /// What the kernel says besides: whether more come, and which buffer it took.
+    pub(crate) flags: u32,
+}
+
+impl Completion {
+    /// Whether the same entry will have more completions.
+    pub(crate) fn has_more(&self) -> bool {
+        cqueue::more(self.flags)
+    }
+
+    /// Whether it comes with a buffer that the kernel picked.
+    pub(crate) fn has_buffer(&self) -> bool {
+        cqueue::buffer_select(self.flags).is_some()
+    }
 }
 
 /// A ring, with the optional features that this kernel has.
 pub(crate) struct Uring {
     ring: IoUring,
+    /// The ids of the groups of buffers that are registered here.
+    groups: Arc<Bgids>,
 }
 
 impl Uring {
     /// Makes a ring, dropping optional features that the kernel refuses.
-    pub(crate) fn new(issuer: Issuer) -> io::Result<Uring> {
+    pub(crate) fn new(issuer: Issuer, groups: Arc<Bgids>) -> io::Result<Uring> {
         let mut result = Err(io::Error::from_raw_os_error(libc::EINVAL));
         for level in 0..3 {
             let mut builder = IoUring::builder();
@@ -56,7 +74,10 @@ impl Uring {
                 _ => break,
             }
         }
-        Ok(Uring { ring: result? })
+        Ok(Uring {
+            ring: result?,
+            groups,
+        })
     }
 
     /// Sets how many bounded workers may serve the submitting thread (Linux 5.15).
@@ -71,6 +92,11 @@ impl Uring {
         unsafe { BorrowedFd::borrow_raw(self.ring.as_raw_fd()) }
     }
 
+    #[allow(dead_code, reason = "for what registers groups")]
+    pub(crate) fn groups(&self) -> &Arc<Bgids> {
+        &self.groups
+    }
+
     pub(crate) fn has_no_drop(&self) -> bool {
         self.ring.params().is_feature_nodrop()
     }
@@ -79,15 +105,19 @@ impl Uring {
         self.ring.params().sq_entries() as usize
     }
 
-    /// Queues an entry; `false` if the submission queue is full.
+    /// Queues all of the entry's members; `false`, and none, if the submission queue has no room for them.
     ///
     /// # Safety
     ///
-    /// What the entry points to must stay valid until its completion was reaped (INV-1).
+    /// What they point to must stay valid until their last completion was reaped (INV-1).
     pub(crate) unsafe fn push(&mut self, sqe: &Sqe, user_data: u64) -> bool {
-        let entry = sqe.0.clone().user_data(user_data);
-        // SAFETY: the caller keeps the memory valid.
-        unsafe { self.ring.submission().push(&entry) }.is_ok()
+        let mut queue = self.ring.submission();
+        let has_room = queue.capacity() - queue.len() >= sqe.members();
+        has_room
+            && sqe.entries(user_data).all(|entry| {
+                // SAFETY: the caller keeps the memory valid.
+                unsafe { queue.push(&entry) }.is_ok()
+            })
     }
 
     /// Entries that the kernel has not taken yet.
@@ -112,6 +142,7 @@ impl Uring {
         into.extend(self.ring.completion().map(|cqe| Completion {
             user_data: cqe.user_data(),
             result: cqe.result(),
+            flags: cqe.flags(),
         }));
     }
 

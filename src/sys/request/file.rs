@@ -19,6 +19,8 @@ use super::{FdRef, Request};
 use crate::sys::fd::with_file;
 #[cfg(target_os = "linux")]
 use crate::sys::linux::sqe::Sqe;
+#[cfg(target_os = "linux")]
+use crate::sys::linux::tables::Tables;
 use crate::sys::range::{self, Advice, Space, Writeback};
 use crate::sys::steps::Steps;
 
@@ -31,7 +33,7 @@ pub(crate) struct Sync {
 // SAFETY: the entry points to no memory; the descriptor is held open by `fd` (INV-1).
 unsafe impl Request for Sync {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self) -> Option<Sqe> {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
         Some(Sqe::fsync(self.fd.as_fd(), self.data_only))
     }
 
@@ -61,7 +63,7 @@ pub(crate) struct SetLen {
 // SAFETY: as for `Sync`.
 unsafe impl Request for SetLen {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self) -> Option<Sqe> {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
         Some(Sqe::ftruncate(self.fd.as_fd(), self.len))
     }
 
@@ -86,7 +88,7 @@ pub(crate) struct Allocate {
 // SAFETY: as for `Sync`.
 unsafe impl Request for Allocate {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self) -> Option<Sqe> {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
         let (fd, mode) = (self.fd.as_fd(), self.how.mode());
         Some(Sqe::fallocate(fd, self.offset, self.len, mode))
     }
@@ -113,7 +115,7 @@ pub(crate) struct Advise {
 unsafe impl Request for Advise {
     /// The entry of most kernels has 32 bits for the length.
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self) -> Option<Sqe> {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
         let len = u32::try_from(self.len).ok()?;
         let (fd, number) = (self.fd.as_fd(), self.advice.number());
         Some(Sqe::fadvise(fd, self.offset, len, number))
@@ -141,7 +143,7 @@ pub(crate) struct SyncRange {
 unsafe impl Request for SyncRange {
     /// The entry has 32 bits for the length.
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self) -> Option<Sqe> {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
         let len = u32::try_from(self.len).ok()?;
         let (fd, flags) = (self.fd.as_fd(), self.how.flags());
         Some(Sqe::sync_file_range(fd, self.offset, len, flags))
@@ -185,7 +187,7 @@ impl Drop for Close {
 // SAFETY: the entry points to no memory, and the number is this request's own.
 unsafe impl Request for Close {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self) -> Option<Sqe> {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
         self.told = true;
         Some(Sqe::close(self.number))
     }

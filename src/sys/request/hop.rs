@@ -9,6 +9,8 @@ use std::io;
 use super::Request;
 #[cfg(target_os = "linux")]
 use crate::sys::linux::sqe::Sqe;
+#[cfg(target_os = "linux")]
+use crate::sys::linux::tables::Tables;
 use crate::sys::steps::Steps;
 
 /// Runs a closure on a blocking thread and keeps what it returned.
@@ -42,7 +44,7 @@ where
     F: FnOnce(&Steps) -> io::Result<T> + Send + 'static,
 {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self) -> Option<Sqe> {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
         None
     }
 

@@ -13,7 +13,9 @@ use crate::sys::blocking;
 use crate::sys::stat::{How, Stat};
 use crate::sys::steps::Steps;
 #[cfg(target_os = "linux")]
-use crate::sys::{errno, linux::sqe::Sqe, linux::statx, linux::statx::StatxBuf};
+use crate::sys::{
+    errno, linux::sqe::Sqe, linux::statx, linux::statx::StatxBuf, linux::tables::Tables,
+};
 
 /// Whose attributes.
 pub(crate) enum Target {
@@ -65,7 +67,7 @@ impl Statx {
 // which is touched before the operation is finished (INV-1).
 unsafe impl Request for Statx {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self) -> Option<Sqe> {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
         let buf = self.buf.insert(StatxBuf::new());
         Some(match &self.target {
             Target::Path { at, follow } => Sqe::statx_path(at, *follow, self.how, buf),

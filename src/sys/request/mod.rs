@@ -33,10 +33,23 @@ pub(crate) use xattr::{GetFileXattr, GetXattr, SetFileXattr, SetXattr};
 
 #[cfg(target_os = "linux")]
 use super::linux::sqe::Sqe;
+#[cfg(target_os = "linux")]
+use super::linux::tables::Tables;
 use super::steps::Steps;
 
 /// A descriptor that stays open for as long as a request names it.
 pub(crate) type FdRef = Arc<dyn AsFd + Send + std::marker::Sync>;
+
+/// A completion, as the request sees it.
+#[cfg(target_os = "linux")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    /// Which of the linked entries it is of; zero for a single one.
+    pub(crate) member: usize,
+    pub(crate) result: i32,
+    /// What the kernel says besides.
+    pub(crate) flags: u32,
+}
 
 /// Something the kernel can be asked for.
 ///
@@ -50,9 +63,15 @@ pub(crate) type FdRef = Arc<dyn AsFd + Send + std::marker::Sync>;
     reason = "the promise that makes a submission sound is made by each request"
 )]
 pub(crate) unsafe trait Request: Send + 'static {
-    /// The submission entry, or `None` where there is no opcode for just this request.
+    /// The submission entry, or `None` where there is no opcode for just this request. `tables` is what the
+    /// ring has registered that will take the entry; a request can do with less.
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self) -> Option<Sqe>;
+    fn sqe(&mut self, tables: &mut dyn Tables) -> Option<Sqe>;
+
+    /// One of several completions of the request, or one that comes with something besides its result. The
+    /// last one is followed by the request's end.
+    #[cfg(target_os = "linux")]
+    fn on_completion(&mut self, _part: Part) {}
 
     /// Does it on this thread. A request of several steps stops between them once they are not to go on.
     fn block(&mut self, steps: &Steps) -> io::Result<i32>;

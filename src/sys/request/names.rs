@@ -14,6 +14,8 @@ use super::Paths;
 use super::{At, FdRef, Request};
 #[cfg(target_os = "linux")]
 use crate::sys::linux::sqe::Sqe;
+#[cfg(target_os = "linux")]
+use crate::sys::linux::tables::Tables;
 use crate::sys::rename::{RenameMode, rename};
 use crate::sys::steps::Steps;
 
@@ -27,7 +29,7 @@ pub(crate) struct CreateDir {
 // starts from is held open (INV-1).
 unsafe impl Request for CreateDir {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self) -> Option<Sqe> {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
         Some(Sqe::mkdirat(&self.at, self.mode))
     }
 
@@ -52,7 +54,7 @@ pub(crate) struct Remove {
 // SAFETY: as for `CreateDir`.
 unsafe impl Request for Remove {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self) -> Option<Sqe> {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
         Some(Sqe::unlinkat(&self.at, self.directory))
     }
 
@@ -82,7 +84,7 @@ pub(crate) struct Rename {
 // SAFETY: as for `CreateDir`, for both paths.
 unsafe impl Request for Rename {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self) -> Option<Sqe> {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
         let flags = self.mode.flags();
         self.to
             .is_path()
@@ -109,7 +111,7 @@ pub(crate) struct HardLink {
 // SAFETY: as for `CreateDir`, for both paths.
 unsafe impl Request for HardLink {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self) -> Option<Sqe> {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
         self.link
             .is_path()
             .then(|| Sqe::linkat(&self.original, &self.link, 0))
@@ -160,7 +162,7 @@ impl LinkFile {
 // SAFETY: as for `CreateDir`, for both paths.
 unsafe impl Request for LinkFile {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self) -> Option<Sqe> {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
         let follow = libc::AT_SYMLINK_FOLLOW;
         self.link
             .is_path()
@@ -200,7 +202,7 @@ pub(crate) struct Symlink {
 // SAFETY: as for `CreateDir`, for both paths.
 unsafe impl Request for Symlink {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self) -> Option<Sqe> {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
         Some(Sqe::symlinkat(&self.original, &self.link))
     }
 

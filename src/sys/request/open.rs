@@ -16,6 +16,7 @@ use crate::sys::errno::retry;
 use crate::sys::linux::{
     openat2::{OpenHow, openat2},
     sqe::Sqe,
+    tables::Tables,
 };
 use crate::sys::steps::Steps;
 
@@ -30,7 +31,7 @@ pub(crate) struct Open {
 // starts from is held open (INV-1).
 unsafe impl Request for Open {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self) -> Option<Sqe> {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
         // Tried on the submitting thread, the kernel would open a FIFO without waiting for its other end.
         Some(Sqe::openat(&self.at, self.flags, self.mode).for_kernel_worker())
     }
@@ -75,7 +76,7 @@ impl OpenWithin {
 // SAFETY: as for `Open`, for path and structure.
 unsafe impl Request for OpenWithin {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self) -> Option<Sqe> {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
         let entry = || Sqe::openat2(&self.at, &self.how).for_kernel_worker();
         self.at.is_path().then(entry)
     }

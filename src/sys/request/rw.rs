@@ -11,6 +11,8 @@ use crate::buf::{IoBuf, IoBufMut};
 use crate::limits::RW_BYTES_MAX;
 #[cfg(target_os = "linux")]
 use crate::sys::linux::sqe::Sqe;
+#[cfg(target_os = "linux")]
+use crate::sys::linux::tables::Tables;
 use crate::sys::steps::Steps;
 
 pub(super) fn check(result: isize) -> io::Result<i32> {
@@ -52,7 +54,7 @@ impl<B: IoBufMut> Read<B> {
 // finished operation gives back; the descriptor is held open by `fd` (INV-1).
 unsafe impl<B: IoBufMut> Request for Read<B> {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self) -> Option<Sqe> {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
         let length = self.length() as u32;
         // Reading nothing still says whether the file can be read, but the ring does not ask it.
         (length > 0).then(|| {
@@ -101,7 +103,7 @@ impl<B: IoBuf> Write<B> {
 // SAFETY: as for `Read`.
 unsafe impl<B: IoBuf> Request for Write<B> {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self) -> Option<Sqe> {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
         Some(Sqe::write(
             self.fd.as_fd(),
             self.buf.stable_ptr(),

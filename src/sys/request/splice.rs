@@ -15,7 +15,7 @@ use crate::limits::RW_BYTES_MAX;
 use crate::sys::errno::unsupported;
 use crate::sys::steps::Steps;
 #[cfg(target_os = "linux")]
-use crate::sys::{errno::retry, linux::sqe::Sqe};
+use crate::sys::{errno::retry, linux::sqe::Sqe, linux::tables::Tables};
 
 /// One end: a file and where in it, or a pipe.
 pub(crate) struct End {
@@ -46,7 +46,7 @@ pub(crate) struct Splice {
 // SAFETY: the entry points to no memory; the descriptors are held open by the ends (INV-1).
 unsafe impl Request for Splice {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self) -> Option<Sqe> {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
         let (from, to) = (self.from.for_entry()?, self.to.for_entry()?);
         let length = self.len.min(RW_BYTES_MAX) as u32;
         // The call does not even look at the files where there is nothing to move.
@@ -96,7 +96,7 @@ pub(crate) struct Tee {
 // SAFETY: as for `Splice`.
 unsafe impl Request for Tee {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self) -> Option<Sqe> {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
         let length = self.len.min(RW_BYTES_MAX) as u32;
         (length > 0).then(|| Sqe::tee(self.from.as_fd(), self.to.as_fd(), length))
     }

@@ -15,6 +15,8 @@ use crate::buf::{IoBuf, IoBufMut};
 use crate::limits::{RW_BYTES_MAX, VECTOR_PARTS_MAX};
 #[cfg(target_os = "linux")]
 use crate::sys::linux::sqe::Sqe;
+#[cfg(target_os = "linux")]
+use crate::sys::linux::tables::Tables;
 use crate::sys::steps::Steps;
 
 /// The parts of a vector, as the kernel takes them: on the heap, since it reads them when it begins.
@@ -117,7 +119,7 @@ impl<B: IoBufMut> ReadVectored<B> {
 unsafe impl<B: IoBufMut> Request for ReadVectored<B> {
     /// As for a single buffer, the ring does not ask the file where there is nothing to read.
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self) -> Option<Sqe> {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
         self.lay_out();
         let (parts, offset) = (&self.parts.0, self.offset.unwrap_or(NO_POSITION));
         (!parts.is_empty()).then(|| Sqe::readv(self.fd.as_fd(), parts, offset))
@@ -179,7 +181,7 @@ impl<B: IoBuf> WriteVectored<B> {
 // SAFETY: as for `ReadVectored`; the kernel only reads from the parts.
 unsafe impl<B: IoBuf> Request for WriteVectored<B> {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self) -> Option<Sqe> {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
         self.lay_out();
         let (parts, offset) = (&self.parts.0, self.offset.unwrap_or(NO_POSITION));
         (!parts.is_empty()).then(|| Sqe::writev(self.fd.as_fd(), parts, offset))

@@ -10,6 +10,8 @@ use super::{FdRef, Request};
 use crate::sys::fd::with_file;
 #[cfg(target_os = "linux")]
 use crate::sys::linux::sqe::Sqe;
+#[cfg(target_os = "linux")]
+use crate::sys::linux::tables::Tables;
 #[cfg(feature = "testing")]
 use crate::sys::path::as_path;
 use crate::sys::steps::Steps;
@@ -40,7 +42,7 @@ impl GetXattr {
 unsafe impl Request for GetXattr {
     /// The kernel's opcode always follows symbolic links.
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self) -> Option<Sqe> {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
         if !self.follow {
             return None;
         }
@@ -75,7 +77,7 @@ pub(crate) struct SetXattr {
 // SAFETY: as for `GetXattr`.
 unsafe impl Request for SetXattr {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self) -> Option<Sqe> {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
         let length = u32::try_from(self.value.len()).ok()?;
         self.follow
             .then(|| Sqe::setxattr(&self.path, &self.name, self.value.as_ptr(), length))
@@ -113,7 +115,7 @@ impl GetFileXattr {
 // SAFETY: as for `GetXattr`; the descriptor is held open by `fd`.
 unsafe impl Request for GetFileXattr {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self) -> Option<Sqe> {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
         self.value = Vec::with_capacity(xattr::BYTES_MAX);
         Some(Sqe::fgetxattr(
             self.fd.as_fd(),
@@ -144,7 +146,7 @@ pub(crate) struct SetFileXattr {
 // SAFETY: as for `GetFileXattr`.
 unsafe impl Request for SetFileXattr {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self) -> Option<Sqe> {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
         let length = u32::try_from(self.value.len()).ok()?;
         let (fd, start) = (self.fd.as_fd(), self.value.as_ptr());
         Some(Sqe::fsetxattr(fd, &self.name, start, length))

@@ -9,9 +9,8 @@ use io_uring::Submitter;
 use super::flags::{buffer_id, buffer_more};
 use super::ledger::Ledger;
 use super::memory::Memory;
-use crate::buf::bgid::Bgid;
 use crate::buf::group::Group;
-use crate::buf::{Lender, Lent, ProvidedBuf};
+use crate::buf::{Bgid, Lender, Lent, ProvidedBuf};
 use crate::error::Error;
 use crate::opcode::Kind;
 

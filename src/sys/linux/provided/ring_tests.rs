@@ -17,8 +17,7 @@ use super::flags::{buffer_id, buffer_more, has_more};
 use super::ledger::{Entries, Ledger};
 use super::memory::Memory;
 use super::*;
-use crate::buf::bgid::Bgids;
-use crate::buf::{BufGroup, ProvidedBuf};
+use crate::buf::{Bgids, BufGroup, ProvidedBuf};
 use crate::opcode::Kind;
 use crate::sys::errno;
 

@@ -6,9 +6,8 @@ use std::sync::{Arc, Weak};
 use io_uring::Submitter;
 
 use super::ring::ProvidedRing;
-use crate::buf::bgid::Bgids;
 use crate::buf::group::Group;
-use crate::sys::clock::coarse_ms;
+use crate::buf::{Bgids, lease};
 
 /// See the module. Empty, it costs nothing.
 pub(crate) struct ProvidedTable {
@@ -40,7 +39,7 @@ impl ProvidedTable {
         if let Some(place) = self.rings.get(&group.number) {
             return place.ring.clone();
         }
-        let id = self.ids.acquire(coarse_ms()).ok()?;
+        let id = lease(&self.ids).ok()?;
         let ring = ProvidedRing::register(submitter, group, id).ok();
         let place = Place {
             group: Arc::downgrade(group),
