@@ -9,6 +9,7 @@
 //! `ring-peers`, which takes most of the time to build.
 
 pub mod compare;
+pub mod contest;
 pub mod data;
 pub mod engine;
 pub mod header;

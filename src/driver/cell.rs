@@ -425,7 +425,7 @@ impl<O: Op> Job for Cell<O> {
 
     #[cfg(target_os = "linux")]
     fn on_completion(&self, part: Part) {
-        self.life.look_mut(|op| op.request().on_completion(part));
+        self.life.tell(|op| op.request().on_completion(part));
     }
 
     #[cfg(target_os = "linux")]

@@ -210,6 +210,13 @@ impl<O, R, W: Copy> Life<O, R, W> {
         }
     }
 
+    /// Tells the operation what the kernel says before its end.
+    pub(crate) fn tell(&self, f: impl FnOnce(&mut O)) {
+        if let Place::Kernel(op) = &mut lock(&self.state).place {
+            f(op);
+        }
+    }
+
     /// Hands it to a thread; `None` where it was given up or is over.
     pub(crate) fn to_thread(&self) -> Option<O> {
         let state = &mut *lock(&self.state);

@@ -64,7 +64,8 @@ pub(crate) struct Part {
 )]
 pub(crate) unsafe trait Request: Send + 'static {
     /// The submission entry, or `None` where there is no opcode for just this request. `tables` is what the
-    /// ring has registered that will take the entry; a request can do with less.
+    /// ring that will take the entry has registered; a request can do with less. Where that ring has no room,
+    /// or gives the operation back, it is asked again, for another ring, or run on a thread after all.
     #[cfg(target_os = "linux")]
     fn sqe(&mut self, tables: &mut dyn Tables) -> Option<Sqe>;
 
