@@ -16,7 +16,6 @@ pub(crate) enum OnWorker {
     /// Left to a kernel worker (IOSQE_ASYNC): the submission cannot sleep.
     Async,
     /// Not there: it needs what only lanes have, or the kernel runs it badly from its own workers.
-    #[allow(dead_code)]
     Never,
     /// As it is: its submission was not seen to sleep on a local filesystem (fsync).
     Plain,

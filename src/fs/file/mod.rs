@@ -8,6 +8,7 @@ mod cursor;
 mod durable;
 mod link;
 mod positional;
+mod provided;
 mod ranges;
 mod raw_fd;
 mod space;
@@ -29,6 +30,7 @@ use tokio::io::AsyncWrite;
 use tokio::sync::Mutex;
 
 use self::cursor::{Cursor, Position};
+pub use self::provided::ProvidedStream;
 pub use self::state::{FileState, Overlap};
 pub use self::stream::FileStream;
 use super::OpenOptions;

@@ -8,10 +8,12 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex};
 
+use super::provided::ProvidedRing;
 use super::ring::Ring;
 use super::sqe::Sqe;
 use super::tables::Tables;
 use super::uring::Completion;
+use crate::buf::group::Group;
 use crate::sys::errno;
 use crate::sys::lock::lock;
 
@@ -296,6 +298,10 @@ pub(crate) struct SimRing(pub(crate) Arc<Mutex<Kernel>>);
 
 /// It has nothing registered.
 impl Tables for SimRing {
+    fn provided(&mut self, _group: &Arc<Group>) -> Option<Arc<ProvidedRing>> {
+        None
+    }
+
     fn sweep(&mut self) {}
 }
 

@@ -5,10 +5,12 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::Arc;
 
-use io_uring::{EnterFlags, IoUring, cqueue};
+use io_uring::{EnterFlags, IoUring};
 
+use super::provided::{ProvidedRing, ProvidedTable, flags};
 use super::sqe::Sqe;
 use crate::buf::Bgids;
+use crate::buf::group::Group;
 use crate::limits;
 
 /// Who submits to a ring.
@@ -32,20 +34,20 @@ pub(crate) struct Completion {
 impl Completion {
     /// Whether the same entry will have more completions.
     pub(crate) fn has_more(&self) -> bool {
-        cqueue::more(self.flags)
+        flags::has_more(self.flags)
     }
 
     /// Whether it comes with a buffer that the kernel picked.
     pub(crate) fn has_buffer(&self) -> bool {
-        cqueue::buffer_select(self.flags).is_some()
+        flags::buffer_id(self.flags).is_some()
     }
 }
 
 /// A ring, with the optional features that this kernel has.
 pub(crate) struct Uring {
+    /// Closed first: what is registered goes only then.
     ring: IoUring,
-    /// The ids of the groups of buffers that are registered here.
-    groups: Arc<Bgids>,
+    provided: ProvidedTable,
 }
 
 impl Uring {
@@ -76,7 +78,7 @@ impl Uring {
         }
         Ok(Uring {
             ring: result?,
-            groups,
+            provided: ProvidedTable::new(groups),
         })
     }
 
@@ -92,9 +94,13 @@ impl Uring {
         unsafe { BorrowedFd::borrow_raw(self.ring.as_raw_fd()) }
     }
 
-    #[allow(dead_code, reason = "for what registers groups")]
-    pub(crate) fn groups(&self) -> &Arc<Bgids> {
-        &self.groups
+    pub(crate) fn provided(&mut self, group: &Arc<Group>) -> Option<Arc<ProvidedRing>> {
+        self.provided.ring(&self.ring.submitter(), group)
+    }
+
+    /// Lets go of what nobody uses any more. Only on the ring's own thread.
+    pub(crate) fn sweep(&mut self) {
+        self.provided.sweep(&self.ring.submitter());
     }
 
     pub(crate) fn has_no_drop(&self) -> bool {

@@ -102,6 +102,7 @@ impl<E: Entries> Ledger<E> {
     }
 
     /// How many buffers are with the kernel.
+    #[allow(dead_code, reason = "for tests and models")]
     pub(crate) fn with_kernel(&self) -> usize {
         let state = lock(&self.state);
         let with_kernel = state.buffers.iter().filter(|buffer| buffer.with_kernel);
@@ -109,6 +110,7 @@ impl<E: Entries> Ledger<E> {
     }
 
     /// How many entries were ever appended, modulo 65 536.
+    #[allow(dead_code, reason = "for tests and models")]
     pub(crate) fn tail(&self) -> u16 {
         lock(&self.state).tail
     }

@@ -53,6 +53,7 @@ impl Memory {
     pub(super) fn buffer(&self, id: u16) -> NonNull<u8> {
         assert!(id < self.count, "buffer {id} of {}", self.count);
         let at = self.buffers_at + usize::from(id) * self.size as usize;
+        debug_assert!(at + self.size as usize <= self.mapping.bytes());
         // SAFETY: the mapping has `count` buffers from `buffers_at` on.
         unsafe { self.mapping.start().add(at) }
     }

@@ -11,8 +11,6 @@ use super::ledger::Ledger;
 use super::memory::Memory;
 use crate::buf::group::Group;
 use crate::buf::{Bgid, Lender, Lent, ProvidedBuf};
-use crate::error::Error;
-use crate::opcode::Kind;
 
 /// The kernel goes on in the same buffer until it is full (Linux 6.12).
 const INCREMENTAL: u16 = 2;
@@ -23,7 +21,6 @@ const INCREMENTAL: u16 = 2;
 /// When the last of them lets go, the kernel has unregistered it before: the memory goes, and then the id.
 pub(crate) struct ProvidedRing {
     ledger: Ledger<Memory>,
-    size: u32,
     id: Bgid,
 }
 
@@ -40,7 +37,6 @@ impl ProvidedRing {
         let (address, count) = (memory.address(), memory.count());
         let ring = Arc::new(ProvidedRing {
             ledger: Ledger::new(memory, count, group.size),
-            size: group.size,
             id,
         });
         // SAFETY: the memory stays until the value is dropped, and whoever registers it keeps the value until it
@@ -54,13 +50,9 @@ impl ProvidedRing {
         self.id.id()
     }
 
-    /// The most that one read gives.
-    pub(crate) fn size(&self) -> u32 {
-        self.size
-    }
-
     /// How many buffers are with the kernel.
-    pub(crate) fn with_kernel(&self) -> usize {
+    #[cfg(test)]
+    pub(super) fn with_kernel(&self) -> usize {
         self.ledger.with_kernel()
     }
 
@@ -68,7 +60,6 @@ impl ProvidedRing {
     /// bytes goes back at once, and nobody needs it.
     pub(crate) fn take(
         self: &Arc<Self>,
-        kind: Kind,
         result: i32,
         flags: u32,
     ) -> io::Result<Option<ProvidedBuf>> {
@@ -77,7 +68,7 @@ impl ProvidedRing {
         };
         let length = u32::try_from(result).unwrap_or(0);
         let Some(begin) = self.ledger.take(id, length, buffer_more(flags)) else {
-            return Err(Error::io(kind, None, io::ErrorKind::InvalidData.into()));
+            return Err(io::ErrorKind::InvalidData.into());
         };
         let buffer = self.ledger.entries().buffer(id);
         // SAFETY: the ledger has just checked that the bytes are in the buffer; the kernel has written them, and

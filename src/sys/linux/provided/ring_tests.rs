@@ -5,8 +5,8 @@
 )]
 
 use std::fs::File;
-use std::io::{PipeReader, PipeWriter, Write, pipe};
-use std::os::fd::{AsFd, AsRawFd};
+use std::io::Write;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd};
 use std::sync::Arc;
 
 use io_uring::squeue::{Entry, Flags};
@@ -18,7 +18,6 @@ use super::ledger::{Entries, Ledger};
 use super::memory::Memory;
 use super::*;
 use crate::buf::{Bgids, BufGroup, ProvidedBuf};
-use crate::opcode::Kind;
 use crate::sys::errno;
 
 /// What the kernel is asked with `IORING_REGISTER_PBUF_STATUS` (Linux 6.8).
@@ -119,7 +118,7 @@ impl Rig {
     fn read(&mut self, ring: &Arc<ProvidedRing>, entry: &Entry) -> (Done, Option<ProvidedBuf>) {
         self.submit(entry);
         let done = self.wait();
-        let taken = ring.take(Kind::Read, done.result, done.flags);
+        let taken = ring.take(done.result, done.flags);
         self.check(ring);
         (done, taken.unwrap())
     }
@@ -149,8 +148,13 @@ fn file_of(bytes: &[u8]) -> File {
     file
 }
 
-fn pipes() -> (PipeReader, PipeWriter) {
-    pipe().unwrap()
+fn pipes() -> (File, File) {
+    let mut ends = [0; 2];
+    // SAFETY: makes two descriptors, which are owned from here on.
+    unsafe {
+        assert_eq!(libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC), 0);
+        (File::from_raw_fd(ends[0]), File::from_raw_fd(ends[1]))
+    }
 }
 
 /// Requirement R43: what is registered is served, many times round.
@@ -188,7 +192,7 @@ fn a_pipe_is_read_once_something_comes_and_holds_nothing_before() {
     rig.check(&ring);
     writer.write_all(b"hello").unwrap();
     let done = rig.wait();
-    let buf = ring.take(Kind::Read, done.result, done.flags).unwrap();
+    let buf = ring.take(done.result, done.flags).unwrap();
     assert_eq!(&buf.unwrap()[..], b"hello");
     drop(writer);
     let (done, buf) = rig.read(&ring, &read(&reader, &ring, u64::MAX));
@@ -225,7 +229,7 @@ fn every_end_of_a_read_gives_its_buffer_back() {
         rig.submit(&opcode::AsyncCancel::new(1).build().user_data(2));
         let both = [rig.wait(), rig.wait()];
         let done = both.iter().find(|done| done.user_data == 1).unwrap();
-        let buf = ring.take(Kind::Read, done.result, done.flags).unwrap();
+        let buf = ring.take(done.result, done.flags).unwrap();
         assert!([-libc::ECANCELED, -libc::EINTR].contains(&done.result));
         assert!(buf.is_none());
         rig.check(&ring);
@@ -248,7 +252,7 @@ fn what_is_cancelled_while_it_is_queued_takes_no_buffer() {
     rig.ring.submit().unwrap();
     let both = [rig.wait(), rig.wait()];
     for done in both {
-        let buf = ring.take(Kind::Read, done.result, done.flags).unwrap();
+        let buf = ring.take(done.result, done.flags).unwrap();
         assert!(buf.is_none() && done.result < 0);
         let is_second = done.user_data == 2;
         assert_eq!(is_second, done.result == -libc::ECANCELED);
@@ -346,7 +350,7 @@ fn a_group_is_unregistered_only_once_nothing_in_flight_names_it() {
     assert_ne!(rig.provided(&other).unwrap().id(), id, "it is taken");
     writer.write_all(b"late").unwrap();
     let done = rig.wait();
-    let buf = ring.take(Kind::Read, done.result, done.flags).unwrap();
+    let buf = ring.take(done.result, done.flags).unwrap();
     drop(in_flight);
     rig.sweep();
     assert!(rig.head(id).is_err(), "the kernel has no such group");
@@ -418,11 +422,7 @@ fn short_reads_share_a_buffer_that_is_filled_bit_by_bit() {
         let done = rig.wait();
         assert_eq!(buffer_id(done.flags), Some(id), "{done:?}");
         assert_eq!(buffer_more(done.flags), more, "{done:?}");
-        held.push(
-            ring.take(Kind::Read, done.result, done.flags)
-                .unwrap()
-                .unwrap(),
-        );
+        held.push(ring.take(done.result, done.flags).unwrap().unwrap());
         assert_eq!(&held[held.len() - 1][..], bytes);
     }
     let all: Vec<u8> = held.iter().flat_map(|buf| buf.to_vec()).collect();
@@ -434,11 +434,7 @@ fn short_reads_share_a_buffer_that_is_filled_bit_by_bit() {
     drop(writer);
     rig.submit(&read(&reader, &ring, u64::MAX));
     let done = rig.wait();
-    assert!(
-        ring.take(Kind::Read, done.result, done.flags)
-            .unwrap()
-            .is_none()
-    );
+    assert!(ring.take(done.result, done.flags).unwrap().is_none());
     assert_eq!((done.result, &held[0][..]), (0, &b"kl"[..]));
     drop(held);
     assert_eq!(ring.with_kernel(), 2, "whoever retired the second");
@@ -455,13 +451,13 @@ fn one_entry_reads_a_pipe_until_its_end() {
     let entry = opcode::ReadMulti::new(fd, 0, ring.id());
     let entry = entry.offset(u64::MAX).build();
     rig.submit(&entry);
-    let mut take = |rig: &mut Rig, bytes: &[u8]| {
+    let take = |rig: &mut Rig, bytes: &[u8]| {
         let done = rig.wait();
         if done.result == -libc::EINVAL {
             eprintln!("skip: multishot reads: before Linux 6.7");
             return None;
         }
-        let buf = ring.take(Kind::Read, done.result, done.flags).unwrap();
+        let buf = ring.take(done.result, done.flags).unwrap();
         assert_eq!(buf.as_deref().unwrap_or_default(), bytes, "{done:?}");
         Some((buf, done))
     };
@@ -509,7 +505,7 @@ fn many_threads_give_back_while_the_kernel_takes() {
         for _ in 0..70_000 {
             rig.submit(&read(&file, &ring, 0));
             let done = rig.wait();
-            let buf = ring.take(Kind::Read, done.result, done.flags).unwrap();
+            let buf = ring.take(done.result, done.flags).unwrap();
             sender.send(buf.unwrap()).unwrap();
         }
         drop(sender);
