@@ -427,7 +427,11 @@ impl<O: Op> Job for Cell<O> {
 
     #[cfg(target_os = "linux")]
     fn on_completion(&self, part: Part) {
-        self.life.tell(|op| op.request().on_completion(part));
+        wake(self.life.tell(|op| {
+            let request = op.request();
+            request.on_completion(part);
+            request.has_news()
+        }));
     }
 
     #[cfg(target_os = "linux")]
@@ -461,9 +465,8 @@ impl<O: Op> Job for Cell<O> {
     }
 
     fn end(self: Arc<Self>, outcome: Outcome) {
-        let outcome = match outcome {
-            Outcome::Result(number) => Outcome::Result(errno::of_interrupted(number)),
-            outcome => outcome,
+        let Some(outcome) = self.unless_starved(outcome) else {
+            return;
         };
         if let Some(reason) = self.wants_another_way(&outcome) {
             if self.life.to_queue() {
@@ -578,7 +581,13 @@ fn default_patience(driver: &Driver, group: &Group, kind: Kind) -> Option<u64> {
 fn is_left_to_the_caller(kind: Kind) -> bool {
     matches!(
         kind,
-        Kind::Close | Kind::Read | Kind::ReadVectored | Kind::Write | Kind::WriteVectored
+        Kind::Close
+            | Kind::Read
+            | Kind::ReadProvided
+            | Kind::ReadProvidedStream
+            | Kind::ReadVectored
+            | Kind::Write
+            | Kind::WriteVectored
     )
 }
 
