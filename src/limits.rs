@@ -155,6 +155,18 @@ pub(crate) const RANGES_READ_BYTES: usize = 1 << 20;
 /// as short as the walk; only a flood of renames makes more than a few fail.
 pub(crate) const RESOLVE_TRIES_MAX: usize = 64;
 
+/// Buffers of one group, the kernel's most: their entries are counted by 16 bits.
+pub(crate) const GROUP_BUFFERS_MAX: u16 = 32_768;
+
+/// Buffers of a group by default: as many reads as most callers have in flight on one ring.
+pub(crate) const GROUP_BUFFERS: usize = 64;
+
+/// The size of a group's buffers by default: what a pipe holds at most, unless it is told otherwise.
+pub(crate) const GROUP_BUFFER_BYTES: usize = 64 << 10;
+
+/// Bytes of one group's buffers: far more than pays, and far less than what a 64-bit process can address.
+pub(crate) const GROUP_BYTES_MAX: u64 = 64 << 30;
+
 /// How far a sequential reader is read ahead of.
 pub(crate) const PREFETCH_WINDOW_BYTES: u64 = 8 << 20;
 

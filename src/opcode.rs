@@ -179,6 +179,10 @@ ops! {
     ReadFile, "read_file", [none], "open(2), read(2), close(2)", NoEffect, false, Data;
     /// Reads a symbolic link.
     ReadLink, "read_link", [none], "readlink(2)", NoEffect, false, Metadata;
+    /// Reads into a buffer of a group, which the kernel picks.
+    ReadProvided, "read_provided", [READ 22 since 5 . 6], "pread(2), read(2)", NoEffect, false, Data;
+    /// Reads what comes in turn into buffers of a group, one after the other.
+    ReadProvidedStream, "read_provided_stream", [READ_MULTISHOT 49 since 6 . 7], "read(2)", NoEffect, false, Data;
     /// Reads a whole small file in one submission. Without that opcode, what cannot be read twice could not
     /// be read on.
     ReadSmallFile, "read_small_file", [FIXED_FD_INSTALL 54 since 6 . 8], "open(2), read(2), close(2)", NoEffect, false, Data;
@@ -258,7 +262,7 @@ impl Kind {
             self,
             Kind::Advise | Kind::Allocate | Kind::Close | Kind::RemoveFile | Kind::SetLen
         );
-        let waits_for_a_peer = matches!(self, Kind::Splice | Kind::Tee);
+        let waits_for_a_peer = matches!(self, Kind::ReadProvidedStream | Kind::Splice | Kind::Tee);
         !several_steps
             && !frees_or_flushes
             && !waits_for_a_peer
@@ -291,6 +295,20 @@ impl Kind {
         matches!(
             self,
             Kind::Read | Kind::ReadVectored | Kind::Write | Kind::WriteVectored
+        )
+    }
+
+    /// Whether an interruption is the caller's to handle, as with std.
+    pub(crate) fn hands_out_interruptions(self) -> bool {
+        matches!(
+            self,
+            Kind::Close
+                | Kind::Read
+                | Kind::ReadProvided
+                | Kind::ReadProvidedStream
+                | Kind::ReadVectored
+                | Kind::Write
+                | Kind::WriteVectored
         )
     }
 

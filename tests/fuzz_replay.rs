@@ -4,6 +4,8 @@
 mod bgids;
 #[path = "../fuzz/bodies/ops.rs"]
 mod ops;
+#[path = "../fuzz/bodies/provided_ring.rs"]
+mod provided_ring;
 
 use std::path::Path;
 
@@ -87,4 +89,14 @@ fn ids_of_groups_are_as_a_list_has_them_on_the_seeds() {
 #[test]
 fn ids_of_groups_are_as_a_list_has_them_on_random_inputs() {
     replay_random(bgids::run, PURE_INPUTS);
+}
+
+#[test]
+fn each_provided_buffer_is_where_it_should_be_on_the_seeds() {
+    replay_seeds(provided_ring::run, "provided_ring");
+}
+
+#[test]
+fn each_provided_buffer_is_where_it_should_be_on_random_inputs() {
+    replay_random(provided_ring::run, INPUTS);
 }

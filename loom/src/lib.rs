@@ -14,6 +14,9 @@ mod bgid;
 mod bits;
 mod edges;
 mod ids;
+#[path = "../../src/sys/linux/provided/ledger.rs"]
+#[allow(dead_code, reason = "the ring uses the rest")]
+mod ledger;
 mod lending;
 #[path = "../../src/driver/life.rs"]
 #[allow(dead_code, reason = "the driver uses the rest")]
@@ -22,5 +25,6 @@ mod life;
 #[allow(dead_code, reason = "most are of what is not here")]
 mod limits;
 mod played;
+mod provided;
 mod sync;
 mod wakes;

@@ -16,12 +16,14 @@ mod aligned;
 mod bgid;
 #[cfg(test)]
 mod bgid_tests;
+pub(crate) mod group;
 #[allow(
     dead_code,
     reason = "only rings ask for ids, which not every system has"
 )]
 mod lease;
 mod pool;
+mod provided;
 mod result;
 mod slice;
 mod sync;
@@ -32,13 +34,17 @@ mod traits;
 use crate::limits;
 
 pub use aligned::AlignedBuf;
-#[allow(unused_imports, reason = "for what registers groups")]
+#[cfg(target_os = "linux")]
 pub(crate) use bgid::Bgid;
 pub(crate) use bgid::{Bgids, Snapshot};
-#[allow(unused_imports, reason = "for what registers groups")]
+pub use group::{BufGroup, BufGroupBuilder};
+#[cfg(target_os = "linux")]
 pub(crate) use lease::lease;
 pub(crate) use pool::Segment;
 pub use pool::{BufPool, BufPoolBuilder, FixedBuf, PoolStats, Registration};
+pub use provided::ProvidedBuf;
+#[cfg(target_os = "linux")]
+pub(crate) use provided::{Lender, Lent};
 pub use result::BufError;
 pub use slice::Slice;
 pub use traits::{IoBuf, IoBufMut};

@@ -271,7 +271,7 @@ impl<O: Op> Cell<O> {
             errno::EINTR if self.kept && self.kind != Kind::Close && self.driver.is_closed() => {
                 "interrupted"
             }
-            errno::EINTR if !is_left_to_the_caller(self.kind) => "interrupted",
+            errno::EINTR if !self.kind.hands_out_interruptions() => "interrupted",
             _ => return None,
         };
         (!self.rerouted.swap(true, Ordering::AcqRel)).then_some(reason)
@@ -427,7 +427,11 @@ impl<O: Op> Job for Cell<O> {
 
     #[cfg(target_os = "linux")]
     fn on_completion(&self, part: Part) {
-        self.life.tell(|op| op.request().on_completion(part));
+        wake(self.life.tell(|op| {
+            let request = op.request();
+            request.on_completion(part);
+            request.has_news()
+        }));
     }
 
     #[cfg(target_os = "linux")]
@@ -461,9 +465,8 @@ impl<O: Op> Job for Cell<O> {
     }
 
     fn end(self: Arc<Self>, outcome: Outcome) {
-        let outcome = match outcome {
-            Outcome::Result(number) => Outcome::Result(errno::of_interrupted(number)),
-            outcome => outcome,
+        let Some(outcome) = self.unless_starved(outcome) else {
+            return;
         };
         if let Some(reason) = self.wants_another_way(&outcome) {
             if self.life.to_queue() {
@@ -572,14 +575,6 @@ fn default_patience(driver: &Driver, group: &Group, kind: Kind) -> Option<u64> {
         DeadlineClass::Unbounded => None,
     };
     patience.map(|patience: Duration| u64::try_from(patience.as_micros()).unwrap_or(NEVER / 2))
-}
-
-/// Whether an interruption is the caller's to handle, as with std.
-fn is_left_to_the_caller(kind: Kind) -> bool {
-    matches!(
-        kind,
-        Kind::Close | Kind::Read | Kind::ReadVectored | Kind::Write | Kind::WriteVectored
-    )
 }
 
 /// Wakes a task; a waker that panics takes nobody with it.

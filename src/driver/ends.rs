@@ -1,6 +1,7 @@
 //! The end of an operation, whoever it comes from: counted, told to whoever waits, or disposed of.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use super::account::TimedOut;
 use super::cell::{Cell, Outcome, wake};
@@ -24,6 +25,37 @@ impl<O: Op> Cell<O> {
         }
         let settled = self.life.settle(op, outcome, keep, counted);
         self.settled(settled, timed_out);
+    }
+
+    /// The outcome as callers know it; `None` if the ring only had no buffer for it, and it goes again.
+    pub(super) fn unless_starved(self: &Arc<Self>, outcome: Outcome) -> Option<Outcome> {
+        match outcome {
+            #[cfg(target_os = "linux")]
+            Outcome::Result(number) if number == -errno::ENOBUFS && self.does_without() => {
+                let over = self.driver.is_closed() || !self.life.to_queue();
+                if over {
+                    // Nothing was read: as if it had been cancelled before it began.
+                    return Some(Outcome::Result(-errno::ECANCELED));
+                }
+                self.driver
+                    .counters
+                    .fell_back("no provided buffer was left");
+                self.driver.dispatch_held(&self.group, vec![self.clone()]);
+                None
+            }
+            Outcome::Result(number) => Some(Outcome::Result(errno::of_interrupted(number))),
+            outcome => Some(outcome),
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn does_without(&self) -> bool {
+        let mut does = false;
+        self.life.tell(|op| {
+            does = op.request().do_without();
+            false
+        });
+        does
     }
 
     /// What the end of an operation leads to, without a lock.

@@ -11,6 +11,7 @@ use super::cell::{Cell, Job, Outcome};
 use super::life::Given;
 use super::limited::{self, Why};
 use super::op::Op;
+use super::registry::NEVER;
 use crate::error::{Error, LeftBehind};
 use crate::opcode::{CancelLeaves, Kind};
 use crate::sys::clock::now_us;
@@ -24,6 +25,13 @@ pub(crate) struct InFlight<O: Op> {
 impl<O: Op> InFlight<O> {
     pub(crate) fn new(cell: Arc<Cell<O>>) -> InFlight<O> {
         InFlight { cell }
+    }
+}
+
+impl<O: Op> InFlight<O> {
+    /// Whoever waited for it got something, and has said nothing yet of how long the next may take.
+    pub(crate) fn unhurry(&self) {
+        self.cell.set_due(NEVER);
     }
 }
 

@@ -210,10 +210,16 @@ impl<O, R, W: Copy> Life<O, R, W> {
         }
     }
 
-    /// Tells the operation what the kernel says before its end.
-    pub(crate) fn tell(&self, f: impl FnOnce(&mut O)) {
-        if let Place::Kernel(op) = &mut lock(&self.state).place {
-            f(op);
+    /// Tells the operation what the kernel says before its end. If `f` says so, its caller is to be woken, to
+    /// look at what came.
+    pub(crate) fn tell(&self, f: impl FnOnce(&mut O) -> bool) -> Option<Waker> {
+        let state = &mut *lock(&self.state);
+        let Place::Kernel(op) = &mut state.place else {
+            return None;
+        };
+        match (f(op), &mut state.caller) {
+            (true, Caller::Waits(waker)) => waker.take(),
+            _ => None,
         }
     }
 

@@ -51,6 +51,7 @@ pub use dataless::Dataless;
 pub use faults::{Fault, FaultGuard, Faults};
 pub use handle::{Builder, Handle, ShutdownReport};
 pub(crate) use handle::{current, current_or_pool};
+pub(crate) use in_flight::InFlight;
 pub use limited::{Limited, OpExt};
 pub(crate) use limited::{answer, refused};
 pub use route::{Route, Submit};

@@ -16,10 +16,6 @@ pub(crate) enum OnWorker {
     /// Left to a kernel worker (IOSQE_ASYNC): the submission cannot sleep.
     Async,
     /// Not there: it needs what only lanes have, or the kernel runs it badly from its own workers.
-    #[cfg_attr(
-        not(target_os = "linux"),
-        allow(dead_code, reason = "only lanes need it")
-    )]
     Never,
     /// As it is: its submission was not seen to sleep on a local filesystem (fsync).
     Plain,

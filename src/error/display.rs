@@ -39,8 +39,16 @@ impl Error {
             Error::Closed { .. } => "the handle was shut down; use a live one",
             Error::Dataless { .. } => "its content is elsewhere, and this handle fetches none",
             Error::ForkedChild { .. } => "this process was forked; make a new runtime after exec",
+            Error::GroupSetting {
+                name,
+                value,
+                expected,
+            } => return write!(f, "{name} of a buffer group is {value}: set it to {expected}"),
             Error::HandleExists => {
                 "the runtime already has a handle: install yours before the first operation"
+            }
+            Error::IncrementalGroup { .. } => {
+                "an incremental buffer group serves only streams of pipes, sockets and terminals; use another"
             }
             Error::Io {
                 operation, source, ..

@@ -86,8 +86,22 @@ pub enum Error {
         /// The operation.
         operation: Kind,
     },
+    /// A group of buffers cannot be as it was asked for.
+    GroupSetting {
+        /// Which setting.
+        name: &'static str,
+        /// Its value.
+        value: usize,
+        /// What it may be.
+        expected: &'static str,
+    },
     /// The runtime already has a handle.
     HandleExists,
+    /// The buffers of the group are filled bit by bit, which the kernel does only for what comes in turn.
+    IncrementalGroup {
+        /// The operation.
+        operation: Kind,
+    },
     /// The operating system refused the operation.
     Io {
         /// The operation.
@@ -193,6 +207,8 @@ impl Error {
     pub fn kind(&self) -> io::ErrorKind {
         match self {
             Error::BackendVariable { .. }
+            | Error::GroupSetting { .. }
+            | Error::IncrementalGroup { .. }
             | Error::NoRuntime
             | Error::OutOfRange { .. }
             | Error::Setting { .. }
@@ -252,6 +268,7 @@ impl Error {
             Error::Closed { operation }
             | Error::Dataless { operation, .. }
             | Error::ForkedChild { operation }
+            | Error::IncrementalGroup { operation }
             | Error::Io { operation, .. }
             | Error::Overlaps { operation }
             | Error::MountUnresponsive { operation, .. }

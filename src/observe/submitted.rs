@@ -19,7 +19,6 @@ const OTHERS: &[(u8, &str)] = &[
     (4, "READ_FIXED"),
     (5, "WRITE_FIXED"),
     (14, "ASYNC_CANCEL"),
-    (49, "READ_MULTISHOT"),
     (54, "FIXED_FD_INSTALL"),
     (60, "READV_FIXED"),
     (61, "WRITEV_FIXED"),
@@ -31,7 +30,6 @@ impl Form {
         Form(code & !(SELECT | DIRECT))
     }
 
-    #[allow(dead_code, reason = "for what asks its ring for buffers")]
     pub(crate) fn select(self) -> Form {
         Form(self.0 | SELECT)
     }

@@ -15,6 +15,7 @@ pub(crate) mod meta;
 pub(crate) mod names;
 pub(crate) mod open;
 mod prefetch;
+pub(crate) mod provided;
 pub(crate) mod range;
 pub(crate) mod ranges;
 mod resident;

@@ -8,7 +8,7 @@ pub(crate) use libc::{
 };
 
 #[cfg(target_os = "linux")]
-pub(crate) use libc::{EAGAIN, EBUSY, EISDIR, ELOOP, ENODATA, ENOENT, ENOTDIR};
+pub(crate) use libc::{EAGAIN, EBADFD, EBUSY, EISDIR, ELOOP, ENOBUFS, ENODATA, ENOENT, ENOTDIR};
 
 /// What this system has not at all.
 #[cfg(not(target_os = "linux"))]

@@ -12,8 +12,11 @@ use tokio::task::JoinSet;
 use super::{FILE_BYTES, runtime};
 use crate::contest::contest;
 
-/// The flag for I/O past the page cache.
+/// The flag for I/O past the page cache, where there is one.
+#[cfg(target_os = "linux")]
 const O_DIRECT: i32 = nix::fcntl::OFlag::O_DIRECT.bits();
+#[cfg(not(target_os = "linux"))]
+const O_DIRECT: i32 = 0;
 
 /// Bytes of an operation, tasks that do one at a time, and how many operations a turn has.
 const SHAPES: [(usize, usize, usize); 4] = [

@@ -9,6 +9,7 @@ mod durable;
 mod fixed;
 mod link;
 mod positional;
+mod provided;
 mod ranges;
 mod raw_fd;
 mod space;
@@ -30,6 +31,7 @@ use tokio::io::AsyncWrite;
 use tokio::sync::Mutex;
 
 use self::cursor::{Cursor, Position};
+pub use self::provided::ProvidedStream;
 pub use self::state::{FileState, Overlap};
 pub use self::stream::FileStream;
 use super::OpenOptions;

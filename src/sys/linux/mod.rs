@@ -9,6 +9,7 @@ pub(crate) mod nowait;
 pub(crate) mod openat2;
 pub(crate) mod poll;
 pub(crate) mod probe;
+pub(crate) mod provided;
 pub(crate) mod reactor;
 pub(crate) mod ring;
 #[cfg(test)]

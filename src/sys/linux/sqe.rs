@@ -65,6 +65,26 @@ impl Sqe {
         )
     }
 
+    /// Into a buffer of this group that the kernel picks.
+    pub(crate) fn read_select(file: BorrowedFd<'_>, group: u16, offset: u64) -> Sqe {
+        let entry = opcode::Read::new(fd(file), std::ptr::null_mut(), 0)
+            .offset(offset)
+            .buf_group(group)
+            .build();
+        let mut sqe = Sqe::of(entry.flags(Flags::BUFFER_SELECT));
+        sqe.first.form = sqe.first.form.select();
+        sqe
+    }
+
+    /// The same, again and again, for what has no positions.
+    pub(crate) fn read_multishot(file: BorrowedFd<'_>, group: u16) -> Sqe {
+        Sqe::of(
+            opcode::ReadMulti::new(fd(file), 0, group)
+                .offset(u64::MAX)
+                .build(),
+        )
+    }
+
     pub(crate) fn write(file: BorrowedFd<'_>, buf: *const u8, length: u32, offset: u64) -> Sqe {
         Sqe::of(
             opcode::Write::new(fd(file), buf, length)

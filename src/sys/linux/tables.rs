@@ -7,7 +7,9 @@
 use std::sync::Arc;
 
 use super::direct::DirectSlot;
+use super::provided::ProvidedRing;
 use crate::buf::Segment;
+use crate::buf::group::Group;
 
 /// See the module.
 pub(crate) trait Tables {
@@ -32,6 +34,12 @@ pub(crate) trait Tables {
     /// Whether a slot is one of this ring's.
     fn has_direct(&self, _slot: &DirectSlot) -> bool {
         false
+    }
+
+    /// The ring's own buffers of this group, registered if need be. Whoever names them in an entry holds the
+    /// group and them until the completion.
+    fn provided(&mut self, _group: &Arc<Group>) -> Option<Arc<ProvidedRing>> {
+        None
     }
 
     /// Lets go of what nobody uses any more. Only on the ring's own thread.

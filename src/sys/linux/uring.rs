@@ -5,12 +5,14 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::Arc;
 
-use io_uring::{EnterFlags, IoUring, cqueue};
+use io_uring::{EnterFlags, IoUring};
 
 use super::direct::{DirectSlot, DirectTable};
 use super::fixed::FixedTable;
+use super::provided::{ProvidedRing, ProvidedTable, flags};
 use super::sqe::Sqe;
 use super::tables::Tables;
+use crate::buf::group::Group;
 use crate::buf::{Bgids, Segment};
 use crate::limits;
 
@@ -35,24 +37,24 @@ pub(crate) struct Completion {
 impl Completion {
     /// Whether the same entry will have more completions.
     pub(crate) fn has_more(&self) -> bool {
-        cqueue::more(self.flags)
+        flags::has_more(self.flags)
     }
 
     /// Whether it comes with a buffer that the kernel picked.
     pub(crate) fn has_buffer(&self) -> bool {
-        cqueue::buffer_select(self.flags).is_some()
+        flags::buffer_id(self.flags).is_some()
     }
 }
 
 /// A ring, with the optional features that this kernel has.
 pub(crate) struct Uring {
+    /// Closed first: what is registered goes only then.
     ring: IoUring,
-    /// The ids of the groups of buffers that are registered here.
-    groups: Arc<Bgids>,
     fixed: FixedTable,
+    provided: ProvidedTable,
+    direct: DirectTable,
     /// Why a request had to do with less.
     refusal: Option<&'static str>,
-    direct: DirectTable,
 }
 
 impl Uring {
@@ -83,10 +85,10 @@ impl Uring {
         }
         Ok(Uring {
             ring: result?,
-            groups,
             fixed: FixedTable::default(),
-            refusal: None,
+            provided: ProvidedTable::new(groups),
             direct: DirectTable::default(),
+            refusal: None,
         })
     }
 
@@ -100,11 +102,6 @@ impl Uring {
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         // SAFETY: the ring keeps its descriptor open while it is borrowed.
         unsafe { BorrowedFd::borrow_raw(self.ring.as_raw_fd()) }
-    }
-
-    #[allow(dead_code, reason = "for what registers groups")]
-    pub(crate) fn groups(&self) -> &Arc<Bgids> {
-        &self.groups
     }
 
     pub(crate) fn has_no_drop(&self) -> bool {
@@ -189,8 +186,13 @@ impl Tables for Uring {
         self.direct.has(slot)
     }
 
+    fn provided(&mut self, group: &Arc<Group>) -> Option<Arc<ProvidedRing>> {
+        self.provided.ring(&self.ring.submitter(), group)
+    }
+
     fn sweep(&mut self) {
         self.fixed.sweep(&self.ring.submitter());
+        self.provided.sweep(&self.ring.submitter());
         self.direct.sweep(&self.ring.submitter());
     }
 }

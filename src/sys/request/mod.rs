@@ -11,6 +11,7 @@ mod names;
 mod open;
 #[cfg(feature = "testing")]
 mod paths;
+mod provided;
 mod rw;
 #[cfg(target_os = "linux")]
 mod small;
@@ -30,6 +31,7 @@ pub(crate) use names::{CreateDir, HardLink, LinkFile, Remove, Rename, Symlink};
 pub(crate) use open::{Open, OpenWithin};
 #[cfg(feature = "testing")]
 pub(crate) use paths::Paths;
+pub(crate) use provided::{Arrived, ReadProvided, Took};
 pub(crate) use rw::{Read, Write};
 #[cfg(target_os = "linux")]
 pub(crate) use small::{Install, ReadSmall, Small};
@@ -79,6 +81,18 @@ pub(crate) unsafe trait Request: Send + 'static {
     /// last one is followed by the request's end.
     #[cfg(target_os = "linux")]
     fn on_completion(&mut self, _part: Part) {}
+
+    /// Whether whoever waits for it should look at what came, though it is not over.
+    #[cfg(target_os = "linux")]
+    fn has_news(&self) -> bool {
+        false
+    }
+
+    /// The ring had no buffer left for it. Whether it can go again, as it then does with memory of its own.
+    #[cfg(target_os = "linux")]
+    fn do_without(&mut self) -> bool {
+        false
+    }
 
     /// Does it on this thread. A request of several steps stops between them once they are not to go on.
     fn block(&mut self, steps: &Steps) -> io::Result<i32>;

@@ -1,0 +1,264 @@
+//! Reads into buffers that the kernel picks.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use tokio::task::coop::poll_proceed;
+
+use super::file::SharedFile;
+use super::rw::{self, load_of};
+use crate::buf::group::Group;
+use crate::buf::{BufGroup, ProvidedBuf};
+use crate::driver::op::{Load, OnWorker, Op};
+use crate::driver::{Driver, InFlight, refused};
+use crate::error::{Error, LeftBehind, raw_os_error};
+use crate::opcode::Kind;
+#[cfg(target_os = "linux")]
+use crate::sys::errno;
+use crate::sys::fd::Target;
+use crate::sys::request::{Arrived, ReadProvided, Request, Took};
+
+struct Read {
+    request: ReadProvided,
+    kind: Kind,
+    load: Load,
+    driver: Arc<Driver>,
+}
+
+impl Op for Read {
+    type Output = io::Result<Took>;
+
+    fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    fn target(&self) -> Target {
+        Target::file(self.request.fd().as_fd())
+    }
+
+    fn request(&mut self) -> &mut dyn Request {
+        &mut self.request
+    }
+
+    /// Each ring takes memory for all buffers of the group, and lanes are fewer.
+    fn on_worker(&self) -> OnWorker {
+        OnWorker::Never
+    }
+
+    fn load(&self) -> Load {
+        self.load
+    }
+
+    fn finish(self, result: io::Result<i32>) -> io::Result<Took> {
+        if self.request.is_refused() {
+            let counters = &self.driver.counters;
+            counters.fell_back("no provided buffers could be registered");
+        }
+        let took = result.and_then(|count| self.request.into_took(count));
+        took.map_err(|error| Error::io(self.kind, None, error))
+    }
+
+    fn lost(error: io::Error) -> io::Result<Took> {
+        Err(error)
+    }
+}
+
+fn begin(file: &Arc<SharedFile>, kind: Kind, request: ReadProvided) -> InFlight<Read> {
+    let (driver, mount) = (file.driver(), file.mount());
+    let read = Read {
+        request,
+        kind,
+        load: load_of(file),
+        driver: driver.clone(),
+    };
+    driver.start(read, &mount)
+}
+
+fn request(file: &Arc<SharedFile>, group: &Arc<Group>, offset: Option<u64>) -> ReadProvided {
+    ReadProvided::new(file.clone(), group.clone(), offset, file.is_direct())
+}
+
+/// Reads once, at an offset; where there are no positions, what comes.
+pub(crate) async fn read_at(
+    file: Arc<SharedFile>,
+    group: BufGroup,
+    offset: u64,
+) -> io::Result<ProvidedBuf> {
+    let kind = Kind::ReadProvided;
+    if group.is_incremental() {
+        return Err(Error::IncrementalGroup { operation: kind }.into());
+    }
+    rw::check_offset(kind, offset, ())?;
+    loop {
+        let offset = rw::position(&file, kind, offset);
+        match begin(&file, kind, request(&file, group.inner(), offset)).await {
+            Ok(Took::Read(buf)) => return Ok(buf),
+            Ok(Took::Arrived) => {}
+            Err(error) if offset.is_some() && file.has_no_positions(&error) => {
+                return read_in_turn(&file, group.inner()).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Reads once what comes.
+async fn read_in_turn(file: &Arc<SharedFile>, group: &Arc<Group>) -> io::Result<ProvidedBuf> {
+    match begin(file, Kind::ReadProvided, request(file, group, None)).await? {
+        Took::Read(buf) => Ok(buf),
+        Took::Arrived => Err(io::ErrorKind::InvalidData.into()),
+    }
+}
+
+/// A file from its beginning, or what comes in turn, buffer by buffer.
+pub(crate) struct Reading {
+    file: Arc<SharedFile>,
+    group: BufGroup,
+    /// Where to read next, in files with positions.
+    position: u64,
+    /// What one entry has brought that reads again and again.
+    arrived: Arc<Arrived>,
+    in_flight: Option<InFlight<Read>>,
+    /// How the last entry ended, until all that arrived before is handed out.
+    ended: Option<io::Result<Took>>,
+    /// The file cannot be read again and again by one entry.
+    is_one_by_one: bool,
+    is_done: bool,
+}
+
+impl Reading {
+    pub(crate) fn new(file: Arc<SharedFile>, group: BufGroup) -> Reading {
+        Reading {
+            file,
+            group,
+            position: 0,
+            arrived: Arc::default(),
+            in_flight: None,
+            ended: None,
+            is_one_by_one: !crate::probe::report().has_opcode(Kind::ReadProvidedStream),
+            is_done: false,
+        }
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.is_done
+    }
+
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<ProvidedBuf>>> {
+        let turn = ready!(poll_proceed(cx));
+        while !self.is_done {
+            let next = match self.arrived.take() {
+                Some(arrived) => {
+                    self.in_flight.as_ref().inspect(|read| read.unhurry());
+                    Some(arrived.map_err(|error| Error::io(Kind::ReadProvidedStream, None, error)))
+                }
+                None => self.ended.take().and_then(|ended| self.take(ended)),
+            };
+            if next.is_some() {
+                turn.made_progress();
+                return Poll::Ready(next);
+            }
+            let read = match self.in_flight.take() {
+                Some(read) => Ok(read),
+                None => self.begin(),
+            };
+            let read = match read {
+                Ok(read) => self.in_flight.insert(read),
+                Err(error) => {
+                    self.ended = Some(Err(error));
+                    continue;
+                }
+            };
+            match Pin::new(read).poll(cx) {
+                Poll::Ready(ended) => {
+                    self.in_flight = None;
+                    self.ended = Some(ended);
+                }
+                // What arrives from now on wakes the task; what has arrived before may not.
+                Poll::Pending if self.arrived.is_empty() => return Poll::Pending,
+                Poll::Pending => {}
+            }
+        }
+        Poll::Ready(None)
+    }
+
+    fn begin(&self) -> io::Result<InFlight<Read>> {
+        let (file, group) = (&self.file, self.group.inner());
+        if file.is_seekable() {
+            let kind = Kind::ReadProvided;
+            if group.incremental {
+                return Err(Error::IncrementalGroup { operation: kind }.into());
+            }
+            rw::check_offset(kind, self.position, ())?;
+            return Ok(begin(file, kind, request(file, group, Some(self.position))));
+        }
+        let request = request(file, group, None);
+        if self.is_one_by_one {
+            // The kernel may tell of two reads into one buffer in another order than it filled it.
+            let request = if group.incremental {
+                request.without()
+            } else {
+                request
+            };
+            return Ok(begin(file, Kind::ReadProvided, request));
+        }
+        let request = request.many(self.arrived.clone());
+        Ok(begin(file, Kind::ReadProvidedStream, request))
+    }
+
+    /// What the end of an entry means for whoever reads; `None` if another one is to begin, or all is done.
+    fn take(&mut self, ended: io::Result<Took>) -> Option<io::Result<ProvidedBuf>> {
+        match ended {
+            Ok(Took::Read(buf)) if buf.is_empty() => {
+                self.is_done = true;
+                None
+            }
+            Ok(Took::Read(buf)) => {
+                self.position += buf.len() as u64;
+                Some(Ok(buf))
+            }
+            Ok(Took::Arrived) => None,
+            Err(error) if self.is_worth_another(&error) => None,
+            Err(error) => {
+                // Nothing is lost, and whoever set the limit may go on.
+                self.is_done = given_up(&error) != Some(LeftBehind::NothingHappened);
+                Some(Err(error))
+            }
+        }
+    }
+
+    fn is_worth_another(&mut self, error: &io::Error) -> bool {
+        if rw::is_interruption(error)
+            || self.file.is_seekable() && self.file.has_no_positions(error)
+        {
+            return true;
+        }
+        if self.is_one_by_one || self.file.is_seekable() {
+            return false;
+        }
+        #[cfg(target_os = "linux")]
+        match raw_os_error(error) {
+            // It read until no buffer was left, and those who took what it read have given some back.
+            Some(errno::ENOBUFS) => return true,
+            // There is nothing to wait for, or it is not known how to try without waiting.
+            Some(errno::EBADFD | errno::EINVAL) => {
+                self.is_one_by_one = true;
+                return true;
+            }
+            _ => {}
+        }
+        // A limit of somebody who got what arrived before, and waits no more.
+        given_up(error) == Some(LeftBehind::NothingHappened) && refused().is_none()
+    }
+}
+
+/// What an operation that a limit ended has left behind.
+fn given_up(error: &io::Error) -> Option<LeftBehind> {
+    match Error::from_io(error) {
+        Some(Error::Cancelled { left, .. } | Error::TimedOut { left, .. }) => Some(*left),
+        _ => None,
+    }
+}

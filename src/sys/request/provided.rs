@@ -1,0 +1,265 @@
+//! Reads into a buffer that the kernel picks, or into memory of its own.
+#![allow(unsafe_code, reason = "hands buffer memory to the kernel")]
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::{Arc, Mutex};
+
+#[cfg(target_os = "linux")]
+use super::Part;
+#[cfg(feature = "testing")]
+use super::Paths;
+#[cfg(target_os = "linux")]
+use super::rw::NO_POSITION;
+use super::rw::check;
+use super::{FdRef, Request};
+use crate::buf::group::Group;
+use crate::buf::{AlignedBuf, IoBufMut, ProvidedBuf};
+#[cfg(target_os = "linux")]
+use crate::sys::linux::{provided::ProvidedRing, sqe::Sqe, tables::Tables};
+use crate::sys::lock::lock;
+use crate::sys::memory::page_bytes;
+use crate::sys::steps::Steps;
+
+/// What one entry that reads again and again has brought so far, for whoever waits for it.
+#[derive(Default)]
+pub(crate) struct Arrived(Mutex<VecDeque<io::Result<ProvidedBuf>>>);
+
+impl Arrived {
+    pub(crate) fn take(&self) -> Option<io::Result<ProvidedBuf>> {
+        lock(&self.0).pop_front()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        lock(&self.0).is_empty()
+    }
+
+    #[cfg(target_os = "linux")]
+    fn put(&self, buf: io::Result<ProvidedBuf>) {
+        lock(&self.0).push_back(buf);
+    }
+}
+
+/// What a read came to.
+pub(crate) enum Took {
+    /// What was read; without bytes at the end of the file.
+    Read(ProvidedBuf),
+    /// All that was read has arrived, and there is more to read.
+    Arrived,
+}
+
+/// Memory of the request's own.
+enum Plain {
+    Any(Vec<u8>),
+    /// For direct I/O.
+    Aligned(AlignedBuf),
+}
+
+impl Plain {
+    fn new(bytes: usize, is_direct: bool) -> io::Result<Plain> {
+        if is_direct {
+            return Ok(Plain::Aligned(AlignedBuf::with_capacity(
+                bytes,
+                page_bytes(),
+            )));
+        }
+        let mut buf = Vec::new();
+        buf.try_reserve_exact(bytes)?;
+        Ok(Plain::Any(buf))
+    }
+
+    fn start(&mut self) -> *mut u8 {
+        match self {
+            Plain::Any(buf) => buf.stable_mut_ptr(),
+            Plain::Aligned(buf) => buf.stable_mut_ptr(),
+        }
+    }
+
+    /// The first `count` bytes, which were read.
+    fn into_buf(self, count: usize) -> ProvidedBuf {
+        match self {
+            Plain::Any(mut buf) => {
+                let count = count.min(buf.capacity());
+                // SAFETY: so many bytes were written, within the capacity.
+                unsafe { buf.set_init(count) };
+                ProvidedBuf::plain(buf)
+            }
+            Plain::Aligned(mut buf) => {
+                buf.set_len(count.min(buf.capacity()));
+                ProvidedBuf::aligned(buf)
+            }
+        }
+    }
+}
+
+/// Reads into a buffer of a group. Without one it reads into memory of its own.
+pub(crate) struct ReadProvided {
+    fd: FdRef,
+    /// Held until the completion, so that the ring keeps the group.
+    group: Arc<Group>,
+    /// `None` for files without positions.
+    offset: Option<u64>,
+    is_direct: bool,
+    /// Set where one entry reads again and again.
+    many: Option<Arc<Arrived>>,
+    plain: Option<Plain>,
+    /// Not with a buffer of the ring.
+    without: bool,
+    /// The ring has none of the group.
+    is_refused: bool,
+    /// The ring whose buffers the last entry named.
+    #[cfg(target_os = "linux")]
+    ring: Option<Arc<ProvidedRing>>,
+    #[cfg(target_os = "linux")]
+    got: Option<io::Result<ProvidedBuf>>,
+    /// Whether something arrived since the last entry was made.
+    has_arrived: bool,
+}
+
+impl ReadProvided {
+    pub(crate) fn new(fd: FdRef, group: Arc<Group>, offset: Option<u64>, is_direct: bool) -> Self {
+        ReadProvided {
+            fd,
+            group,
+            offset,
+            is_direct,
+            many: None,
+            plain: None,
+            without: false,
+            is_refused: false,
+            #[cfg(target_os = "linux")]
+            ring: None,
+            #[cfg(target_os = "linux")]
+            got: None,
+            has_arrived: false,
+        }
+    }
+
+    /// Reads again and again with one entry, into this.
+    pub(crate) fn many(mut self, arrived: Arc<Arrived>) -> Self {
+        self.many = Some(arrived);
+        self
+    }
+
+    /// Reads into memory of its own in any case.
+    pub(crate) fn without(mut self) -> Self {
+        self.without = true;
+        self
+    }
+
+    pub(crate) fn fd(&self) -> &FdRef {
+        &self.fd
+    }
+
+    /// Whether a ring was asked for buffers of the group and has none.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.is_refused
+    }
+
+    /// What came of a read of `count` bytes.
+    pub(crate) fn into_took(mut self, count: i32) -> io::Result<Took> {
+        #[cfg(target_os = "linux")]
+        if self.ring.is_some() && self.plain.is_none() {
+            return match self.got.take() {
+                Some(got) => got.map(Took::Read),
+                None if count == 0 => Ok(Took::Read(ProvidedBuf::plain(Vec::new()))),
+                None if self.many.is_some() => Ok(Took::Arrived),
+                None => Err(io::ErrorKind::InvalidData.into()),
+            };
+        }
+        let buf = match self.plain.take() {
+            Some(plain) => plain.into_buf(count as usize),
+            None => ProvidedBuf::plain(Vec::new()),
+        };
+        Ok(Took::Read(buf))
+    }
+
+    fn length(&self) -> usize {
+        self.group.size as usize
+    }
+
+    /// Memory of its own, made the first time.
+    fn plain(&mut self) -> io::Result<*mut u8> {
+        let plain = match self.plain.take() {
+            Some(plain) => plain,
+            None => Plain::new(self.length(), self.is_direct)?,
+        };
+        Ok(self.plain.insert(plain).start())
+    }
+}
+
+// SAFETY: the entry names buffers of a ring, which `ring` and `group` keep, or points to memory of the request's
+// own, on the heap; the descriptor is held open by `fd` (INV-1).
+unsafe impl Request for ReadProvided {
+    #[cfg(target_os = "linux")]
+    fn sqe(&mut self, tables: &mut dyn Tables) -> Option<Sqe> {
+        let offset = self.offset.unwrap_or(NO_POSITION);
+        self.has_arrived = false;
+        self.ring = None;
+        if !self.without {
+            self.ring = tables.provided(&self.group);
+            self.is_refused = self.ring.is_none();
+        }
+        if let Some(ring) = &self.ring {
+            let (fd, id) = (self.fd.as_fd(), ring.id());
+            self.plain = None;
+            return Some(match self.many {
+                Some(_) => Sqe::read_multishot(fd, id),
+                None => Sqe::read_select(fd, id, offset),
+            });
+        }
+        let start = self.plain().ok()?;
+        let length = self.length() as u32;
+        Some(Sqe::read(self.fd.as_fd(), start, length, offset))
+    }
+
+    /// A buffer is taken whenever there is one, whatever the result says.
+    #[cfg(target_os = "linux")]
+    fn on_completion(&mut self, part: Part) {
+        let Some(ring) = &self.ring else { return };
+        let Some(took) = ring.take(part.result, part.flags).transpose() else {
+            return;
+        };
+        match &self.many {
+            Some(arrived) => {
+                self.has_arrived = true;
+                arrived.put(took);
+            }
+            None => self.got = Some(took),
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn has_news(&self) -> bool {
+        self.has_arrived
+    }
+
+    /// Where something has arrived, whoever takes it gives buffers back, and a new entry finds them.
+    #[cfg(target_os = "linux")]
+    fn do_without(&mut self) -> bool {
+        let was_with = !std::mem::replace(&mut self.without, !self.has_arrived);
+        was_with && self.without && self.ring.is_some()
+    }
+
+    fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
+        #[cfg(target_os = "linux")]
+        {
+            self.ring = None;
+        }
+        let start = self.plain()?.cast();
+        let (length, fd) = (self.length(), self.fd.as_fd().as_raw_fd());
+        // SAFETY: the memory has room for `length` bytes, and this request owns it.
+        check(unsafe {
+            match self.offset {
+                Some(offset) => libc::pread(fd, start, length, offset as libc::off_t),
+                None => libc::read(fd, start, length),
+            }
+        })
+    }
+
+    #[cfg(feature = "testing")]
+    fn paths(&self, paths: &mut Paths) {
+        paths.file(&self.fd);
+    }
+}
