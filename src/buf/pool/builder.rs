@@ -121,7 +121,7 @@ impl BufPoolBuilder {
         self
     }
 
-    /// Makes the pool. Blocking: the system makes and locks all of the memory, which takes some tens of milliseconds for
+    /// Makes the pool. Blocking: the system makes and locks all of the memory, which may take tenths of a second for
     /// 100 MiB; call it off the runtime, or at the start.
     ///
     /// # Errors
