@@ -3,13 +3,17 @@
 
 mod bytes;
 mod fixed;
+mod pipes;
 mod size;
 
 use std::fs::File;
+use std::future::poll_fn;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 
+use futures_core::Stream;
 use tokio::runtime::{Builder, Runtime};
 
 const FILE_BYTES: u64 = 512 << 20;
@@ -24,6 +28,9 @@ pub fn run(folder: &Path, words: &[String], rounds: usize) -> io::Result<()> {
     let wanted = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(&**word));
     if wanted("fixed") {
         fixed::run(&large_file(folder.path())?, rounds)?;
+    }
+    if wanted("pipe") {
+        pipes::run(rounds)?;
     }
     if wanted("size") {
         size::run(&large_file(folder.path())?, rounds)?;
@@ -52,4 +59,9 @@ fn large_file(folder: &Path) -> io::Result<PathBuf> {
     }
     file.sync_all()?;
     Ok(path)
+}
+
+/// The next item.
+async fn next<S: Stream + Unpin>(stream: &mut S) -> Option<S::Item> {
+    poll_fn(|cx| Pin::new(&mut *stream).poll_next(cx)).await
 }
