@@ -124,13 +124,15 @@ pub(crate) struct Reading {
     in_flight: Option<InFlight<Read>>,
     /// How the last entry ended, until all that arrived before is handed out.
     ended: Option<io::Result<Took>>,
-    /// The file cannot be read again and again by one entry.
+    /// No entry reads the file again and again.
     is_one_by_one: bool,
     is_done: bool,
 }
 
 impl Reading {
     pub(crate) fn new(file: Arc<SharedFile>, group: BufGroup) -> Reading {
+        let kind = Kind::ReadProvidedStream;
+        let is_one_by_one = !file.tells_its_end() || !crate::probe::report().has_opcode(kind);
         Reading {
             file,
             group,
@@ -138,7 +140,7 @@ impl Reading {
             arrived: Arc::default(),
             in_flight: None,
             ended: None,
-            is_one_by_one: !crate::probe::report().has_opcode(Kind::ReadProvidedStream),
+            is_one_by_one,
             is_done: false,
         }
     }
