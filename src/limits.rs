@@ -17,6 +17,18 @@ pub(crate) const READY_OPS_PER_TURN_MAX: usize = 128;
 /// queue has twice as many entries and none may be lost (INV-4).
 pub(crate) const RING_ENTRIES: u32 = 256;
 
+/// Entries of one operation that the kernel takes together: a lane starts nothing while it has room for
+/// less, so that it does not try again and again.
+pub(crate) const LINKED_ENTRIES_MAX: usize = 5;
+
+/// Slots in a ring's own table of files, 8 KiB in the kernel: more than a ring has operations in flight, which leaves
+/// room for files that stay open. The limit on open files bounds it, too.
+pub(crate) const DIRECT_FILES_MAX: u64 = 1024;
+
+/// The most that `fs::read` reads of a file in the same submission that opens and closes it: files of
+/// this size cost more to copy than to open, and a buffer of it costs no page that is not used.
+pub(crate) const SMALL_FILE_BYTES: usize = 64 << 10;
+
 /// Rings of one handle that submit on the polling thread.
 pub(crate) const WORKER_RINGS_MAX: usize = 16;
 
@@ -304,3 +316,37 @@ pub(crate) const BUFFER_GROUPS_HALF_TOLD_EVERY: Duration = Duration::from_secs(3
 /// How often is told at most that no id is left: each time has the number of all, and a log that is read later
 /// shows how long it went on.
 pub(crate) const BUFFER_GROUPS_EXHAUSTED_TOLD_EVERY: Duration = Duration::from_secs(60);
+
+/// Buffers of one pool: the most that a ring's table has, so that a pool is never too large for one.
+pub(crate) const POOL_BUFFERS_MAX: usize = 16_384;
+
+/// Buffers of a pool by default, of `POOL_BUFFER_BYTES`: together 512 KiB, which fit into the 8 MiB that an
+/// ordinary user may lock several times over.
+pub(crate) const POOL_BUFFERS: usize = 8;
+
+/// The size of a pool's buffers by default.
+pub(crate) const POOL_BUFFER_BYTES: usize = 64 << 10;
+
+/// Buffers of a pool for large files, of `POOL_LARGE_BUFFER_BYTES`: together 4 MiB, half of what an ordinary user
+/// may lock.
+pub(crate) const POOL_LARGE_BUFFERS: usize = 16;
+
+/// The size of a buffer for large files: past it the cost of an operation hardly weighs.
+pub(crate) const POOL_LARGE_BUFFER_BYTES: usize = 256 << 10;
+
+/// The largest piece of memory that the kernel registers at one place of a table; a pool of more has several.
+pub(crate) const SEGMENT_BYTES_MAX: usize = 1 << 30;
+
+/// The largest alignment of a pool's buffers: that of a huge page. More would only make holes.
+pub(crate) const POOL_ALIGN_MAX: usize = 2 << 20;
+
+/// Slots of a pool that are made at a time.
+pub(crate) const POOL_SLOTS_CHUNK: usize = 256;
+
+/// The most memory that a ring registers by itself, where it cannot take it over from the pool's own ring. A poll may
+/// come to do it, and looking up this many pages takes it about a millisecond.
+pub(crate) const FIXED_ANEW_BYTES_MAX: usize = 64 << 20;
+
+/// Pieces of memory that one ring has registered: as many pools, and parts by which pools grew, as most
+/// processes have. Its table takes 512 bytes of the kernel's memory, and what comes on top is plain.
+pub(crate) const FIXED_SEGMENTS_MAX: usize = 64;

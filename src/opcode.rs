@@ -183,6 +183,9 @@ ops! {
     ReadProvided, "read_provided", [READ 22 since 5 . 6], "pread(2), read(2)", NoEffect, false, Data;
     /// Reads what comes in turn into buffers of a group, one after the other.
     ReadProvidedStream, "read_provided_stream", [READ_MULTISHOT 49 since 6 . 7], "read(2)", NoEffect, false, Data;
+    /// Reads a whole small file in one submission. Without that opcode, what cannot be read twice could not
+    /// be read on.
+    ReadSmallFile, "read_small_file", [FIXED_FD_INSTALL 54 since 6 . 8], "open(2), read(2), close(2)", NoEffect, false, Data;
     /// Reads at an offset into several buffers.
     ReadVectored, "read_vectored", [READV 1 since 5 . 1], "preadv(2)", NoEffect, false, Data;
     /// Removes an empty directory.
@@ -251,6 +254,7 @@ impl Kind {
                 | Kind::CreateDirAll
                 | Kind::Prefetch
                 | Kind::ReadFile
+                | Kind::ReadSmallFile
                 | Kind::RemoveDirAll
                 | Kind::WriteFile
         );
@@ -269,7 +273,11 @@ impl Kind {
     pub(crate) fn has_steps(self) -> bool {
         matches!(
             self,
-            Kind::Blocking | Kind::CopyFile | Kind::ReadFile | Kind::WriteFile
+            Kind::Blocking
+                | Kind::CopyFile
+                | Kind::ReadFile
+                | Kind::ReadSmallFile
+                | Kind::WriteFile
         )
     }
 
@@ -279,6 +287,14 @@ impl Kind {
         matches!(
             self,
             Kind::Allocate | Kind::SetLen | Kind::Splice | Kind::Write | Kind::WriteVectored
+        )
+    }
+
+    /// Whether the kernel is given memory of ours that may be registered.
+    pub(crate) fn moves_data(self) -> bool {
+        matches!(
+            self,
+            Kind::Read | Kind::ReadVectored | Kind::Write | Kind::WriteVectored
         )
     }
 

@@ -3,10 +3,14 @@
 //! The ring is tried, not guessed from the kernel's version: a no-op goes through it, and the kernel
 //! is asked for its opcodes, once per process.
 
+mod features;
+
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+
+pub use features::{Feature, FeatureReport, features};
 
 pub use crate::mounts::{MountAnswer, MountReport, mounts};
 use crate::opcode::Kind;
@@ -220,6 +224,12 @@ impl Report {
             .is_some_and(|opcode| self.opcodes.get(usize::from(opcode.code)) == Some(&true))
     }
 
+    /// Whether the kernel has the opcode of that number.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn has_code(&self, code: u8) -> bool {
+        self.opcodes.get(usize::from(code)) == Some(&true)
+    }
+
     /// The limits of this process, as they are now.
     ///
     /// ```
@@ -256,10 +266,10 @@ fn find_out() -> Report {
         Ok(opcodes) => Report {
             kernel,
             reason: None,
-            opcodes,
+            opcodes: without_masked(opcodes),
         },
         Err(error) => {
-            let reason = Reason::of(&error, probe::disabled_switch(), probe::is_filtered());
+            let reason = reason(&error);
             crate::events::no_ring(&reason, reason.remedy());
             Report {
                 kernel,
@@ -268,6 +278,40 @@ fn find_out() -> Report {
             }
         }
     }
+}
+
+/// Counts the opcodes as missing whose numbers `TIDEGATE_WITHOUT_OPCODES` lists, with commas between them, for
+/// tests of what older kernels lack.
+#[cfg(all(feature = "testing", target_os = "linux"))]
+fn without_masked(mut opcodes: Vec<bool>) -> Vec<bool> {
+    let listed = std::env::var("TIDEGATE_WITHOUT_OPCODES").unwrap_or_default();
+    let codes = listed
+        .split(',')
+        .filter_map(|code| code.trim().parse().ok());
+    for code in codes.collect::<Vec<usize>>() {
+        if let Some(present) = opcodes.get_mut(code) {
+            *present = false;
+        }
+    }
+    opcodes
+}
+
+#[cfg(all(not(feature = "testing"), target_os = "linux"))]
+fn without_masked(opcodes: Vec<bool>) -> Vec<bool> {
+    opcodes
+}
+
+/// Whether `TIDEGATE_BACKEND` says that this process makes no ring.
+pub(crate) fn is_ring_forbidden() -> bool {
+    let value = std::env::var_os("TIDEGATE_BACKEND").unwrap_or_default();
+    value.to_string_lossy().trim().eq_ignore_ascii_case("pool")
+}
+
+/// The cause of an error that a call about rings gave.
+#[cfg(target_os = "linux")]
+pub(crate) fn reason(error: &io::Error) -> Reason {
+    use crate::sys::linux::probe;
+    Reason::of(error, probe::disabled_switch(), probe::is_filtered())
 }
 
 #[cfg(not(target_os = "linux"))]

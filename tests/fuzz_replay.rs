@@ -1,5 +1,7 @@
 //! The bodies of the fuzz targets, on their seeds and on some random inputs (the seed is printed).
 
+#[path = "../fuzz/bodies/bgids.rs"]
+mod bgids;
 #[path = "../fuzz/bodies/ops.rs"]
 mod ops;
 #[path = "../fuzz/bodies/provided_ring.rs"]
@@ -74,6 +76,19 @@ fn operations_are_as_with_std_on_the_seeds() {
 #[test]
 fn operations_are_as_with_std_on_random_inputs() {
     replay_random(ops::run, INPUTS);
+}
+
+/// Inputs for what makes no system calls.
+const PURE_INPUTS: u64 = 2000;
+
+#[test]
+fn ids_of_groups_are_as_a_list_has_them_on_the_seeds() {
+    replay_seeds(bgids::run, "bgids");
+}
+
+#[test]
+fn ids_of_groups_are_as_a_list_has_them_on_random_inputs() {
+    replay_random(bgids::run, PURE_INPUTS);
 }
 
 #[test]

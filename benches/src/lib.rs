@@ -8,6 +8,7 @@
 //! `tidegate bench` in the command line does the same with fewer engines, and without the feature
 //! `ring-peers`, which takes most of the time to build.
 
+pub mod buffers;
 pub mod compare;
 pub mod contest;
 pub mod data;

@@ -57,6 +57,74 @@ fn the_json_has_a_row_per_operation() {
     assert!(diagnosis["ring"]["state"] == "available" || diagnosis["ring"]["remedy"].is_string());
 }
 
+/// R38: what rings can register is shown, each with a reason and a remedy where it cannot be had, and the ids of
+/// buffer groups, of which a handle that is new uses none.
+#[test]
+fn buffers_and_their_groups_are_shown() {
+    let output = tidegate().args(["doctor", "--json"]).output().unwrap();
+    let buffers = &json(&output)["buffers"];
+    let features = buffers["features"].as_array().unwrap();
+    for found in tidegate::probe::features() {
+        let name = found.feature.name();
+        let shown = features.iter().find(|feature| feature["name"] == name);
+        let shown = shown.unwrap_or_else(|| panic!("{name}: {buffers}"));
+        assert_eq!(shown["available"], found.reason.is_none(), "{shown}");
+        for part in ["reason", "remedy"] {
+            assert_eq!(shown[part].is_string(), found.reason.is_some(), "{shown}");
+        }
+    }
+    let groups = &buffers["groups"];
+    for none in ["in_flight", "in_flight_delta", "peak", "exhausted"] {
+        assert_eq!(groups[none], 0, "{groups}");
+    }
+    assert_eq!(groups["remaining"], 65_536);
+    assert_eq!(groups["per_ring_max"], 65_536);
+    let text = tidegate().arg("doctor").output().unwrap();
+    let text = String::from_utf8(text.stdout).unwrap();
+    assert!(text.contains("65536 left; none left 0 times"), "{text}");
+}
+
+/// R48, R49: where the limit on locked memory leaves no room, that is the reason, with its number.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_limit_on_locked_memory_is_named() {
+    let test = "a_limit_on_locked_memory_is_named";
+    if natural() != 0 {
+        return println!("skip: {test}: no io_uring on this machine");
+    }
+    let binary = tempfile::tempdir().unwrap();
+    let mut doctor = without_locked_memory(binary.path());
+    let output = doctor.args(["doctor", "--json", "/"]).output().unwrap();
+    let diagnosis = json(&output);
+    assert_eq!(diagnosis["limits"]["locked_memory_bytes"], 0);
+    let features = diagnosis["buffers"]["features"].as_array().unwrap();
+    let registered = |feature: &&serde_json::Value| feature["name"] == "registered_buffers";
+    let registered = features.iter().find(registered).unwrap();
+    assert_eq!(registered["available"], false);
+    assert_eq!(registered["errno"], nix::libc::ENOMEM);
+    let remedy = registered["remedy"].as_str().unwrap();
+    assert!(remedy.contains("RLIMIT_MEMLOCK"), "{registered}");
+}
+
+/// The binary for somebody without privileges who may lock no memory, in a place where everybody may run it.
+#[cfg(target_os = "linux")]
+fn without_locked_memory(place: &std::path::Path) -> std::process::Command {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+    let binary = place.join("tidegate");
+    std::fs::copy(env!("CARGO_BIN_EXE_tidegate"), &binary).unwrap();
+    std::fs::set_permissions(place, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = std::process::Command::new("sh");
+    command
+        .args(["-c", "ulimit -l 0 && exec \"$0\" \"$@\""])
+        .arg(binary)
+        .env_remove("TIDEGATE_BACKEND");
+    if nix::unistd::geteuid().is_root() {
+        command.uid(65534).gid(65534);
+    }
+    command
+}
+
 /// What operations are given is shown as it is in effect, and as it is set.
 #[test]
 fn the_effective_timeouts_are_shown() {

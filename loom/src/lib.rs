@@ -9,11 +9,15 @@ mod bell;
 #[path = "../../src/buf/bgid.rs"]
 #[allow(dead_code, reason = "the crate uses the rest")]
 mod bgid;
+#[path = "../../src/buf/pool/bits.rs"]
+#[allow(dead_code, reason = "the pool uses the rest")]
+mod bits;
 mod edges;
 mod ids;
 #[path = "../../src/sys/linux/provided/ledger.rs"]
 #[allow(dead_code, reason = "the ring uses the rest")]
 mod ledger;
+mod lending;
 #[path = "../../src/driver/life.rs"]
 #[allow(dead_code, reason = "the driver uses the rest")]
 mod life;

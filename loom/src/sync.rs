@@ -58,6 +58,26 @@ impl AtomicU64 {
     pub(crate) fn fetch_min(&self, value: u64, order: Ordering) -> u64 {
         ordered(order, || self.0.fetch_min(value, order))
     }
+
+    pub(crate) fn fetch_max(&self, value: u64, order: Ordering) -> u64 {
+        ordered(order, || self.0.fetch_max(value, order))
+    }
+
+    pub(crate) fn fetch_add(&self, value: u64, order: Ordering) -> u64 {
+        ordered(order, || self.0.fetch_add(value, order))
+    }
+
+    pub(crate) fn fetch_sub(&self, value: u64, order: Ordering) -> u64 {
+        ordered(order, || self.0.fetch_sub(value, order))
+    }
+
+    pub(crate) fn fetch_and(&self, value: u64, order: Ordering) -> u64 {
+        ordered(order, || self.0.fetch_and(value, order))
+    }
+
+    pub(crate) fn fetch_or(&self, value: u64, order: Ordering) -> u64 {
+        ordered(order, || self.0.fetch_or(value, order))
+    }
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

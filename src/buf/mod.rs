@@ -3,6 +3,8 @@
 //! An operation takes its buffer by value and gives it back with the result, because the kernel may
 //! write into it until the operation is over, whatever happens to the future meanwhile.
 //!
+//! A [`BufPool`] has buffers that the kernel knows, which it need not look up for each operation.
+//!
 //! With the feature `tokio-uring`, [`AlignedBuf`] and [`Slice`] work in the operations of that crate, too;
 //! on other systems than Linux the feature does nothing.
 
@@ -20,6 +22,7 @@ pub(crate) mod group;
     reason = "only rings ask for ids, which not every system has"
 )]
 mod lease;
+mod pool;
 mod provided;
 mod result;
 mod slice;
@@ -37,6 +40,8 @@ pub(crate) use bgid::{Bgids, Snapshot};
 pub use group::{BufGroup, BufGroupBuilder};
 #[cfg(target_os = "linux")]
 pub(crate) use lease::lease;
+pub(crate) use pool::Segment;
+pub use pool::{BufPool, BufPoolBuilder, FixedBuf, PoolStats, Registration};
 pub use provided::ProvidedBuf;
 #[cfg(target_os = "linux")]
 pub(crate) use provided::{Lender, Lent};

@@ -5,8 +5,9 @@
 )]
 
 use std::ops::Deref;
+use std::sync::Arc;
 
-use super::{IoBuf, IoBufMut};
+use super::{IoBuf, IoBufMut, Segment};
 
 /// Part of an owned buffer, itself a buffer: [`IoBuf::slice`] makes one.
 ///
@@ -73,6 +74,10 @@ unsafe impl<B: IoBuf> IoBuf for Slice<B> {
 
     fn bytes_total(&self) -> usize {
         self.end - self.begin
+    }
+
+    fn registered(&self) -> Option<&Arc<Segment>> {
+        self.buf.registered()
     }
 }
 

@@ -5,10 +5,11 @@
 )]
 
 use std::ops::{Bound, RangeBounds};
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use super::Slice;
+use super::{Segment, Slice};
 
 /// A buffer to write from.
 ///
@@ -36,6 +37,12 @@ pub unsafe trait IoBuf: Unpin + Send + 'static {
 
     /// How many bytes there are, initialised or not.
     fn bytes_total(&self) -> usize;
+
+    /// The memory that the buffer is a part of, where rings are to have it registered.
+    #[doc(hidden)]
+    fn registered(&self) -> Option<&Arc<Segment>> {
+        None
+    }
 
     /// A view of part of the buffer that keeps it owned. Bounds are in bytes.
     ///

@@ -263,6 +263,8 @@ impl<O: Op> Cell<O> {
         let reason = match -number {
             // Nobody cancelled it: no kernel worker could be made, or the submitting thread ended.
             errno::ECANCELED => "cancelled by the kernel",
+            // Its memory is there: this file does not take registered memory.
+            errno::EFAULT if self.kind.moves_data() => "registered memory refused",
             // We asked for it back, and nothing was transferred.
             errno::EINTR if self.asked_back.load(Ordering::Relaxed) => "asked back",
             // std calls these again; the blocking equivalent does the same.

@@ -123,8 +123,14 @@ impl<R: Ring> Engine<R> {
         self.slots.in_flight()
     }
 
-    pub(crate) fn has_room(&self) -> bool {
+    #[cfg(test)]
+    fn has_room(&self) -> bool {
         self.slots.has_room()
+    }
+
+    /// Whether there is room for an operation of however many entries.
+    pub(crate) fn has_room_for_any(&self) -> bool {
+        self.slots.has_room_for_any()
     }
 
     /// The user data of everything in flight.
@@ -190,7 +196,11 @@ impl<R: Ring> Engine<R> {
         if full || self.broken.is_some() {
             return Start::Full(job);
         }
-        let Some(mut sqe) = job.sqe(&mut self.ring) else {
+        let sqe = job.sqe(&mut self.ring);
+        if let Some(reason) = self.ring.take_refusal() {
+            self.counters.fell_back(reason);
+        }
+        let Some(mut sqe) = sqe else {
             return Start::NoEntry(job);
         };
         if on_worker == Some(OnWorker::Async) {
@@ -325,7 +335,13 @@ impl<R: Ring> Engine<R> {
             flags,
         };
         match self.slots.complete(token, member, result, has_more) {
-            Some(Completed::Part(job)) => into.parts.push((job, part)),
+            Some(Completed::Part(job)) => {
+                // What is linked to it has begun only now, out of reach of an earlier cancel (INV-11).
+                if !has_more && job.is_given_up() && !job.is_kept() {
+                    self.cancel_token(token);
+                }
+                into.parts.push((job, part));
+            }
             Some(Completed::Over {
                 job,
                 result,

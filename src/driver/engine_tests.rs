@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 #[path = "cells_sim_tests.rs"]
 mod cells;
 
-use super::{Engine, Start};
+use super::{Engine, Start, Token};
 use crate::driver::cell::{Job, Outcome};
 use crate::driver::op::{Load, OnWorker};
 use crate::driver::route::Way;
@@ -16,8 +16,8 @@ use crate::mounts::Mount;
 use crate::observe::SharedCounters;
 use crate::opcode::Kind;
 use crate::sys::errno;
-use crate::sys::linux::sim::{Faults, Kernel, Random, SimRing};
-use crate::sys::linux::sqe::Sqe;
+use crate::sys::linux::sim::{Faults, Kernel, Random, SimRing, chain};
+use crate::sys::linux::sqe::{Link, Sqe};
 use crate::sys::lock::lock;
 
 /// What became of one operation.
@@ -35,10 +35,14 @@ struct Mock {
     records: Records,
     abandoned: AtomicBool,
     mount: Arc<Mount>,
+    /// How entries after the first are linked to it.
+    links: Vec<Link>,
+    /// Members that it was told of.
+    told: Mutex<Vec<usize>>,
 }
 
 impl Mock {
-    fn job(records: &Records) -> (usize, Arc<dyn Job>) {
+    fn job(records: &Records, links: Vec<Link>) -> (usize, Arc<dyn Job>) {
         let mut all = lock(records);
         all.push(Record::default());
         let id = all.len() - 1;
@@ -47,6 +51,8 @@ impl Mock {
             records: records.clone(),
             abandoned: AtomicBool::new(false),
             mount: Mount::unknown(),
+            links,
+            told: Mutex::default(),
         };
         (id, Arc::new(mock))
     }
@@ -112,7 +118,16 @@ impl Job for Mock {
     }
 
     fn sqe(&self, _tables: &mut dyn crate::sys::linux::tables::Tables) -> Option<Sqe> {
-        Some(Sqe::nop())
+        let links = self.links.iter();
+        Some(links.fold(Sqe::nop(), |all, link| all.then(*link, Sqe::nop())))
+    }
+
+    /// Each member tells of itself once, before the end.
+    fn on_completion(&self, part: crate::sys::request::Part) {
+        assert!(lock(&self.records)[self.id].ended.is_empty());
+        let mut told = lock(&self.told);
+        assert!(part.member <= self.links.len() && !told.contains(&part.member));
+        told.push(part.member);
     }
 
     fn set_user_data(&self, _user_data: u64) {}
@@ -132,7 +147,13 @@ impl Job for Mock {
     fn end(self: Arc<Self>, outcome: Outcome) {
         let what = match &outcome {
             Outcome::Lost(_) => "lost".into(),
-            Outcome::Result(number) => format!("result {number}"),
+            Outcome::Result(number) => {
+                let told = lock(&self.told).len();
+                let is_sent = *number != -errno::ECANCELED || told > 0;
+                let all = self.links.len() + 1;
+                assert!(self.links.is_empty() || !is_sent || told == all);
+                format!("result {number}")
+            }
             other => format!("{other:?}"),
         };
         lock(&self.records)[self.id].ended.push(what);
@@ -151,11 +172,15 @@ struct World {
     records: Records,
     /// The operation of each user data that was ever given out.
     ids: HashMap<u64, usize>,
-    /// User data that was cancelled while its operation was in flight.
+    /// User data of the entries that a cancel in flight is for.
     cancelled: Vec<u64>,
     capacity: usize,
     foreign: usize,
     broken: bool,
+    /// How many entries an operation has at most.
+    members_max: usize,
+    /// Completions of operations that were reaped after the ring broke.
+    late: usize,
 }
 
 impl World {
@@ -171,12 +196,22 @@ impl World {
             capacity,
             foreign: 0,
             broken: false,
+            members_max: 1,
+            late: 0,
         }
+    }
+
+    fn links(&mut self) -> Vec<Link> {
+        let count = self.random.below(self.members_max);
+        let links = [Link::Soft, Link::Hard];
+        (0..count).map(|_| self.random.pick(&links)).collect()
     }
 
     /// Offers an operation; returns its user data if it was admitted.
     fn start(&mut self) -> Option<u64> {
-        let (id, job) = Mock::job(&self.records);
+        let links = self.links();
+        let is_linked = !links.is_empty();
+        let (id, job) = Mock::job(&self.records, links);
         match self.engine.start(job, Some(OnWorker::Async)) {
             Start::Queued(token) => {
                 let user_data = token.user_data();
@@ -187,7 +222,8 @@ impl World {
             }
             Start::GivenUp(_) => panic!("nobody gives up here"),
             Start::Full(job) => {
-                assert!(self.broken || !self.engine.has_room() || self.engine.has_queued());
+                let full = !self.engine.has_room() || self.engine.has_queued();
+                assert!(self.broken || full || is_linked && !self.engine.has_room_for_any());
                 lock(&self.records)[id].ended.push("refused".into());
                 drop(job);
                 None
@@ -201,8 +237,10 @@ impl World {
     }
 
     fn cancel(&mut self, user_data: u64) {
-        if !self.is_over(user_data) {
-            self.cancelled.push(user_data);
+        if let (false, Some((_, token, _))) = (self.is_over(user_data), Token::decode(user_data)) {
+            let members = self.engine.slots.cancellable(token);
+            self.cancelled
+                .extend(members.map(|member| token.of_member(member)));
         }
         self.engine.cancel(user_data);
     }
@@ -246,7 +284,11 @@ impl World {
     }
 
     fn reap(&mut self) {
+        let before = lock(&self.kernel).reaped();
         let reaped = self.engine.reap();
+        if self.broken {
+            self.late += lock(&self.kernel).reaped() - before;
+        }
         self.foreign += reaped.foreign;
         reaped.deliver();
     }
@@ -260,6 +302,7 @@ impl World {
             "ended twice: {records:?}"
         );
         let held = lock(&self.kernel).holds();
+        let held: Vec<u64> = held.into_iter().map(chain).collect();
         for id in held.iter().filter_map(|user_data| self.ids.get(user_data)) {
             assert!(!records[*id].dropped, "freed while the kernel had it");
         }
@@ -324,7 +367,7 @@ impl World {
         let delivered = lock(&self.kernel).cancels.clone();
         for user_data in &self.cancelled {
             assert!(
-                delivered.contains(user_data) || self.is_over(*user_data),
+                delivered.contains(user_data) || self.is_over(chain(*user_data)),
                 "a cancel was lost"
             );
         }
@@ -355,11 +398,7 @@ impl World {
 
     /// Replayed completions, and those that came after the ring broke.
     fn foreign_expected(&self) -> usize {
-        let records = lock(&self.records);
-        let lost = records
-            .iter()
-            .filter(|record| record.ended.first().is_some_and(|how| how == "lost"));
-        lock(&self.kernel).replayed + lost.count()
+        lock(&self.kernel).replayed + self.late
     }
 }
 
@@ -387,6 +426,7 @@ fn simulate(seed: u64) {
     let capacity = random.pick(&[1, 2, 3, 8, 32]);
     let faults = faults(&mut random);
     let mut world = World::new(random.below(usize::MAX) as u64, capacity, faults);
+    world.members_max = random.pick(&[1, 2, 5]).min(capacity);
     (0..40 + random.below(80)).for_each(|_| world.step());
     world.settle();
     world.check_end();
@@ -425,7 +465,7 @@ fn cancels_are_delivered_though_the_queue_is_full() {
         world.cancel(user_data);
         world.enter(0);
     }
-    assert_eq!(lock(&world.kernel).cancels, []);
+    assert_eq!(lock(&world.kernel).cancels, [0; 0]);
     lock(&world.kernel).faults.temporary = 0;
     world.enter(0);
     assert_eq!(lock(&world.kernel).cancels, started);

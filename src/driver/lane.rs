@@ -16,6 +16,7 @@ use super::group::{Class, Group};
 use super::op::OnWorker;
 use super::slot::Tag;
 use crate::limits;
+use crate::sys::clock::coarse_ms;
 use crate::sys::linux::eventfd::EventFd;
 use crate::sys::linux::poll;
 use crate::sys::linux::sqe::Sqe;
@@ -41,7 +42,8 @@ pub(crate) struct Lane {
     asleep: AtomicBool,
     /// How often word was left of something to let go of, when the thread last saw to it.
     swept: AtomicU64,
-    /// When the submission began that the thread is in, in coarse milliseconds; zero when in none.
+    /// When the submission began that the thread is in, or when it was called out of its wait, in coarse
+    /// milliseconds; zero when neither.
     submitting_since: AtomicU64,
     in_flight: AtomicUsize,
     /// The kernel's number of the lane's thread.
@@ -146,8 +148,11 @@ impl Lane {
         }
     }
 
+    /// Wakes the thread. It may sleep on storage where it waits, in what goes on there of linked entries: from
+    /// now on it is expected to come.
     fn call(&self) {
         if self.asleep.swap(false, Ordering::SeqCst) {
+            self.submitting_since.store(coarse_ms(), Ordering::Relaxed);
             self.event.signal();
         }
     }
@@ -206,7 +211,7 @@ impl LaneThread {
         loop {
             // Noted first: what is let go of meanwhile makes it look once more.
             self.lane.swept.store(released::count(), Ordering::SeqCst);
-            self.engine.sweep();
+            self.at_storage(Engine::sweep);
             let taken = self.take();
             let (closed, nothing_taken) = (taken.closed, taken.jobs.is_empty());
             self.start(taken);
@@ -230,7 +235,7 @@ impl LaneThread {
     }
 
     fn take(&mut self) -> Taken {
-        let room = if self.engine.has_room() {
+        let room = if self.engine.has_room_for_any() {
             limits::LANE_BATCH
         } else {
             0
@@ -302,12 +307,16 @@ impl LaneThread {
         }
     }
 
-    /// The only place where a lane may sleep on storage.
     fn submit(&mut self) -> io::Result<()> {
+        self.at_storage(|engine| engine.enter(0))
+    }
+
+    /// The only place where a lane may sleep on storage, besides its wait.
+    fn at_storage<T>(&mut self, f: impl FnOnce(&mut Engine<Uring>) -> T) -> T {
         self.lane
             .submitting_since
             .store(self.engine.now_ms(), Ordering::Relaxed);
-        let result = self.engine.enter(0);
+        let result = f(&mut self.engine);
         self.lane.submitting_since.store(0, Ordering::Relaxed);
         result
     }
@@ -344,12 +353,13 @@ impl LaneThread {
         self.lane.asleep.store(true, Ordering::SeqCst);
         let called = {
             let inbox = lock(&self.lane.inbox);
-            let startable = !inbox.jobs.is_empty() && self.engine.has_room();
+            let startable = !inbox.jobs.is_empty() && self.engine.has_room_for_any();
             let over = inbox.closed && self.engine.in_flight() == 0;
             startable || over || inbox.cancel_all || !inbox.cancels.is_empty()
         };
         let result = if called { Ok(()) } else { self.engine.enter(1) };
         self.lane.asleep.store(false, Ordering::SeqCst);
+        self.lane.submitting_since.store(0, Ordering::Relaxed);
         result
     }
 

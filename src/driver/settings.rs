@@ -162,13 +162,12 @@ impl Settings {
                 return Err(Error::Setting { name, value });
             }
         }
-        let (groups, most) = (self.buffer_groups_max, limits::BUFFER_GROUPS_MAX);
-        if groups == 0 || groups > most {
+        let groups = self.buffer_groups_max;
+        if groups == 0 || groups > limits::BUFFER_GROUPS_MAX {
             return Err(Error::OutOfRange {
                 name: "buffer_groups_max",
                 value: groups.into(),
-                least: 1,
-                most: most.into(),
+                expected: "1 up to 65536",
             });
         }
         let counts = [
@@ -236,7 +235,7 @@ mod tests {
             let error = capped.check().err();
             assert_eq!(error.is_none(), is_fine, "{groups}");
             let text = error.map_or(String::new(), |error| error.to_string());
-            assert!(is_fine || text.contains("from 1 to 65536"), "{text}");
+            assert!(is_fine || text.contains("1 up to 65536"), "{text}");
         }
     }
 }

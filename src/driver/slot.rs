@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::cell::Job;
+use crate::limits;
 use crate::sys::linux::ring::Ring;
 use crate::sys::linux::sqe::{MEMBER_SHIFT, Sqe};
 
@@ -146,6 +147,11 @@ impl Slots {
         self.has_room_for(1)
     }
 
+    /// Whether there is room for an operation of however many entries.
+    pub(crate) fn has_room_for_any(&self) -> bool {
+        self.has_room_for(limits::LINKED_ENTRIES_MAX.min(self.capacity))
+    }
+
     fn has_room_for(&self, members: usize) -> bool {
         self.entries + members <= self.capacity
     }
@@ -254,10 +260,14 @@ impl Slots {
         }
     }
 
-    /// The entries of an operation that a cancel goes to: not to the last of linked ones, which tidies up.
-    pub(crate) fn cancellable(&mut self, token: Token) -> std::ops::Range<usize> {
-        let members = self.live(token).map_or(0, |slot| slot.members);
-        0..members.min(1).max(members.saturating_sub(1))
+    /// The entries of an operation that a cancel goes to: not to the last of linked ones, which tidies up,
+    /// and not to those that are over.
+    pub(crate) fn cancellable(&mut self, token: Token) -> impl Iterator<Item = usize> + use<> {
+        let (members, open) = self
+            .live(token)
+            .map_or((0, 0), |slot| (slot.members, slot.open));
+        let candidates = 0..members.min(1).max(members.saturating_sub(1));
+        candidates.filter(move |member| open & 1 << member != 0)
     }
 
     fn release(&mut self, token: Token) -> Arc<dyn Job> {

@@ -1,7 +1,6 @@
 //! What errors say: the operation, the path, what is wrong, and what can be done about it.
 
 use std::fmt;
-use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
@@ -67,9 +66,8 @@ impl Error {
             Error::OutOfRange {
                 name,
                 value,
-                least,
-                most,
-            } => return write_number(f, name, *value, *least..=*most),
+                expected,
+            } => return write_setting(f, name, value, expected),
             Error::Overlaps { .. } => "a write to the same bytes is not over; wait for it, or sync",
             Error::Panicked { .. } => "panicked",
             Error::Poisoned { source, .. } => return write_poisoned(f, source),
@@ -88,7 +86,9 @@ impl Error {
             Error::SeekPending => {
                 "other file operation is pending, call poll_complete before start_seek"
             }
-            Error::Setting { name, value } => return write_setting(f, name, value),
+            Error::Setting { name, value } => {
+                return write_setting(f, name, value, "more than zero and at most a year");
+            }
             Error::Thread { source, .. } => {
                 return write!(
                     f,
@@ -134,26 +134,6 @@ fn write_backend(f: &mut fmt::Formatter<'_>, value: &str) -> fmt::Result {
     )
 }
 
-fn write_number(
-    f: &mut fmt::Formatter<'_>,
-    name: &str,
-    value: u64,
-    range: RangeInclusive<u64>,
-) -> fmt::Result {
-    let (least, most) = range.into_inner();
-    write!(
-        f,
-        "{name} is {value}: set it to a number from {least} to {most}"
-    )
-}
-
-fn write_setting(f: &mut fmt::Formatter<'_>, name: &str, value: &str) -> fmt::Result {
-    write!(
-        f,
-        "{name} is {value}: set it to more than zero and at most a year"
-    )
-}
-
 fn write_groups_exhausted(f: &mut fmt::Formatter<'_>, cap: u32) -> fmt::Result {
     write!(
         f,
@@ -170,6 +150,15 @@ fn write_poisoned(f: &mut fmt::Formatter<'_>, source: &std::io::Error) -> fmt::R
         f,
         "a write failed before ({source}), and what was written may be lost; write it again and acknowledge"
     )
+}
+
+fn write_setting(
+    f: &mut fmt::Formatter<'_>,
+    name: &str,
+    value: &dyn fmt::Display,
+    expected: &str,
+) -> fmt::Result {
+    write!(f, "{name} is {value}: set it to {expected}")
 }
 
 fn write_saturated(
@@ -242,8 +231,7 @@ mod tests {
         let error = Error::OutOfRange {
             name: "count",
             value: 9,
-            least: 1,
-            most: 8,
+            expected: "a number from 1 to 8",
         };
         let text = error.to_string();
         assert_eq!(text, "count is 9: set it to a number from 1 to 8");

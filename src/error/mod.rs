@@ -126,10 +126,8 @@ pub enum Error {
         name: &'static str,
         /// The number.
         value: u64,
-        /// The least that it may be.
-        least: u64,
-        /// The most that it may be.
-        most: u64,
+        /// What it may be.
+        expected: &'static str,
     },
     /// A write to the same bytes that timed out, was cancelled or dropped is not over, and the file is set to
     /// refuse what overlaps it.

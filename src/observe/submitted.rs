@@ -34,7 +34,6 @@ impl Form {
         Form(self.0 | SELECT)
     }
 
-    #[allow(dead_code, reason = "for what asks its ring for files")]
     pub(crate) fn direct(self) -> Form {
         Form(self.0 | DIRECT)
     }

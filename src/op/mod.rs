@@ -1,5 +1,6 @@
 //! Operations: what each family hands to the kernel, tries without sleeping, and makes of the result.
 
+mod acquire;
 pub(crate) mod at;
 pub(crate) mod copy;
 mod durable;
@@ -20,6 +21,8 @@ pub(crate) mod ranges;
 mod resident;
 pub(crate) mod rw;
 pub(crate) mod seek;
+#[cfg(target_os = "linux")]
+mod small;
 pub(crate) mod splice;
 mod unit;
 pub(crate) mod vectored;

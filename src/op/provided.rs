@@ -13,7 +13,7 @@ use super::rw::{self, load_of};
 use crate::buf::group::Group;
 use crate::buf::{BufGroup, ProvidedBuf};
 use crate::driver::op::{Load, OnWorker, Op};
-use crate::driver::{Driver, InFlight, refused};
+use crate::driver::{InFlight, refused};
 use crate::error::{Error, LeftBehind, raw_os_error};
 use crate::opcode::Kind;
 #[cfg(target_os = "linux")]
@@ -25,7 +25,6 @@ struct Read {
     request: ReadProvided,
     kind: Kind,
     load: Load,
-    driver: Arc<Driver>,
 }
 
 impl Op for Read {
@@ -53,10 +52,6 @@ impl Op for Read {
     }
 
     fn finish(self, result: io::Result<i32>) -> io::Result<Took> {
-        if self.request.is_refused() {
-            let counters = &self.driver.counters;
-            counters.fell_back("no provided buffers could be registered");
-        }
         let took = result.and_then(|count| self.request.into_took(count));
         took.map_err(|error| Error::io(self.kind, None, error))
     }
@@ -72,7 +67,6 @@ fn begin(file: &Arc<SharedFile>, kind: Kind, request: ReadProvided) -> InFlight<
         request,
         kind,
         load: load_of(file),
-        driver: driver.clone(),
     };
     driver.start(read, &mount)
 }

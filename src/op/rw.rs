@@ -188,6 +188,17 @@ pub(crate) fn read_at_poll<B: IoBufMut>(
     Some(result.map_err(|error| Error::io(Kind::Read, None, error)))
 }
 
+/// Reads once at an offset, never at the poll.
+pub(crate) async fn read_at_kernel<B: IoBufMut>(
+    file: Arc<SharedFile>,
+    buf: B,
+    offset: u64,
+) -> Result<(usize, B), BufError<B>> {
+    let buf = check_offset(Kind::Read, offset, buf)?;
+    let offset = position(&file, Kind::Read, offset);
+    read_through(file, buf, offset).await
+}
+
 /// Reads once by ring or pool, never at the poll; without an offset for files that have no positions.
 pub(crate) fn read_through<B: IoBufMut>(
     file: Arc<SharedFile>,

@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::file::SharedFile;
 use super::hop::hop;
 use super::open::{self, flag};
 use super::rw::read_through;
@@ -24,7 +25,7 @@ pub(crate) async fn read(path: &Path) -> io::Result<Vec<u8>> {
             driver::spend().await;
             result.map_err(named)
         }
-        None if driver.route() == Route::Ring => read_by_ring(path).await,
+        None if driver.route() == Route::Ring => read_by_ring(driver, path).await,
         None => {
             let owned = path.to_path_buf();
             hop(Kind::ReadFile, path, move |steps| {
@@ -35,15 +36,36 @@ pub(crate) async fn read(path: &Path) -> io::Result<Vec<u8>> {
     }
 }
 
-/// The same step by step, for a handle that is pinned to the ring. The size is only a hint: a file
-/// that shrinks ends early, one that grows or is of size zero in procfs is read to its end.
-async fn read_by_ring(path: &Path) -> io::Result<Vec<u8>> {
+/// The same for a handle that is pinned to the ring: in one submission if the file is small, else step by
+/// step.
+async fn read_by_ring(driver: Arc<Driver>, path: &Path) -> io::Result<Vec<u8>> {
+    let mut begun = Vec::new();
+    #[cfg(target_os = "linux")]
+    if super::small::is_possible() {
+        use super::small::Attempt;
+        match super::small::read(driver, path).await? {
+            Attempt::Whole(bytes) => return Ok(bytes),
+            Attempt::Larger(bytes) => begun = bytes,
+            Attempt::Stream(file) => return read_on(file, Vec::new(), path).await,
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    drop(driver);
     let file = open::open(path, flag::O_RDONLY, 0).await?;
+    if file.is_seekable() {
+        // Another file may be there by now, of which those bytes are not.
+        begun.clear();
+    }
     let size = super::meta::size_of(&file).await;
     let size = size.map_err(|error| Error::on_path(error, path))?;
     let size = usize::try_from(size).unwrap_or(usize::MAX);
-    let mut bytes = Vec::new();
-    bytes.try_reserve_exact(size.saturating_add(1))?;
+    begun.try_reserve_exact(size.saturating_add(1))?;
+    read_on(file, begun, path).await
+}
+
+/// Reads an open file to its end, after what was read of it. Its size is only a hint: a file that shrinks
+/// ends early, one that grows or is of size zero in procfs is read to its end.
+async fn read_on(file: Arc<SharedFile>, mut bytes: Vec<u8>, path: &Path) -> io::Result<Vec<u8>> {
     loop {
         let start = bytes.len();
         if start == bytes.capacity() {

@@ -15,7 +15,10 @@ pub(crate) fn count() -> u64 {
 }
 
 /// Leaves word.
-#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "for rings"))]
+#[cfg_attr(
+    not(target_os = "linux"),
+    allow(dead_code, reason = "only rings register")
+)]
 pub(crate) fn note() {
     COUNT.fetch_add(1, Ordering::AcqRel);
     if let Some(listener) = LISTENER.get() {

@@ -1,4 +1,5 @@
 //! A system call filter for this process, as a container has one.
+#![allow(dead_code, reason = "each test file uses its part")]
 
 /// Numbers of the three system calls of io_uring, the same on every architecture that Rust has.
 pub(crate) const SETUP: u32 = 425;
@@ -37,6 +38,30 @@ impl Filter {
             libc::SECCOMP_RET_ALLOW,
         ));
         Filter(program)
+    }
+
+    /// Refuses one operation of `io_uring_register`, by its number, and allows all else.
+    pub(crate) fn refuse_register(operation: u32, errno: i32) -> Filter {
+        /// Where the second argument begins in what the filter sees; its lower half on this machine's side.
+        const OPERATION: u32 = 24 + if cfg!(target_endian = "big") { 4 } else { 0 };
+        let load = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+        let unless = |k, jf| libc::sock_filter {
+            code: (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16,
+            jt: 0,
+            jf,
+            k,
+        };
+        Filter(vec![
+            statement(load, 0),
+            unless(REGISTER, 3),
+            statement(load, OPERATION),
+            unless(operation, 1),
+            statement(
+                libc::BPF_RET | libc::BPF_K,
+                libc::SECCOMP_RET_ERRNO | errno as u32,
+            ),
+            statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW),
+        ])
     }
 
     /// Puts it in force for every thread of this process, for good.

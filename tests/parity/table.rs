@@ -61,7 +61,7 @@ pub(crate) fn cases(kind: Kind, place: &Place) -> Option<Result<Vec<Case>, &'sta
             |path| async move { listed(path).await },
             listed_by_std,
         ),
-        Kind::ReadFile => read_file(place),
+        Kind::ReadFile | Kind::ReadSmallFile => read_file(place),
         Kind::ReadLink => on_paths(
             place.paths(),
             &[Kind::ReadLink],
@@ -337,7 +337,7 @@ fn listed_by_std(path: &Path) -> Seen {
 }
 
 fn read_file(place: &Place) -> Vec<Case> {
-    const STEPS: &[Kind] = &[Kind::ReadFile, Kind::Open, Kind::Read];
+    const STEPS: &[Kind] = &[Kind::ReadFile, Kind::ReadSmallFile, Kind::Open, Kind::Read];
     let mut cases = on_paths(
         place.openable(),
         STEPS,

@@ -61,7 +61,7 @@ async fn one_request(way: Way, tree: &StalledFuse, case: &Case) -> Result<(), St
         let steps = matches!(kind, Kind::ReadFile | Kind::WriteFile)
             && matches!(
                 given_up.operation,
-                Some(Kind::Open | Kind::Read | Kind::Write)
+                Some(Kind::Open | Kind::Read | Kind::ReadSmallFile | Kind::Write)
             );
         ensure(
             steps || given_up.operation == Some(kind),

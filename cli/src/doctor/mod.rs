@@ -1,5 +1,6 @@
 //! `tidegate doctor`: how file I/O will be done on this machine, and what stands in the way of io_uring.
 
+mod buffers;
 mod mounts;
 mod text;
 
@@ -12,6 +13,7 @@ use tidegate::Handle;
 use tidegate::opcode::{Row, TABLE};
 use tidegate::probe::{self, Support};
 
+use self::buffers::Buffers;
 use crate::exit::Exit;
 use crate::explain::cause;
 use crate::timeouts::{TimeoutsReport, ms};
@@ -67,6 +69,7 @@ struct Diagnosis {
     /// What `TIDEGATE_BACKEND` asks for, if it is set.
     requested_backend: Option<String>,
     ring: Ring,
+    buffers: Buffers,
     operations: Vec<Operation>,
     limits: Limits,
     /// What operations are given; `null` where there can be no handle.
@@ -157,8 +160,8 @@ impl Diagnosis {
     fn make(arguments: &Arguments) -> Diagnosis {
         let report = probe::report();
         let limits = report.limits();
-        let (settings, mut broken) = match trial() {
-            Ok(settings) => (Some(Settings::of(&settings)), Vec::new()),
+        let (tried, mut broken) = match trial() {
+            Ok(tried) => (Some(tried), Vec::new()),
             Err(trouble) => (None, vec![trouble]),
         };
         let filesystem = match probe::filesystem(&arguments.path) {
@@ -188,6 +191,7 @@ impl Diagnosis {
             requested_backend: std::env::var_os("TIDEGATE_BACKEND")
                 .map(|value| value.to_string_lossy().into_owned()),
             ring,
+            buffers: Buffers::new(tried.as_ref().map(|tried| tried.stats.buffer_groups)),
             operations: TABLE
                 .iter()
                 .map(|row| Operation::of(row, report.support(row.kind)))
@@ -197,7 +201,7 @@ impl Diagnosis {
                 open_files: limits.open_files,
                 processes: limits.processes,
             },
-            settings,
+            settings: tried.as_ref().map(|tried| Settings::of(&tried.settings)),
             filesystem,
             broken,
         }
@@ -267,8 +271,14 @@ fn word(reason: &probe::Reason) -> String {
     snake
 }
 
-/// Makes a handle and runs one operation through it; returns its settings, or what went wrong.
-fn trial() -> Result<tidegate::Settings, String> {
+/// A handle that works.
+struct Tried {
+    settings: tidegate::Settings,
+    stats: tidegate::Stats,
+}
+
+/// Makes a handle and runs one operation through it.
+fn trial() -> Result<Tried, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -276,9 +286,11 @@ fn trial() -> Result<tidegate::Settings, String> {
     runtime.block_on(async {
         let handle = Handle::current().map_err(|error| error.to_string())?;
         let tried = tidegate::fs::metadata("/").await;
+        let stats = handle.stats();
         handle.shutdown(Duration::from_secs(1)).await;
         tried.map_err(|error| error.to_string())?;
-        Ok(handle.settings())
+        let settings = handle.settings();
+        Ok(Tried { settings, stats })
     })
 }
 

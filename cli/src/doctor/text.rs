@@ -24,6 +24,7 @@ impl Diagnosis {
         if let Some(backend) = &self.requested_backend {
             let _ = writeln!(text, "backend     TIDEGATE_BACKEND={backend}");
         }
+        self.buffers.text(&mut text);
         self.filesystem_text(&mut text);
         self.limits_text(&mut text);
         self.settings_text(&mut text);

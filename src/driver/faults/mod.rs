@@ -167,7 +167,7 @@ fn feign_dataless(driver: &Driver, job: Arc<dyn Job>) -> Option<Arc<dyn Job>> {
     let operation = job.kind();
     let fetches = matches!(
         operation,
-        Kind::CopyFile | Kind::Open | Kind::OpenWithin | Kind::ReadFile
+        Kind::CopyFile | Kind::Open | Kind::OpenWithin | Kind::ReadFile | Kind::ReadSmallFile
     );
     if fetches && driver.settings().dataless == Dataless::Refuse {
         let path = job.path();

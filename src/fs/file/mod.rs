@@ -6,6 +6,7 @@ mod body;
 mod convert;
 mod cursor;
 mod durable;
+mod fixed;
 mod link;
 mod positional;
 mod provided;

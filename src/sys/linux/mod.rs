@@ -1,6 +1,8 @@
 //! Linux: the ring, and the calls that cannot sleep on storage.
 
+pub(crate) mod direct;
 pub(crate) mod eventfd;
+pub(crate) mod fixed;
 pub(crate) mod mount;
 pub(crate) mod mountinfo;
 pub(crate) mod nowait;
@@ -15,4 +17,5 @@ pub(crate) mod sim;
 pub(crate) mod sqe;
 pub(crate) mod statx;
 pub(crate) mod tables;
+pub(crate) mod trials;
 pub(crate) mod uring;

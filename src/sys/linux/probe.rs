@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::sqe::Sqe;
 use super::uring::{Completion, Issuer, Uring};
+use crate::sys::limit;
 
 /// Makes a ring, sends a no-op through it, and asks which opcodes there are.
 pub(crate) fn try_ring() -> io::Result<Vec<bool>> {
@@ -48,9 +49,24 @@ pub(crate) fn disabled_switch() -> Option<u32> {
 
 /// Whether a system call filter is in force for this process.
 pub(crate) fn is_filtered() -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    status.lines().any(|line| {
-        line.strip_prefix("Seccomp:")
-            .is_some_and(|mode| mode.trim() == "2")
-    })
+    status("Seccomp:").as_deref() == Some("2")
+}
+
+/// How much memory this process may lock, so far as its limit goes: what others of the same user have locked
+/// is not known.
+pub(crate) fn lockable_bytes() -> usize {
+    const CAP_IPC_LOCK: u32 = 14;
+    let capabilities = status("CapEff:").and_then(|text| u64::from_str_radix(&text, 16).ok());
+    if capabilities.is_some_and(|set| set >> CAP_IPC_LOCK & 1 != 0) {
+        return usize::MAX;
+    }
+    let limit = limit::locked_memory().map(usize::try_from);
+    limit.and_then(Result::ok).unwrap_or(usize::MAX)
+}
+
+/// What the kernel says of this process under that name.
+fn status(name: &str) -> Option<String> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let value = status.lines().find_map(|line| line.strip_prefix(name))?;
+    Some(value.trim().to_owned())
 }

@@ -7,13 +7,10 @@
 )]
 
 use std::io;
-use std::sync::Arc;
 
-use super::provided::ProvidedRing;
 use super::sqe::Sqe;
 use super::tables::Tables;
 use super::uring::{Completion, Uring};
-use crate::buf::group::Group;
 use crate::sys::clock::coarse_ms;
 
 /// A submission and completion queue.
@@ -44,16 +41,6 @@ pub(crate) trait Ring: Tables + Send {
 
     /// Takes the completions that are there.
     fn reap(&mut self, into: &mut Vec<Completion>);
-}
-
-impl Tables for Uring {
-    fn provided(&mut self, group: &Arc<Group>) -> Option<Arc<ProvidedRing>> {
-        Uring::provided(self, group)
-    }
-
-    fn sweep(&mut self) {
-        Uring::sweep(self);
-    }
 }
 
 impl Ring for Uring {

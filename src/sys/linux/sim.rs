@@ -8,17 +8,22 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use super::provided::ProvidedRing;
+use super::direct::DirectSlot;
 use super::ring::Ring;
-use super::sqe::Sqe;
+use super::sqe::{Link, MEMBER_SHIFT, Sqe};
 use super::tables::Tables;
 use super::uring::Completion;
-use crate::buf::group::Group;
 use crate::sys::errno;
 use crate::sys::lock::lock;
 
 /// The opcode number of a cancel.
 const ASYNC_CANCEL: u8 = 14;
+
+/// How an entry says that the next one is linked to it.
+const LINK_FLAGS: [(u8, Link); 2] = [(1 << 2, Link::Soft), (1 << 3, Link::Hard)];
+
+/// Operations that move less than this moved less than they were asked to.
+const SHORT_BELOW: i32 = 1024;
 
 /// Error numbers that an operation fails with.
 const FAILURES: [i32; 4] = [libc::EIO, libc::ENOSPC, libc::EINTR, errno::ECANCELED];
@@ -84,8 +89,21 @@ enum OnCancel {
     NotFound,
 }
 
+/// An entry that was pushed.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    user_data: u64,
+    /// Of a cancel.
+    target: Option<u64>,
+    /// How the next one is linked to it.
+    link: Option<Link>,
+}
+
 struct Running {
     user_data: u64,
+    /// How the next one is linked to it, and what waits for it.
+    link: Option<Link>,
+    rest: VecDeque<Entry>,
     /// When it ends, on the clock of the kernel; `None` for when it is released.
     due_ms: Option<u64>,
     result: i32,
@@ -98,8 +116,8 @@ pub(crate) struct Kernel {
     pub(crate) faults: Faults,
     now_ms: u64,
     capacity: usize,
-    /// Entries that were pushed and not taken: user data, and for a cancel its target.
-    queue: VecDeque<(u64, Option<u64>)>,
+    /// Entries that were pushed and not taken.
+    queue: VecDeque<Entry>,
     running: Vec<Running>,
     ready: Vec<Completion>,
     reaped: Vec<u64>,
@@ -132,7 +150,9 @@ impl Kernel {
     /// User data of the operations whose memory the kernel may touch.
     pub(crate) fn holds(&self) -> Vec<u64> {
         let running = self.running.iter().map(|op| op.user_data);
+        let rests = self.running.iter().flat_map(|op| &op.rest);
         running
+            .chain(rests.map(|entry| entry.user_data))
             .chain(self.ready.iter().map(|done| done.user_data))
             .collect()
     }
@@ -151,20 +171,38 @@ impl Kernel {
         }
     }
 
-    fn take_one(&mut self) {
-        let Some((user_data, target)) = self.queue.pop_front() else {
-            return;
-        };
-        if let Some(target) = target {
-            self.cancels.push(target);
-            let result = self.cancel(target);
-            return self.ready.push(Completion {
-                user_data,
-                result,
-                flags: 0,
-            });
+    /// How many completions of operations were reaped, without those that came twice.
+    pub(crate) fn reaped(&self) -> usize {
+        self.reaped
+            .iter()
+            .filter(|done| is_operation(**done))
+            .count()
+    }
+
+    /// Takes entries. Links do not reach beyond what is taken at a time, as in the kernel.
+    fn take(&mut self, count: usize) {
+        let mut taken: VecDeque<Entry> = self.queue.drain(..count).collect();
+        while let Some(entry) = taken.pop_front() {
+            if let Some(target) = entry.target {
+                self.cancels.push(target);
+                let result = self.cancel(target);
+                self.post(entry.user_data, result);
+                continue;
+            }
+            let mut rest = VecDeque::new();
+            let mut link = entry.link;
+            while link.is_some() && !taken.is_empty() {
+                let next = taken.pop_front();
+                link = next.and_then(|next| next.link);
+                rest.extend(next);
+            }
+            let all = std::iter::once(&entry).chain(&rest);
+            self.taken.extend(all.map(|entry| entry.user_data));
+            self.run(entry, rest);
         }
-        self.taken.push(user_data);
+    }
+
+    fn run(&mut self, entry: Entry, rest: VecDeque<Entry>) {
         let due_ms = match () {
             () if self.random.percent(self.faults.never) => None,
             () if self.random.percent(self.faults.delayed) => {
@@ -185,7 +223,9 @@ impl Kernel {
             _ => OnCancel::Ends(-errno::ECANCELED),
         };
         self.running.push(Running {
-            user_data,
+            user_data: entry.user_data,
+            link: entry.link,
+            rest,
             due_ms,
             result,
             on_cancel,
@@ -207,30 +247,48 @@ impl Kernel {
         }
     }
 
-    /// Moves what is due to the completion queue, in any order.
+    /// Moves what is due to the completion queue, in any order, and begins what is linked to it.
     fn complete(&mut self) {
+        let is_due = |op: &Running, now_ms| op.due_ms.is_some_and(|due| due <= now_ms);
         let mut index = 0;
         while index < self.running.len() {
-            if self.running[index]
-                .due_ms
-                .is_some_and(|due| due <= self.now_ms)
-            {
-                let Running {
-                    user_data, result, ..
-                } = self.running.swap_remove(index);
-                let place = self.random.below(self.ready.len() + 1);
-                self.ready.insert(
-                    place,
-                    Completion {
-                        user_data,
-                        result,
-                        flags: 0,
-                    },
-                );
-            } else {
+            if !is_due(&self.running[index], self.now_ms) {
                 index += 1;
+                continue;
             }
+            let op = self.running.swap_remove(index);
+            self.post(op.user_data, op.result);
+            self.go_on(op);
+            // What was linked may be over already, and what was swapped in was not looked at.
+            index = 0;
         }
+    }
+
+    /// Begins the next of a chain, or cancels all that is left of it.
+    fn go_on(&mut self, mut op: Running) {
+        if op.link == Some(Link::Soft) && op.result < SHORT_BELOW {
+            for entry in op.rest {
+                self.post(entry.user_data, -errno::ECANCELED);
+            }
+        } else if let Some(next) = op.rest.pop_front() {
+            self.run(next, op.rest);
+        }
+    }
+
+    /// Makes a completion, anywhere in the queue but before another one of the same chain.
+    fn post(&mut self, user_data: u64, result: i32) {
+        let is_of_same = |done: &Completion| chain(done.user_data) == chain(user_data);
+        let after = self.ready.iter().rposition(is_of_same);
+        let first = after.map_or(0, |place| place + 1);
+        let place = first + self.random.below(self.ready.len() - first + 1);
+        self.ready.insert(
+            place,
+            Completion {
+                user_data,
+                result,
+                flags: 0,
+            },
+        );
     }
 
     fn enter(&mut self, completions: u32) -> io::Result<usize> {
@@ -246,7 +304,7 @@ impl Kernel {
         if count > 0 && self.random.percent(self.faults.partial) {
             count = self.random.below(count);
         }
-        (0..count).for_each(|_| self.take_one());
+        self.take(count);
         self.complete();
         if self.queue.is_empty() && self.ready.len() < completions as usize {
             // Time passes until something is due; a signal ends a wait for nothing.
@@ -268,12 +326,9 @@ impl Kernel {
             .extend(self.ready[..count].iter().map(|done| done.user_data));
         into.extend(self.ready.drain(..count));
         if self.random.percent(self.faults.replayed) {
-            // An operation's user data begins with 1; 2 and 3 are the driver's own.
-            let old: Vec<u64> = self
-                .reaped
-                .iter()
-                .copied()
-                .filter(|&user_data| user_data >> 56 & 0xf == 1)
+            let reaped = self.reaped.iter().copied();
+            let old: Vec<u64> = reaped
+                .filter(|&user_data| is_operation(user_data))
                 .collect();
             let user_data = match old.as_slice() {
                 [] => 0xfe << 56 | self.random.next() >> 8,
@@ -293,13 +348,27 @@ impl Kernel {
     }
 }
 
+/// An operation's user data begins with 1, after the member; 2 and 3 are the driver's own.
+fn is_operation(user_data: u64) -> bool {
+    user_data >> 56 & 0xf == 1
+}
+
+/// What the user data of the linked entries of one operation has in common.
+pub(crate) fn chain(user_data: u64) -> u64 {
+    user_data & !(u64::MAX << MEMBER_SHIFT)
+}
+
 /// The ring that the engine has.
 pub(crate) struct SimRing(pub(crate) Arc<Mutex<Kernel>>);
 
 /// It has nothing registered.
 impl Tables for SimRing {
-    fn provided(&mut self, _group: &Arc<Group>) -> Option<Arc<ProvidedRing>> {
+    fn direct(&mut self) -> Option<DirectSlot> {
         None
+    }
+
+    fn has_direct(&self, _slot: &DirectSlot) -> bool {
+        false
     }
 
     fn sweep(&mut self) {}
@@ -327,7 +396,12 @@ impl Ring for SimRing {
             let bytes: [u8; 64] = unsafe { std::mem::transmute_copy(&entry) };
             let address = bytes[16..24].try_into().expect("eight bytes");
             let target = (bytes[0] == ASYNC_CANCEL).then_some(u64::from_ne_bytes(address));
-            kernel.queue.push_back((entry.get_user_data(), target));
+            let flags = LINK_FLAGS.iter().find(|(flag, _)| bytes[1] & flag != 0);
+            kernel.queue.push_back(Entry {
+                user_data: entry.get_user_data(),
+                target,
+                link: flags.map(|(_, link)| *link),
+            });
         }
         has_room
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 
 use io_uring::opcode;
 use io_uring::squeue::{Entry, Flags};
-use io_uring::types::{Fd, FsyncFlags};
+use io_uring::types::{DestinationSlot, Fd, Fixed, FsyncFlags};
 
 use super::eventfd::EventFd;
 use super::openat2::OpenHow;
@@ -32,6 +32,24 @@ pub(crate) struct Sqe {
 struct Member {
     entry: Entry,
     form: Form,
+}
+
+/// How an entry is bound to the one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// It follows in any case, unless an earlier one was bound softly and failed.
+    Hard,
+    /// It is cancelled, and all after it, if the one before fails or moves less than it was asked to.
+    Soft,
+}
+
+impl Link {
+    fn flag(self) -> Flags {
+        match self {
+            Link::Hard => Flags::IO_HARDLINK,
+            Link::Soft => Flags::IO_LINK,
+        }
+    }
 }
 
 fn fd(fd: BorrowedFd<'_>) -> Fd {
@@ -88,6 +106,61 @@ impl Sqe {
         let (start, count) = (parts.as_ptr(), parts.len() as u32);
         Sqe::of(
             opcode::Writev::new(fd(file), start, count)
+                .offset(offset)
+                .build(),
+        )
+    }
+
+    /// With memory that the ring has at that place of its table, as the others with `fixed` in their names.
+    pub(crate) fn read_fixed(
+        file: BorrowedFd<'_>,
+        (buf, length): (*mut u8, u32),
+        place: u16,
+        offset: u64,
+    ) -> Sqe {
+        Sqe::of(
+            opcode::ReadFixed::new(fd(file), buf, length, place)
+                .offset(offset)
+                .build(),
+        )
+    }
+
+    pub(crate) fn write_fixed(
+        file: BorrowedFd<'_>,
+        (buf, length): (*const u8, u32),
+        place: u16,
+        offset: u64,
+    ) -> Sqe {
+        Sqe::of(
+            opcode::WriteFixed::new(fd(file), buf, length, place)
+                .offset(offset)
+                .build(),
+        )
+    }
+
+    pub(crate) fn readv_fixed(
+        file: BorrowedFd<'_>,
+        parts: &[libc::iovec],
+        place: u16,
+        offset: u64,
+    ) -> Sqe {
+        let (start, count) = (parts.as_ptr(), parts.len() as u32);
+        Sqe::of(
+            opcode::ReadvFixed::new(fd(file), start, count, place)
+                .offset(offset)
+                .build(),
+        )
+    }
+
+    pub(crate) fn writev_fixed(
+        file: BorrowedFd<'_>,
+        parts: &[libc::iovec],
+        place: u16,
+        offset: u64,
+    ) -> Sqe {
+        let (start, count) = (parts.as_ptr(), parts.len() as u32);
+        Sqe::of(
+            opcode::WritevFixed::new(fd(file), start, count, place)
                 .offset(offset)
                 .build(),
         )
@@ -157,6 +230,40 @@ impl Sqe {
                 .mode(mode)
                 .build(),
         )
+    }
+
+    /// Opens into a slot of the ring's table of files. A file that is there already is closed.
+    pub(crate) fn openat_direct(at: &At, flags: i32, mode: u32, slot: u32) -> Sqe {
+        Sqe::of_direct(
+            opcode::OpenAt::new(fd(at.dir()), at.path().as_ptr())
+                .flags(flags)
+                .mode(mode)
+                .file_index(DestinationSlot::try_from_slot_target(slot).ok())
+                .build(),
+        )
+    }
+
+    pub(crate) fn read_direct(slot: u32, buf: *mut u8, length: u32, offset: u64) -> Sqe {
+        Sqe::of_direct(
+            opcode::Read::new(Fixed(slot), buf, length)
+                .offset(offset)
+                .build(),
+        )
+    }
+
+    /// Fails for a pipe, and changes nothing for a file that was just opened: it advises what is so anyway.
+    pub(crate) fn fadvise_direct(slot: u32) -> Sqe {
+        let advice = libc::POSIX_FADV_NORMAL;
+        Sqe::of_direct(opcode::Fadvise::new(Fixed(slot), 0, advice).build())
+    }
+
+    pub(crate) fn close_direct(slot: u32) -> Sqe {
+        Sqe::of_direct(opcode::Close::new(Fixed(slot)).build())
+    }
+
+    /// Makes a descriptor of what is in a slot, which is closed on exec.
+    pub(crate) fn install(slot: u32) -> Sqe {
+        Sqe::of(opcode::FixedFdInstall::new(Fixed(slot), 0).build())
     }
 
     pub(crate) fn openat2(at: &At, how: &OpenHow) -> Sqe {
@@ -269,7 +376,23 @@ impl Sqe {
         }
     }
 
-    /// Leaves the operation to a kernel worker, so that submitting it cannot sleep. Not for linked ones.
+    /// One that goes to the ring's own table of files.
+    fn of_direct(entry: Entry) -> Sqe {
+        let mut sqe = Sqe::of(entry);
+        sqe.first.form = sqe.first.form.direct();
+        sqe
+    }
+
+    /// Has another one follow it, taken by the kernel at the same time.
+    pub(crate) fn then(mut self, link: Link, next: Sqe) -> Sqe {
+        let last = self.rest.last_mut().unwrap_or(&mut self.first);
+        last.entry = last.entry.clone().flags(link.flag());
+        self.rest.push(next.first);
+        self.rest.extend(next.rest);
+        self
+    }
+
+    /// Leaves the operation to a kernel worker, so that submitting it cannot sleep. Of linked ones, the first.
     pub(crate) fn for_kernel_worker(mut self) -> Sqe {
         self.first.entry = self.first.entry.flags(Flags::ASYNC);
         self

@@ -6,14 +6,41 @@
 
 use std::sync::Arc;
 
+use super::direct::DirectSlot;
 use super::provided::ProvidedRing;
+use crate::buf::Segment;
 use crate::buf::group::Group;
 
 /// See the module.
 pub(crate) trait Tables {
+    /// Where the ring has this memory registered, registering it if need be.
+    fn fixed(&mut self, _segment: &Arc<Segment>) -> Option<u16> {
+        None
+    }
+
     /// The ring's own buffers of this group, registered if need be. Whoever names them in an entry holds the
     /// group and them until the completion.
-    fn provided(&mut self, group: &Arc<Group>) -> Option<Arc<ProvidedRing>>;
+    fn provided(&mut self, _group: &Arc<Group>) -> Option<Arc<ProvidedRing>> {
+        None
+    }
+
+    /// Notes why a request has to do with less than it could have had.
+    fn refuse(&mut self, _reason: &'static str) {}
+
+    /// What was noted last, once.
+    fn take_refusal(&mut self) -> Option<&'static str> {
+        None
+    }
+
+    /// A free slot of the ring's own table of files.
+    fn direct(&mut self) -> Option<DirectSlot> {
+        None
+    }
+
+    /// Whether a slot is one of this ring's.
+    fn has_direct(&self, _slot: &DirectSlot) -> bool {
+        false
+    }
 
     /// Lets go of what nobody uses any more. Only on the ring's own thread.
     fn sweep(&mut self);

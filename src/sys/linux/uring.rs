@@ -7,10 +7,13 @@ use std::sync::Arc;
 
 use io_uring::{EnterFlags, IoUring};
 
+use super::direct::{DirectSlot, DirectTable};
+use super::fixed::FixedTable;
 use super::provided::{ProvidedRing, ProvidedTable, flags};
 use super::sqe::Sqe;
-use crate::buf::Bgids;
+use super::tables::Tables;
 use crate::buf::group::Group;
+use crate::buf::{Bgids, Segment};
 use crate::limits;
 
 /// Who submits to a ring.
@@ -45,9 +48,12 @@ impl Completion {
 
 /// A ring, with the optional features that this kernel has.
 pub(crate) struct Uring {
-    /// Closed first: what is registered goes only then.
     ring: IoUring,
+    fixed: FixedTable,
     provided: ProvidedTable,
+    /// Why a request had to do with less.
+    refusal: Option<&'static str>,
+    direct: DirectTable,
 }
 
 impl Uring {
@@ -78,7 +84,10 @@ impl Uring {
         }
         Ok(Uring {
             ring: result?,
+            fixed: FixedTable::default(),
             provided: ProvidedTable::new(groups),
+            refusal: None,
+            direct: DirectTable::default(),
         })
     }
 
@@ -92,15 +101,6 @@ impl Uring {
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         // SAFETY: the ring keeps its descriptor open while it is borrowed.
         unsafe { BorrowedFd::borrow_raw(self.ring.as_raw_fd()) }
-    }
-
-    pub(crate) fn provided(&mut self, group: &Arc<Group>) -> Option<Arc<ProvidedRing>> {
-        self.provided.ring(&self.ring.submitter(), group)
-    }
-
-    /// Lets go of what nobody uses any more. Only on the ring's own thread.
-    pub(crate) fn sweep(&mut self) {
-        self.provided.sweep(&self.ring.submitter());
     }
 
     pub(crate) fn has_no_drop(&self) -> bool {
@@ -157,5 +157,45 @@ impl Uring {
         let mut probe = io_uring::Probe::new();
         self.ring.submitter().register_probe(&mut probe)?;
         Ok((0..=u8::MAX).map(|code| probe.is_supported(code)).collect())
+    }
+}
+
+impl Tables for Uring {
+    fn fixed(&mut self, segment: &Arc<Segment>) -> Option<u16> {
+        let place = self.fixed.place(&self.ring.submitter(), segment);
+        if place.is_none() {
+            self.refuse("registered memory refused");
+        }
+        place
+    }
+
+    fn provided(&mut self, group: &Arc<Group>) -> Option<Arc<ProvidedRing>> {
+        let ring = self.provided.ring(&self.ring.submitter(), group);
+        if ring.is_none() {
+            self.refuse("no provided buffers could be registered");
+        }
+        ring
+    }
+
+    fn refuse(&mut self, reason: &'static str) {
+        self.refusal = Some(reason);
+    }
+
+    fn take_refusal(&mut self) -> Option<&'static str> {
+        self.refusal.take()
+    }
+
+    fn direct(&mut self) -> Option<DirectSlot> {
+        self.direct.slot(&self.ring.submitter())
+    }
+
+    fn has_direct(&self, slot: &DirectSlot) -> bool {
+        self.direct.has(slot)
+    }
+
+    fn sweep(&mut self) {
+        self.fixed.sweep(&self.ring.submitter());
+        self.provided.sweep(&self.ring.submitter());
+        self.direct.sweep(&self.ring.submitter());
     }
 }

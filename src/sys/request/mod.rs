@@ -3,6 +3,8 @@
 
 mod at;
 mod file;
+#[cfg(target_os = "linux")]
+mod fixed;
 mod hop;
 mod meta;
 mod names;
@@ -11,6 +13,8 @@ mod open;
 mod paths;
 mod provided;
 mod rw;
+#[cfg(target_os = "linux")]
+mod small;
 mod splice;
 mod vectored;
 mod xattr;
@@ -29,6 +33,8 @@ pub(crate) use open::{Open, OpenWithin};
 pub(crate) use paths::Paths;
 pub(crate) use provided::{Arrived, ReadProvided, Took};
 pub(crate) use rw::{Read, Write};
+#[cfg(target_os = "linux")]
+pub(crate) use small::{Install, ReadSmall, Small};
 pub(crate) use splice::{End, Splice, Tee};
 pub(crate) use vectored::{ReadVectored, WriteVectored};
 pub(crate) use xattr::{GetFileXattr, GetXattr, SetFileXattr, SetXattr};

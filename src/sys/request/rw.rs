@@ -6,6 +6,8 @@ use std::os::fd::{AsFd, AsRawFd};
 
 #[cfg(feature = "testing")]
 use super::Paths;
+#[cfg(target_os = "linux")]
+use super::fixed;
 use super::{FdRef, Request};
 use crate::buf::{IoBuf, IoBufMut};
 use crate::limits::RW_BYTES_MAX;
@@ -54,16 +56,16 @@ impl<B: IoBufMut> Read<B> {
 // finished operation gives back; the descriptor is held open by `fd` (INV-1).
 unsafe impl<B: IoBufMut> Request for Read<B> {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
-        let length = self.length() as u32;
+    fn sqe(&mut self, tables: &mut dyn Tables) -> Option<Sqe> {
+        let (start, length) = (self.buf.stable_mut_ptr(), self.length() as u32);
         // Reading nothing still says whether the file can be read, but the ring does not ask it.
-        (length > 0).then(|| {
-            Sqe::read(
-                self.fd.as_fd(),
-                self.buf.stable_mut_ptr(),
-                length,
-                self.offset.unwrap_or(NO_POSITION),
-            )
+        if length == 0 {
+            return None;
+        }
+        let (fd, offset) = (self.fd.as_fd(), self.offset.unwrap_or(NO_POSITION));
+        Some(match fixed::place(tables, &self.buf) {
+            Some(place) => Sqe::read_fixed(fd, (start, length), place, offset),
+            None => Sqe::read(fd, start, length, offset),
         })
     }
 
@@ -103,13 +105,13 @@ impl<B: IoBuf> Write<B> {
 // SAFETY: as for `Read`.
 unsafe impl<B: IoBuf> Request for Write<B> {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
-        Some(Sqe::write(
-            self.fd.as_fd(),
-            self.buf.stable_ptr(),
-            self.length() as u32,
-            self.offset.unwrap_or(NO_POSITION),
-        ))
+    fn sqe(&mut self, tables: &mut dyn Tables) -> Option<Sqe> {
+        let (start, length) = (self.buf.stable_ptr(), self.length() as u32);
+        let (fd, offset) = (self.fd.as_fd(), self.offset.unwrap_or(NO_POSITION));
+        Some(match fixed::place(tables, &self.buf) {
+            Some(place) => Sqe::write_fixed(fd, (start, length), place, offset),
+            None => Sqe::write(fd, start, length, offset),
+        })
     }
 
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {

@@ -8,6 +8,8 @@ use std::ptr;
 #[cfg(feature = "testing")]
 use super::Paths;
 #[cfg(target_os = "linux")]
+use super::fixed;
+#[cfg(target_os = "linux")]
 use super::rw::NO_POSITION;
 use super::rw::check;
 use super::{FdRef, Request};
@@ -119,10 +121,17 @@ impl<B: IoBufMut> ReadVectored<B> {
 unsafe impl<B: IoBufMut> Request for ReadVectored<B> {
     /// As for a single buffer, the ring does not ask the file where there is nothing to read.
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
+    fn sqe(&mut self, tables: &mut dyn Tables) -> Option<Sqe> {
         self.lay_out();
         let (parts, offset) = (&self.parts.0, self.offset.unwrap_or(NO_POSITION));
-        (!parts.is_empty()).then(|| Sqe::readv(self.fd.as_fd(), parts, offset))
+        if parts.is_empty() {
+            return None;
+        }
+        let fd = self.fd.as_fd();
+        Some(match fixed::place_to_read(tables, &self.bufs) {
+            Some(place) => Sqe::readv_fixed(fd, parts, place, offset),
+            None => Sqe::readv(fd, parts, offset),
+        })
     }
 
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
@@ -181,10 +190,17 @@ impl<B: IoBuf> WriteVectored<B> {
 // SAFETY: as for `ReadVectored`; the kernel only reads from the parts.
 unsafe impl<B: IoBuf> Request for WriteVectored<B> {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
+    fn sqe(&mut self, tables: &mut dyn Tables) -> Option<Sqe> {
         self.lay_out();
         let (parts, offset) = (&self.parts.0, self.offset.unwrap_or(NO_POSITION));
-        (!parts.is_empty()).then(|| Sqe::writev(self.fd.as_fd(), parts, offset))
+        if parts.is_empty() {
+            return None;
+        }
+        let fd = self.fd.as_fd();
+        Some(match fixed::place_to_write(tables, &self.bufs) {
+            Some(place) => Sqe::writev_fixed(fd, parts, place, offset),
+            None => Sqe::writev(fd, parts, offset),
+        })
     }
 
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {

@@ -1,0 +1,25 @@
+//! What registered and provided buffers, and direct descriptors, are worth.
+//!
+//! `cargo run --release -p tidegate-benches --bin buffers -- --help`
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+/// Compares ways to do the same thing, in turns; medians of the rounds, and ratios to the first way.
+#[derive(Parser)]
+struct Options {
+    /// A folder on the disk that is meant.
+    #[arg(long, default_value = ".")]
+    folder: PathBuf,
+    /// How often each way has its turn.
+    #[arg(long, default_value_t = 7)]
+    rounds: usize,
+    /// What to compare: all whose names contain one of these.
+    words: Vec<String>,
+}
+
+fn main() -> std::io::Result<()> {
+    let options = Options::parse();
+    tidegate_benches::buffers::run(&options.folder, &options.words, options.rounds)
+}

@@ -1,0 +1,55 @@
+//! What registered and provided buffers, and direct descriptors, are worth: `cargo run --release -p
+//! tidegate-benches --bin buffers -- FOLDER`.
+
+mod bytes;
+mod fixed;
+mod size;
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use tokio::runtime::{Builder, Runtime};
+
+const FILE_BYTES: u64 = 512 << 20;
+
+/// All comparisons whose names contain one of the words, or all of them where there is no word.
+///
+/// # Errors
+///
+/// Those of making files and of the operations that are compared.
+pub fn run(folder: &Path, words: &[String], rounds: usize) -> io::Result<()> {
+    let folder = tempfile::TempDir::new_in(folder)?;
+    let wanted = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(&**word));
+    if wanted("fixed") {
+        fixed::run(&large_file(folder.path())?, rounds)?;
+    }
+    if wanted("size") {
+        size::run(&large_file(folder.path())?, rounds)?;
+    }
+    if wanted("bytes") {
+        bytes::run(&large_file(folder.path())?, rounds)?;
+    }
+    Ok(())
+}
+
+/// A runtime with as many threads as the machine has processors, and with a handle of its own.
+fn runtime() -> io::Result<Runtime> {
+    Builder::new_multi_thread().enable_all().build()
+}
+
+/// A file on the disk, made once.
+fn large_file(folder: &Path) -> io::Result<PathBuf> {
+    let path = folder.join("large");
+    if path.exists() {
+        return Ok(path);
+    }
+    let file = File::create_new(&path)?;
+    let block = vec![7; 1 << 20];
+    for offset in (0..FILE_BYTES).step_by(block.len()) {
+        file.write_all_at(&block, offset)?;
+    }
+    file.sync_all()?;
+    Ok(path)
+}

@@ -1,0 +1,98 @@
+//! What can be asked of a pool.
+
+use std::fmt;
+
+use crate::probe::Reason;
+
+/// Whether the kernel has a pool's memory registered.
+///
+/// Nothing fails where it has not: reads and writes look up the memory each time then.
+///
+/// ```
+/// # fn main() -> std::io::Result<()> {
+/// use tidegate::buf::{BufPool, Registration};
+/// match BufPool::builder().build()?.registration() {
+///     Registration::Enabled { bytes } => println!("{bytes} bytes are registered"),
+///     Registration::Failed { bytes, reason } => println!("{bytes} bytes are not: {reason}"),
+///     other => println!("{other}"),
+/// }
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Registration {
+    /// The builder, or `TIDEGATE_BACKEND=pool`, has said that nothing is to be registered.
+    Disabled,
+    /// All that the builder allows.
+    Enabled {
+        /// How much.
+        bytes: usize,
+    },
+    /// Nothing.
+    Failed {
+        /// How much was to be registered.
+        bytes: usize,
+        /// Why it was not; [`Reason::remedy`] says what to do.
+        reason: Reason,
+    },
+    /// A part. The other buffers work without.
+    Partial {
+        /// How much is registered.
+        bytes: usize,
+        /// How much more was to be.
+        refused_bytes: usize,
+        /// Why it was not.
+        reason: Reason,
+    },
+}
+
+impl fmt::Display for Registration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Registration::Disabled => f.write_str("disabled"),
+            Registration::Enabled { bytes } => write!(f, "enabled, {bytes} bytes"),
+            Registration::Failed { bytes, reason } => {
+                write!(f, "failed for {bytes} bytes: {reason}; {}", reason.remedy())
+            }
+            Registration::Partial {
+                bytes,
+                refused_bytes,
+                reason,
+            } => write!(
+                f,
+                "enabled, {bytes} bytes, but not for {refused_bytes} more: {reason}; {}",
+                reason.remedy()
+            ),
+        }
+    }
+}
+
+/// What a pool has done, and how it stands.
+///
+/// See [`BufPool::stats`](super::BufPool::stats).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PoolStats {
+    /// How many buffers there are.
+    pub count: usize,
+    /// How many are lent. After a pool has shrunk these may be more than there are to be.
+    pub in_use: usize,
+    /// How many tasks wait for one.
+    pub waiting: usize,
+    /// How often one was asked for.
+    pub acquires: u64,
+    /// How often there was none.
+    pub misses: u64,
+}
+
+impl PoolStats {
+    /// Misses per request; zero as long as there was none.
+    ///
+    /// See [`BufPool::stats`](super::BufPool::stats).
+    pub fn miss_rate(&self) -> f64 {
+        match self.acquires {
+            0 => 0.0,
+            acquires => self.misses as f64 / acquires as f64,
+        }
+    }
+}

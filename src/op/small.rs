@@ -1,0 +1,164 @@
+//! Reading a small file in one submission to a lane.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::file::SharedFile;
+use super::locate::locate;
+use super::open::flag;
+use crate::driver::Driver;
+use crate::driver::op::{Load, OnWorker, Op};
+use crate::error::Error;
+use crate::mounts::Mount;
+use crate::opcode::Kind;
+use crate::sys::fd::{Target, from_completion};
+use crate::sys::path::c_path;
+use crate::sys::request::{self, Request, Small};
+
+/// What an attempt to read a file at once came to.
+pub(crate) enum Attempt {
+    /// All of it.
+    Whole(Vec<u8>),
+    /// There is more, and the file is closed. Of a stream, these bytes do not come again.
+    Larger(Vec<u8>),
+    /// A stream, of which nothing was read.
+    Stream(Arc<SharedFile>),
+}
+
+/// Whether the kernel has all that it takes.
+pub(crate) fn is_possible() -> bool {
+    crate::probe::report().has_opcode(Kind::ReadSmallFile)
+}
+
+/// Reads a file at once if it is small.
+pub(crate) async fn read(driver: Arc<Driver>, path: &Path) -> io::Result<Attempt> {
+    let named = |error| Error::io(Kind::ReadFile, Some(path), error);
+    let (small, mount) = start(&driver, path).map_err(named)?;
+    match small.await? {
+        Small::Whole { bytes, by_thread } => {
+            if by_thread {
+                driver.counters.fell_back("the ring has no slot for a file");
+            }
+            Ok(Attempt::Whole(bytes))
+        }
+        Small::Larger(bytes) => Ok(Attempt::Larger(bytes)),
+        Small::Open(slot) => {
+            let install = Install {
+                request: request::Install::new(slot),
+                path: path.to_path_buf(),
+            };
+            let fd = driver.start(install, &mount).await?;
+            Ok(Attempt::Stream(SharedFile::new(
+                &driver,
+                fd,
+                flag::O_RDONLY,
+            )))
+        }
+    }
+}
+
+fn start(
+    driver: &Arc<Driver>,
+    path: &Path,
+) -> io::Result<(
+    impl Future<Output = io::Result<Small>> + Send + 'static,
+    Arc<Mount>,
+)> {
+    let owned = c_path(path)?;
+    let mount = locate(driver, &owned, true);
+    let at = request::At {
+        dir: None,
+        path: owned,
+    };
+    let read = ReadSmall {
+        request: request::ReadSmall::new(at),
+        path: path.to_path_buf(),
+    };
+    Ok((driver.start(read, &mount), mount))
+}
+
+struct ReadSmall {
+    request: request::ReadSmall,
+    path: PathBuf,
+}
+
+impl Op for ReadSmall {
+    type Output = io::Result<Small>;
+
+    fn kind(&self) -> Kind {
+        Kind::ReadSmallFile
+    }
+
+    fn target(&self) -> Target {
+        Target::Path(self.path.clone())
+    }
+
+    fn request(&mut self) -> &mut dyn Request {
+        &mut self.request
+    }
+
+    /// The slots of a worker's ring could be cleared only by whoever polls next.
+    fn on_worker(&self) -> OnWorker {
+        OnWorker::Never
+    }
+
+    fn load(&self) -> Load {
+        Load::Buffered
+    }
+
+    fn finish(self, result: io::Result<i32>) -> io::Result<Small> {
+        let output = self.request.into_output(result);
+        output.map_err(|error| Error::io(Kind::ReadFile, Some(&self.path), error))
+    }
+
+    fn lost(error: io::Error) -> io::Result<Small> {
+        Err(error)
+    }
+}
+
+/// Makes a descriptor of a stream that was opened into a slot.
+struct Install {
+    request: request::Install,
+    path: PathBuf,
+}
+
+impl Op for Install {
+    type Output = io::Result<OwnedFd>;
+
+    fn kind(&self) -> Kind {
+        Kind::ReadSmallFile
+    }
+
+    fn target(&self) -> Target {
+        Target::Path(self.path.clone())
+    }
+
+    fn request(&mut self) -> &mut dyn Request {
+        &mut self.request
+    }
+
+    fn on_worker(&self) -> OnWorker {
+        OnWorker::Never
+    }
+
+    /// As for what opened it, so that it comes to the same lane.
+    fn load(&self) -> Load {
+        Load::Buffered
+    }
+
+    fn finish(self, result: io::Result<i32>) -> io::Result<OwnedFd> {
+        result
+            .map(from_completion)
+            .map_err(|error| Error::io(Kind::ReadFile, Some(&self.path), error))
+    }
+
+    fn lost(error: io::Error) -> io::Result<OwnedFd> {
+        Err(error)
+    }
+
+    fn unclaimed(&self, number: i32) -> Option<OwnedFd> {
+        Some(from_completion(number))
+    }
+}

@@ -1,0 +1,201 @@
+//! Memory that rings have registered, so that the kernel needs not look up its pages for each operation.
+//!
+//! The pages of a [`Segment`] are pinned once, by a small ring of their own, the [`Source`]. Rings that do
+//! operations take them over from it, which costs no further locked memory. Where the kernel cannot do that (before Linux
+//! 6.13), each ring pins them itself.
+#![allow(unsafe_code, reason = "registers memory with rings")]
+
+use std::io;
+use std::os::fd::AsRawFd;
+use std::ptr::NonNull;
+use std::sync::{Arc, Weak};
+
+use io_uring::types::CloneBuffersFlags;
+use io_uring::{IoUring, Submitter};
+
+use crate::buf::Segment;
+use crate::limits;
+use crate::sys::errno;
+use crate::sys::fork;
+use crate::sys::memory::Mapping;
+
+/// Registers memory at a place of a ring's table that is free.
+///
+/// # Safety
+///
+/// The memory must stay until it is unregistered or the ring is gone.
+unsafe fn register(
+    submitter: &Submitter<'_>,
+    place: u32,
+    start: NonNull<u8>,
+    bytes: usize,
+) -> io::Result<()> {
+    let part = libc::iovec {
+        iov_base: start.as_ptr().cast(),
+        iov_len: bytes,
+    };
+    // SAFETY: the caller keeps the memory.
+    unsafe { submitter.register_buffers_update(place, &[part], None) }
+}
+
+/// Empties a place of a ring's table. What is in flight keeps the pages pinned until it is over.
+fn unregister(submitter: &Submitter<'_>, place: u32) -> io::Result<()> {
+    let nothing = libc::iovec {
+        iov_base: std::ptr::null_mut(),
+        iov_len: 0,
+    };
+    // SAFETY: there is no memory.
+    unsafe { submitter.register_buffers_update(place, &[nothing], None) }
+}
+
+/// A ring that does nothing but have memory registered, at the first place of its table.
+pub(crate) struct Source(IoUring);
+
+/// What came of registering memory.
+pub(crate) struct Pinned {
+    pub(crate) source: Source,
+    /// How much of it, from its start.
+    pub(crate) bytes: usize,
+    /// Why not more, where more was wanted.
+    pub(crate) refused: Option<io::Error>,
+}
+
+impl Source {
+    /// Registers the memory, or as much of its start as may be: half of it each time that the system refuses to
+    /// lock so much, down to one `unit`, of which it is a multiple. Fails where none can be.
+    pub(crate) fn pin(memory: &Mapping, unit: usize, bytes_max: usize) -> io::Result<Pinned> {
+        let ring = IoUring::builder().dontfork().build(1)?;
+        ring.submitter().register_buffers_sparse(1)?;
+        let source = Source(ring);
+        let mut bytes = whole(memory.bytes().min(bytes_max), unit);
+        let mut refused = None;
+        while bytes > 0 {
+            // SAFETY: the kernel pins the pages for as long as it has them registered, whatever becomes of the
+            // mapping, and nobody does operations on this ring.
+            match unsafe { register(&source.0.submitter(), 0, memory.start(), bytes) } {
+                Ok(()) => {
+                    return Ok(Pinned {
+                        source,
+                        bytes,
+                        refused,
+                    });
+                }
+                Err(error) if error.raw_os_error() == Some(errno::ENOMEM) => refused = Some(error),
+                Err(error) => return Err(error),
+            }
+            bytes = whole(bytes / 2, unit);
+        }
+        Err(refused.unwrap_or_else(|| io::Error::from_raw_os_error(errno::ENOMEM)))
+    }
+}
+
+fn whole(bytes: usize, unit: usize) -> usize {
+    bytes - bytes % unit
+}
+
+impl Drop for Source {
+    /// Closing a ring releases its memory some time later; this does it at once. Not in a forked child, which
+    /// would take it from its parent.
+    fn drop(&mut self) {
+        if !fork::is_child() {
+            let _ = self.0.submitter().unregister_buffers();
+        }
+    }
+}
+
+/// The memory that one ring has registered.
+#[derive(Default)]
+pub(crate) struct FixedTable {
+    is_tried: bool,
+    /// By place.
+    places: Vec<Option<Weak<Segment>>>,
+    /// What could not be registered; tried again when something was let go of.
+    refused: Vec<Weak<Segment>>,
+}
+
+impl FixedTable {
+    /// Where the ring has this memory, registering it if need be.
+    pub(crate) fn place(
+        &mut self,
+        submitter: &Submitter<'_>,
+        segment: &Arc<Segment>,
+    ) -> Option<u16> {
+        let is_it = |known: &Weak<Segment>| std::ptr::eq(known.as_ptr(), Arc::as_ptr(segment));
+        let mut places = self.places.iter();
+        if let Some(place) = places.position(|known| known.as_ref().is_some_and(is_it)) {
+            return Some(place as u16);
+        }
+        if self.refused.iter().any(is_it) {
+            return None;
+        }
+        self.make(submitter);
+        let place = self.enter(submitter, segment);
+        match place {
+            Some(place) => self.places[place] = Some(Arc::downgrade(segment)),
+            None => self.refuse(segment),
+        }
+        Some(place? as u16)
+    }
+
+    /// Lets go of memory that nobody uses any more: no operation names it, as each holds the buffers it uses
+    /// (INV-1).
+    pub(crate) fn sweep(&mut self, submitter: &Submitter<'_>) {
+        let is_gone = |known: &Weak<Segment>| known.strong_count() == 0;
+        for (place, known) in self.places.iter_mut().enumerate() {
+            // One that stays registered keeps its place.
+            if known.as_ref().is_some_and(is_gone) && unregister(submitter, place as u32).is_ok() {
+                *known = None;
+            }
+        }
+        self.refused.clear();
+    }
+
+    /// An empty table, where the kernel has such (Linux 5.19).
+    fn make(&mut self, submitter: &Submitter<'_>) {
+        if std::mem::replace(&mut self.is_tried, true) {
+            return;
+        }
+        let places = limits::FIXED_SEGMENTS_MAX;
+        if submitter.register_buffers_sparse(places as u32).is_ok() {
+            self.places = (0..places).map(|_| None).collect();
+        }
+    }
+
+    /// Taken over from the segment's own ring, or else registered anew.
+    fn enter(&self, submitter: &Submitter<'_>, segment: &Segment) -> Option<usize> {
+        let used = self.places.iter().rposition(Option::is_some);
+        let behind = used.map_or(0, |last| last + 1);
+        // Some kernels lose what is behind a place that is taken over, so that must be nothing.
+        if behind < self.places.len() && clone(submitter, behind as u32, segment).is_ok() {
+            return Some(behind);
+        }
+        let free = self.places.iter().position(Option::is_none)?;
+        let (start, bytes) = segment.pinned();
+        if bytes > limits::FIXED_ANEW_BYTES_MAX {
+            return None;
+        }
+        // SAFETY: the kernel pins the pages for as long as it has them registered. Operations name the place only
+        // with buffers that hold the segment (INV-1).
+        let registered = unsafe { register(submitter, free as u32, start, bytes) };
+        registered.is_ok().then_some(free)
+    }
+
+    fn refuse(&mut self, segment: &Arc<Segment>) {
+        self.refused.retain(|known| known.strong_count() > 0);
+        if self.refused.len() < limits::FIXED_SEGMENTS_MAX {
+            self.refused.push(Arc::downgrade(segment));
+        }
+    }
+}
+
+fn clone(submitter: &Submitter<'_>, place: u32, segment: &Segment) -> io::Result<()> {
+    let source = segment
+        .source()
+        .ok_or_else(|| io::Error::from_raw_os_error(errno::EINVAL))?;
+    let replace = CloneBuffersFlags::DST_REPLACE;
+    submitter.register_buffers_clone_offset(source.0.as_raw_fd(), 0, place, 1, replace)
+}
+
+#[cfg(test)]
+#[path = "fixed_tests.rs"]
+mod tests;
