@@ -5,6 +5,7 @@ mod bytes;
 mod fixed;
 mod pipes;
 mod size;
+mod small_files;
 
 use std::fs::File;
 use std::future::poll_fn;
@@ -34,6 +35,9 @@ pub fn run(folder: &Path, words: &[String], rounds: usize) -> io::Result<()> {
     }
     if wanted("size") {
         size::run(&large_file(folder.path())?, rounds)?;
+    }
+    if wanted("small-files") {
+        small_files::run(folder.path(), rounds)?;
     }
     if wanted("bytes") {
         bytes::run(&large_file(folder.path())?, rounds)?;

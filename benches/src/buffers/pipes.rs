@@ -81,7 +81,7 @@ pub(super) fn run(rounds: usize) -> io::Result<()> {
             ("read_at", Box::new(by_reads)),
             ("multishot", Box::new(by_group)),
         ];
-        contest(&title, rounds, &mut contenders)?;
+        contest(&title, rounds, &mut || Ok(()), &mut contenders)?;
         let handle = runtime.block_on(async { tidegate::Handle::current() })?;
         let multishot = handle.stats().submitted("READ_MULTISHOT");
         if handle.route() != Route::Pool {
