@@ -10,6 +10,8 @@ mod common;
 mod dirs;
 #[path = "parity/files.rs"]
 mod files;
+#[path = "parity/provided.rs"]
+mod provided;
 #[path = "parity/raw.rs"]
 mod raw;
 #[path = "parity/raw_at.rs"]

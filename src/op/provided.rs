@@ -13,7 +13,7 @@ use super::rw::{self, load_of};
 use crate::buf::group::Group;
 use crate::buf::{BufGroup, ProvidedBuf};
 use crate::driver::op::{Load, OnWorker, Op};
-use crate::driver::{Driver, InFlight, refused};
+use crate::driver::{InFlight, refused};
 use crate::error::{Error, LeftBehind, raw_os_error};
 use crate::opcode::Kind;
 #[cfg(target_os = "linux")]
@@ -25,7 +25,6 @@ struct Read {
     request: ReadProvided,
     kind: Kind,
     load: Load,
-    driver: Arc<Driver>,
 }
 
 impl Op for Read {
@@ -53,10 +52,6 @@ impl Op for Read {
     }
 
     fn finish(self, result: io::Result<i32>) -> io::Result<Took> {
-        if self.request.is_refused() {
-            let counters = &self.driver.counters;
-            counters.fell_back("no provided buffers could be registered");
-        }
         let took = result.and_then(|count| self.request.into_took(count));
         took.map_err(|error| Error::io(self.kind, None, error))
     }
@@ -72,7 +67,6 @@ fn begin(file: &Arc<SharedFile>, kind: Kind, request: ReadProvided) -> InFlight<
         request,
         kind,
         load: load_of(file),
-        driver: driver.clone(),
     };
     driver.start(read, &mount)
 }
@@ -124,13 +118,15 @@ pub(crate) struct Reading {
     in_flight: Option<InFlight<Read>>,
     /// How the last entry ended, until all that arrived before is handed out.
     ended: Option<io::Result<Took>>,
-    /// The file cannot be read again and again by one entry.
+    /// No entry reads the file again and again.
     is_one_by_one: bool,
     is_done: bool,
 }
 
 impl Reading {
     pub(crate) fn new(file: Arc<SharedFile>, group: BufGroup) -> Reading {
+        let kind = Kind::ReadProvidedStream;
+        let is_one_by_one = !file.tells_its_end() || !crate::probe::report().has_opcode(kind);
         Reading {
             file,
             group,
@@ -138,7 +134,7 @@ impl Reading {
             arrived: Arc::default(),
             in_flight: None,
             ended: None,
-            is_one_by_one: !crate::probe::report().has_opcode(Kind::ReadProvidedStream),
+            is_one_by_one,
             is_done: false,
         }
     }

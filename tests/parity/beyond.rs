@@ -213,13 +213,13 @@ impl std::fmt::Debug for Hidden {
 }
 
 /// A pipe with something in it.
-fn pipe() -> (OwnedFd, OwnedFd) {
+pub(crate) fn pipe() -> (OwnedFd, OwnedFd) {
     let (output, input) = nix::unistd::pipe().unwrap();
     nix::unistd::write(&input, b"piped").unwrap();
     (output, input)
 }
 
-async fn opened(fd: &OwnedFd, write: bool) -> File {
+pub(crate) async fn opened(fd: &OwnedFd, write: bool) -> File {
     let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
     let mut options = OpenOptions::new();
     options.read(!write).write(write).open(path).await.unwrap()

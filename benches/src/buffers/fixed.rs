@@ -47,7 +47,7 @@ pub(super) fn run(path: &Path, rounds: usize) -> io::Result<()> {
                 ("plain memory", Box::new(|| work.turn(plain))),
                 ("registered", Box::new(|| work.turn(|| pool.get()))),
             ];
-            contest(&title, rounds, &mut contenders)?;
+            contest(&title, rounds, &mut || Ok(()), &mut contenders)?;
         }
     }
     Ok(())

@@ -88,7 +88,7 @@ impl File {
     ///
     /// # Backend
     ///
-    /// READ_MULTISHOT (Linux 6.7) for what can be waited for without a thread; else reads as by
+    /// READ_MULTISHOT (Linux 6.7) for pipes, sockets and terminals, where they can be waited for without a thread; else reads as by
     /// [`read_provided_at`](File::read_provided_at), one after the other.
     ///
     /// # Examples

@@ -18,6 +18,12 @@ pub(crate) trait Tables {
         None
     }
 
+    /// The ring's own buffers of this group, registered if need be. Whoever names them in an entry holds the
+    /// group and them until the completion.
+    fn provided(&mut self, _group: &Arc<Group>) -> Option<Arc<ProvidedRing>> {
+        None
+    }
+
     /// Notes why a request has to do with less than it could have had.
     fn refuse(&mut self, _reason: &'static str) {}
 
@@ -34,12 +40,6 @@ pub(crate) trait Tables {
     /// Whether a slot is one of this ring's.
     fn has_direct(&self, _slot: &DirectSlot) -> bool {
         false
-    }
-
-    /// The ring's own buffers of this group, registered if need be. Whoever names them in an entry holds the
-    /// group and them until the completion.
-    fn provided(&mut self, _group: &Arc<Group>) -> Option<Arc<ProvidedRing>> {
-        None
     }
 
     /// Lets go of what nobody uses any more. Only on the ring's own thread.

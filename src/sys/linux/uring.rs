@@ -48,7 +48,6 @@ impl Completion {
 
 /// A ring, with the optional features that this kernel has.
 pub(crate) struct Uring {
-    /// Closed first: what is registered goes only then.
     ring: IoUring,
     fixed: FixedTable,
     provided: ProvidedTable,
@@ -170,6 +169,14 @@ impl Tables for Uring {
         place
     }
 
+    fn provided(&mut self, group: &Arc<Group>) -> Option<Arc<ProvidedRing>> {
+        let ring = self.provided.ring(&self.ring.submitter(), group);
+        if ring.is_none() {
+            self.refuse("no provided buffers could be registered");
+        }
+        ring
+    }
+
     fn refuse(&mut self, reason: &'static str) {
         self.refusal = Some(reason);
     }
@@ -184,10 +191,6 @@ impl Tables for Uring {
 
     fn has_direct(&self, slot: &DirectSlot) -> bool {
         self.direct.has(slot)
-    }
-
-    fn provided(&mut self, group: &Arc<Group>) -> Option<Arc<ProvidedRing>> {
-        self.provided.ring(&self.ring.submitter(), group)
     }
 
     fn sweep(&mut self) {

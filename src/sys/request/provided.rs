@@ -106,8 +106,6 @@ pub(crate) struct ReadProvided {
     plain: Option<Plain>,
     /// Not with a buffer of the ring.
     without: bool,
-    /// The ring has none of the group.
-    is_refused: bool,
     /// The ring whose buffers the last entry named.
     #[cfg(target_os = "linux")]
     ring: Option<Arc<ProvidedRing>>,
@@ -127,7 +125,6 @@ impl ReadProvided {
             many: None,
             plain: None,
             without: false,
-            is_refused: false,
             #[cfg(target_os = "linux")]
             ring: None,
             #[cfg(target_os = "linux")]
@@ -150,11 +147,6 @@ impl ReadProvided {
 
     pub(crate) fn fd(&self) -> &FdRef {
         &self.fd
-    }
-
-    /// Whether a ring was asked for buffers of the group and has none.
-    pub(crate) fn is_refused(&self) -> bool {
-        self.is_refused
     }
 
     /// What came of a read of `count` bytes.
@@ -199,7 +191,6 @@ unsafe impl Request for ReadProvided {
         self.ring = None;
         if !self.without {
             self.ring = tables.provided(&self.group);
-            self.is_refused = self.ring.is_none();
         }
         if let Some(ring) = &self.ring {
             let (fd, id) = (self.fd.as_fd(), ring.id());
