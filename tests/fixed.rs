@@ -302,14 +302,15 @@ fn every_kind_of_file_is_read_the_same() {
         }
         let zero = File::open("/dev/zero").await.unwrap();
         let (count, buf) = zero.read_fixed_at(pool.get(), 0).await.unwrap();
-        assert_eq!((count, buf.len()), (64 << 10, 64 << 10));
+        // A device may give less.
+        assert!(count > 0 && count == buf.len());
         assert!(buf.iter().all(|&byte| byte == 0));
         let null = OpenOptions::new()
             .write(true)
             .open("/dev/null")
             .await
             .unwrap();
-        assert_eq!(null.write_fixed_at(buf, 0).await.unwrap().0, 64 << 10);
+        assert_eq!(null.write_fixed_at(buf, 0).await.unwrap().0, count);
         let random = File::open("/dev/urandom").await.unwrap();
         let (count, buf) = random
             .read_fixed_at(pool.get().slice(..100), 0)
