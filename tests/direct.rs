@@ -6,6 +6,8 @@ mod common;
 #[allow(dead_code, reason = "it is shared")]
 #[path = "fallback/seccomp.rs"]
 mod seccomp;
+#[path = "common/slots.rs"]
+mod slots;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -14,6 +16,7 @@ use common::child::in_child;
 use common::{on_each_route, on_every_backend, until_idle};
 use nix::sys::resource::{Resource, setrlimit};
 use seccomp::{Filter, REGISTER};
+use slots::slots;
 use tidegate::fs;
 use tidegate::opcode::Kind;
 use tidegate::probe::{self, Support};
@@ -36,32 +39,6 @@ fn has_chains(route: Route) -> bool {
 
 fn stats() -> Stats {
     Handle::current().unwrap().stats()
-}
-
-/// The files in the tables of this process's rings, and how many slots the largest has.
-fn slots() -> (Vec<String>, usize) {
-    let (mut open, mut most) = (Vec::new(), 0);
-    for entry in std::fs::read_dir("/proc/self/fd").unwrap() {
-        let path = entry.unwrap().path();
-        let is_ring =
-            std::fs::read_link(&path).is_ok_and(|to| to.to_string_lossy().contains("io_uring"));
-        let info = Path::new("/proc/self/fdinfo").join(path.file_name().unwrap());
-        let (true, Ok(text)) = (is_ring, std::fs::read_to_string(info)) else {
-            continue;
-        };
-        let mut lines = text
-            .lines()
-            .skip_while(|line| !line.starts_with("UserFiles:"));
-        let count = lines.next().and_then(|line| line.split_whitespace().last());
-        most = most.max(count.and_then(|count| count.parse().ok()).unwrap_or(0));
-        let files = lines.take_while(|line| line.starts_with(' '));
-        open.extend(
-            files
-                .filter(|line| !line.contains("<none>"))
-                .map(str::to_owned),
-        );
-    }
-    (open, most)
 }
 
 /// Waits until no ring has a file in its table.
