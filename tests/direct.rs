@@ -137,6 +137,35 @@ fn files_of_any_size_are_read_to_their_end() {
     });
 }
 
+/// Many small files that are not in memory are read as chains on a handle that is not pinned, too.
+#[test]
+fn many_cold_files_are_chains() {
+    on_each_route(|route| async move {
+        let dir = tempfile::tempdir().unwrap();
+        let filesystem = probe::filesystem(dir.path()).unwrap();
+        let is_disk = filesystem.answers_at_poll && filesystem.fs_type != "tmpfs";
+        let paths: Vec<_> = (0..200).map(|n| dir.path().join(n.to_string())).collect();
+        for (n, path) in paths.iter().enumerate() {
+            std::fs::write(path, pattern(n * 300)).unwrap();
+        }
+        // The first operation there learns what the mount is.
+        fs::read(&paths[0]).await.unwrap();
+        until_idle().await;
+        for path in &paths {
+            tidegate_rig::files::drop_cached(path).unwrap();
+        }
+        let before = stats();
+        let reads = futures::future::join_all(paths.iter().map(fs::read)).await;
+        for (n, read) in reads.into_iter().enumerate() {
+            assert!(read.unwrap() == pattern(n * 300), "file {n}");
+        }
+        let chains = stats().since(&before).submitted("OPENAT+DIRECT");
+        if route == Route::Auto && is_disk && has_chains(Route::Ring) {
+            assert!(chains > 0, "{:?}", stats());
+        }
+    });
+}
+
 #[test]
 fn errors_are_those_of_std() {
     on_each_route(|_| async {
