@@ -29,6 +29,10 @@ pub(crate) const DIRECT_FILES_MAX: u64 = 1024;
 /// this size cost more to copy than to open, and a buffer of it costs no page that is not used.
 pub(crate) const SMALL_FILE_BYTES: usize = 64 << 10;
 
+/// Operations in flight from which on small files that are not in memory are read as linked entries: from
+/// about 16 on one lane does it with less CPU than the threads of a pool, below that waking it costs more.
+pub(crate) const CHAINS_FROM_IN_FLIGHT: u64 = 16;
+
 /// Rings of one handle that submit on the polling thread.
 pub(crate) const WORKER_RINGS_MAX: usize = 16;
 

@@ -1,16 +1,19 @@
 //! Reading a small file in one submission to a lane.
 
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::file::SharedFile;
-use super::locate::locate;
+use super::locate::{locate, locate_surely};
+use super::meta::{Cached, cached};
 use super::open::flag;
-use crate::driver::Driver;
 use crate::driver::op::{Load, OnWorker, Op};
+use crate::driver::{Driver, Route};
 use crate::error::Error;
+use crate::limits::{self, SMALL_FILE_BYTES};
 use crate::mounts::Mount;
 use crate::opcode::Kind;
 use crate::sys::fd::{Target, from_completion};
@@ -27,15 +30,35 @@ pub(crate) enum Attempt {
     Stream(Arc<SharedFile>),
 }
 
-/// Whether the kernel has all that it takes.
-pub(crate) fn is_possible() -> bool {
-    crate::probe::report().has_opcode(Kind::ReadSmallFile)
+/// Whether a file should be read so: where the kernel has all that it takes, on a handle that is pinned to the
+/// ring; else where many are read at a time, and the file is known to be small and on a local disk.
+pub(crate) fn is_fit(driver: &Arc<Driver>, path: &CStr) -> bool {
+    if !crate::probe::report().has_opcode(Kind::ReadSmallFile) {
+        return false;
+    }
+    match driver.route() {
+        // While the fake backend has a rule, what is done is the same at any load.
+        Route::Auto => {
+            let many = driver.counters.in_flight() >= limits::CHAINS_FROM_IN_FLIGHT;
+            many && driver.attempts() && is_small(driver, path)
+        }
+        Route::Pool => false,
+        Route::Ring => true,
+    }
+}
+
+fn is_small(driver: &Arc<Driver>, path: &CStr) -> bool {
+    let looked = cached(driver, path, true, |_, stat, _| Some(stat));
+    let Cached::Found(stat) = looked else {
+        return false;
+    };
+    stat.is_file() && stat.size <= SMALL_FILE_BYTES as u64
 }
 
 /// Reads a file at once if it is small.
-pub(crate) async fn read(driver: Arc<Driver>, path: &Path) -> io::Result<Attempt> {
+pub(crate) async fn read(driver: &Arc<Driver>, path: &Path) -> io::Result<Attempt> {
     let named = |error| Error::io(Kind::ReadFile, Some(path), error);
-    let (small, mount) = start(&driver, path).map_err(named)?;
+    let (small, mount) = start(driver, path).map_err(named)?;
     match small.await? {
         Small::Whole { bytes, by_thread } => {
             if by_thread {
@@ -50,11 +73,7 @@ pub(crate) async fn read(driver: Arc<Driver>, path: &Path) -> io::Result<Attempt
                 path: path.to_path_buf(),
             };
             let fd = driver.start(install, &mount).await?;
-            Ok(Attempt::Stream(SharedFile::new(
-                &driver,
-                fd,
-                flag::O_RDONLY,
-            )))
+            Ok(Attempt::Stream(SharedFile::new(driver, fd, flag::O_RDONLY)))
         }
     }
 }
@@ -67,13 +86,15 @@ fn start(
     Arc<Mount>,
 )> {
     let owned = c_path(path)?;
-    let mount = locate(driver, &owned, true);
+    let sure = locate_surely(driver, &owned);
+    let by_workers = !sure.as_ref().is_some_and(|mount| mount.is_local());
+    let mount = sure.unwrap_or_else(|| locate(driver, &owned, true));
     let at = request::At {
         dir: None,
         path: owned,
     };
     let read = ReadSmall {
-        request: request::ReadSmall::new(at),
+        request: request::ReadSmall::new(at, by_workers),
         path: path.to_path_buf(),
     };
     Ok((driver.start(read, &mount), mount))

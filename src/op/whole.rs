@@ -25,32 +25,37 @@ pub(crate) async fn read(path: &Path) -> io::Result<Vec<u8>> {
             driver::spend().await;
             result.map_err(named)
         }
-        None if driver.route() == Route::Ring => read_by_ring(driver, path).await,
-        None => {
-            let owned = path.to_path_buf();
-            hop(Kind::ReadFile, path, move |steps| {
-                blocking::read_file(&owned, steps)
-            })
-            .await
-        }
+        None => read_missed(&driver, path).await,
     }
 }
 
-/// The same for a handle that is pinned to the ring: in one submission if the file is small, else step by
-/// step.
-async fn read_by_ring(driver: Arc<Driver>, path: &Path) -> io::Result<Vec<u8>> {
-    let mut begun = Vec::new();
+/// In one submission if that is fit and the file is small; else in one hop, or step by step for a handle that
+/// is pinned to the ring.
+async fn read_missed(driver: &Arc<Driver>, path: &Path) -> io::Result<Vec<u8>> {
     #[cfg(target_os = "linux")]
-    if super::small::is_possible() {
-        use super::small::Attempt;
-        match super::small::read(driver, path).await? {
-            Attempt::Whole(bytes) => return Ok(bytes),
-            Attempt::Larger(bytes) => begun = bytes,
-            Attempt::Stream(file) => return read_on(file, Vec::new(), path).await,
+    {
+        use super::small::{self, Attempt};
+        let is_fit = |path: &std::ffi::CStr| Ok(small::is_fit(driver, path));
+        if with_c_path(path, is_fit).unwrap_or(false) {
+            return match small::read(driver, path).await? {
+                Attempt::Whole(bytes) => Ok(bytes),
+                Attempt::Larger(bytes) => read_by_steps(path, bytes).await,
+                Attempt::Stream(file) => read_on(file, Vec::new(), path).await,
+            };
         }
     }
-    #[cfg(not(target_os = "linux"))]
-    drop(driver);
+    if driver.route() == Route::Ring {
+        return read_by_steps(path, Vec::new()).await;
+    }
+    let owned = path.to_path_buf();
+    hop(Kind::ReadFile, path, move |steps| {
+        blocking::read_file(&owned, steps)
+    })
+    .await
+}
+
+/// Opens and reads it. `begun` is what came of it when it was opened before.
+async fn read_by_steps(path: &Path, mut begun: Vec<u8>) -> io::Result<Vec<u8>> {
     let file = open::open(path, flag::O_RDONLY, 0).await?;
     if file.is_seekable() {
         // Another file may be there by now, of which those bytes are not.
