@@ -348,7 +348,7 @@ pub(crate) const POOL_ALIGN_MAX: usize = 2 << 20;
 pub(crate) const POOL_SLOTS_CHUNK: usize = 256;
 
 /// The most memory that a ring registers by itself, where it cannot take it over from the pool's own ring. A poll may
-/// come to do it, and looking up this many pages takes it about a millisecond.
+/// come to do it, and looking up this many pages takes it two to three milliseconds, once.
 pub(crate) const FIXED_ANEW_BYTES_MAX: usize = 64 << 20;
 
 /// Pieces of memory that one ring has registered: as many pools, and parts by which pools grew, as most
