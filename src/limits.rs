@@ -29,6 +29,10 @@ pub(crate) const DIRECT_FILES_MAX: u64 = 1024;
 /// this size cost more to copy than to open, and a buffer of it costs no page that is not used.
 pub(crate) const SMALL_FILE_BYTES: usize = 64 << 10;
 
+/// Whole files that are being read when the next small one is read as linked entries: alone, a hop is faster by a
+/// fifth; of eight at a time the entries are, by a seventh and with a third less of processor time.
+pub(crate) const SMALL_FILES_AT_ONCE: u64 = 6;
+
 /// Rings of one handle that submit on the polling thread.
 pub(crate) const WORKER_RINGS_MAX: usize = 16;
 

@@ -3,9 +3,10 @@
 #![cfg(target_os = "linux")]
 
 mod common;
-#[allow(dead_code, reason = "it is shared")]
 #[path = "fallback/seccomp.rs"]
 mod seccomp;
+#[path = "common/slots.rs"]
+mod slots;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use common::child::in_child;
 use common::{on_each_route, on_every_backend, until_idle};
 use nix::sys::resource::{Resource, setrlimit};
 use seccomp::{Filter, REGISTER};
+use slots::slots;
 use tidegate::fs;
 use tidegate::opcode::Kind;
 use tidegate::probe::{self, Support};
@@ -36,32 +38,6 @@ fn has_chains(route: Route) -> bool {
 
 fn stats() -> Stats {
     Handle::current().unwrap().stats()
-}
-
-/// The files in the tables of this process's rings, and how many slots the largest has.
-fn slots() -> (Vec<String>, usize) {
-    let (mut open, mut most) = (Vec::new(), 0);
-    for entry in std::fs::read_dir("/proc/self/fd").unwrap() {
-        let path = entry.unwrap().path();
-        let is_ring =
-            std::fs::read_link(&path).is_ok_and(|to| to.to_string_lossy().contains("io_uring"));
-        let info = Path::new("/proc/self/fdinfo").join(path.file_name().unwrap());
-        let (true, Ok(text)) = (is_ring, std::fs::read_to_string(info)) else {
-            continue;
-        };
-        let mut lines = text
-            .lines()
-            .skip_while(|line| !line.starts_with("UserFiles:"));
-        let count = lines.next().and_then(|line| line.split_whitespace().last());
-        most = most.max(count.and_then(|count| count.parse().ok()).unwrap_or(0));
-        let files = lines.take_while(|line| line.starts_with(' '));
-        open.extend(
-            files
-                .filter(|line| !line.contains("<none>"))
-                .map(str::to_owned),
-        );
-    }
-    (open, most)
 }
 
 /// Waits until no ring has a file in its table.
@@ -157,6 +133,35 @@ fn files_of_any_size_are_read_to_their_end() {
         // Longer than what procfs gives at a time.
         let symbols = fs::read("/proc/kallsyms").await.unwrap();
         assert!(symbols.ends_with(b"\n") && symbols.len() > SMALL);
+    });
+}
+
+/// Many small files that are not in memory are read as chains on a handle that is not pinned, too.
+#[test]
+fn many_cold_files_are_chains() {
+    on_each_route(|route| async move {
+        let dir = tempfile::tempdir().unwrap();
+        let filesystem = probe::filesystem(dir.path()).unwrap();
+        let is_disk = filesystem.answers_at_poll && filesystem.fs_type != "tmpfs";
+        let paths: Vec<_> = (0..200).map(|n| dir.path().join(n.to_string())).collect();
+        for (n, path) in paths.iter().enumerate() {
+            std::fs::write(path, pattern(n * 300)).unwrap();
+        }
+        // The first operation there learns what the mount is.
+        fs::read(&paths[0]).await.unwrap();
+        until_idle().await;
+        for path in &paths {
+            tidegate_rig::files::drop_cached(path).unwrap();
+        }
+        let before = stats();
+        let reads = futures::future::join_all(paths.iter().map(fs::read)).await;
+        for (n, read) in reads.into_iter().enumerate() {
+            assert!(read.unwrap() == pattern(n * 300), "file {n}");
+        }
+        let chains = stats().since(&before).submitted("OPENAT+DIRECT");
+        if route == Route::Auto && is_disk && has_chains(Route::Ring) {
+            assert!(chains > 0, "{:?}", stats());
+        }
     });
 }
 

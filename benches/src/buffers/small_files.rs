@@ -89,7 +89,9 @@ pub(super) fn run(folder: &Path, rounds: usize) -> io::Result<()> {
         }
         engines.push((engine, name, runtime));
     }
-    for (cold, tasks) in [(false, 1), (false, 64), (true, 1), (true, 64)] {
+    let hot = [1, 64].map(|tasks| (false, tasks));
+    let cold = [1, 4, 8, 16, 32, 64].map(|tasks| (true, tasks));
+    for (cold, tasks) in hot.into_iter().chain(cold) {
         let mut contenders = Vec::new();
         for (engine, name, runtime) in &engines {
             let paths = &paths;
