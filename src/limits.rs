@@ -29,6 +29,10 @@ pub(crate) const DIRECT_FILES_MAX: u64 = 1024;
 /// this size cost more to copy than to open, and a buffer of it costs no page that is not used.
 pub(crate) const SMALL_FILE_BYTES: usize = 64 << 10;
 
+/// Whole files that are being read when the next small one is read as linked entries: alone, a hop is faster by a
+/// fifth; of eight at a time the entries are, by a seventh and with a third less of processor time.
+pub(crate) const SMALL_FILES_AT_ONCE: u64 = 6;
+
 /// Rings of one handle that submit on the polling thread.
 pub(crate) const WORKER_RINGS_MAX: usize = 16;
 
@@ -344,7 +348,7 @@ pub(crate) const POOL_ALIGN_MAX: usize = 2 << 20;
 pub(crate) const POOL_SLOTS_CHUNK: usize = 256;
 
 /// The most memory that a ring registers by itself, where it cannot take it over from the pool's own ring. A poll may
-/// come to do it, and looking up this many pages takes it about a millisecond.
+/// come to do it, and looking up this many pages takes it two to three milliseconds, once.
 pub(crate) const FIXED_ANEW_BYTES_MAX: usize = 64 << 20;
 
 /// Pieces of memory that one ring has registered: as many pools, and parts by which pools grew, as most

@@ -298,6 +298,20 @@ impl Kind {
         )
     }
 
+    /// Whether an interruption is the caller's to handle, as with std.
+    pub(crate) fn hands_out_interruptions(self) -> bool {
+        matches!(
+            self,
+            Kind::Close
+                | Kind::Read
+                | Kind::ReadProvided
+                | Kind::ReadProvidedStream
+                | Kind::ReadVectored
+                | Kind::Write
+                | Kind::WriteVectored
+        )
+    }
+
     /// The name used in errors, traces and metrics.
     ///
     /// See [`Row`].

@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use buffers::{ALIVE, SPOILT};
+use buffers::{ALIVE, POOLS, SPOILT, lent, pool};
 use common::{routes, runtime};
 use tidegate::fs::File;
 use tidegate::{Handle, Route};
@@ -61,6 +61,7 @@ async fn open_stage(dir: &Path) -> Arc<Stage> {
         dir: dir.to_owned(),
         files,
         pipe: both.open(dir.join("pipe")).await.unwrap(),
+        pool: pool(),
     })
 }
 
@@ -174,12 +175,13 @@ fn soak(route: Route) {
         cut_off(route, dir.path(), seed + round);
     }
     let start = Instant::now();
-    while ALIVE.load(Ordering::SeqCst) > 0 {
-        let alive = ALIVE.load(Ordering::SeqCst);
+    while ALIVE.load(Ordering::SeqCst) + lent() > 0 {
+        let alive = ALIVE.load(Ordering::SeqCst) + lent();
         assert!(start.elapsed() < BOUND, "{alive} buffers were never freed");
         std::thread::sleep(Duration::from_millis(5));
     }
     assert_eq!(SPOILT.load(Ordering::SeqCst), 0, "buffers were spoilt");
+    POOLS.lock().unwrap().clear();
     drop((workers, releases));
     before.returns(&format!("{route:?}"));
 }

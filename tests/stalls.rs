@@ -36,6 +36,12 @@ mod orphans;
 #[path = "stalls/reuse.rs"]
 mod reuse;
 #[cfg(target_os = "linux")]
+#[path = "common/slots.rs"]
+mod slots;
+#[cfg(target_os = "linux")]
+#[path = "stalls/small_files.rs"]
+mod small_files;
+#[cfg(target_os = "linux")]
 #[path = "stalls/stage.rs"]
 mod stage;
 #[cfg(target_os = "linux")]
@@ -113,6 +119,12 @@ const ON_FUSE: &[(&str, Test)] = &[
         ends::a_killed_server_leaves_no_process,
     ),
     ("fd_reuse_async", reuse::fd_reuse_async),
+    (
+        "small_files_beside_stuck_ones",
+        small_files::beside_stuck_ones,
+    ),
+    ("small_files_dropped", small_files::dropped),
+    ("small_files_given_back", small_files::given_back),
 ];
 
 /// With a real filesystem on a disk that stalls, or beside a tree that does.

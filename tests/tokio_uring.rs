@@ -5,7 +5,7 @@ mod common;
 
 use common::routes;
 use tidegate::Handle;
-use tidegate::buf::{AlignedBuf, IoBuf};
+use tidegate::buf::{AlignedBuf, BufPool, IoBuf};
 use tidegate::fs::{self, File};
 
 fn pattern(length: usize) -> Vec<u8> {
@@ -29,6 +29,13 @@ fn buffers_are_shared_with_tokio_uring() {
             let theirs = tokio_uring::fs::File::create(dir.path().join("theirs"))
                 .await
                 .unwrap();
+            let pool = BufPool::builder().size(4096).build().unwrap();
+            let (count, pooled) = ours.read_fixed_at(pool.get(), 0).await.unwrap();
+            let (written, pooled) = theirs.write_at(pooled, 0).submit().await;
+            assert_eq!((count, written.unwrap()), (4096, 4096));
+            let (count, pooled) = ours.read_fixed_at(pooled, 0).await.unwrap();
+            assert_eq!((count, &pooled[..]), (4096, &pattern(4096)[..]));
+
             let buf = AlignedBuf::with_capacity(4096, 4096);
             let (count, buf) = ours.read_at(buf, 0).await.unwrap();
             let (written, buf) = theirs.write_at(buf, 0).submit().await;

@@ -19,15 +19,16 @@ pub struct Standing {
     pub switches: f64,
 }
 
-/// Runs each contender once in each round, in another order each time, and prints a table: the rate, and the
-/// ratios of rate and processor time to the first contender's.
+/// Runs each contender once in each round, in another order each time and after `prepare`, which is not measured.
+/// Prints a table: the rate, and the ratios of rate and processor time to the first contender's.
 ///
 /// # Errors
 ///
-/// The first that a contender gives.
+/// The first that a contender or the preparation gives.
 pub fn contest(
     title: &str,
     rounds: usize,
+    prepare: &mut dyn FnMut() -> io::Result<()>,
     contenders: &mut [Contender<'_>],
 ) -> io::Result<Vec<Standing>> {
     let mut samples: Vec<Vec<Standing>> = contenders.iter().map(|_| Vec::new()).collect();
@@ -36,6 +37,7 @@ pub fn contest(
     for _ in 0..rounds {
         random.shuffle(&mut order);
         for &index in &order {
+            prepare()?;
             samples[index].push(turn(&mut contenders[index].1)?);
         }
     }

@@ -6,10 +6,12 @@
 
 use ::tokio_uring::buf::{IoBuf as TheirBuf, IoBufMut as TheirBufMut};
 
-use super::{AlignedBuf, IoBuf, IoBufMut, Slice};
+use super::{AlignedBuf, FixedBuf, IoBuf, IoBufMut, Slice};
 
+macro_rules! theirs_too {
+    ($($type:ty),*) => { $(
 // SAFETY: its promises of address and initialisation are those of our trait, which holds here.
-unsafe impl TheirBuf for AlignedBuf {
+unsafe impl TheirBuf for $type {
     fn stable_ptr(&self) -> *const u8 {
         IoBuf::stable_ptr(self)
     }
@@ -23,8 +25,8 @@ unsafe impl TheirBuf for AlignedBuf {
     }
 }
 
-// SAFETY: as for its `IoBuf`; the value owns the allocation.
-unsafe impl TheirBufMut for AlignedBuf {
+// SAFETY: as for its `IoBuf`; the value owns the memory.
+unsafe impl TheirBufMut for $type {
     fn stable_mut_ptr(&mut self) -> *mut u8 {
         IoBufMut::stable_mut_ptr(self)
     }
@@ -34,6 +36,10 @@ unsafe impl TheirBufMut for AlignedBuf {
         unsafe { IoBufMut::set_init(self, len) }
     }
 }
+    )* };
+}
+
+theirs_too!(AlignedBuf, FixedBuf);
 
 // SAFETY: its promises of address and initialisation are those of our trait, which holds here.
 unsafe impl<B: IoBuf> TheirBuf for Slice<B> {

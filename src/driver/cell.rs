@@ -271,7 +271,7 @@ impl<O: Op> Cell<O> {
             errno::EINTR if self.kept && self.kind != Kind::Close && self.driver.is_closed() => {
                 "interrupted"
             }
-            errno::EINTR if !is_left_to_the_caller(self.kind) => "interrupted",
+            errno::EINTR if !self.kind.hands_out_interruptions() => "interrupted",
             _ => return None,
         };
         (!self.rerouted.swap(true, Ordering::AcqRel)).then_some(reason)
@@ -571,20 +571,6 @@ fn default_patience(driver: &Driver, group: &Group, kind: Kind) -> Option<u64> {
         DeadlineClass::Unbounded => None,
     };
     patience.map(|patience: Duration| u64::try_from(patience.as_micros()).unwrap_or(NEVER / 2))
-}
-
-/// Whether an interruption is the caller's to handle, as with std.
-fn is_left_to_the_caller(kind: Kind) -> bool {
-    matches!(
-        kind,
-        Kind::Close
-            | Kind::Read
-            | Kind::ReadProvided
-            | Kind::ReadProvidedStream
-            | Kind::ReadVectored
-            | Kind::Write
-            | Kind::WriteVectored
-    )
 }
 
 /// Wakes a task; a waker that panics takes nobody with it.

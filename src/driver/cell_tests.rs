@@ -184,6 +184,22 @@ fn a_dropped_close_is_done_all_the_same() {
     assert_eq!(DONE.load(Ordering::SeqCst), 1);
 }
 
+/// INV-9: where a file takes no registered memory, the operation is done without.
+#[test]
+fn memory_that_a_file_does_not_take_goes_another_way() {
+    for (kind, is_memory) in [
+        (Kind::Read, true),
+        (Kind::WriteVectored, true),
+        (Kind::Metadata, false),
+    ] {
+        let made = make(kind, |_| Ok(()), false);
+        assert!(made.cell.begin());
+        made.cell.clone().end(Outcome::Result(-errno::EFAULT));
+        let stats = made.driver.counters.snapshot();
+        assert_eq!(stats.fallbacks().count(), usize::from(is_memory));
+    }
+}
+
 /// What the kernel cancels by itself runs on a blocking thread; what a shutdown cancels does not.
 #[test]
 fn a_shutdown_cancels_for_good() {

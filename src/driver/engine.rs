@@ -93,6 +93,9 @@ pub(crate) struct Engine<R> {
     queued: VecDeque<Queued>,
     /// Cancels that found the queue full, each with the user data it is for; none is ever dropped (INV-11).
     cancels: VecDeque<u64>,
+    /// Given up linked operations whose next entry begins only now: they are cancelled after the next turn,
+    /// when the kernel has begun it.
+    late_cancels: Vec<Token>,
     counters: SharedCounters,
     /// How often word was left of something to let go of, when that was last seen to.
     swept: u64,
@@ -112,6 +115,7 @@ impl<R: Ring> Engine<R> {
             slots,
             queued: VecDeque::new(),
             cancels: VecDeque::new(),
+            late_cancels: Vec::new(),
             counters,
             swept: 0,
             completions: Vec::new(),
@@ -142,7 +146,8 @@ impl<R: Ring> Engine<R> {
 
     /// Whether entries or cancels wait for the kernel to take them.
     pub(crate) fn has_queued(&self) -> bool {
-        !self.queued.is_empty() || !self.cancels.is_empty()
+        let has_cancels = !self.cancels.is_empty() || !self.late_cancels.is_empty();
+        !self.queued.is_empty() || has_cancels
     }
 
     pub(crate) fn now_ms(&self) -> u64 {
@@ -282,17 +287,23 @@ impl<R: Ring> Engine<R> {
             }
             self.push_cancels();
             // Cancels that found no room go in as soon as the kernel has made some (INV-11).
-            let more = !self.cancels.is_empty();
+            let late = std::mem::take(&mut self.late_cancels);
+            let more = !self.cancels.is_empty() || !late.is_empty();
             match self.ring.enter(if more { 0 } else { completions }) {
                 Ok(taken) => {
                     self.note_taken(taken);
-                    if !more || taken == 0 {
+                    let none_late = late.is_empty();
+                    late.into_iter().for_each(|token| self.cancel_token(token));
+                    if !more || taken == 0 && none_late {
                         return Ok(());
                     }
                 }
                 Err(error) => match error.raw_os_error() {
                     // A signal, or no memory or room just now: entries stay queued, and reaping makes room.
-                    Some(errno::EINTR | errno::EAGAIN | errno::EBUSY) => return Ok(()),
+                    Some(errno::EINTR | errno::EAGAIN | errno::EBUSY) => {
+                        self.late_cancels = late;
+                        return Ok(());
+                    }
                     _ => return Err(error),
                 },
             }
@@ -336,9 +347,9 @@ impl<R: Ring> Engine<R> {
         };
         match self.slots.complete(token, member, result, has_more) {
             Some(Completed::Part(job)) => {
-                // What is linked to it has begun only now, out of reach of an earlier cancel (INV-11).
+                // What is linked to it begins only now, out of reach of an earlier cancel (INV-11).
                 if !has_more && job.is_given_up() && !job.is_kept() {
-                    self.cancel_token(token);
+                    self.late_cancels.push(token);
                 }
                 into.parts.push((job, part));
             }
@@ -363,6 +374,7 @@ impl<R: Ring> Engine<R> {
         self.broken = Some(number);
         self.queued.clear();
         self.cancels.clear();
+        self.late_cancels.clear();
         let (lost, unsent): (Vec<_>, Vec<_>) = self
             .slots
             .drain()

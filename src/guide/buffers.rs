@@ -47,6 +47,7 @@
 //! | `Box<[u8]>` | yes | yes | a length that never changes |
 //! | `Bytes`, `&'static [u8]`, `&'static str` | no | yes | what is shared, or constant |
 //! | [`AlignedBuf`](crate::buf::AlignedBuf) | yes | yes | direct I/O |
+//! | [`FixedBuf`](crate::buf::FixedBuf) of a [`BufPool`](crate::buf::BufPool) | yes | yes | direct I/O, and bounded memory |
 //! | [`Slice`](crate::buf::Slice) of any of them | as the whole | as the whole | a part |
 //!
 //! The traits are [`IoBuf`](crate::buf::IoBuf) and [`IoBufMut`](crate::buf::IoBufMut), with the methods of
@@ -73,3 +74,30 @@
 //! [`OpenOptions::direct`](crate::fs::OpenOptions::direct) passes the page cache by. Address, offset and
 //! length must then be multiples of what the filesystem asks, which
 //! [`probe::filesystem`](crate::probe::filesystem) tells; 4096 does almost everywhere.
+//!
+//! # Pools
+//!
+//! A [`BufPool`](crate::buf::BufPool) has a number of buffers that are used again and again, and whose memory the kernel
+//! has registered, so that it need not look up its pages for each operation. That is worth most for direct I/O.
+//!
+//! ```
+//! # #[tokio::main] async fn main() -> std::io::Result<()> {
+//! # let dir = tempfile::tempdir()?;
+//! # let path = dir.path().join("f");
+//! # tidegate::fs::write(&path, "0123456789").await?;
+//! use std::time::Duration;
+//! use tidegate::{OpExt, buf::BufPool};
+//! let pool = BufPool::builder().count(64).size(128 << 10).build()?;
+//! println!("registered memory: {}", pool.registration());
+//!
+//! let file = tidegate::fs::File::open(&path).await?;
+//! let buf = pool.acquire().timeout(Duration::from_secs(1)).await?; // waits while all are lent
+//! let (_, buf) = file.read_at(buf, 2).await?;
+//! let bytes = buf.freeze(); // `Bytes`, without a copy
+//! assert_eq!(bytes.slice(..3), "234");
+//! # Ok(()) }
+//! ```
+//!
+//! Registered memory counts as locked, of which an ordinary user has 8 MiB on most systems (`ulimit -l`). Where the limit
+//! is too low, as much as may be is registered, and the other buffers work without;
+//! [`registration`](crate::buf::BufPool::registration) says so.

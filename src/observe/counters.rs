@@ -146,6 +146,17 @@ impl Counters {
         launched.ended[end as usize].fetch_add(1, Ordering::Release);
     }
 
+    /// About how many operations of a kind are in flight.
+    pub(crate) fn in_flight_of(&self, kind: Kind) -> u64 {
+        let Some(launched) = self.launched.0[kind as usize].get() else {
+            return 0;
+        };
+        let ended = launched.ended.iter();
+        let ended: u64 = ended.map(|count| count.load(Ordering::Relaxed)).sum();
+        let started = launched.started.load(Ordering::Relaxed);
+        started.saturating_sub(ended)
+    }
+
     fn launched(&self, kind: Kind) -> &Launched {
         self.launched.0[kind as usize].get_or_init(Box::default)
     }

@@ -101,6 +101,12 @@ fn mount_of(
     })?
 }
 
+/// The mount of what the path leads to, if the kernel has all of the way there in memory.
+#[cfg(target_os = "linux")]
+pub(super) fn locate_surely(driver: &Arc<Driver>, path: &CStr) -> Option<Arc<Mount>> {
+    mount_of(driver, None, path, true)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

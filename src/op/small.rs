@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::file::SharedFile;
-use super::locate::locate;
+use super::locate::{locate, locate_surely};
 use super::open::flag;
-use crate::driver::Driver;
 use crate::driver::op::{Load, OnWorker, Op};
+use crate::driver::{Driver, Route};
 use crate::error::Error;
+use crate::limits::{self, SMALL_FILE_BYTES};
 use crate::mounts::Mount;
 use crate::opcode::Kind;
 use crate::sys::fd::{Target, from_completion};
@@ -27,15 +28,28 @@ pub(crate) enum Attempt {
     Stream(Arc<SharedFile>),
 }
 
-/// Whether the kernel has all that it takes.
-pub(crate) fn is_possible() -> bool {
-    crate::probe::report().has_opcode(Kind::ReadSmallFile)
+/// Whether a file should be read so: where the kernel has all that it takes, on a handle that is pinned to the
+/// ring; else where many are read at a time, and the file is known to be small.
+pub(crate) fn is_fit(driver: &Driver, file_bytes: Option<u64>) -> bool {
+    if !crate::probe::report().has_opcode(Kind::ReadSmallFile) {
+        return false;
+    }
+    match driver.route() {
+        Route::Auto => {
+            let kinds = [Kind::ReadFile, Kind::ReadSmallFile];
+            let in_flight = kinds.map(|kind| driver.counters.in_flight_of(kind));
+            let is_small = file_bytes.is_some_and(|bytes| bytes <= SMALL_FILE_BYTES as u64);
+            is_small && in_flight.iter().sum::<u64>() >= limits::SMALL_FILES_AT_ONCE
+        }
+        Route::Pool => false,
+        Route::Ring => true,
+    }
 }
 
 /// Reads a file at once if it is small.
-pub(crate) async fn read(driver: Arc<Driver>, path: &Path) -> io::Result<Attempt> {
+pub(crate) async fn read(driver: &Arc<Driver>, path: &Path) -> io::Result<Attempt> {
     let named = |error| Error::io(Kind::ReadFile, Some(path), error);
-    let (small, mount) = start(&driver, path).map_err(named)?;
+    let (small, mount) = start(driver, path).map_err(named)?;
     match small.await? {
         Small::Whole { bytes, by_thread } => {
             if by_thread {
@@ -50,11 +64,7 @@ pub(crate) async fn read(driver: Arc<Driver>, path: &Path) -> io::Result<Attempt
                 path: path.to_path_buf(),
             };
             let fd = driver.start(install, &mount).await?;
-            Ok(Attempt::Stream(SharedFile::new(
-                &driver,
-                fd,
-                flag::O_RDONLY,
-            )))
+            Ok(Attempt::Stream(SharedFile::new(driver, fd, flag::O_RDONLY)))
         }
     }
 }
@@ -67,13 +77,15 @@ fn start(
     Arc<Mount>,
 )> {
     let owned = c_path(path)?;
-    let mount = locate(driver, &owned, true);
+    let sure = locate_surely(driver, &owned);
+    let by_workers = !sure.as_ref().is_some_and(|mount| mount.is_local());
+    let mount = sure.unwrap_or_else(|| locate(driver, &owned, true));
     let at = request::At {
         dir: None,
         path: owned,
     };
     let read = ReadSmall {
-        request: request::ReadSmall::new(at),
+        request: request::ReadSmall::new(at, by_workers),
         path: path.to_path_buf(),
     };
     Ok((driver.start(read, &mount), mount))

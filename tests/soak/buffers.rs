@@ -2,12 +2,29 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tidegate::buf::{IoBuf, IoBufMut};
+use std::sync::Mutex;
+
+use tidegate::buf::{BufPool, IoBuf, IoBufMut};
 
 /// Buffers that are not dropped.
 pub(crate) static ALIVE: AtomicUsize = AtomicUsize::new(0);
 /// Buffers that were dropped with something in them that their operation cannot have written.
 pub(crate) static SPOILT: AtomicUsize = AtomicUsize::new(0);
+
+/// Pools of registered memory that there were, each with few enough buffers to run dry.
+pub(crate) static POOLS: Mutex<Vec<BufPool>> = Mutex::new(Vec::new());
+
+pub(crate) fn pool() -> BufPool {
+    let pool = BufPool::builder().count(24).size(1).build().unwrap();
+    POOLS.lock().unwrap().push(pool.clone());
+    pool
+}
+
+/// Buffers that are lent.
+pub(crate) fn lent() -> usize {
+    let pools = POOLS.lock().unwrap();
+    pools.iter().map(|pool| pool.stats().in_use).sum()
+}
 
 const GUARD: usize = 64;
 const GUARD_BYTE: u8 = 0x5c;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures::future::{BoxFuture, FutureExt, join_all};
+use tidegate::buf::{BufPool, IoBuf};
 use tidegate::fs::{self, File};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
@@ -24,6 +25,7 @@ pub(crate) struct Stage {
     pub(crate) files: Vec<File>,
     /// Open for both, so that a read of it waits until somebody writes.
     pub(crate) pipe: File,
+    pub(crate) pool: BufPool,
 }
 
 /// What an operation did to a block, for whoever keeps the account.
@@ -121,7 +123,7 @@ impl Worker {
         let plan = Plan::random(&mut self.random);
         let stage = self.stage.clone();
         let place = self.blocks[block].0;
-        match self.random.below(32) {
+        match self.random.below(38) {
             0..=8 => read(stage, plan, block, place).boxed(),
             9..=17 => write(stage, plan, block, place, self.id()).boxed(),
             18 | 19 => open(stage, plan, place / BLOCKS).boxed(),
@@ -132,7 +134,10 @@ impl Worker {
             26 | 27 => whole(plan, self.name("whole"), self.random.below(9000) as usize).boxed(),
             28 => copy(plan, self.name("copied"), self.random.below(9000) as usize).boxed(),
             29 => cursor(plan, self.name("cursor"), self.random.below(3000) as usize).boxed(),
-            _ => sync(stage, plan, place / BLOCKS).boxed(),
+            30 | 31 => sync(stage, plan, place / BLOCKS).boxed(),
+            32 | 33 => read_pooled(stage, plan, block, place).boxed(),
+            34..=36 => write_pooled(stage, plan, block, place, self.id()).boxed(),
+            _ => wait_for_data_pooled(stage, Plan::limited(&mut self.random)).boxed(),
         }
     }
 
@@ -181,6 +186,46 @@ async fn write(stage: Arc<Stage>, plan: Plan, block: usize, place: usize, id: u6
         assert!(buf.is_intact());
     });
     Effect::Wrote(block, id, end)
+}
+
+async fn read_pooled(stage: Arc<Stage>, plan: Plan, block: usize, place: usize) -> Effect {
+    let (file, offset) = at(place);
+    let part = stage.pool.get().slice(..BLOCK);
+    let reading = stage.files[file].read_fixed_at(part, offset);
+    match run(plan, "read", reading).await {
+        End::Done((count, part)) => {
+            assert_eq!((count, part.len()), (BLOCK, BLOCK));
+            Effect::Read(block, part.into_inner().freeze().to_vec())
+        }
+        _ => Effect::None,
+    }
+}
+
+async fn write_pooled(
+    stage: Arc<Stage>,
+    plan: Plan,
+    block: usize,
+    place: usize,
+    id: u64,
+) -> Effect {
+    let (file, offset) = at(place);
+    let mut buf = stage.pool.get();
+    buf.extend_from_slice(&filled(place, id));
+    let writing = stage.files[file].write_fixed_at(buf, offset);
+    let end = run(plan, "write", writing).await;
+    let end = end.map(|(count, buf)| {
+        assert_eq!(count, BLOCK);
+        assert_eq!(buf[..], filled(place, id));
+    });
+    Effect::Wrote(block, id, end)
+}
+
+async fn wait_for_data_pooled(stage: Arc<Stage>, plan: Plan) -> Effect {
+    let reading = stage.pipe.read_fixed_at(stage.pool.get().slice(..64), 0);
+    if let End::Done((count, part)) = run(plan, "pipe", reading).await {
+        assert_eq!(count, part.len());
+    }
+    Effect::None
 }
 
 async fn open(stage: Arc<Stage>, plan: Plan, file: usize) -> Effect {

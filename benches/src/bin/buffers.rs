@@ -15,7 +15,7 @@ struct Options {
     /// How often each way has its turn.
     #[arg(long, default_value_t = 7)]
     rounds: usize,
-    /// What to compare: all whose names contain one of these.
+    /// What to compare: fixed, pipe, size, small-files, bytes, or all of them.
     words: Vec<String>,
 }
 

@@ -57,7 +57,7 @@ pub(super) fn run(path: &Path, rounds: usize) -> io::Result<()> {
             ("a vector for each", Box::new(allocated)),
             ("a buffer of a pool, frozen", Box::new(pooled)),
         ];
-        contest(&title, rounds, &mut contenders)?;
+        contest(&title, rounds, &mut || Ok(()), &mut contenders)?;
     }
     Ok(())
 }

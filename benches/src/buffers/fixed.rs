@@ -12,8 +12,11 @@ use tokio::task::JoinSet;
 use super::{FILE_BYTES, runtime};
 use crate::contest::contest;
 
-/// The flag for I/O past the page cache.
+/// The flag for I/O past the page cache, where there is one.
+#[cfg(target_os = "linux")]
 const O_DIRECT: i32 = nix::fcntl::OFlag::O_DIRECT.bits();
+#[cfg(not(target_os = "linux"))]
+const O_DIRECT: i32 = 0;
 
 /// Bytes of an operation, tasks that do one at a time, and how many operations a turn has.
 const SHAPES: [(usize, usize, usize); 4] = [
@@ -44,7 +47,7 @@ pub(super) fn run(path: &Path, rounds: usize) -> io::Result<()> {
                 ("plain memory", Box::new(|| work.turn(plain))),
                 ("registered", Box::new(|| work.turn(|| pool.get()))),
             ];
-            contest(&title, rounds, &mut contenders)?;
+            contest(&title, rounds, &mut || Ok(()), &mut contenders)?;
         }
     }
     Ok(())

@@ -3,13 +3,18 @@
 
 mod bytes;
 mod fixed;
+mod pipes;
 mod size;
+mod small_files;
 
 use std::fs::File;
+use std::future::poll_fn;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 
+use futures_core::Stream;
 use tokio::runtime::{Builder, Runtime};
 
 const FILE_BYTES: u64 = 512 << 20;
@@ -25,8 +30,14 @@ pub fn run(folder: &Path, words: &[String], rounds: usize) -> io::Result<()> {
     if wanted("fixed") {
         fixed::run(&large_file(folder.path())?, rounds)?;
     }
+    if wanted("pipe") {
+        pipes::run(rounds)?;
+    }
     if wanted("size") {
         size::run(&large_file(folder.path())?, rounds)?;
+    }
+    if wanted("small-files") {
+        small_files::run(folder.path(), rounds)?;
     }
     if wanted("bytes") {
         bytes::run(&large_file(folder.path())?, rounds)?;
@@ -52,4 +63,9 @@ fn large_file(folder: &Path) -> io::Result<PathBuf> {
     }
     file.sync_all()?;
     Ok(path)
+}
+
+/// The next item.
+async fn next<S: Stream + Unpin>(stream: &mut S) -> Option<S::Item> {
+    poll_fn(|cx| Pin::new(&mut *stream).poll_next(cx)).await
 }

@@ -39,7 +39,7 @@ pub(super) fn run(path: &Path, rounds: usize) -> io::Result<()> {
             }
         }
         let title = format!("direct read of {} KiB by {TASKS} tasks", bytes >> 10);
-        contest(&title, rounds, &mut contenders)?;
+        contest(&title, rounds, &mut || Ok(()), &mut contenders)?;
         for (count, pool) in COUNTS.iter().zip(&pools) {
             println!(
                 "  {count} buffers: miss rate {:.2}",

@@ -121,7 +121,8 @@ impl BufPoolBuilder {
         self
     }
 
-    /// Makes the pool: maps its memory and registers it, which takes some milliseconds for each 100 MiB.
+    /// Makes the pool. Blocking: the system makes and locks all of the memory, which may take tenths of a second for
+    /// 100 MiB; call it off the runtime, or at the start.
     ///
     /// # Errors
     ///

@@ -139,7 +139,8 @@ impl BufPool {
     }
 
     /// Changes how many buffers there are, at any time. More come with memory of their own, which is registered as the
-    /// first was; fewer means that so many go, those that are lent when they come back.
+    /// first was; fewer means that so many go, those that are lent when they come back. Blocking, as
+    /// [`build`](BufPoolBuilder::build) is.
     ///
     /// # Errors
     ///

@@ -64,7 +64,8 @@ impl Source {
     /// Registers the memory, or as much of its start as may be: half of it each time that the system refuses to
     /// lock so much, down to one `unit`, of which it is a multiple. Fails where none can be.
     pub(crate) fn pin(memory: &Mapping, unit: usize, bytes_max: usize) -> io::Result<Pinned> {
-        let ring = IoUring::builder().dontfork().build(1)?;
+        // Mapped in a forked child, too, so that it unmaps what is its own.
+        let ring = IoUring::builder().build(1)?;
         ring.submitter().register_buffers_sparse(1)?;
         let source = Source(ring);
         let mut bytes = whole(memory.bytes().min(bytes_max), unit);

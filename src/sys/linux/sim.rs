@@ -8,7 +8,6 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use super::direct::DirectSlot;
 use super::ring::Ring;
 use super::sqe::{Link, MEMBER_SHIFT, Sqe};
 use super::tables::Tables;
@@ -363,14 +362,6 @@ pub(crate) struct SimRing(pub(crate) Arc<Mutex<Kernel>>);
 
 /// It has nothing registered.
 impl Tables for SimRing {
-    fn direct(&mut self) -> Option<DirectSlot> {
-        None
-    }
-
-    fn has_direct(&self, _slot: &DirectSlot) -> bool {
-        false
-    }
-
     fn sweep(&mut self) {}
 }
 

@@ -402,9 +402,11 @@ impl Sqe {
         self
     }
 
-    /// Leaves the operation to a kernel worker, so that submitting it cannot sleep. Of linked ones, the first.
+    /// Leaves the operation to a kernel worker, each entry of it, so that submitting it cannot sleep.
     pub(crate) fn for_kernel_worker(mut self) -> Sqe {
-        self.first.entry = self.first.entry.flags(Flags::ASYNC);
+        for member in std::iter::once(&mut self.first).chain(&mut self.rest) {
+            member.entry = member.entry.clone().flags(Flags::ASYNC);
+        }
         self
     }
 

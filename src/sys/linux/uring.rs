@@ -51,9 +51,9 @@ pub(crate) struct Uring {
     ring: IoUring,
     fixed: FixedTable,
     provided: ProvidedTable,
+    direct: DirectTable,
     /// Why a request had to do with less.
     refusal: Option<&'static str>,
-    direct: DirectTable,
 }
 
 impl Uring {
@@ -86,8 +86,8 @@ impl Uring {
             ring: result?,
             fixed: FixedTable::default(),
             provided: ProvidedTable::new(groups),
-            refusal: None,
             direct: DirectTable::default(),
+            refusal: None,
         })
     }
 

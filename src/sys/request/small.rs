@@ -33,6 +33,9 @@ const AT_CURSOR: u64 = u64::MAX;
 /// Reads the file at a path.
 pub(crate) struct ReadSmall {
     at: At,
+    /// Whether each entry is left to a kernel worker: where a file is read that may be on another mount than that
+    /// of the lane, or on one that may wait for a server.
+    by_workers: bool,
     /// One byte more than is read at first, which is where the second read goes.
     buf: Vec<u8>,
     slot: Option<DirectSlot>,
@@ -53,9 +56,10 @@ pub(crate) enum Small {
 }
 
 impl ReadSmall {
-    pub(crate) fn new(at: At) -> ReadSmall {
+    pub(crate) fn new(at: At, by_workers: bool) -> ReadSmall {
         ReadSmall {
             at,
+            by_workers,
             buf: Vec::new(),
             slot: None,
             results: [None; MEMBERS],
@@ -131,7 +135,11 @@ unsafe impl Request for ReadSmall {
             .then(Link::Soft, read)
             .then(Link::Hard, read_on)
             .then(Link::Hard, Sqe::close_direct(slot));
-        Some(chain)
+        Some(if self.by_workers {
+            chain.for_kernel_worker()
+        } else {
+            chain
+        })
     }
 
     fn on_completion(&mut self, part: Part) {

@@ -1,0 +1,101 @@
+//! Small files that are opened, read and closed as one, where the server does not answer one of that.
+
+use tidegate::fs;
+use tidegate::{Handle, OpExt};
+use tidegate_rig::{Request, StalledFuse};
+
+use crate::slots::slots;
+use crate::stage::{
+    FILE_BYTES, LIMIT, Outcome, Way, drained, ensure, error_of, held, in_time, quick, right_bytes,
+    slow, still_held, timed_out, tree_of_known_names, tree_with, until,
+};
+
+const STUCK: usize = 8;
+const STEPS: [Request; 2] = [Request::Open, Request::Read];
+
+/// Reads what is not held, as often as there is something held.
+async fn others_go_on(tree: &StalledFuse) -> Result<(), String> {
+    for index in 0..STUCK {
+        let read = in_time("another file", fs::read(quick(tree, index))).await?;
+        let bytes = read.map_err(|error| error.to_string())?;
+        ensure(bytes.len() == FILE_BYTES, "another length")?;
+        right_bytes(0, &bytes)?;
+    }
+    Ok(())
+}
+
+/// Nothing is in flight, and no file is left in a slot.
+async fn all_is_closed(handle: &Handle) -> Result<(), String> {
+    drained(handle).await?;
+    until("the slots are empty", || slots().0.is_empty()).await
+}
+
+/// What hangs at the open or at the read is over at its limit, and holds up nothing else.
+pub(crate) fn beside_stuck_ones(way: Way) -> Outcome {
+    let tree = tree_of_known_names(STUCK)?;
+    way.run(async |handle| {
+        for step in STEPS {
+            let guard = tree.hold(&[step], "/slow")?;
+            let stuck: Vec<_> = (0..STUCK)
+                .map(|index| tokio::spawn(fs::read(slow(&tree, index)).timeout(LIMIT)))
+                .collect();
+            others_go_on(&tree).await?;
+            for read in stuck {
+                let error = error_of("read", in_time("a stuck read", read).await??)?;
+                timed_out(&error)?;
+            }
+            still_held(|| tree.status(), STUCK as u64)?;
+            others_go_on(&tree).await?;
+            guard.release()?;
+            all_is_closed(&handle).await?;
+        }
+        Ok(())
+    })
+}
+
+/// The same without anybody who waits.
+pub(crate) fn dropped(way: Way) -> Outcome {
+    let tree = tree_of_known_names(STUCK)?;
+    way.run(async |handle| {
+        for step in STEPS {
+            let guard = tree.hold(&[step], "/slow")?;
+            let stuck: Vec<_> = (0..STUCK)
+                .map(|index| tokio::spawn(fs::read(slow(&tree, index))))
+                .collect();
+            held(&tree, STUCK as u64).await?;
+            stuck.iter().for_each(tokio::task::JoinHandle::abort);
+            others_go_on(&tree).await?;
+            guard.release()?;
+            all_is_closed(&handle).await?;
+        }
+        Ok(())
+    })
+}
+
+/// A server that honours an interrupt gives all of it back while the hold is on: the read that begins after a
+/// cancelled one is cancelled, too. Without a page cache, as the wait for a page is not to be interrupted.
+pub(crate) fn given_back(way: Way) -> Outcome {
+    let tree = tree_with(STUCK, |options| {
+        options.with_interrupts(true).with_direct_io(true)
+    })?;
+    way.run(async |handle| {
+        for step in STEPS {
+            let guard = tree.hold(&[step], "/slow")?;
+            let stuck: Vec<_> = (0..STUCK)
+                .map(|index| tokio::spawn(fs::read(slow(&tree, index)).timeout(LIMIT)))
+                .collect();
+            for read in stuck {
+                let error = error_of("read", in_time("a stuck read", read).await??)?;
+                timed_out(&error)?;
+            }
+            if !way.is_pool() && way.route == tidegate::Route::Ring {
+                let closed = all_is_closed(&handle).await;
+                closed.map_err(|error| format!("{step:?}: {:?}: {error}", tree.status()))?;
+                ensure(tree.status()?.rules > 0, "the hold is over")?;
+            }
+            guard.release()?;
+            all_is_closed(&handle).await?;
+        }
+        Ok(())
+    })
+}
