@@ -6,7 +6,7 @@ mod common;
 
 use std::collections::HashSet;
 use std::io::{self, ErrorKind, Write};
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::pin::Pin;
@@ -586,4 +586,21 @@ async fn copy(from: &Path, to: &Path) -> io::Result<()> {
         at += to.write_all_at(buf, at).await?.len() as u64;
     }
     Ok(())
+}
+
+/// Their reads end though nobody is left who could wake them.
+#[test]
+fn pipes_that_were_opened_by_name_and_have_ended_are_read_to_their_end() {
+    on_each_route(|_| async {
+        for round in 0..200usize {
+            let (output, input) = nix::unistd::pipe().unwrap();
+            nix::unistd::write(&input, b"piped").unwrap();
+            let path = format!("/proc/self/fd/{}", output.as_raw_fd());
+            let file = File::open(path).await.unwrap();
+            let stream = file.read_provided_stream(&group(2, [1, 3, 5, 100][round % 4]));
+            drop(input);
+            let whole = tokio::time::timeout(PATIENCE, all(stream)).await;
+            assert_eq!(whole.ok().as_deref(), Some(&b"piped"[..]), "{round}");
+        }
+    });
 }

@@ -33,6 +33,9 @@ mod neighbours;
 #[path = "stalls/orphans.rs"]
 mod orphans;
 #[cfg(target_os = "linux")]
+#[path = "stalls/provided.rs"]
+mod provided;
+#[cfg(target_os = "linux")]
 #[path = "stalls/reuse.rs"]
 mod reuse;
 #[cfg(target_os = "linux")]
@@ -118,6 +121,8 @@ const ON_FUSE: &[(&str, Test)] = &[
         "a_killed_server_leaves_no_process",
         ends::a_killed_server_leaves_no_process,
     ),
+    ("pbuf_stuck_reserve", provided::stuck_reserve),
+    ("pbuf_given_up", provided::given_up),
     ("fd_reuse_async", reuse::fd_reuse_async),
     (
         "small_files_beside_stuck_ones",

@@ -427,11 +427,7 @@ impl<O: Op> Job for Cell<O> {
 
     #[cfg(target_os = "linux")]
     fn on_completion(&self, part: Part) {
-        wake(self.life.tell(|op| {
-            let request = op.request();
-            request.on_completion(part);
-            request.has_news()
-        }));
+        self.tell_of(part);
     }
 
     #[cfg(target_os = "linux")]

@@ -9,6 +9,8 @@ use super::in_flight::left_by;
 use super::life::Settled;
 use super::op::Op;
 use crate::sys::errno;
+#[cfg(target_os = "linux")]
+use crate::sys::request::Part;
 
 impl<O: Op> Cell<O> {
     /// Counts it as over and hands the outcome on. `op` is what a thread hands back. A write that the end of
@@ -46,6 +48,16 @@ impl<O: Op> Cell<O> {
             Outcome::Result(number) => Some(Outcome::Result(errno::of_interrupted(number))),
             outcome => Some(outcome),
         }
+    }
+
+    /// Tells the operation of a completion, and whoever waits for it if there is something to take.
+    #[cfg(target_os = "linux")]
+    pub(super) fn tell_of(&self, part: Part) {
+        wake(self.life.tell(|op| {
+            let request = op.request();
+            request.on_completion(part);
+            request.has_news()
+        }));
     }
 
     #[cfg(target_os = "linux")]

@@ -25,6 +25,9 @@ impl fmt::Display for Error {
     }
 }
 
+const INCREMENTAL: &str =
+    "an incremental buffer group serves only streams of pipes, sockets and terminals; use another";
+
 impl Error {
     /// What comes after operation and path.
     fn write_text(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -39,17 +42,11 @@ impl Error {
             Error::Closed { .. } => "the handle was shut down; use a live one",
             Error::Dataless { .. } => "its content is elsewhere, and this handle fetches none",
             Error::ForkedChild { .. } => "this process was forked; make a new runtime after exec",
-            Error::GroupSetting {
-                name,
-                value,
-                expected,
-            } => return write!(f, "{name} of a buffer group is {value}: set it to {expected}"),
+            Error::GroupSetting { .. } => return self.write_group_setting(f),
             Error::HandleExists => {
                 "the runtime already has a handle: install yours before the first operation"
             }
-            Error::IncrementalGroup { .. } => {
-                "an incremental buffer group serves only streams of pipes, sockets and terminals; use another"
-            }
+            Error::IncrementalGroup { .. } => INCREMENTAL,
             Error::Io {
                 operation, source, ..
             } => return write_io(f, *operation, source),
@@ -100,6 +97,20 @@ impl Error {
             }
             Error::ZeroTimeout => "a timeout of zero leaves no time: set a longer one, or none",
         })
+    }
+
+    fn write_group_setting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::GroupSetting {
+                name,
+                value,
+                expected,
+            } => write!(
+                f,
+                "{name} of a buffer group is {value}: set it to {expected}"
+            ),
+            _ => Ok(()),
+        }
     }
 
     fn write_given_up(

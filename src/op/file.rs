@@ -126,12 +126,6 @@ impl SharedFile {
         self.opened.is_pipe() || self.opened.type_bits() == 0 && !self.is_seekable()
     }
 
-    /// Whether one entry may read it again and again until its end. The kernel does not tell such an entry of the
-    /// end of every device: of the side of a pseudo-terminal that its window has, for one, it does not.
-    pub(super) fn tells_its_end(&self) -> bool {
-        self.is_pipe() || self.opened.is_terminal()
-    }
-
     /// Whether this error of a read or write at a position says that the file has none. It is taken for
     /// a stream from then on.
     pub(crate) fn has_no_positions(&self, error: &io::Error) -> bool {

@@ -107,6 +107,16 @@ async fn read_in_turn(file: &Arc<SharedFile>, group: &Arc<Group>) -> io::Result<
     }
 }
 
+/// How a file is read.
+#[derive(Clone, Copy, PartialEq)]
+enum How {
+    /// It is not known yet whether one entry can read it to its end.
+    Asks,
+    /// One entry reads again and again.
+    Many,
+    OneByOne,
+}
+
 /// A file from its beginning, or what comes in turn, buffer by buffer.
 pub(crate) struct Reading {
     file: Arc<SharedFile>,
@@ -118,15 +128,17 @@ pub(crate) struct Reading {
     in_flight: Option<InFlight<Read>>,
     /// How the last entry ended, until all that arrived before is handed out.
     ended: Option<io::Result<Took>>,
-    /// No entry reads the file again and again.
-    is_one_by_one: bool,
+    how: How,
     is_done: bool,
 }
 
 impl Reading {
     pub(crate) fn new(file: Arc<SharedFile>, group: BufGroup) -> Reading {
         let kind = Kind::ReadProvidedStream;
-        let is_one_by_one = !file.tells_its_end() || !crate::probe::report().has_opcode(kind);
+        let how = match crate::probe::report().has_opcode(kind) && !file.is_seekable() {
+            true => How::Asks,
+            false => How::OneByOne,
+        };
         Reading {
             file,
             group,
@@ -134,7 +146,7 @@ impl Reading {
             arrived: Arc::default(),
             in_flight: None,
             ended: None,
-            is_one_by_one,
+            how,
             is_done: false,
         }
     }
@@ -192,7 +204,10 @@ impl Reading {
             return Ok(begin(file, kind, request(file, group, Some(self.position))));
         }
         let request = request(file, group, None);
-        if self.is_one_by_one {
+        if self.how == How::Asks {
+            return Ok(begin(file, Kind::ReadProvidedStream, request.asks()));
+        }
+        if self.how == How::OneByOne {
             // The kernel may tell of two reads into one buffer in another order than it filled it.
             let request = if group.incremental {
                 request.without()
@@ -208,6 +223,10 @@ impl Reading {
     /// What the end of an entry means for whoever reads; `None` if another one is to begin, or all is done.
     fn take(&mut self, ended: io::Result<Took>) -> Option<io::Result<ProvidedBuf>> {
         match ended {
+            Ok(_) if self.how == How::Asks => {
+                self.how = How::Many;
+                None
+            }
             Ok(Took::Read(buf)) if buf.is_empty() => {
                 self.is_done = true;
                 None
@@ -232,16 +251,21 @@ impl Reading {
         {
             return true;
         }
-        if self.is_one_by_one || self.file.is_seekable() {
+        if self.how == How::OneByOne {
             return false;
         }
         #[cfg(target_os = "linux")]
         match raw_os_error(error) {
             // It read until no buffer was left, and those who took what it read have given some back.
             Some(errno::ENOBUFS) => return true,
-            // There is nothing to wait for, or it is not known how to try without waiting.
-            Some(errno::EBADFD | errno::EINVAL) => {
-                self.is_one_by_one = true;
+            // It can be read without waiting, and there is nothing just now.
+            Some(errno::EAGAIN) if self.how == How::Asks => {
+                self.how = How::Many;
+                return true;
+            }
+            // There is nothing to wait for, or no way to try without waiting.
+            Some(errno::EBADFD | errno::EINVAL | errno::EOPNOTSUPP) => {
+                self.how = How::OneByOne;
                 return true;
             }
             _ => {}

@@ -127,18 +127,6 @@ impl Stat {
         matches!(self.type_bits(), kind::FIFO | kind::SOCKET)
     }
 
-    /// Whether it is a pseudo-terminal, of the two sides the one that programs run in.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn is_terminal(&self) -> bool {
-        const MAJORS: std::ops::RangeInclusive<u32> = 136..=143;
-        self.type_bits() == kind::CHARACTER && MAJORS.contains(&libc::major(self.rdev))
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    pub(crate) fn is_terminal(&self) -> bool {
-        false
-    }
-
     pub(crate) fn is_dir(&self) -> bool {
         self.type_bits() == kind::DIRECTORY
     }

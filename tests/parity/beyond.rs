@@ -7,12 +7,15 @@ use tidegate::opcode::Kind;
 
 use crate::case::{Case, done, on_files};
 use crate::files::{LAST, text};
+use crate::provided;
 use crate::raw;
 use crate::tree::Place;
 
 pub(crate) const KINDS: &[Kind] = &[
     Kind::Advise,
     Kind::GetFileXattr,
+    Kind::ReadProvided,
+    Kind::ReadProvidedStream,
     Kind::ReadVectored,
     Kind::SetFileXattr,
     Kind::Splice,
@@ -25,6 +28,7 @@ pub(crate) fn cases(kind: Kind, place: &Place) -> Vec<Case> {
     match kind {
         Kind::Advise => advise(place),
         Kind::GetFileXattr | Kind::SetFileXattr => xattrs(kind, place),
+        Kind::ReadProvided | Kind::ReadProvidedStream => provided::cases(kind, place),
         Kind::ReadVectored => on_files(
             place,
             &[Kind::ReadVectored],

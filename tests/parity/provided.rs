@@ -12,7 +12,7 @@ use crate::case::{Case, on_files};
 use crate::files::{LAST, text};
 use crate::tree::Place;
 
-pub(crate) const KINDS: &[Kind] = &[Kind::ReadProvided, Kind::ReadProvidedStream];
+const KINDS: &[Kind] = &[Kind::ReadProvided, Kind::ReadProvidedStream];
 
 pub(crate) fn cases(kind: Kind, place: &Place) -> Vec<Case> {
     match kind {

@@ -12,7 +12,6 @@ use crate::beyond;
 use crate::case::{Case, Seen, bytes, done, on_pairs, on_paths};
 use crate::dirs;
 use crate::files;
-use crate::provided;
 use crate::raw;
 use crate::tree::Place;
 
@@ -23,7 +22,6 @@ pub(crate) fn cases(kind: Kind, place: &Place) -> Option<Result<Vec<Case>, &'sta
     let mut cases = match kind {
         Kind::Blocking | Kind::Prefetch => return Some(Err(UNSEEN)),
         Kind::CopyFile | Kind::CopyMetadata => copies(kind, place),
-        _ if provided::KINDS.contains(&kind) => provided::cases(kind, place),
         _ if beyond::KINDS.contains(&kind) => beyond::cases(kind, place),
         Kind::OpenWithin => Vec::new(),
         Kind::Allocate

@@ -88,7 +88,8 @@ impl File {
     ///
     /// # Backend
     ///
-    /// READ_MULTISHOT (Linux 6.7) for pipes, sockets and terminals, where they can be waited for without a thread; else reads as by
+    /// READ_MULTISHOT (Linux 6.7) for what the kernel can try to read without waiting, such as sockets and the
+    /// pipes of child processes; else reads as by
     /// [`read_provided_at`](File::read_provided_at), one after the other.
     ///
     /// # Examples

@@ -76,7 +76,17 @@ impl Sqe {
         sqe
     }
 
-    /// The same, again and again, for what has no positions.
+    /// Reads nothing, and fails where the file cannot be read without waiting.
+    pub(crate) fn read_nothing(file: BorrowedFd<'_>) -> Sqe {
+        Sqe::of(
+            opcode::Read::new(fd(file), std::ptr::null_mut(), 0)
+                .offset(u64::MAX)
+                .rw_flags(libc::RWF_NOWAIT)
+                .build(),
+        )
+    }
+
+    /// The same as `read_select`, again and again, for what has no positions.
     pub(crate) fn read_multishot(file: BorrowedFd<'_>, group: u16) -> Sqe {
         Sqe::of(
             opcode::ReadMulti::new(fd(file), 0, group)

@@ -103,6 +103,8 @@ pub(crate) struct ReadProvided {
     is_direct: bool,
     /// Set where one entry reads again and again.
     many: Option<Arc<Arrived>>,
+    /// Reads nothing, and only asks whether one entry may read again and again.
+    asks: bool,
     plain: Option<Plain>,
     /// Not with a buffer of the ring.
     without: bool,
@@ -123,6 +125,7 @@ impl ReadProvided {
             offset,
             is_direct,
             many: None,
+            asks: false,
             plain: None,
             without: false,
             #[cfg(target_os = "linux")]
@@ -136,6 +139,12 @@ impl ReadProvided {
     /// Reads again and again with one entry, into this.
     pub(crate) fn many(mut self, arrived: Arc<Arrived>) -> Self {
         self.many = Some(arrived);
+        self
+    }
+
+    /// Reads nothing, and fails where one entry that reads again and again may never be told of the end.
+    pub(crate) fn asks(mut self) -> Self {
+        self.asks = true;
         self
     }
 
@@ -186,6 +195,9 @@ impl ReadProvided {
 unsafe impl Request for ReadProvided {
     #[cfg(target_os = "linux")]
     fn sqe(&mut self, tables: &mut dyn Tables) -> Option<Sqe> {
+        if self.asks {
+            return Some(Sqe::read_nothing(self.fd.as_fd()));
+        }
         let offset = self.offset.unwrap_or(NO_POSITION);
         self.has_arrived = false;
         self.ring = None;
@@ -237,6 +249,9 @@ unsafe impl Request for ReadProvided {
         #[cfg(target_os = "linux")]
         {
             self.ring = None;
+        }
+        if self.asks {
+            return Ok(0);
         }
         let start = self.plain()?.cast();
         let (length, fd) = (self.length(), self.fd.as_fd().as_raw_fd());

@@ -19,6 +19,7 @@ use super::memory::Memory;
 use super::*;
 use crate::buf::{Bgids, BufGroup, ProvidedBuf};
 use crate::sys::errno;
+use crate::sys::linux::sqe::Sqe;
 
 /// What the kernel is asked with `IORING_REGISTER_PBUF_STATUS` (Linux 6.8).
 #[repr(C)]
@@ -520,4 +521,20 @@ fn a_ledger_over_real_memory_begins_full() {
     let ledger = Ledger::new(Memory::new(8, 16).unwrap(), 8, 16);
     assert_eq!((ledger.with_kernel(), ledger.tail()), (8, 8));
     assert_eq!(ledger.entries().count(), 8);
+}
+
+/// Why a stream asks before it reads with one entry: the kernel tells such an entry of the end only where the file
+/// can be read without waiting, as a pipe can that was not opened by its name.
+#[test]
+fn the_kernel_says_whether_a_file_is_read_without_waiting() {
+    let Some(mut rig) = Rig::new() else { return };
+    let (reader, writer) = pipes();
+    let name = format!("/proc/self/fd/{}", reader.as_raw_fd());
+    let by_name = File::open(name).unwrap();
+    drop(writer);
+    for (file, expected) in [(&reader, 0), (&by_name, -libc::EOPNOTSUPP)] {
+        let entry = Sqe::read_nothing(file.as_fd()).entries(1).next();
+        rig.submit(&entry.unwrap());
+        assert_eq!(rig.wait().result, expected);
+    }
 }
