@@ -3,7 +3,6 @@
 #![cfg(target_os = "linux")]
 
 mod common;
-#[allow(dead_code, reason = "it is shared")]
 #[path = "fallback/seccomp.rs"]
 mod seccomp;
 #[path = "common/slots.rs"]

@@ -27,7 +27,7 @@ use crate::opcode::Kind;
 ///
 /// At the poll where a file of up to 256 KiB is in memory on a local filesystem. Else open, read and close in
 /// one hop; or as linked entries, OPENAT, FADVISE, READ, READ and CLOSE, through a slot of the ring's own table of files
-/// (Linux 6.8): where 16 or more operations are in flight and the file is known to have up to 64 KiB, and for a
+/// (Linux 6.8): where several files are read already and this one is known to have up to 64 KiB, and for a
 /// handle pinned to the ring. What turns out larger there is read as OPENAT, STATX, READ and CLOSE (Linux 5.6), and
 /// what is a stream by a descriptor that FIXED_FD_INSTALL makes.
 ///

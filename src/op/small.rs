@@ -1,6 +1,5 @@
 //! Reading a small file in one submission to a lane.
 
-use std::ffi::CStr;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -8,7 +7,6 @@ use std::sync::Arc;
 
 use super::file::SharedFile;
 use super::locate::{locate, locate_surely};
-use super::meta::{Cached, cached};
 use super::open::flag;
 use crate::driver::op::{Load, OnWorker, Op};
 use crate::driver::{Driver, Route};
@@ -31,28 +29,21 @@ pub(crate) enum Attempt {
 }
 
 /// Whether a file should be read so: where the kernel has all that it takes, on a handle that is pinned to the
-/// ring; else where many are read at a time, and the file is known to be small and on a local disk.
-pub(crate) fn is_fit(driver: &Arc<Driver>, path: &CStr) -> bool {
+/// ring; else where many are read at a time, and the file is known to be small.
+pub(crate) fn is_fit(driver: &Driver, file_bytes: Option<u64>) -> bool {
     if !crate::probe::report().has_opcode(Kind::ReadSmallFile) {
         return false;
     }
     match driver.route() {
-        // While the fake backend has a rule, what is done is the same at any load.
         Route::Auto => {
-            let many = driver.counters.in_flight() >= limits::CHAINS_FROM_IN_FLIGHT;
-            many && driver.attempts() && is_small(driver, path)
+            let kinds = [Kind::ReadFile, Kind::ReadSmallFile];
+            let in_flight = kinds.map(|kind| driver.counters.in_flight_of(kind));
+            let is_small = file_bytes.is_some_and(|bytes| bytes <= SMALL_FILE_BYTES as u64);
+            is_small && in_flight.iter().sum::<u64>() >= limits::SMALL_FILES_AT_ONCE
         }
         Route::Pool => false,
         Route::Ring => true,
     }
-}
-
-fn is_small(driver: &Arc<Driver>, path: &CStr) -> bool {
-    let looked = cached(driver, path, true, |_, stat, _| Some(stat));
-    let Cached::Found(stat) = looked else {
-        return false;
-    };
-    stat.is_file() && stat.size <= SMALL_FILE_BYTES as u64
 }
 
 /// Reads a file at once if it is small.

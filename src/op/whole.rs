@@ -1,4 +1,5 @@
-//! Reading a whole file: at the poll if all of it is in memory, else in one hop.
+//! Reading a whole file: at the poll if all of it is in memory, else in one submission where many small ones
+//! are read at a time, else in one hop.
 
 use std::io;
 use std::path::Path;
@@ -20,23 +21,37 @@ pub(crate) async fn read(path: &Path) -> io::Result<Vec<u8>> {
     let driver = driver::current()?;
     let named = |error| Error::io(Kind::ReadFile, Some(path), error);
     match with_c_path(path, |path| Ok(read_at_poll(&driver, path))).map_err(named)? {
-        Some(result) => {
+        AtPoll::Answer(result) => {
             driver.answered(Kind::ReadFile);
             driver::spend().await;
             result.map_err(named)
         }
-        None => read_missed(&driver, path).await,
+        AtPoll::Waits { file_bytes } => read_missed(&driver, path, file_bytes).await,
     }
+}
+
+/// What a poll can say of a file's content.
+enum AtPoll {
+    Answer(io::Result<Vec<u8>>),
+    /// It takes a wait. How large it is, for a file whose attributes are in memory.
+    Waits {
+        file_bytes: Option<u64>,
+    },
 }
 
 /// In one submission if that is fit and the file is small; else in one hop, or step by step for a handle that
 /// is pinned to the ring.
-async fn read_missed(driver: &Arc<Driver>, path: &Path) -> io::Result<Vec<u8>> {
+async fn read_missed(
+    driver: &Arc<Driver>,
+    path: &Path,
+    file_bytes: Option<u64>,
+) -> io::Result<Vec<u8>> {
+    #[cfg(not(target_os = "linux"))]
+    let _ = file_bytes;
     #[cfg(target_os = "linux")]
     {
         use super::small::{self, Attempt};
-        let is_fit = |path: &std::ffi::CStr| Ok(small::is_fit(driver, path));
-        if with_c_path(path, is_fit).unwrap_or(false) {
+        if small::is_fit(driver, file_bytes) {
             return match small::read(driver, path).await? {
                 Attempt::Whole(bytes) => Ok(bytes),
                 Attempt::Larger(bytes) => read_by_steps(path, bytes).await,
@@ -90,35 +105,41 @@ async fn read_on(file: Arc<SharedFile>, mut bytes: Vec<u8>, path: &Path) -> io::
 
 /// A regular file on a healthy local mount that is small and in memory, path, inode and content.
 #[cfg(target_os = "linux")]
-fn read_at_poll(driver: &Arc<Driver>, path: &std::ffi::CStr) -> Option<io::Result<Vec<u8>>> {
+fn read_at_poll(driver: &Arc<Driver>, path: &std::ffi::CStr) -> AtPoll {
     use super::meta::{Cached, cached};
     use crate::driver::attempt::attempt;
     use crate::limits;
     use crate::sys::linux::nowait;
     use std::os::fd::AsFd;
 
+    let unknown = AtPoll::Waits { file_bytes: None };
     if !driver.attempts() {
-        return None;
+        return unknown;
     }
     let looked = cached(driver, path, true, |_, stat, mount| {
         Some((stat, mount.clone()))
     });
     let (stat, mount) = match looked {
         Cached::Found(found) => found,
-        Cached::Error(error) => return Some(Err(error)),
-        Cached::Unknown(_) => return None,
+        Cached::Error(error) => return AtPoll::Answer(Err(error)),
+        Cached::Unknown(_) => return unknown,
     };
+    let file_bytes = stat.is_file().then_some(stat.size);
     let small = stat.is_file() && (1..=limits::READ_AT_POLL_BYTES).contains(&stat.size);
     if !small || !mount.reads_nowait() || !mount.atime_is_settled(&stat) {
-        return None;
+        return AtPoll::Waits { file_bytes };
     }
-    attempt(Some(&mount), || {
+    let bytes = attempt(Some(&mount), || {
         let fd = nowait::open_read_cached(path, 0).ok()?;
         let bytes = read_resident(fd.as_fd(), stat.size);
         // The attributes just read say that the file has a name, so this close frees no blocks.
         super::meta::close_path(driver, fd, &stat, &mount);
-        bytes.map(Ok)
-    })?
+        bytes
+    });
+    match bytes.flatten() {
+        Some(bytes) => AtPoll::Answer(Ok(bytes)),
+        None => AtPoll::Waits { file_bytes },
+    }
 }
 
 /// All of a file of this size, if it still has it. A readahead mark in it does no harm: there is
@@ -136,6 +157,6 @@ fn read_resident(fd: std::os::fd::BorrowedFd<'_>, size: u64) -> Option<Vec<u8>> 
 }
 
 #[cfg(not(target_os = "linux"))]
-fn read_at_poll(_driver: &Arc<Driver>, _path: &std::ffi::CStr) -> Option<io::Result<Vec<u8>>> {
-    None
+fn read_at_poll(_driver: &Arc<Driver>, _path: &std::ffi::CStr) -> AtPoll {
+    AtPoll::Waits { file_bytes: None }
 }
