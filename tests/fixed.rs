@@ -54,7 +54,7 @@ impl Scene {
         match opened.await {
             Ok(file) => Some(file),
             Err(error) if direct => {
-                eprintln!("skip: direct I/O: {error}");
+                eprintln!("skip: direct_io: {error}");
                 None
             }
             Err(error) => panic!("{error}"),
@@ -71,7 +71,7 @@ fn is_registered(pool: &BufPool) -> bool {
     match pool.registration() {
         Registration::Enabled { .. } => true,
         other => {
-            eprintln!("skip: registered memory: {other}");
+            eprintln!("skip: registered_memory: {other}");
             false
         }
     }
