@@ -33,6 +33,10 @@ pub(crate) const SMALL_FILE_BYTES: usize = 64 << 10;
 /// fifth; of eight at a time the entries are, by a seventh and with a third less of processor time.
 pub(crate) const SMALL_FILES_AT_ONCE: u64 = 6;
 
+/// How long after a ring's kernel refused to register memory it is asked again: another process of the same user
+/// may have given locked memory back, which the kernel counts some 30 ms late.
+pub(crate) const REGISTER_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
 /// Rings of one handle that submit on the polling thread.
 pub(crate) const WORKER_RINGS_MAX: usize = 16;
 

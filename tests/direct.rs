@@ -230,6 +230,23 @@ fn a_pipe_loses_nothing() {
     });
 }
 
+/// What was written to a file that is dropped meanwhile is there for who reads it next.
+#[test]
+fn a_write_that_goes_on_is_seen() {
+    use tokio::io::AsyncWriteExt;
+    on_each_route(|_| async {
+        let dir = tempfile::tempdir().unwrap();
+        for round in 0..200 {
+            let path = dir.path().join(round.to_string());
+            let bytes = pattern(40_000 + round);
+            let mut file = fs::File::create(&path).await.unwrap();
+            file.write_all(&bytes).await.unwrap();
+            drop(file);
+            assert!(fs::read(&path).await.unwrap() == bytes, "round {round}");
+        }
+    });
+}
+
 /// A file that is replaced again and again: what is read is one of them, never parts of two.
 #[test]
 fn a_replaced_file_is_not_mixed() {

@@ -54,7 +54,7 @@ impl Scene {
         match opened.await {
             Ok(file) => Some(file),
             Err(error) if direct => {
-                eprintln!("skip: direct I/O: {error}");
+                eprintln!("skip: direct_io: {error}");
                 None
             }
             Err(error) => panic!("{error}"),
@@ -71,7 +71,7 @@ fn is_registered(pool: &BufPool) -> bool {
     match pool.registration() {
         Registration::Enabled { .. } => true,
         other => {
-            eprintln!("skip: registered memory: {other}");
+            eprintln!("skip: registered_memory: {other}");
             false
         }
     }
@@ -302,14 +302,15 @@ fn every_kind_of_file_is_read_the_same() {
         }
         let zero = File::open("/dev/zero").await.unwrap();
         let (count, buf) = zero.read_fixed_at(pool.get(), 0).await.unwrap();
-        assert_eq!((count, buf.len()), (64 << 10, 64 << 10));
+        // A device may give less.
+        assert!(count > 0 && count == buf.len());
         assert!(buf.iter().all(|&byte| byte == 0));
         let null = OpenOptions::new()
             .write(true)
             .open("/dev/null")
             .await
             .unwrap();
-        assert_eq!(null.write_fixed_at(buf, 0).await.unwrap().0, 64 << 10);
+        assert_eq!(null.write_fixed_at(buf, 0).await.unwrap().0, count);
         let random = File::open("/dev/urandom").await.unwrap();
         let (count, buf) = random
             .read_fixed_at(pool.get().slice(..100), 0)

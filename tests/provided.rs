@@ -177,7 +177,7 @@ fn direct_reads_go_into_aligned_buffers() {
         let mut options = OpenOptions::new();
         options.read(true).custom_flags(nix::libc::O_DIRECT);
         let Ok(file) = options.open(&path).await else {
-            return eprintln!("skip: direct reads: the filesystem has none");
+            return eprintln!("skip: direct_reads: the filesystem has none");
         };
         let group = group(1, 4096);
         let lent = file.read_provided_at(&group, 4096).await.unwrap();

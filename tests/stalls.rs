@@ -137,6 +137,7 @@ const ON_FUSE: &[(&str, Test)] = &[
 const ON_DISK: &[(&str, Test)] = &[
     ("cancel_matrix", cancels::matrix),
     ("hol_64_statx", neighbours::hol_64_statx),
+    ("small_files_on_a_dead_disk", small_files::on_a_dead_disk),
     ("fsfreeze_write", disks::fsfreeze_write),
     ("throttle_slow_not_stuck", disks::throttle_slow_not_stuck),
     (

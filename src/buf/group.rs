@@ -126,7 +126,7 @@ impl Default for BufGroupBuilder {
 }
 
 impl BufGroupBuilder {
-    /// How many buffers each ring has: a power of two up to 32 768; 64 by default.
+    /// How many buffers each ring has: a power of two up to 32768; 64 by default.
     ///
     /// See [`BufGroupBuilder`].
     pub fn count(mut self, buffers: usize) -> BufGroupBuilder {
@@ -158,7 +158,8 @@ impl BufGroupBuilder {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` where a setting is out of its bounds; the text says what it may be.
+    /// [`Error::OutOfRange`](crate::Error::OutOfRange), of kind `InvalidInput`, for a setting that is out of its
+    /// bounds; the text says what it may be.
     ///
     /// # Examples
     ///
@@ -170,19 +171,19 @@ impl BufGroupBuilder {
 
     fn checked(&self) -> Result<Group, Error> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let wrong = |name, value, expected| {
-            Err(Error::GroupSetting {
+        let wrong = |name, value: usize, expected| {
+            Err(Error::OutOfRange {
                 name,
-                value,
+                value: value as u64,
                 expected,
             })
         };
         let count = u16::try_from(self.count).unwrap_or(0);
         if !count.is_power_of_two() || count > limits::GROUP_BUFFERS_MAX {
-            return wrong("count", self.count, "a power of two up to 32 768");
+            return wrong("count", self.count, "a power of two up to 32768");
         }
         if self.size == 0 || self.size > limits::RW_BYTES_MAX {
-            return wrong("size", self.size, "1 to 2 147 479 552 bytes");
+            return wrong("size", self.size, "1 up to 2147479552 bytes");
         }
         if self.size as u64 * u64::from(count) > limits::GROUP_BYTES_MAX {
             return wrong("size", self.size, "less, as all buffers have over 64 GiB");
@@ -217,9 +218,7 @@ mod tests {
         }
         for count in [0, 3, 100, 32_767, 32_769, 65_535, 65_536, usize::MAX] {
             let text = built(count, 1).unwrap_err();
-            let expected = format!(
-                "count of a buffer group is {count}: set it to a power of two up to 32 768"
-            );
+            let expected = format!("count is {count}: set it to a power of two up to 32768");
             assert_eq!(text, expected);
         }
         assert_eq!(

@@ -42,14 +42,14 @@ struct Mock {
 }
 
 impl Mock {
-    fn job(records: &Records, links: Vec<Link>) -> (usize, Arc<dyn Job>) {
+    fn job(records: &Records, links: Vec<Link>, given_up: bool) -> (usize, Arc<dyn Job>) {
         let mut all = lock(records);
         all.push(Record::default());
         let id = all.len() - 1;
         let mock = Mock {
             id,
             records: records.clone(),
-            abandoned: AtomicBool::new(false),
+            abandoned: AtomicBool::new(given_up),
             mount: Mount::unknown(),
             links,
             told: Mutex::default(),
@@ -181,6 +181,8 @@ struct World {
     members_max: usize,
     /// Completions of operations that were reaped after the ring broke.
     late: usize,
+    /// Whether nobody waits for the operations.
+    given_up: bool,
 }
 
 impl World {
@@ -198,6 +200,7 @@ impl World {
             broken: false,
             members_max: 1,
             late: 0,
+            given_up: false,
         }
     }
 
@@ -211,7 +214,7 @@ impl World {
     fn start(&mut self) -> Option<u64> {
         let links = self.links();
         let is_linked = !links.is_empty();
-        let (id, job) = Mock::job(&self.records, links);
+        let (id, job) = Mock::job(&self.records, links, self.given_up);
         match self.engine.start(job, Some(OnWorker::Async)) {
             Start::Queued(token) => {
                 let user_data = token.user_data();
@@ -471,6 +474,40 @@ fn cancels_are_delivered_though_the_queue_is_full() {
     assert_eq!(lock(&world.kernel).cancels, started);
     world.settle();
     world.check_end();
+}
+
+/// A cancel ends one entry, and the next begins: that is cancelled, too, up to the last, which tidies up (INV-11).
+#[test]
+fn what_begins_after_its_cancel_is_cancelled() {
+    let mut begun_late = 0;
+    for seed in 0..100 {
+        let faults = Faults {
+            never: 100,
+            ..Faults::default()
+        };
+        let mut world = World::new(seed, 32, faults);
+        (world.members_max, world.given_up) = (5, true);
+        let started: Vec<u64> = std::iter::from_fn(|| world.start()).collect();
+        world.enter(0);
+        for user_data in started {
+            world.cancel(user_data);
+        }
+        for _ in 0..20 {
+            world.enter(0);
+            world.reap();
+        }
+        let held = lock(&world.kernel).running();
+        for user_data in held {
+            let (_, token, member) = Token::decode(user_data).unwrap();
+            let is_cancellable = world.engine.slots.cancellable(token).any(|at| at == member);
+            begun_late += usize::from(member > 0);
+            let cancels = &lock(&world.kernel).cancels;
+            assert!(!is_cancellable || cancels.contains(&user_data), "{member}");
+        }
+        world.settle();
+        world.check_end();
+    }
+    assert!(begun_late > 100, "{begun_late} began late");
 }
 
 /// Completions whose futures are not polled hold no room: the slots are free once they are reaped.

@@ -42,7 +42,6 @@ impl Error {
             Error::Closed { .. } => "the handle was shut down; use a live one",
             Error::Dataless { .. } => "its content is elsewhere, and this handle fetches none",
             Error::ForkedChild { .. } => "this process was forked; make a new runtime after exec",
-            Error::GroupSetting { .. } => return self.write_group_setting(f),
             Error::HandleExists => {
                 "the runtime already has a handle: install yours before the first operation"
             }
@@ -97,20 +96,6 @@ impl Error {
             }
             Error::ZeroTimeout => "a timeout of zero leaves no time: set a longer one, or none",
         })
-    }
-
-    fn write_group_setting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Error::GroupSetting {
-                name,
-                value,
-                expected,
-            } => write!(
-                f,
-                "{name} of a buffer group is {value}: set it to {expected}"
-            ),
-            _ => Ok(()),
-        }
     }
 
     fn write_given_up(

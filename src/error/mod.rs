@@ -86,15 +86,6 @@ pub enum Error {
         /// The operation.
         operation: Kind,
     },
-    /// A group of buffers cannot be as it was asked for.
-    GroupSetting {
-        /// Which setting.
-        name: &'static str,
-        /// Its value.
-        value: usize,
-        /// What it may be.
-        expected: &'static str,
-    },
     /// The runtime already has a handle.
     HandleExists,
     /// The buffers of the group are filled bit by bit, which the kernel does only for what comes in turn.
@@ -207,7 +198,6 @@ impl Error {
     pub fn kind(&self) -> io::ErrorKind {
         match self {
             Error::BackendVariable { .. }
-            | Error::GroupSetting { .. }
             | Error::IncrementalGroup { .. }
             | Error::NoRuntime
             | Error::OutOfRange { .. }

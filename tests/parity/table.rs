@@ -47,12 +47,7 @@ pub(crate) fn cases(kind: Kind, place: &Place) -> Option<Result<Vec<Case>, &'sta
             directories(kind, place)
         }
         Kind::HardLink | Kind::Rename | Kind::Symlink => pairs(kind, place),
-        Kind::MakeFifo => on_paths(
-            place.paths(),
-            &[Kind::MakeFifo],
-            |path| async move { done(fs::make_fifo(path, 0o640).await) },
-            |path| done(raw::make_fifo(path, 0o640)),
-        ),
+        Kind::MakeFifo => make_fifo(place),
         Kind::Metadata | Kind::Statx | Kind::TryExists => metadata(kind, place),
         Kind::Open => open(place),
         Kind::ReadDir => on_paths(
@@ -334,6 +329,15 @@ fn listed_by_std(path: &Path) -> Seen {
     }
     seen.sort();
     Ok(seen.join("\n"))
+}
+
+fn make_fifo(place: &Place) -> Vec<Case> {
+    on_paths(
+        place.paths(),
+        &[Kind::MakeFifo],
+        |path| async move { done(fs::make_fifo(path, 0o640).await) },
+        |path| done(raw::make_fifo(path, 0o640)),
+    )
 }
 
 fn read_file(place: &Place) -> Vec<Case> {

@@ -2,12 +2,12 @@
 
 use tidegate::fs;
 use tidegate::{Handle, OpExt};
-use tidegate_rig::{Request, StalledFuse};
+use tidegate_rig::{FsKind, HeldDisk, Request, StalledFuse, files};
 
 use crate::slots::slots;
 use crate::stage::{
-    FILE_BYTES, LIMIT, Outcome, Way, drained, ensure, error_of, held, in_time, quick, right_bytes,
-    slow, still_held, timed_out, tree_of_known_names, tree_with, until,
+    FILE_BYTES, HOLD_MAX, LIMIT, Outcome, Way, drained, ensure, error_of, held, in_time, quick,
+    right_bytes, slow, still_held, timed_out, tree_of_known_names, tree_with, until,
 };
 
 const STUCK: usize = 8;
@@ -96,6 +96,51 @@ pub(crate) fn given_back(way: Way) -> Outcome {
             guard.release()?;
             all_is_closed(&handle).await?;
         }
+        Ok(())
+    })
+}
+
+/// A disk that answers no read: what is in memory there is read all the same, though the lane sleeps where it tries
+/// the linked entries of the others; those are all done once the disk goes on.
+pub(crate) fn on_a_dead_disk(way: Way) -> Outcome {
+    let disk = HeldDisk::options(FsKind::Ext4, 64 << 20)
+        .with_max_hold(HOLD_MAX)
+        .create()?;
+    let path = |name: &str, index: usize| disk.path().join(format!("{name}-{index}"));
+    for index in 0..STUCK {
+        for name in ["cold", "late", "warm"] {
+            files::create(&path(name, index), FILE_BYTES as u64)?;
+        }
+    }
+    disk.remount()?;
+    way.run(async |handle| {
+        for index in 0..STUCK {
+            // The names are in memory, what is in the files only of some.
+            for name in ["cold", "late", "warm"] {
+                fs::metadata(path(name, index)).await?;
+            }
+            fs::read(path("warm", index)).await?;
+        }
+        let guard = disk.hold(&[Request::Read])?;
+        let read = |name, index| tokio::spawn(fs::read(path(name, index)));
+        let mut stuck: Vec<_> = (0..STUCK).map(|index| read("cold", index)).collect();
+        until("a read is held", || {
+            disk.status().is_ok_and(|now| now.held > 0)
+        })
+        .await?;
+        stuck.extend((0..STUCK).map(|index| read("late", index)));
+        for index in 0..STUCK {
+            let bytes = in_time("what is in memory", fs::read(path("warm", index))).await??;
+            right_bytes(0, &bytes)?;
+        }
+        ensure(disk.status()?.held > 0, "the hold is over")?;
+        guard.release()?;
+        for read in stuck {
+            let bytes = in_time("what was stuck", read).await???;
+            ensure(bytes.len() == FILE_BYTES, "another length")?;
+            right_bytes(0, &bytes)?;
+        }
+        all_is_closed(&handle).await?;
         Ok(())
     })
 }

@@ -4,10 +4,9 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
 
-use tidegate::Route;
 use tidegate::buf::BufGroup;
 use tidegate::fs::File;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::unix::pipe::Receiver;
 
 use super::{next, runtime};
@@ -22,73 +21,77 @@ pub(super) fn run(rounds: usize) -> io::Result<()> {
     for (bytes, writes) in SHAPES {
         let runtime = runtime()?;
         let group = BufGroup::builder().count(64).size(BUF_BYTES).build()?;
-        // On a lane, so that none is made within a turn.
-        let by_group = || {
-            let mut writer = Writer::new(bytes, writes)?;
-            runtime.block_on(async {
-                let mut stream = writer.file()?.read_provided_stream(&group);
+        let (runtime, group) = (&runtime, &group);
+        let turn = |way: Way| -> Box<dyn FnMut() -> _> {
+            Box::new(move || {
+                let mut writer = Writer::new(bytes, writes)?;
+                let total = runtime.block_on(way.read(writer.pipe(), group))?;
+                writer.ended(total)
+            })
+        };
+        let title = format!("pipe, written to in pieces of {bytes} bytes; KiB");
+        let mut contenders = WAYS.map(|(way, name)| (name, turn(way)));
+        contest(&title, rounds, &mut || Ok(()), &mut contenders)?;
+        let handle = runtime.block_on(async { tidegate::Handle::current() })?;
+        let multishot = handle.stats().submitted("READ_MULTISHOT");
+        println!("  READ_MULTISHOT was submitted {multishot} times");
+    }
+    Ok(())
+}
+
+/// A way to read a pipe to its end.
+#[derive(Clone, Copy)]
+enum Way {
+    Multishot,
+    Reads,
+    TokioFile,
+    TokioPipe,
+}
+
+const WAYS: [(Way, &str); 4] = [
+    (Way::TokioPipe, "tokio's pipe"),
+    (Way::TokioFile, "tokio::fs::File"),
+    (Way::Reads, "read_at"),
+    (Way::Multishot, "multishot"),
+];
+
+impl Way {
+    /// How many bytes came.
+    async fn read(self, pipe: OwnedFd, group: &BufGroup) -> io::Result<usize> {
+        match self {
+            Way::Multishot => {
+                let mut stream = File::from_std(pipe.into()).read_provided_stream(group);
                 let mut total = 0;
                 while let Some(part) = next(&mut stream).await {
                     total += part?.len();
                 }
-                writer.ended(total)
-            })
-        };
-        let by_reads = || {
-            let mut writer = Writer::new(bytes, writes)?;
-            runtime.block_on(async {
-                let (file, mut total) = (writer.file()?, 0);
-                let mut buf = Vec::with_capacity(BUF_BYTES);
+                Ok(total)
+            }
+            Way::Reads => {
+                let file = File::from_std(pipe.into());
+                let (mut buf, mut total) = (Vec::with_capacity(BUF_BYTES), 0);
                 loop {
                     let (count, back) = file.read_at(buf, 0).await?;
                     (buf, total) = (back, total + count);
                     if count == 0 {
-                        return writer.ended(total);
+                        return Ok(total);
                     }
                 }
-            })
-        };
-        let by_tokio = || {
-            let mut writer = Writer::new(bytes, writes)?;
-            runtime.block_on(async {
-                let mut pipe = Receiver::from_owned_fd(writer.pipe())?;
-                let (mut buf, mut total) = (vec![0; BUF_BYTES], 0);
-                loop {
-                    match pipe.read(&mut buf).await? {
-                        0 => return writer.ended(total),
-                        count => total += count,
-                    }
-                }
-            })
-        };
-        let by_tokio_file = || {
-            let mut writer = Writer::new(bytes, writes)?;
-            runtime.block_on(async {
-                let mut file = tokio::fs::File::from_std(writer.pipe().into());
-                let (mut buf, mut total) = (vec![0; BUF_BYTES], 0);
-                loop {
-                    match file.read(&mut buf).await? {
-                        0 => return writer.ended(total),
-                        count => total += count,
-                    }
-                }
-            })
-        };
-        let title = format!("pipe, written to in pieces of {bytes} bytes; KiB");
-        let mut contenders: [(_, Box<dyn FnMut() -> _>); 4] = [
-            ("tokio's pipe", Box::new(by_tokio)),
-            ("tokio::fs::File", Box::new(by_tokio_file)),
-            ("read_at", Box::new(by_reads)),
-            ("multishot", Box::new(by_group)),
-        ];
-        contest(&title, rounds, &mut || Ok(()), &mut contenders)?;
-        let handle = runtime.block_on(async { tidegate::Handle::current() })?;
-        let multishot = handle.stats().submitted("READ_MULTISHOT");
-        if handle.route() != Route::Pool {
-            println!("  READ_MULTISHOT was submitted {multishot} times");
+            }
+            Way::TokioFile => to_the_end(tokio::fs::File::from_std(pipe.into())).await,
+            Way::TokioPipe => to_the_end(Receiver::from_owned_fd(pipe)?).await,
         }
     }
-    Ok(())
+}
+
+async fn to_the_end(mut reader: impl AsyncRead + Unpin) -> io::Result<usize> {
+    let (mut buf, mut total) = (vec![0; BUF_BYTES], 0);
+    loop {
+        match reader.read(&mut buf).await? {
+            0 => return Ok(total),
+            count => total += count,
+        }
+    }
 }
 
 /// A process that writes zeros.
@@ -115,10 +118,6 @@ impl Writer {
     fn pipe(&mut self) -> OwnedFd {
         let stdout = self.child.stdout.take();
         stdout.expect("it was not taken before").into()
-    }
-
-    fn file(&mut self) -> io::Result<File> {
-        Ok(File::from_std(self.pipe().into()))
     }
 
     /// All of it came.

@@ -142,6 +142,8 @@ impl BufPool {
     /// first was; fewer means that so many go, those that are lent when they come back. Blocking, as
     /// [`build`](BufPoolBuilder::build) is.
     ///
+    /// Grow by much at a time: a ring has at most 64 pieces of memory registered, and does without for the others.
+    ///
     /// # Errors
     ///
     /// [`Error::OutOfRange`](crate::Error::OutOfRange) for a count of zero or over 16 384; `OutOfMemory`, and then

@@ -156,6 +156,11 @@ impl Kernel {
             .collect()
     }
 
+    /// User data of what has begun and is not over.
+    pub(crate) fn running(&self) -> Vec<u64> {
+        self.running.iter().map(|op| op.user_data).collect()
+    }
+
     /// Lets time pass: completions come without anybody's entering.
     pub(crate) fn advance(&mut self, by_ms: u64) {
         self.now_ms += by_ms;

@@ -47,7 +47,7 @@ struct Rig {
 impl Rig {
     fn new() -> Option<Rig> {
         if let Some(reason) = crate::probe::report().ring_reason() {
-            eprintln!("skip: provided buffers: {reason}");
+            eprintln!("skip: provided_buffers: {reason}");
             return None;
         }
         Some(Rig {
@@ -110,7 +110,7 @@ impl Rig {
                 let with_kernel = usize::from(ring.tail().wrapping_sub(head));
                 assert_eq!(with_kernel, ring.with_kernel(), "head {head}");
             }
-            Err(errno::EINVAL) => eprintln!("skip: the kernel's head: before Linux 6.8"),
+            Err(errno::EINVAL) => eprintln!("skip: pbuf_status: before Linux 6.8"),
             Err(number) => panic!("no status: {number}"),
         }
     }
@@ -432,7 +432,7 @@ fn short_reads_share_a_buffer_that_is_filled_bit_by_bit() {
     let group = BufGroup::builder().count(2).size(10).incremental(true);
     let group = group.build().unwrap();
     let Some(ring) = rig.provided(&group) else {
-        eprintln!("skip: incremental buffers: before Linux 6.12");
+        eprintln!("skip: incremental_buffers: before Linux 6.12");
         return;
     };
     let (reader, mut writer) = pipes();
@@ -480,7 +480,7 @@ fn one_entry_reads_a_pipe_until_its_end() {
     let take = |rig: &mut Rig, bytes: &[u8]| {
         let done = rig.wait();
         if done.result == -libc::EINVAL {
-            eprintln!("skip: multishot reads: before Linux 6.7");
+            eprintln!("skip: multishot_reads: before Linux 6.7");
             return None;
         }
         let buf = ring.take(done.result, done.flags).unwrap();
