@@ -335,7 +335,7 @@ fn a_group_that_is_not_there_or_is_empty_has_no_buffers() {
     rig.ring.submitter().unregister_buf_ring(77).unwrap();
 }
 
-/// Requirement R27: what cannot be registered leaves no id behind, and is not asked for again.
+/// Requirement R27: what cannot be registered leaves no id behind.
 #[test]
 fn a_refusal_gives_the_id_back() {
     let Some(mut rig) = Rig::new() else { return };
