@@ -529,7 +529,11 @@ fn a_limit_ends_with_its_wait() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("file"), pattern(640)).unwrap();
         let limit = Duration::from_millis(1);
-        let (late_pipe, mut writer) = pipe();
+        // One that was opened by name is read by single reads.
+        let (reader, writer) = nix::unistd::pipe().unwrap();
+        let mut writer = std::fs::File::from(writer);
+        let name = format!("/proc/self/fd/{}", reader.as_raw_fd());
+        let late_pipe = File::open(name).await.unwrap();
         let file = File::open(dir.path().join("file")).await.unwrap();
         let mut whole = file.read_provided_stream(&group);
         let mut stream = late_pipe.read_provided_stream(&group);
