@@ -12,7 +12,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use common::child::in_child;
-use common::{on_each_route, on_every_backend, until_idle};
+use common::{kernel, on_each_route, on_every_backend, until_idle};
 use nix::sys::resource::{Resource, setrlimit};
 use seccomp::{Filter, REGISTER};
 use slots::slots;
@@ -33,7 +33,8 @@ const CHAIN: [(&str, u64); 4] = [
 ];
 
 fn has_chains(route: Route) -> bool {
-    route == Route::Ring && probe::report().support(Kind::ReadSmallFile) == Support::Ring
+    let found = probe::report().support(Kind::ReadSmallFile) == Support::Ring;
+    route == Route::Ring && kernel::has((6, 8), found)
 }
 
 fn stats() -> Stats {
