@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use buffers::{ALIVE, POOLS, SPOILT, lent, pool};
 use common::{routes, runtime};
+use tidegate::buf::BufGroup;
 use tidegate::fs::File;
 use tidegate::{Handle, Route};
 use worker::{BLOCKS, Stage, TASKS, Worker};
@@ -62,6 +63,11 @@ async fn open_stage(dir: &Path) -> Arc<Stage> {
         files,
         pipe: both.open(dir.join("pipe")).await.unwrap(),
         pool: pool(),
+        group: BufGroup::builder()
+            .count(4)
+            .size(blocks::BLOCK)
+            .build()
+            .unwrap(),
     })
 }
 

@@ -4,8 +4,9 @@ use std::io::{self, SeekFrom};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use futures::TryStreamExt;
 use futures::future::{BoxFuture, FutureExt, join_all};
-use tidegate::buf::{BufPool, IoBuf};
+use tidegate::buf::{BufGroup, BufPool, IoBuf};
 use tidegate::fs::{self, File};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
@@ -26,6 +27,8 @@ pub(crate) struct Stage {
     /// Open for both, so that a read of it waits until somebody writes.
     pub(crate) pipe: File,
     pub(crate) pool: BufPool,
+    /// Of so few buffers that it runs dry.
+    pub(crate) group: BufGroup,
 }
 
 /// What an operation did to a block, for whoever keeps the account.
@@ -123,7 +126,7 @@ impl Worker {
         let plan = Plan::random(&mut self.random);
         let stage = self.stage.clone();
         let place = self.blocks[block].0;
-        match self.random.below(38) {
+        match self.random.below(41) {
             0..=8 => read(stage, plan, block, place).boxed(),
             9..=17 => write(stage, plan, block, place, self.id()).boxed(),
             18 | 19 => open(stage, plan, place / BLOCKS).boxed(),
@@ -137,6 +140,8 @@ impl Worker {
             30 | 31 => sync(stage, plan, place / BLOCKS).boxed(),
             32 | 33 => read_pooled(stage, plan, block, place).boxed(),
             34..=36 => write_pooled(stage, plan, block, place, self.id()).boxed(),
+            37 | 38 => read_provided(stage, plan, block, place).boxed(),
+            39 => wait_for_data_provided(stage, Plan::limited(&mut self.random)).boxed(),
             _ => wait_for_data_pooled(stage, Plan::limited(&mut self.random)).boxed(),
         }
     }
@@ -224,6 +229,26 @@ async fn wait_for_data_pooled(stage: Arc<Stage>, plan: Plan) -> Effect {
     let reading = stage.pipe.read_fixed_at(stage.pool.get().slice(..64), 0);
     if let End::Done((count, part)) = run(plan, "pipe", reading).await {
         assert_eq!(count, part.len());
+    }
+    Effect::None
+}
+
+async fn read_provided(stage: Arc<Stage>, plan: Plan, block: usize, place: usize) -> Effect {
+    let (file, offset) = at(place);
+    let reading = stage.files[file].read_provided_at(&stage.group, offset);
+    match run(plan, "read", reading).await {
+        End::Done(buf) => {
+            assert_eq!(buf.len(), BLOCK, "the file has a fixed length");
+            Effect::Read(block, buf.freeze().to_vec())
+        }
+        _ => Effect::None,
+    }
+}
+
+async fn wait_for_data_provided(stage: Arc<Stage>, plan: Plan) -> Effect {
+    let mut stream = stage.pipe.read_provided_stream(&stage.group);
+    if let End::Done(Some(buf)) = run(plan, "pipe", stream.try_next()).await {
+        assert!(!buf.is_empty());
     }
     Effect::None
 }
