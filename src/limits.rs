@@ -52,6 +52,13 @@ pub(crate) const WORKER_DEPTH_DIRECT: usize = 48;
 /// thread's rings; this stays above what a worker ring has in flight, so none of them waits for a worker.
 pub(crate) const KERNEL_WORKERS_MAX: u32 = 64;
 
+/// Operations of one lane that wait for peers (of pipes, sockets, terminals) before the next ones get another
+/// lane: half of a ring, so that what ends them finds room.
+pub(crate) const PEERS_PER_LANE: usize = 128;
+
+/// Further lanes for what waits for peers: with the first one, for over 4 000 such operations at a time.
+pub(crate) const PEER_LANES_MAX: usize = 31;
+
 /// Submissions a lane takes from its inbox at a time: batching pays up to about 32, and what is not
 /// taken can still move to a replacement.
 pub(crate) const LANE_BATCH: usize = 32;
