@@ -63,7 +63,13 @@ pub(crate) async fn read(driver: &Arc<Driver>, path: &Path) -> io::Result<Attemp
                 request: request::Install::new(slot),
                 path: path.to_path_buf(),
             };
-            let fd = driver.start(install, &mount).await?;
+            let fd = match driver.start(install, &mount).await {
+                // The lane whose slot it is was replaced. Nothing was read: it is opened anew.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                    return Ok(Attempt::Larger(Vec::new()));
+                }
+                fd => fd?,
+            };
             Ok(Attempt::Stream(SharedFile::new(driver, fd, flag::O_RDONLY)))
         }
     }

@@ -72,8 +72,8 @@ async fn read_missed(
 /// Opens and reads it. `begun` is what came of it when it was opened before.
 async fn read_by_steps(path: &Path, mut begun: Vec<u8>) -> io::Result<Vec<u8>> {
     let file = open::open(path, flag::O_RDONLY, 0).await?;
-    if file.is_seekable() {
-        // Another file may be there by now, of which those bytes are not.
+    if file.is_seekable() || file.is_pipe() {
+        // Another file may be there by now, of which those bytes are not. Of a pipe none were taken.
         begun.clear();
     }
     let size = super::meta::size_of(&file).await;
