@@ -33,6 +33,10 @@ pub(crate) const SMALL_FILE_BYTES: usize = 64 << 10;
 /// fifth; of eight at a time the entries are, by a seventh and with a third less of processor time.
 pub(crate) const SMALL_FILES_AT_ONCE: u64 = 6;
 
+/// Small files that are read as linked entries at a time. Each takes five entries of a ring, so that these leave a
+/// fifth of one to others.
+pub(crate) const SMALL_FILES_MAX: u64 = 40;
+
 /// How long after a ring's kernel refused to register memory it is asked again: another process of the same user
 /// may have given locked memory back, which the kernel counts some 30 ms late.
 pub(crate) const REGISTER_AGAIN_AFTER: Duration = Duration::from_secs(1);

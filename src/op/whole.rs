@@ -52,11 +52,12 @@ async fn read_missed(
     {
         use super::small::{self, Attempt};
         if small::is_fit(driver, file_bytes) {
-            return match small::read(driver, path).await? {
-                Attempt::Whole(bytes) => Ok(bytes),
-                Attempt::Larger(bytes) => read_by_steps(path, bytes).await,
-                Attempt::Stream(file) => read_on(file, Vec::new(), path).await,
-            };
+            match small::read(driver, path).await? {
+                Attempt::Whole(bytes) => return Ok(bytes),
+                Attempt::Larger(bytes) => return read_by_steps(path, bytes).await,
+                Attempt::Nothing => {}
+                Attempt::Stream(file) => return read_on(file, Vec::new(), path).await,
+            }
         }
     }
     if driver.route() == Route::Ring {
