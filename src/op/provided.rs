@@ -14,7 +14,9 @@ use crate::buf::group::Group;
 use crate::buf::{BufGroup, ProvidedBuf};
 use crate::driver::op::{Load, OnWorker, Op};
 use crate::driver::{InFlight, refused};
-use crate::error::{Error, LeftBehind, raw_os_error};
+#[cfg(target_os = "linux")]
+use crate::error::raw_os_error;
+use crate::error::{Error, LeftBehind};
 use crate::opcode::Kind;
 #[cfg(target_os = "linux")]
 use crate::sys::errno;

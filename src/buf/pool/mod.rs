@@ -131,6 +131,13 @@ impl BufPool {
         })
     }
 
+    /// How many buffers there are to be: as built, or as resized last.
+    ///
+    /// See [`BufPoolBuilder`].
+    pub fn buffer_count(&self) -> usize {
+        self.stats().count
+    }
+
     /// The size of each buffer, in bytes.
     ///
     /// See [`BufPoolBuilder`].
@@ -166,7 +173,8 @@ impl BufPool {
         self.users.shared.resize(count)
     }
 
-    /// Whether the kernel has the memory registered, and if not why.
+    /// Whether the kernel has the memory registered, and if not why. Tried once, when the memory is made: what was
+    /// refused then stays plain, and a new pool, or what a [`resize`](BufPool::resize) adds, is tried anew.
     ///
     /// See [`Registration`].
     pub fn registration(&self) -> Registration {

@@ -209,7 +209,7 @@ fn no_two_of_many_threads_have_the_same_buffer() {
 fn frozen_bytes_keep_the_buffer() {
     let pool = pool(1);
     let mut buf = pool.try_acquire().unwrap();
-    assert_eq!(buf.extend_from_slice(b"0123456789"), 10);
+    buf.extend_from_slice(b"0123456789");
     let address = buf.stable_ptr();
     let whole = buf.freeze();
     assert_eq!((whole.as_ptr(), &whole[..]), (address, &b"0123456789"[..]));
@@ -228,8 +228,11 @@ fn frozen_bytes_keep_the_buffer() {
 fn bytes_in_use_are_those_that_were_put_there() {
     let page = page_bytes();
     let mut buf = pool(1).get();
-    assert_eq!(buf.extend_from_slice(&vec![1; page - 2]), page - 2);
-    assert_eq!(buf.extend_from_slice(&[2; 9]), 2);
+    buf.extend_from_slice(&vec![1; page - 2]);
+    assert_eq!(buf.fill_from(&[2; 9]), 2);
+    assert_eq!(buf.fill_from(&[3]), 0);
+    let over = catch_unwind(AssertUnwindSafe(|| buf.extend_from_slice(&[3])));
+    assert!(over.is_err(), "nothing more fits");
     assert_eq!((buf.len(), buf[page - 1]), (page, 2));
     buf.resize(1, 9);
     buf.resize(3, 9);
@@ -295,7 +298,7 @@ fn memory_goes_with_its_last_buffer() {
     let mut last = lent.pop().unwrap();
     lent.clear();
     assert_eq!(shared.segments().len(), 1);
-    assert_eq!(last.extend_from_slice(b"still there"), 11);
+    last.extend_from_slice(b"still there");
     let last = last.freeze();
     drop(last);
     assert_eq!(shared.segments().len(), 0);

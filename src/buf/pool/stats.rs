@@ -35,7 +35,9 @@ pub enum Registration {
         /// Why it was not; [`Reason::remedy`] says what to do.
         reason: Reason,
     },
-    /// A part. The other buffers work without.
+    /// A part. The other buffers work without. A process without CAP_IPC_LOCK registers at most half of
+    /// RLIMIT_MEMLOCK for one pool, and less where others of the same user have locked memory: see
+    /// [`registered_bytes_max`](super::BufPoolBuilder::registered_bytes_max).
     Partial {
         /// How much is registered.
         bytes: usize,
