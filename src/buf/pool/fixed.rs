@@ -141,7 +141,7 @@ impl FixedBuf {
     ///     rest = &rest[buf.fill_from(rest)..];
     ///     bufs.push(buf);
     /// }
-    /// assert_eq!(bufs.concat(), content);
+    /// assert!(bufs.iter().flat_map(|buf| buf.iter()).eq(&content));
     /// # Ok(()) }
     /// ```
     #[must_use = "bytes that did not fit are not in the buffer"]

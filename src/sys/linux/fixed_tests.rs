@@ -88,6 +88,18 @@ fn pool(test: &str) -> Option<BufPool> {
     }
 }
 
+/// What the kernel says that a ring has registered: where each piece begins, and how long it is.
+fn registered_of(ring: &Ring) -> Vec<String> {
+    let path = format!("/proc/self/fdinfo/{}", ring.ring.as_raw_fd());
+    let text = std::fs::read_to_string(path).unwrap();
+    let lines = text.lines();
+    let bufs = lines.skip_while(|line| !line.starts_with("UserBufs:"));
+    let bufs = bufs.skip(1).take_while(|line| line.starts_with(' '));
+    bufs.filter(|line| !line.contains("<none>"))
+        .map(|line| line.split_whitespace().last().unwrap().to_owned())
+        .collect()
+}
+
 /// One registration serves all rings, each buffer of it, and is made once per ring.
 #[test]
 fn memory_is_registered_once_per_ring() {
@@ -103,6 +115,9 @@ fn memory_is_registered_once_per_ring() {
                 ring.reads(buf, text);
             }
         }
+        let (start, bytes) = bufs[0].registered().unwrap().pinned();
+        let expected = format!("{:#x}/{bytes}", start.addr());
+        assert_eq!(registered_of(&ring), [expected]);
     }
 }
 
