@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::slots::Buffer;
+use super::buffer::Buffer;
 use super::{Segment, Shared};
 use crate::buf::{AlignedBuf, IoBuf, IoBufMut};
 
