@@ -602,3 +602,11 @@ fn pipes_that_were_opened_by_name_and_have_ended_are_read_to_their_end() {
         }
     });
 }
+
+#[test]
+fn what_is_handed_out_goes_to_any_thread() {
+    fn goes_anywhere<T: Send + Sync + Unpin + 'static>() {}
+    goes_anywhere::<BufGroup>();
+    goes_anywhere::<ProvidedBuf>();
+    goes_anywhere::<ProvidedStream>();
+}

@@ -232,7 +232,7 @@ mod tests {
             (1, usize::MAX),
             (32_768, limits::RW_BYTES_MAX),
         ] {
-            assert!(built(count, size).unwrap_err().starts_with("size of"));
+            assert!(built(count, size).unwrap_err().starts_with("size is"));
         }
         let default = BufGroup::default();
         assert_eq!(

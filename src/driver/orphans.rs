@@ -12,6 +12,7 @@ use super::op::Load;
 use super::op::Op;
 use crate::limits;
 use crate::mounts::Mount;
+use crate::opcode::Kind;
 use crate::sys::clock::coarse_ms;
 use crate::sys::lock::lock;
 
@@ -84,7 +85,8 @@ impl Orphans {
 
     /// Keeps an operation back that may find what is still to be written; gives back any other.
     pub(crate) fn hold(&self, job: Arc<dyn Job>) -> Result<(), Arc<dyn Job>> {
-        if self.count.load(Ordering::SeqCst) == 0 || job.load() != Load::Metadata || job.is_kept() {
+        let begins_with_a_name = job.load() == Load::Metadata || job.kind() == Kind::ReadSmallFile;
+        if self.count.load(Ordering::SeqCst) == 0 || !begins_with_a_name || job.is_kept() {
             return Err(job);
         }
         let mut state = lock(&self.state);

@@ -68,16 +68,19 @@ impl Watchdog {
         let mut seen = HashMap::new();
         let mut interval = limits::WATCHDOG_TICK;
         let mut quiet = 0;
+        let mut released = released::count();
         loop {
             let mut sleeps = quiet >= limits::WATCHDOG_QUIET_TICKS;
             self.bell
                 .want_calls(sleeps || interval > limits::WATCHDOG_TICK);
             // What began before it could know that it must call is seen by a last look.
-            sleeps = sleeps && !self.something_goes_on();
+            sleeps = sleeps && !self.something_goes_on() && released == released::count();
             if self.wait((!sleeps).then_some(interval)) {
                 interval = limits::WATCHDOG_TICK;
                 quiet = 0;
             }
+            // What is let go of after the look is seen by the next, which that brings about.
+            released = released::count();
             // What panics costs one look.
             let looked = catch_unwind(AssertUnwindSafe(|| {
                 (look_at_polls(&mut seen), self.look_at_drivers())

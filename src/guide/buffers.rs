@@ -101,3 +101,27 @@
 //! Registered memory counts as locked, of which an ordinary user has 8 MiB on most systems (`ulimit -l`). Where the limit
 //! is too low, as much as may be is registered, and the other buffers work without;
 //! [`registration`](crate::buf::BufPool::registration) says so.
+//!
+//! # Buffers that the kernel picks
+//!
+//! A read that waits, of a pipe or a terminal, needs no buffer until something comes. A [`BufGroup`](crate::buf::BufGroup)
+//! has some for many such reads, and the kernel picks one when it has something to put into it:
+//!
+//! ```
+//! # #[tokio::main] async fn main() -> std::io::Result<()> {
+//! # use std::{io::Write, os::fd::OwnedFd, os::unix::net::UnixStream};
+//! use futures::TryStreamExt;
+//! use tidegate::{buf::BufGroup, fs::File};
+//! # let (reader, mut writer) = UnixStream::pair()?;
+//! # writer.write_all(b"a line")?;
+//! # drop(writer);
+//! let group = BufGroup::builder().count(16).size(16 << 10).build()?;
+//! let output = File::from_std(OwnedFd::from(reader).into()); // of a child process, say
+//! let mut stream = output.read_provided_stream(&group);
+//! while let Some(buf) = stream.try_next().await? {
+//!     assert_eq!(buf.freeze(), "a line"); // `Bytes`, without a copy; its buffer is free when they are dropped
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! A read that finds none left takes memory of its own, so nothing waits for whoever holds on to a buffer.

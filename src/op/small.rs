@@ -116,9 +116,8 @@ impl Op for ReadSmall {
         OnWorker::Never
     }
 
-    /// It begins with a name, and so waits for the writes of files that were dropped before.
     fn load(&self) -> Load {
-        Load::Metadata
+        Load::Buffered
     }
 
     fn finish(self, result: io::Result<i32>) -> io::Result<Small> {
@@ -158,7 +157,7 @@ impl Op for Install {
 
     /// As for what opened it, so that it comes to the same lane.
     fn load(&self) -> Load {
-        Load::Metadata
+        Load::Buffered
     }
 
     fn finish(self, result: io::Result<i32>) -> io::Result<OwnedFd> {

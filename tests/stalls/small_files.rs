@@ -11,6 +11,8 @@ use crate::stage::{
 };
 
 const STUCK: usize = 8;
+/// Twice as many are stuck, which a lane has room for, and a mount threads.
+const FILES: usize = 20;
 const STEPS: [Request; 2] = [Request::Open, Request::Read];
 
 /// Reads what is not held, as often as there is something held.
@@ -107,14 +109,14 @@ pub(crate) fn on_a_dead_disk(way: Way) -> Outcome {
         .with_max_hold(HOLD_MAX)
         .create()?;
     let path = |name: &str, index: usize| disk.path().join(format!("{name}-{index}"));
-    for index in 0..STUCK {
+    for index in 0..FILES {
         for name in ["cold", "late", "warm"] {
             files::create(&path(name, index), FILE_BYTES as u64)?;
         }
     }
     disk.remount()?;
     way.run(async |handle| {
-        for index in 0..STUCK {
+        for index in 0..FILES {
             // The names are in memory, what is in the files only of some.
             for name in ["cold", "late", "warm"] {
                 fs::metadata(path(name, index)).await?;
@@ -123,13 +125,14 @@ pub(crate) fn on_a_dead_disk(way: Way) -> Outcome {
         }
         let guard = disk.hold(&[Request::Read])?;
         let read = |name, index| tokio::spawn(fs::read(path(name, index)));
-        let mut stuck: Vec<_> = (0..STUCK).map(|index| read("cold", index)).collect();
+        let mut stuck: Vec<_> = (0..FILES).map(|index| read("cold", index)).collect();
         until("a read is held", || {
             disk.status().is_ok_and(|now| now.held > 0)
         })
         .await?;
-        stuck.extend((0..STUCK).map(|index| read("late", index)));
-        for index in 0..STUCK {
+        stuck.extend((0..FILES).map(|index| read("late", index)));
+        for index in 0..FILES {
+            in_time("attributes", fs::metadata(path("cold", index))).await??;
             let bytes = in_time("what is in memory", fs::read(path("warm", index))).await??;
             right_bytes(0, &bytes)?;
         }

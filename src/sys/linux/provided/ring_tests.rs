@@ -335,6 +335,31 @@ fn a_group_that_is_not_there_or_is_empty_has_no_buffers() {
     rig.ring.submitter().unregister_buf_ring(77).unwrap();
 }
 
+/// Requirement R27: what cannot be registered leaves no id behind.
+#[test]
+fn a_refusal_gives_the_id_back() {
+    let Some(mut rig) = Rig::new() else { return };
+    let ids = Arc::new(Bgids::new(4));
+    rig.table = ProvidedTable::new(ids.clone());
+    let taken = Memory::new(1, 1).unwrap();
+    // SAFETY: the memory outlives the ring's use of it in this test.
+    let registered = unsafe {
+        let submitter = rig.ring.submitter();
+        submitter.register_buf_ring_with_flags(taken.address(), 1, 0, 0)
+    };
+    registered.unwrap();
+    let refused = group(1, 64);
+    for _ in 0..2 {
+        assert!(
+            rig.provided(&refused).is_none(),
+            "the id is somebody else's"
+        );
+        assert_eq!((ids.snapshot().in_flight, ids.snapshot().peak), (0, 1));
+    }
+    rig.ring.submitter().unregister_buf_ring(0).unwrap();
+    assert!(rig.provided(&group(1, 64)).is_some());
+}
+
 /// `pbuf_unregister_inflight`: the kernel lets us, so we do not: what is in flight holds the group.
 #[test]
 fn a_group_is_unregistered_only_once_nothing_in_flight_names_it() {

@@ -8,6 +8,8 @@ use io_uring::Submitter;
 use super::ring::ProvidedRing;
 use crate::buf::group::Group;
 use crate::buf::{Bgids, lease};
+use crate::limits;
+use crate::sys::clock::coarse_ms;
 
 /// See the module. Empty, it costs nothing.
 pub(crate) struct ProvidedTable {
@@ -17,8 +19,28 @@ pub(crate) struct ProvidedTable {
 
 struct Place {
     group: Weak<Group>,
-    /// `None` where the kernel refused it: not asked for again.
-    ring: Option<Arc<ProvidedRing>>,
+    ring: Registered,
+}
+
+enum Registered {
+    Here(Arc<ProvidedRing>),
+    /// The kernel refused it, at this moment in coarse milliseconds. It may have no memory to lock just now.
+    Refused(u64),
+}
+
+impl Registered {
+    /// Whether it is to be asked for again.
+    fn is_stale(&self) -> bool {
+        let again_ms = limits::REGISTER_AGAIN_AFTER.as_millis() as u64;
+        matches!(self, Registered::Refused(at_ms) if coarse_ms() >= at_ms + again_ms)
+    }
+
+    fn ring(&self) -> Option<Arc<ProvidedRing>> {
+        match self {
+            Registered::Here(ring) => Some(ring.clone()),
+            Registered::Refused(_) => None,
+        }
+    }
 }
 
 impl ProvidedTable {
@@ -36,15 +58,17 @@ impl ProvidedTable {
         submitter: &Submitter<'_>,
         group: &Arc<Group>,
     ) -> Option<Arc<ProvidedRing>> {
-        if let Some(place) = self.rings.get(&group.number) {
-            return place.ring.clone();
+        let known = self.rings.get(&group.number);
+        if let Some(place) = known.filter(|place| !place.ring.is_stale()) {
+            return place.ring.ring();
         }
         let id = lease(&self.ids).ok()?;
-        let ring = ProvidedRing::register(submitter, group, id).ok();
+        let registered = ProvidedRing::register(submitter, group, id);
         let place = Place {
             group: Arc::downgrade(group),
-            ring: ring.clone(),
+            ring: registered.map_or_else(|_| Registered::Refused(coarse_ms()), Registered::Here),
         };
+        let ring = place.ring.ring();
         self.rings.insert(group.number, place);
         ring
     }
@@ -56,15 +80,11 @@ impl ProvidedTable {
             if place.group.strong_count() > 0 {
                 return true;
             }
-            let Some(ring) = place.ring.take() else {
-                return false;
-            };
-            if submitter.unregister_buf_ring(ring.id()).is_ok() {
-                return false;
+            // What the kernel does not let go of stays, memory and id, for as long as this ring.
+            match &place.ring {
+                Registered::Here(ring) => submitter.unregister_buf_ring(ring.id()).is_err(),
+                Registered::Refused(_) => false,
             }
-            // The kernel still has it: memory and id stay for as long as this ring.
-            place.ring = Some(ring);
-            true
         });
     }
 }
