@@ -163,6 +163,24 @@ fn places_are_kept_and_used_again() {
     ring.reads(&mut bufs[3], "in place of another");
 }
 
+/// What was refused is not tried for each operation, and is some time later.
+#[test]
+fn what_was_refused_is_tried_again_later() {
+    let Some(pool) = pool("what_was_refused_is_tried_again_later") else {
+        return;
+    };
+    let (mut ring, mut buf) = (Ring::new(), pool.get());
+    let segment = buf.registered().unwrap().clone();
+    // A clock that cannot come to the end of its second during the test.
+    ring.table.refused = vec![(Arc::downgrade(&segment), u64::MAX / 2)];
+    assert_eq!(ring.place(&buf), None);
+    ring.table.refused[0].1 = 0;
+    while ring.place(&buf).is_none() {
+        std::thread::yield_now();
+    }
+    ring.reads(&mut buf, "after a refusal");
+}
+
 /// INV-1: what is in flight keeps its memory while the table changes around it, however late a kernel worker
 /// looks it up.
 #[test]
