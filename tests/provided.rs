@@ -519,6 +519,125 @@ fn limits_hold_and_a_stream_goes_on_after_them() {
     });
 }
 
+/// A wait that was given up takes its limit along, also where single reads read a file.
+#[test]
+fn a_limit_ends_with_its_wait() {
+    on_each_route(|route| async move {
+        let group = group(4, 64);
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("file"), pattern(640)).unwrap();
+        let limit = Duration::from_millis(1);
+        // One that was opened by name is read by single reads.
+        let (reader, writer) = nix::unistd::pipe().unwrap();
+        let mut writer = std::fs::File::from(writer);
+        let name = format!("/proc/self/fd/{}", reader.as_raw_fd());
+        let late_pipe = File::open(name).await.unwrap();
+        let file = File::open(dir.path().join("file")).await.unwrap();
+        let mut whole = file.read_provided_stream(&group);
+        let mut stream = late_pipe.read_provided_stream(&group);
+        for round in 0..4u8 {
+            // Each begins under a limit, and another wait takes the place of that.
+            assert!(poll_limited(&mut stream, limit).is_pending());
+            let begun = poll_limited(&mut whole, limit);
+            let end = Instant::now() + 3 * limit;
+            until("the limit is over", async || Instant::now() > end).await;
+            if route == Route::Pool {
+                // What a thread reads of a pipe cannot be had back, which is an error.
+                writer.write_all(&[round]).unwrap();
+                drop(stream.next().await);
+                until_idle().await;
+                stream = late_pipe.read_provided_stream(&group);
+            } else {
+                let late = async { writer.write_all(&[round]).unwrap() };
+                let (buf, ()) = tokio::join!(next(&mut stream), late);
+                assert_eq!(&buf[..], &[round]);
+            }
+            let at = usize::from(round) * 128;
+            let first = match begun {
+                Poll::Ready(read) => read.unwrap().unwrap(),
+                Poll::Pending => next(&mut whole).await,
+            };
+            assert_eq!(first[..], pattern(640)[at..at + 64]);
+            let second = next(&mut whole).await;
+            assert_eq!(second[..], pattern(640)[at + 64..at + 128]);
+        }
+    });
+}
+
+fn poll_limited(
+    stream: &mut ProvidedStream,
+    limit: Duration,
+) -> Poll<io::Result<Option<ProvidedBuf>>> {
+    let limited = std::pin::pin!(stream.try_next().timeout(limit));
+    limited.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// What its caller hears nothing of has not failed: a file that turns out to be a pipe, and buffers that run out.
+#[test]
+fn ends_in_the_course_of_things_are_no_failures() {
+    on_each_route(|_| async {
+        let group = group(2, 8);
+        let (file, mut writer) = pipe();
+        let stream = file.read_provided_stream(&group);
+        writer.write_all(&pattern(800)).unwrap();
+        drop(writer);
+        assert!(all(stream).await == pattern(800));
+        assert_eq!(file.read_provided_at(&group, 5).await.unwrap().len(), 0);
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("fifo");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for _ in 0..2 {
+            let path = path.clone();
+            let writing = tokio::task::spawn_blocking(move || std::fs::write(path, "through"));
+            let fifo = dir.path().join("fifo");
+            assert_eq!(tidegate::fs::read(fifo).await.unwrap(), b"through");
+            writing.await.unwrap().unwrap();
+        }
+        until_idle().await;
+        for op in stats().ops() {
+            assert_eq!(op.failed, 0, "{op:?}");
+        }
+    });
+}
+
+/// The ENOBUFS of a file's own is its error, where the read has memory of its own.
+#[test]
+fn a_socket_that_was_overrun_says_so() {
+    on_each_route(|_| async {
+        let group = group(1, 4096);
+        let zeroes = File::open("/dev/zero").await.unwrap();
+        let _held = zeroes.read_provided_at(&group, 0).await.unwrap();
+        let file = overrun();
+        let error = file.read_provided_at(&group, 0).await.unwrap_err();
+        assert_eq!(tidegate::raw_os_error(&error), Some(nix::libc::ENOBUFS));
+        let mut stream = overrun().read_provided_stream(&group);
+        let error = stream.next().await.unwrap().unwrap_err();
+        assert_eq!(tidegate::raw_os_error(&error), Some(nix::libc::ENOBUFS));
+        assert!(stream.next().await.is_none());
+    });
+}
+
+/// A netlink socket to which more was sent than it has room for.
+fn overrun() -> File {
+    use nix::sys::socket::{
+        AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, send, setsockopt, socket,
+        sockopt,
+    };
+    let (family, flags) = (AddressFamily::Netlink, SockFlag::empty());
+    let protocol = SockProtocol::NetlinkRoute;
+    let socket = socket(family, SockType::Raw, flags, protocol).unwrap();
+    setsockopt(&socket, sockopt::RcvBuf, &0).unwrap();
+    // An empty request of no known type that wants an answer: length, type, flags, and two numbers.
+    let mut request = [0u8; 16];
+    request[..4].copy_from_slice(&16u32.to_ne_bytes());
+    request[4..6].copy_from_slice(&0xffff_u16.to_ne_bytes());
+    request[6..8].copy_from_slice(&5u16.to_ne_bytes());
+    for _ in 0..1000 {
+        send(socket.as_raw_fd(), &request, MsgFlags::empty()).unwrap();
+    }
+    File::from_std(socket.into())
+}
+
 /// Trap 17: many short reads share a buffer, and files with positions are refused.
 #[test]
 fn incremental_groups_serve_streams_alone() {

@@ -51,10 +51,24 @@ impl<O: Op> Cell<O> {
         self.driver.counters.ended();
     }
 
-    /// How an outcome ends it for a caller that still waits.
-    pub(super) fn end_of(&self, outcome: &Outcome) -> Ended {
+    /// How an outcome ends it for a caller that still waits. `op` is what a thread hands back, or nobody took.
+    pub(super) fn end_of(&self, op: Option<&O>, outcome: &Outcome) -> Ended {
         if let (Some(why), Some(_)) = (self.life.why(), left_by(self.kind, outcome)) {
             return why.into();
+        }
+        let number = match outcome {
+            Outcome::Result(number) => Some(-number),
+            Outcome::Returned(Err(error)) => error.raw_os_error(),
+            _ => None,
+        };
+        if let Some(number) = number.filter(|&number| number > 0) {
+            let is_ordinary = match op {
+                Some(op) => op.is_ordinary(number),
+                None => self.life.look(|op| op.is_ordinary(number)).unwrap_or(false),
+            };
+            if is_ordinary {
+                return Ended::Ok;
+            }
         }
         match outcome {
             Outcome::Result(0..) | Outcome::Returned(Ok(_)) => Ended::Ok,

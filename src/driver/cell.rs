@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::account::Account;
 use super::core::Driver;
+use super::due::default_patience;
 use super::fence::Fenced;
 use super::group::{Group, Share};
 use super::life::{Dropped, GivenUp, Life};
@@ -26,7 +27,7 @@ use crate::limits;
 #[cfg(target_os = "linux")]
 use crate::mounts::Mount;
 use crate::observe::{Ended, OpInFlight, OpState};
-use crate::opcode::{DeadlineClass, Kind};
+use crate::opcode::Kind;
 use crate::sys::clock::{coarse_ms, now_us};
 use crate::sys::errno;
 use crate::sys::fd::Target;
@@ -76,8 +77,10 @@ pub(crate) struct Cell<O: Op> {
     pub(super) due_us: AtomicU64,
     /// How long one of several steps may take, in microseconds; zero where the deadline is for all of it.
     step_us: u64,
+    /// How long its handle lets it take of itself, in microseconds.
+    pub(super) patience_us: Option<u64>,
     /// Where the registry has it.
-    place: OnceLock<Place>,
+    pub(super) place: OnceLock<Place>,
     steps: Steps,
     /// What it counts as stuck on, once nobody waits for it and it is not over.
     pub(super) stuck: Mutex<Option<Share>>,
@@ -175,6 +178,7 @@ impl<O: Op> Cell<O> {
         cell.fenced = fenced;
         cell.due_us = AtomicU64::new(due_us.unwrap_or(NEVER));
         cell.step_us = step_us;
+        cell.patience_us = patience;
         cell.started = began;
         let cell = Arc::new(cell);
         cell.driver.registry.insert(cell.clone(), |place| {
@@ -218,6 +222,7 @@ impl<O: Op> Cell<O> {
             started_ms: coarse_ms(),
             due_us: AtomicU64::new(NEVER),
             step_us: 0,
+            patience_us: None,
             place: OnceLock::new(),
             steps: Steps::default(),
             stuck: Mutex::new(None),
@@ -228,25 +233,6 @@ impl<O: Op> Cell<O> {
             target: Mutex::new(Target::Nothing),
             account: Account::default(),
             life: life(op),
-        }
-    }
-
-    fn note_due(&self) {
-        let due_us = self.due_us.load(Ordering::SeqCst);
-        if let (Some(place), true) = (self.place.get(), due_us != NEVER) {
-            self.driver.registry.note_due(*place, due_us);
-        }
-    }
-
-    pub(super) fn set_due(&self, due_us: u64) {
-        self.due_us.store(due_us, Ordering::SeqCst);
-        self.note_due();
-    }
-
-    /// Whoever waits for it now wants it by then.
-    pub(super) fn hasten(&self, due_us: u64) {
-        if due_us < self.due_us.load(Ordering::SeqCst) && self.life.why().is_none() {
-            self.set_due(due_us);
         }
     }
 
@@ -487,7 +473,7 @@ impl<O: Op> Job for Cell<O> {
 
     fn refuse(&self, error: io::Error) {
         let outcome = Outcome::Refused(error);
-        let end = self.end_of(&outcome);
+        let end = self.end_of(None, &outcome);
         let counted = || self.count_over(end);
         let settled = self.life.refuse(outcome, counted);
         self.settled(settled, None);
@@ -556,21 +542,6 @@ impl<O: Op> Job for Cell<O> {
             mount_point: self.group.mount().point(),
         })
     }
-}
-
-/// How long a handle lets an operation take of itself, in microseconds.
-fn default_patience(driver: &Driver, group: &Group, kind: Kind) -> Option<u64> {
-    let timeouts = &driver.settings().timeouts;
-    let patience = match kind.row().deadline_class {
-        // A peer takes as long as it takes.
-        _ if group.mount().is_of_peers() => None,
-        DeadlineClass::Data => timeouts.data,
-        _ if kind == Kind::Prefetch => timeouts.data,
-        DeadlineClass::Metadata => timeouts.metadata,
-        DeadlineClass::Sync => timeouts.sync,
-        DeadlineClass::Unbounded => None,
-    };
-    patience.map(|patience: Duration| u64::try_from(patience.as_micros()).unwrap_or(NEVER / 2))
 }
 
 /// Wakes a task; a waker that panics takes nobody with it.

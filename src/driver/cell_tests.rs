@@ -11,11 +11,14 @@ use super::{Cell, Job, Outcome};
 use crate::driver::core::Driver;
 use crate::driver::handle::Home;
 use crate::driver::in_flight::InFlight;
+use crate::driver::limited::Why;
 use crate::driver::op::Op;
+use crate::driver::registry::NEVER;
 use crate::driver::route::{Route, Submit};
 use crate::driver::settings::Settings;
 use crate::mounts::Mount;
 use crate::opcode::Kind;
+use crate::sys::clock::now_us;
 use crate::sys::errno;
 use crate::sys::request::{Hop, Request};
 use crate::sys::steps::Steps;
@@ -226,6 +229,30 @@ fn a_panic_in_a_drop_stays_with_its_operation() {
     made.cell.clone().end(Outcome::Result(0));
     assert_eq!(made.drops.load(Ordering::SeqCst), 1);
     assert_eq!(made.driver.counters.in_flight(), 0);
+}
+
+/// A limit ends with the wait that it is for, but what was given up for it keeps its grace, or nobody would ever be
+/// told that the kernel has it.
+#[test]
+fn what_was_given_up_keeps_its_grace() {
+    let made = make(Kind::Splice, never, false);
+    assert!(made.cell.begin());
+    made.cell.hasten(now_us() + 1_000_000);
+    assert!(made.cell.due_us() < NEVER);
+    assert!(made.future.unhurry());
+    assert_eq!(made.cell.due_us(), NEVER);
+    made.cell.give_up(Why::TimedOut);
+    let end_of_grace = made.cell.due_us();
+    assert!(end_of_grace < NEVER);
+    assert!(!made.future.unhurry());
+    made.cell.hasten(0);
+    assert_eq!(made.cell.due_us(), end_of_grace);
+    made.cell.expire(end_of_grace);
+    let Poll::Ready(Err(error)) = poll(made.future) else {
+        panic!("its caller is to be told");
+    };
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    made.cell.end(Outcome::Result(-errno::ECANCELED));
 }
 
 /// An error that comes when the future is gone, or before it was polled, reaches the operation.

@@ -18,7 +18,7 @@ impl<O: Op> Cell<O> {
     pub(super) fn settle(&self, op: Option<O>, outcome: Outcome) {
         self.group.note_end(self.kind, self.kept, &outcome);
         let keep = matches!(outcome, Outcome::Lost(_));
-        let end = self.end_of(&outcome);
+        let end = self.end_of(op.as_ref(), &outcome);
         let timed_out = self.if_timed_out(end, left_by(self.kind, &outcome));
         let counted = || self.count_over(end);
         if keep {
@@ -81,7 +81,7 @@ impl<O: Op> Cell<O> {
             }
             Settled::Unclaimed(op, outcome) => {
                 self.complain(op.as_ref(), &outcome);
-                self.count(self.end_of(&outcome));
+                self.count(self.end_of(op.as_ref(), &outcome));
                 self.conclude();
                 // A buffer that panics when it is dropped takes no other operation with it (INV-6).
                 let _ = catch_unwind(AssertUnwindSafe(|| self.dispose(op, &outcome)));

@@ -11,7 +11,6 @@ use super::cell::{Cell, Job, Outcome};
 use super::life::Given;
 use super::limited::{self, Why};
 use super::op::Op;
-use super::registry::NEVER;
 use crate::error::{Error, LeftBehind};
 use crate::opcode::{CancelLeaves, Kind};
 use crate::sys::clock::now_us;
@@ -29,9 +28,10 @@ impl<O: Op> InFlight<O> {
 }
 
 impl<O: Op> InFlight<O> {
-    /// Whoever waited for it got something, and has said nothing yet of how long the next may take.
-    pub(crate) fn unhurry(&self) {
-        self.cell.set_due(NEVER);
+    /// It goes on for somebody who has said nothing yet of how long it may take: the handle's default counts again.
+    /// `false` where it was given up before.
+    pub(crate) fn unhurry(&self) -> bool {
+        self.cell.unhurry()
     }
 }
 

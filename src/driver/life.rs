@@ -134,6 +134,16 @@ impl<O, R, W: Copy> Life<O, R, W> {
         lock(&self.state).why
     }
 
+    /// Does this unless it was given up, so that whoever gives up on it comes after; whether it did.
+    pub(crate) fn unless_given_up(&self, f: impl FnOnce()) -> bool {
+        let state = lock(&self.state);
+        let is_wanted = state.why.is_none();
+        if is_wanted {
+            f();
+        }
+        is_wanted
+    }
+
     pub(crate) fn is_over(&self) -> bool {
         matches!(lock(&self.state).place, Place::Over(..) | Place::Gone)
     }

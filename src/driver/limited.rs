@@ -148,6 +148,11 @@ pub(crate) fn due_us(kind: Kind) -> Option<u64> {
     }
 }
 
+/// Whether a caller has said here until when.
+pub(crate) fn is_limited() -> bool {
+    SCOPE.get().until != Until::Default
+}
+
 /// Why nothing may begin here, if so.
 pub(crate) fn refused() -> Option<Why> {
     SCOPE.get().refuses

@@ -14,6 +14,7 @@ mod cell;
 pub(crate) mod chore;
 mod core;
 mod dataless;
+mod due;
 mod ends;
 #[cfg(target_os = "linux")]
 mod engine;
@@ -53,6 +54,6 @@ pub use handle::{Builder, Handle, ShutdownReport};
 pub(crate) use handle::{current, current_or_pool};
 pub(crate) use in_flight::InFlight;
 pub use limited::{Limited, OpExt};
-pub(crate) use limited::{answer, refused};
+pub(crate) use limited::{answer, is_limited, refused};
 pub use route::{Route, Submit};
 pub use settings::{Settings, Timeouts};

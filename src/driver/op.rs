@@ -74,6 +74,11 @@ pub(crate) trait Op: Send + 'static {
         true
     }
 
+    /// Whether this error number is what happens in the course of things, and its caller hears nothing of it.
+    fn is_ordinary(&self, _number: i32) -> bool {
+        false
+    }
+
     /// What it waits for.
     fn load(&self) -> Load {
         Load::Metadata

@@ -13,15 +13,13 @@ use super::rw::{self, load_of};
 use crate::buf::group::Group;
 use crate::buf::{BufGroup, ProvidedBuf};
 use crate::driver::op::{Load, OnWorker, Op};
-use crate::driver::{InFlight, refused};
-#[cfg(target_os = "linux")]
+use crate::driver::{InFlight, is_limited, refused};
 use crate::error::raw_os_error;
 use crate::error::{Error, LeftBehind};
 use crate::opcode::Kind;
-#[cfg(target_os = "linux")]
 use crate::sys::errno;
 use crate::sys::fd::Target;
-use crate::sys::request::{Arrived, ReadProvided, Request, Took};
+use crate::sys::request::{Arrived, ReadProvided, Request, Took, is_for_one_by_one};
 
 struct Read {
     request: ReadProvided,
@@ -53,8 +51,22 @@ impl Op for Read {
         self.load
     }
 
+    fn is_ordinary(&self, number: i32) -> bool {
+        self.request.is_ordinary(number)
+    }
+
     fn finish(self, result: io::Result<i32>) -> io::Result<Took> {
-        let took = result.and_then(|count| self.request.into_took(count));
+        let took = match result {
+            // Those who took what it read have given some buffers back.
+            Err(error)
+                if error
+                    .raw_os_error()
+                    .is_some_and(|number| self.request.has_run_dry(number)) =>
+            {
+                Ok(Took::Arrived)
+            }
+            result => result.and_then(|count| self.request.into_took(count)),
+        };
         took.map_err(|error| Error::io(self.kind, None, error))
     }
 
@@ -128,6 +140,8 @@ pub(crate) struct Reading {
     /// What one entry has brought that reads again and again.
     arrived: Arc<Arrived>,
     in_flight: Option<InFlight<Read>>,
+    /// Whether the limit of an earlier wait may end it, or has.
+    is_hurried: bool,
     /// How the last entry ended, until all that arrived before is handed out.
     ended: Option<io::Result<Took>>,
     how: How,
@@ -147,6 +161,7 @@ impl Reading {
             position: 0,
             arrived: Arc::default(),
             in_flight: None,
+            is_hurried: false,
             ended: None,
             how,
             is_done: false,
@@ -159,10 +174,11 @@ impl Reading {
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<ProvidedBuf>>> {
         let turn = ready!(poll_proceed(cx));
+        self.unhurry();
         while !self.is_done {
             let next = match self.arrived.take() {
                 Some(arrived) => {
-                    self.in_flight.as_ref().inspect(|read| read.unhurry());
+                    self.unhurry();
                     Some(arrived.map_err(|error| Error::io(Kind::ReadProvidedStream, None, error)))
                 }
                 None => self.ended.take().and_then(|ended| self.take(ended)),
@@ -173,7 +189,10 @@ impl Reading {
             }
             let read = match self.in_flight.take() {
                 Some(read) => Ok(read),
-                None => self.begin(),
+                None => {
+                    self.is_hurried = false;
+                    self.begin()
+                }
             };
             let read = match read {
                 Ok(read) => self.in_flight.insert(read),
@@ -182,6 +201,7 @@ impl Reading {
                     continue;
                 }
             };
+            self.is_hurried |= is_limited();
             match Pin::new(read).poll(cx) {
                 Poll::Ready(ended) => {
                     self.in_flight = None;
@@ -193,6 +213,13 @@ impl Reading {
             }
         }
         Poll::Ready(None)
+    }
+
+    /// The limit of a wait ends with it.
+    fn unhurry(&mut self) {
+        if let (true, Some(read)) = (self.is_hurried, &self.in_flight) {
+            self.is_hurried = !read.unhurry();
+        }
     }
 
     fn begin(&self) -> io::Result<InFlight<Read>> {
@@ -253,27 +280,25 @@ impl Reading {
         {
             return true;
         }
+        let left = given_up(error).filter(|_| refused().is_none());
         if self.how == How::OneByOne {
-            return false;
+            // A limit of somebody who waits no more. What reads at a position takes nothing from anybody.
+            let is_harmless = left == Some(LeftBehind::NothingHappened) || self.file.is_seekable();
+            return self.is_hurried && left.is_some() && is_harmless;
         }
-        #[cfg(target_os = "linux")]
-        match raw_os_error(error) {
-            // It read until no buffer was left, and those who took what it read have given some back.
-            Some(errno::ENOBUFS) => return true,
-            // It can be read without waiting, and there is nothing just now.
-            Some(errno::EAGAIN) if self.how == How::Asks => {
+        if let Some(number) = raw_os_error(error) {
+            if self.how == How::Asks && number == errno::EAGAIN {
+                // It can be read without waiting, and there is nothing just now.
                 self.how = How::Many;
                 return true;
             }
-            // There is nothing to wait for, or no way to try without waiting.
-            Some(errno::EBADFD | errno::EINVAL | errno::EOPNOTSUPP) => {
+            if is_for_one_by_one(number) {
                 self.how = How::OneByOne;
                 return true;
             }
-            _ => {}
         }
         // A limit of somebody who got what arrived before, and waits no more.
-        given_up(error) == Some(LeftBehind::NothingHappened) && refused().is_none()
+        left == Some(LeftBehind::NothingHappened)
     }
 }
 

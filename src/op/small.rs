@@ -137,6 +137,11 @@ impl Op for ReadSmall {
         Load::Buffered
     }
 
+    /// A stream is read another way.
+    fn is_ordinary(&self, _number: i32) -> bool {
+        self.request.is_stream()
+    }
+
     fn finish(self, result: io::Result<i32>) -> io::Result<Small> {
         let output = self.request.into_output(result);
         output.map_err(|error| Error::io(Kind::ReadFile, Some(&self.path), error))

@@ -25,7 +25,7 @@ pub struct ProvidedStream {
 }
 
 impl File {
-    /// Reads once at an offset in bytes, into a buffer of the group that the kernel picks. None bytes mean the end
+    /// Reads once at an offset in bytes, into a buffer of the group that the kernel picks. No bytes mean the end
     /// of the file. A pipe, a socket or a terminal ignores the offset and gives what comes.
     ///
     /// Meant for reads that wait: those of pipes and terminals hold no buffer until there is something to read.
@@ -39,7 +39,8 @@ impl File {
     ///
     /// Those of `pread(2)`; `InvalidInput` for an offset over `i64::MAX`, and for an
     /// [incremental](crate::buf::BufGroupBuilder::incremental) group. That no buffer is left is none: the read goes into
-    /// memory of its own then.
+    /// memory of its own then. An ENOBUFS of the file's own, as of a netlink socket that was overrun, looks the same,
+    /// and is told only if that second read gives it, too.
     ///
     /// # Backend
     ///

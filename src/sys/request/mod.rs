@@ -31,7 +31,7 @@ pub(crate) use names::{CreateDir, HardLink, LinkFile, Remove, Rename, Symlink};
 pub(crate) use open::{Open, OpenWithin};
 #[cfg(feature = "testing")]
 pub(crate) use paths::Paths;
-pub(crate) use provided::{Arrived, ReadProvided, Took};
+pub(crate) use provided::{Arrived, ReadProvided, Took, is_for_one_by_one};
 pub(crate) use rw::{Read, Write};
 #[cfg(target_os = "linux")]
 pub(crate) use small::{Install, ReadSmall, Small};

@@ -16,6 +16,7 @@ use super::rw::check;
 use super::{FdRef, Request};
 use crate::buf::group::Group;
 use crate::buf::{AlignedBuf, IoBufMut, ProvidedBuf};
+use crate::sys::errno;
 #[cfg(target_os = "linux")]
 use crate::sys::linux::{provided::ProvidedRing, sqe::Sqe, tables::Tables};
 use crate::sys::lock::lock;
@@ -158,6 +159,23 @@ impl ReadProvided {
         &self.fd
     }
 
+    /// Whether it read again and again, until no buffer was left. What ends a plain read so is the file's own error.
+    pub(crate) fn has_run_dry(&self, number: i32) -> bool {
+        #[cfg(target_os = "linux")]
+        let named_buffers = self.ring.is_some() && self.plain.is_none();
+        #[cfg(not(target_os = "linux"))]
+        let named_buffers = false;
+        number == errno::ENOBUFS && named_buffers && self.has_arrived
+    }
+
+    /// Whether this error number is an answer like others, of which the caller hears nothing.
+    pub(crate) fn is_ordinary(&self, number: i32) -> bool {
+        let has_no_positions = number == errno::ESPIPE && self.offset.is_some();
+        let is_for_one = (self.asks || self.many.is_some()) && is_for_one_by_one(number);
+        let is_not_yet = self.asks && number == errno::EAGAIN;
+        has_no_positions || is_for_one || is_not_yet || self.has_run_dry(number)
+    }
+
     /// What came of a read of `count` bytes.
     pub(crate) fn into_took(mut self, count: i32) -> io::Result<Took> {
         #[cfg(target_os = "linux")]
@@ -188,6 +206,16 @@ impl ReadProvided {
         };
         Ok(self.plain.insert(plain).start())
     }
+}
+
+/// Whether this error of a read that goes on, or of the question for one, says that there is nothing to wait for, or
+/// no way to try without waiting.
+pub(crate) fn is_for_one_by_one(number: i32) -> bool {
+    #[cfg(target_os = "linux")]
+    let has_nothing_to_wait_for = number == errno::EBADFD;
+    #[cfg(not(target_os = "linux"))]
+    let has_nothing_to_wait_for = false;
+    has_nothing_to_wait_for || [errno::EINVAL, errno::EOPNOTSUPP].contains(&number)
 }
 
 // SAFETY: the entry names buffers of a ring, which `ring` and `group` keep, or points to memory of the request's

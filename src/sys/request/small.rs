@@ -68,6 +68,17 @@ impl ReadSmall {
         }
     }
 
+    /// Whether it was opened, and cannot be read twice.
+    pub(crate) fn is_stream(&self) -> bool {
+        let [opened, checked, ..] = self.results;
+        let is_open = opened.is_some_and(|result| result >= 0);
+        let was_cancelled = matches!(
+            checked.map(|number| -number),
+            Some(errno::ECANCELED | errno::EINTR)
+        );
+        is_open && checked.is_some_and(|result| result < 0) && !was_cancelled
+    }
+
     /// What was read, once the kernel or a thread is done.
     pub(crate) fn into_output(mut self, result: io::Result<i32>) -> io::Result<Small> {
         if self.was_on_thread {
@@ -78,13 +89,8 @@ impl ReadSmall {
                 by_thread: true,
             });
         }
-        let [opened, checked, read, more, _closed] = self.results;
-        let is_open = opened.is_some_and(|result| result >= 0);
-        let was_cancelled = matches!(
-            checked.map(|number| -number),
-            Some(errno::ECANCELED | errno::EINTR)
-        );
-        if is_open && checked.is_some_and(|result| result < 0) && !was_cancelled {
+        let [_opened, _checked, read, more, _closed] = self.results;
+        if self.is_stream() {
             return self
                 .slot
                 .map(Small::Open)
