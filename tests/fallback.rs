@@ -64,6 +64,21 @@ fn works_without_ring(expected: &Reason) {
     futures::executor::block_on(work());
 }
 
+/// Nothing that the kernel has is taken for missing.
+#[test]
+fn a_kernel_that_is_new_enough_has_every_feature() {
+    if !common::kernel::is_unrestricted() {
+        let name = "a_kernel_that_is_new_enough_has_every_feature";
+        return eprintln!("skip: {name}: this process may not use all that there is");
+    }
+    for found in probe::features() {
+        let (major, minor) = found.feature.first_kernel();
+        let first = (u32::from(major), u32::from(minor));
+        let expected = common::kernel::release() >= first;
+        assert_eq!(found.reason.is_none(), expected, "{found:?}");
+    }
+}
+
 #[test]
 fn setup_refused_with_eperm() {
     in_child(

@@ -19,6 +19,8 @@ pub enum Feature {
     FixedFdInstall,
     /// Vectored reads and writes with registered memory.
     FixedVectors,
+    /// Buffers of which the kernel picks one, and goes on in it until it is full.
+    IncrementalBuffers,
     /// Many reads of a pipe or a terminal by one submission.
     MultishotReads,
     /// Buffers of which the kernel picks one when there is something to read.
@@ -36,6 +38,7 @@ impl Feature {
         Feature::DirectDescriptors,
         Feature::FixedFdInstall,
         Feature::FixedVectors,
+        Feature::IncrementalBuffers,
         Feature::MultishotReads,
         Feature::ProvidedBuffers,
         Feature::RegisteredBuffers,
@@ -50,6 +53,7 @@ impl Feature {
             Feature::DirectDescriptors => "direct_descriptors",
             Feature::FixedFdInstall => "fixed_fd_install",
             Feature::FixedVectors => "fixed_vectors",
+            Feature::IncrementalBuffers => "incremental_buffers",
             Feature::MultishotReads => "multishot_reads",
             Feature::ProvidedBuffers => "provided_buffers",
             Feature::RegisteredBuffers => "registered_buffers",
@@ -64,6 +68,7 @@ impl Feature {
             Feature::ClonedBuffers => (6, 13),
             Feature::FixedFdInstall => (6, 8),
             Feature::FixedVectors => (6, 15),
+            Feature::IncrementalBuffers => (6, 12),
             Feature::MultishotReads => (6, 7),
             Feature::DirectDescriptors | Feature::ProvidedBuffers | Feature::RegisteredBuffers => {
                 (5, 19)
@@ -139,6 +144,7 @@ fn attempt(feature: Feature) -> Result<(), Reason> {
         Feature::MultishotReads => return has(READ_MULTISHOT),
         Feature::ClonedBuffers => trials::cloned_buffers(),
         Feature::DirectDescriptors => trials::direct_descriptors(),
+        Feature::IncrementalBuffers => trials::incremental_buffers(),
         Feature::ProvidedBuffers => trials::provided_buffers(),
         Feature::RegisteredBuffers => trials::registered_buffers(),
     };

@@ -7,6 +7,7 @@ use std::os::fd::AsRawFd;
 use io_uring::types::CloneBuffersFlags;
 use io_uring::{IoUring, Submitter};
 
+use super::provided::INCREMENTAL;
 use crate::buf::AlignedBuf;
 
 /// As large as the largest page, and as well aligned.
@@ -58,16 +59,30 @@ pub(crate) fn cloned_buffers() -> io::Result<()> {
 
 /// A ring of two provided buffers.
 pub(crate) fn provided_buffers() -> io::Result<()> {
-    let ring = ring()?;
-    provide(&ring.submitter(), &mut memory(), 0)?;
+    provided_buffers_of(0)
+}
+
+/// The same, to be filled bit by bit.
+pub(crate) fn incremental_buffers() -> io::Result<()> {
+    provided_buffers_of(INCREMENTAL)
+}
+
+fn provided_buffers_of(flags: u16) -> io::Result<()> {
+    let (ring, mut memory) = (ring()?, memory());
+    provide(&ring.submitter(), &mut memory, 0, flags)?;
     ring.submitter().unregister_buf_ring(0)
 }
 
-fn provide(submitter: &Submitter<'_>, memory: &mut AlignedBuf, group: u16) -> io::Result<()> {
+fn provide(
+    submitter: &Submitter<'_>,
+    memory: &mut AlignedBuf,
+    group: u16,
+    flags: u16,
+) -> io::Result<()> {
     let (start, entries) = (memory.as_mut_ptr() as u64, 2);
     // SAFETY: no operation of these rings picks a buffer, so nobody reads or writes there; the kernel keeps the page
     // until it is unregistered.
-    unsafe { submitter.register_buf_ring_with_flags(start, entries, group, 0) }
+    unsafe { submitter.register_buf_ring_with_flags(start, entries, group, flags) }
 }
 
 /// A table of files with nothing in it.
@@ -94,16 +109,16 @@ mod tests {
         let (one, other) = (one.submitter(), other.submitter());
         let ends = [&held[0], &held[65_534], &held[65_535]];
         for id in ends.map(|id| id.id()) {
-            provide(&one, &mut memory, id).unwrap();
-            let again = provide(&one, &mut memory, id).unwrap_err();
+            provide(&one, &mut memory, id, 0).unwrap();
+            let again = provide(&one, &mut memory, id, 0).unwrap_err();
             assert_eq!(again.raw_os_error(), Some(libc::EEXIST));
             let unknown = other.unregister_buf_ring(id).unwrap_err();
             assert_eq!(unknown.raw_os_error(), Some(libc::ENOENT));
-            provide(&other, &mut memory, id).unwrap();
+            provide(&other, &mut memory, id, 0).unwrap();
         }
         for id in ends.map(|id| id.id()) {
             one.unregister_buf_ring(id).unwrap();
-            provide(&one, &mut memory, id).unwrap();
+            provide(&one, &mut memory, id, 0).unwrap();
         }
     }
 }

@@ -11,5 +11,5 @@ mod ring_tests;
 mod sync;
 mod table;
 
-pub(crate) use ring::ProvidedRing;
+pub(crate) use ring::{INCREMENTAL, ProvidedRing};
 pub(crate) use table::ProvidedTable;

@@ -13,7 +13,7 @@ use crate::buf::group::Group;
 use crate::buf::{Bgid, Lender, Lent, ProvidedBuf};
 
 /// The kernel goes on in the same buffer until it is full (Linux 6.12).
-const INCREMENTAL: u16 = 2;
+pub(crate) const INCREMENTAL: u16 = 2;
 
 /// Memory that a ring of the kernel has registered, and who has which part of it. Held by the ring, by each
 /// operation that names it, and by each buffer that is lent.
