@@ -23,10 +23,12 @@ use crate::limits;
 /// # #[tokio::main] async fn main() -> std::io::Result<()> {
 /// use tidegate::buf::BufGroup;
 /// use tidegate::fs::File;
+/// use std::{io::Write, os::fd::OwnedFd, os::unix::net::UnixStream};
 /// let group = BufGroup::builder().count(16).size(4096).build()?;
-/// let file = File::open("/etc/passwd").await?;
-/// let head = file.read_provided_at(&group, 0).await?;
-/// assert!(head.len() <= 4096 && head.starts_with(b"root:"));
+/// let (reader, mut writer) = UnixStream::pair()?;
+/// let file = File::from_std(OwnedFd::from(reader).into());
+/// writer.write_all(b"hello")?;
+/// assert_eq!(&file.read_provided_at(&group, 0).await?[..], b"hello");
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug)]

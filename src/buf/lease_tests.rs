@@ -10,12 +10,14 @@ mod log;
 
 /// What the log has of buffer groups, once it has so many lines.
 fn lines(log: &log::Log, count: usize) -> Vec<String> {
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
     loop {
         let mut lines = log.lines();
         lines.retain(|line| line.contains(" groups="));
         if lines.len() >= count {
             return lines;
         }
+        assert!(std::time::Instant::now() < end, "{lines:?}");
         std::thread::yield_now();
     }
 }

@@ -53,12 +53,10 @@ impl File {
     /// # #[tokio::main] async fn main() -> std::io::Result<()> {
     /// use tidegate::buf::BufGroup;
     /// let group = BufGroup::default();
-    /// let file = tidegate::fs::File::open("/etc/passwd").await?;
-    /// let (head, rest) = tokio::join!(
-    ///     file.read_provided_at(&group, 0),
-    ///     file.read_provided_at(&group, 5),
-    /// );
-    /// assert_eq!(head?[5..], rest?[..]);
+    /// let (reader, mut writer) = std::os::unix::net::UnixStream::pair()?;
+    /// let file = tidegate::fs::File::from_std(std::os::fd::OwnedFd::from(reader).into());
+    /// std::io::Write::write_all(&mut writer, b"hello")?;
+    /// assert_eq!(&file.read_provided_at(&group, 0).await?[..], b"hello");
     /// # Ok(()) }
     /// ```
     #[doc(alias = "IOSQE_BUFFER_SELECT")]
@@ -72,6 +70,9 @@ impl File {
 
     /// What the file gives, in buffers of the group: of pipes, sockets and terminals what comes, of other files all
     /// from the beginning.
+    ///
+    /// For pipes, sockets and terminals of which there are many, or which wait for long: no memory is held for a read that
+    /// waits. A regular file is read for less by [`File::stream`].
     ///
     /// What a pipe, a socket or a terminal has to give is read as soon as it is there, until no buffer is left: the
     /// stream holds what its consumer has not taken. If all buffers are held elsewhere, each read takes memory of

@@ -90,7 +90,8 @@ impl File {
     /// Nothing is read before the first poll. The stream has its own position, and may be read at the
     /// same time as others of the same file. It does not wait for what the cursor has not written yet.
     /// A file without positions (a pipe, a socket, a terminal) is read from where it is, without
-    /// read-ahead; of the range only the length counts then.
+    /// read-ahead; of the range only the length counts then. Where many of those wait,
+    /// [`read_provided_stream`](File::read_provided_stream) holds no memory for what has not come.
     ///
     /// # Cancel safety
     ///

@@ -21,6 +21,9 @@ use crate::buf::{Bgids, BufGroup, ProvidedBuf};
 use crate::sys::errno;
 use crate::sys::linux::sqe::Sqe;
 
+#[path = "mix_tests.rs"]
+mod mix;
+
 /// What the kernel is asked with `IORING_REGISTER_PBUF_STATUS` (Linux 6.8).
 #[repr(C)]
 #[derive(Default)]
