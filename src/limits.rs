@@ -33,6 +33,10 @@ pub(crate) const SMALL_FILE_BYTES: usize = 64 << 10;
 /// fifth; of eight at a time the entries are, by a seventh and with a third less of processor time.
 pub(crate) const SMALL_FILES_AT_ONCE: u64 = 6;
 
+/// Small files that are read as linked entries at a time. Each takes five entries of a ring, so that these leave a
+/// fifth of one to others.
+pub(crate) const SMALL_FILES_MAX: u64 = 40;
+
 /// How long after a ring's kernel refused to register memory it is asked again: another process of the same user
 /// may have given locked memory back, which the kernel counts some 30 ms late.
 pub(crate) const REGISTER_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -51,6 +55,13 @@ pub(crate) const WORKER_DEPTH_DIRECT: usize = 48;
 /// Kernel workers that a ring may use. The default of 4 per CPU lets 8 stuck operations stop a
 /// thread's rings; this stays above what a worker ring has in flight, so none of them waits for a worker.
 pub(crate) const KERNEL_WORKERS_MAX: u32 = 64;
+
+/// Operations of one lane that wait for peers (of pipes, sockets, terminals) before the next ones get another
+/// lane: half of a ring, so that what ends them finds room.
+pub(crate) const PEERS_PER_LANE: usize = 128;
+
+/// Further lanes for what waits for peers: with the first one, for over 4 000 such operations at a time.
+pub(crate) const PEER_LANES_MAX: usize = 31;
 
 /// Submissions a lane takes from its inbox at a time: batching pays up to about 32, and what is not
 /// taken can still move to a replacement.

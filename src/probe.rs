@@ -57,7 +57,9 @@ impl Reason {
             Reason::Disabled { .. } => "set the sysctl kernel.io_uring_disabled to 0",
             Reason::FdLimit => "close files or raise RLIMIT_NOFILE",
             Reason::KernelTooOld => "use Linux 5.6 or later, built with CONFIG_IO_URING",
-            Reason::Memlock => "raise RLIMIT_MEMLOCK (ulimit -l) to 8 MiB, or grant CAP_IPC_LOCK",
+            Reason::Memlock => {
+                "raise RLIMIT_MEMLOCK (ulimit -l) to 8 MiB, or to twice what a pool of buffers is to register, or grant CAP_IPC_LOCK"
+            }
             Reason::Other { .. } => "blocking threads are used instead; report this error number",
             Reason::Platform => "nothing needs doing: blocking threads are used on this system",
             Reason::Seccomp => {

@@ -2,6 +2,8 @@
 #![cfg(target_os = "linux")]
 
 mod common;
+#[path = "fixed/locked.rs"]
+mod locked;
 #[path = "fixed/refused.rs"]
 mod refused;
 #[path = "fallback/seccomp.rs"]
@@ -10,6 +12,8 @@ mod seccomp;
 use std::io::Write;
 use std::path::PathBuf;
 
+use common::{has_ring, kernel};
+use nix::sys::resource::{Resource, setrlimit};
 use tidegate::buf::{BufPool, FixedBuf, IoBuf, Registration};
 use tidegate::fs::{File, OpenOptions};
 use tidegate::opcode::Kind;
@@ -66,33 +70,21 @@ fn pool(count: usize) -> BufPool {
     BufPool::builder().count(count).size(BLOCK).build().unwrap()
 }
 
-/// Whether rings have the pool's memory; says why, if not.
+/// Whether rings have the pool's memory; says why, if not, and fails where nothing forbids it.
 fn is_registered(pool: &BufPool) -> bool {
     match pool.registration() {
         Registration::Enabled { .. } => true,
         other => {
             eprintln!("skip: registered_memory: {other}");
+            assert!(!kernel::must_register(), "{other}");
             false
         }
     }
 }
 
-fn has_ring() -> bool {
-    let reason = tidegate::probe::report().ring_reason();
-    if let Some(reason) = reason {
-        eprintln!("skip: ring: {reason}");
-    }
-    reason.is_none()
-}
-
 /// Whether this kernel has READV_FIXED and WRITEV_FIXED.
 fn has_vectored() -> bool {
-    let release = tidegate::probe::report().kernel();
-    let mut numbers = release
-        .split(['.', '-'])
-        .map(|number| number.parse::<u32>());
-    let mut next = || numbers.next().and_then(Result::ok).unwrap_or(0);
-    (next(), next()) >= (6, 15)
+    kernel::release() >= (6, 15)
 }
 
 /// What was submitted, without the reads by which lanes are woken.
@@ -135,26 +127,27 @@ where
 
 /// One of each: write, read, vectored write, vectored read, and what they did.
 async fn one_of_each(file: &File, pool: &BufPool) {
+    let size = pool.buffer_size();
     let mut buf = pool.get();
-    assert_eq!(buf.extend_from_slice(&[7; BLOCK]), BLOCK);
+    buf.extend_from_slice(&vec![7; size]);
     let (count, mut buf) = file.write_fixed_at(buf, BLOCK as u64).await.unwrap();
-    assert_eq!(count, BLOCK);
+    assert_eq!(count, size);
     buf.clear();
     let (count, buf) = file.read_fixed_at(buf, BLOCK as u64).await.unwrap();
-    assert_eq!((count, &buf[..]), (BLOCK, &[7; BLOCK][..]));
+    assert_eq!((count, &buf[..]), (size, &vec![7; size][..]));
     drop(buf);
 
     let mut bufs = vec![pool.get(), pool.get(), pool.get()];
     for (index, buf) in bufs.iter_mut().enumerate() {
-        buf.resize(BLOCK, index as u8);
+        buf.resize(size, index as u8);
     }
     let (count, mut bufs) = file.write_vectored_fixed_at(bufs, 0).await.unwrap();
-    assert_eq!(count, 3 * BLOCK);
+    assert_eq!(count, 3 * size);
     bufs.iter_mut().for_each(FixedBuf::clear);
     let (count, bufs) = file.read_vectored_fixed_at(bufs, 0).await.unwrap();
-    assert_eq!(count, 3 * BLOCK);
+    assert_eq!(count, 3 * size);
     for (index, buf) in bufs.iter().enumerate() {
-        assert_eq!(&buf[..], [index as u8; BLOCK]);
+        assert_eq!(&buf[..], vec![index as u8; size]);
     }
 }
 
@@ -368,6 +361,48 @@ fn short_reads_fill_a_prefix() {
             file.close().await.unwrap();
         }
     });
+}
+
+/// R53: a vectored write that the system cuts short has written a prefix and no more, and says so; what goes on
+/// until all is written fails where it cannot.
+#[test]
+fn short_writes_leave_a_prefix() {
+    const LIMIT: usize = 2 * BLOCK + 904;
+    let body = || {
+        // SAFETY: ignores a signal, as a server does; no handler is involved.
+        unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+        setrlimit(Resource::RLIMIT_FSIZE, LIMIT as u64, LIMIT as u64).unwrap();
+        common::on_each_route(|route| async move {
+            let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+            let path = dir.path().join("short");
+            let file = File::create(&path).await.unwrap();
+            let pool = pool(3);
+            let mut bufs = vec![pool.get(), pool.get(), pool.get()];
+            for (index, buf) in bufs.iter_mut().enumerate() {
+                buf.extend_from_slice(&bytes(index * BLOCK..(index + 1) * BLOCK));
+            }
+            let before = Handle::current().unwrap().stats();
+            let (count, mut bufs) = file.write_vectored_fixed_at(bufs, 0).await.unwrap();
+            assert_eq!(count, LIMIT);
+            let back: Vec<&[u8]> = bufs.iter().map(|buf| &buf[..]).collect();
+            assert!(back.concat() == bytes(0..3 * BLOCK));
+            assert!(std::fs::read(&path).unwrap() == bytes(0..LIMIT));
+            if route == Route::Ring && has_vectored() && is_registered(&pool) {
+                let since = Handle::current().unwrap().stats().since(&before);
+                assert_eq!(since.submitted("WRITEV_FIXED"), 1);
+            }
+            let error = file
+                .write_all_at(bufs.remove(2), 2 * BLOCK as u64)
+                .await
+                .unwrap_err();
+            assert_eq!(tidegate::raw_os_error(&error.error), Some(libc::EFBIG));
+            let (_, buf) = error.into_parts();
+            assert!(buf.unwrap()[..] == bytes(2 * BLOCK..3 * BLOCK));
+            assert!(std::fs::read(&path).unwrap() == bytes(0..LIMIT));
+            file.close().await.unwrap();
+        });
+    };
+    common::child::in_child("short_writes_leave_a_prefix", |_| {}, body);
 }
 
 /// Reads every block, several at a time, and looks at each.

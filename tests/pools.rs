@@ -70,6 +70,26 @@ fn a_wait_is_given_up_at_its_limit() {
     });
 }
 
+/// A limit is kept also in a process that has not done any operation yet.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_limit_is_kept_before_the_first_operation() {
+    let test = "a_limit_is_kept_before_the_first_operation";
+    common::child::in_child(
+        test,
+        |_| {},
+        || {
+            common::runtime(true).block_on(async {
+                let pool = pool(1);
+                let _lent = pool.get();
+                let limited = pool.acquire().timeout(Duration::from_millis(5));
+                let error = limited.await.unwrap_err();
+                assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+            });
+        },
+    );
+}
+
 /// One budget for a wait and what comes after it.
 #[test]
 fn a_block_with_a_wait_has_one_limit() {

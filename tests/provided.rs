@@ -23,8 +23,6 @@ use futures::stream::FusedStream;
 use futures::{Stream, StreamExt, TryStreamExt};
 use tidegate::buf::{BufGroup, ProvidedBuf};
 use tidegate::fs::{File, OpenOptions, ProvidedStream};
-use tidegate::opcode::Kind;
-use tidegate::probe::Support;
 use tidegate::{Error, Handle, LeftBehind, OpExt, Route, Stats};
 
 /// How long a test waits for what should take microseconds, before it fails.
@@ -54,14 +52,12 @@ fn fallbacks(reason: &str) -> u64 {
 
 /// Whether reads go through rings, which have buffers.
 fn has_ring(route: Route) -> bool {
-    let found = tidegate::probe::report().ring_reason().is_none();
-    route != Route::Pool && kernel::has((5, 19), found)
+    route != Route::Pool && common::has_ring()
 }
 
 /// Whether one entry reads again and again.
 fn is_many(route: Route) -> bool {
-    let support = tidegate::probe::report().support(Kind::ReadProvidedStream);
-    has_ring(route) && kernel::has((6, 7), support == Support::Ring)
+    has_ring(route) && common::kernel::release() >= (6, 7)
 }
 
 async fn until(what: &str, mut reached: impl AsyncFnMut() -> bool) {

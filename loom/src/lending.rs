@@ -1,19 +1,13 @@
 //! The slots of a pool of buffers: each is with one thread at a time, whoever waits for one gets it, and a pool that
-//! shrinks loses as many as it owes. A waiter that nobody wakes ends the model as a deadlock.
+//! changes its size ends with as many as it is to have. A waiter that nobody wakes ends the model as a deadlock.
 //!
-//! What `src/buf/pool/slots.rs` does with the sets is played here in a few lines, over the sets themselves.
+//! What `BufPool::wait` does with them is played here in a few lines.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use loom::cell::Cell;
-use loom::sync::{Mutex, Notify};
 use loom::thread::spawn;
 
-use super::bits::{Bits, Waiting};
-use super::sync::{AtomicU64, lock};
-
-const BOUND: usize = 64;
+use super::slots::Slots;
 
 fn check(body: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
@@ -21,88 +15,41 @@ fn check(body: impl Fn() + Send + Sync + 'static) {
     builder.check(body);
 }
 
-/// A pool of at most two slots, in whose cells is how often they were lent.
-struct Pool {
-    free: Bits,
-    cells: [Cell<u64>; 2],
-    owed: AtomicU64,
-    count: Mutex<u64>,
-    waiting: Waiting,
-    returned: Notify,
+/// A buffer, with how often it was lent.
+type Buffer = u64;
+
+fn made(count: usize) -> Result<Vec<Buffer>, ()> {
+    Ok(vec![0; count])
 }
 
-#[allow(
-    clippy::arc_with_non_send_sync,
-    reason = "the checker looks who uses a cell"
-)]
-fn pool(slots: usize) -> Arc<Pool> {
-    let pool = Pool {
-        free: Bits::none(BOUND),
-        cells: [Cell::new(0), Cell::new(0)],
-        owed: AtomicU64::new(0),
-        count: Mutex::new(slots as u64),
-        waiting: Waiting::new(),
-        returned: Notify::new(),
-    };
-    (0..slots).for_each(|number| pool.free.give(number));
+fn pool(count: usize) -> Arc<Slots<Buffer>> {
+    let pool = Slots::new();
+    pool.resize(count, made).unwrap();
     Arc::new(pool)
 }
 
-impl Pool {
-    fn take(&self, hint: usize) -> Option<usize> {
-        let number = self.free.take(hint)?;
-        // The checker fails where two threads have it.
-        let cell = &self.cells[number];
-        cell.set(cell.get() + 1);
-        Some(number)
-    }
+/// As `FixedBuf` is lent and dropped.
+fn lend(pool: &Slots<Buffer>) -> Option<()> {
+    let (number, times) = pool.take()?;
+    pool.give(number, times + 1);
+    Some(())
+}
 
-    fn give(&self, number: usize) {
-        if self.owed.load(Ordering::SeqCst) > 0 {
-            let _locked = lock(&self.count);
-            if self.owed.load(Ordering::SeqCst) > 0 {
-                self.owed.fetch_sub(1, Ordering::SeqCst);
-                return;
-            }
+/// As `BufPool::wait`.
+fn wait(pool: &Slots<Buffer>) -> (usize, Buffer) {
+    let _mark = pool.waiting.mark();
+    loop {
+        if let Some(taken) = pool.take() {
+            return taken;
         }
-        self.free.give(number);
-        if self.waiting.count() > 0 {
-            self.returned.notify();
-        }
-        if self.owed.load(Ordering::SeqCst) > 0 {
-            let _locked = lock(&self.count);
-            self.settle();
-        }
+        pool.returned.wait();
     }
+}
 
-    fn settle(&self) {
-        while self.owed.load(Ordering::SeqCst) > 0 && self.take(0).is_some() {
-            self.owed.fetch_sub(1, Ordering::SeqCst);
-        }
-    }
-
-    fn shrink(&self) {
-        let mut count = lock(&self.count);
-        *count -= 1;
-        self.owed.fetch_add(1, Ordering::SeqCst);
-        self.settle();
-    }
-
-    /// As `BufPool::wait`.
-    fn wait(&self) -> usize {
-        let _mark = self.waiting.mark();
-        loop {
-            if let Some(number) = self.take(0) {
-                return number;
-            }
-            self.returned.wait();
-        }
-    }
-
-    fn lent(&self) -> u64 {
-        // All threads have ended, or the checker fails.
-        self.cells.iter().map(Cell::get).sum()
-    }
+/// Takes all that is free, and says how many those are and how often they were lent.
+fn all(pool: &Slots<Buffer>) -> (usize, u64) {
+    let all: Vec<_> = std::iter::from_fn(|| pool.take()).collect();
+    (all.len(), all.iter().map(|(_, times)| times).sum())
 }
 
 /// R50, R56: what one owner did with a slot is over before the next one has it.
@@ -110,22 +57,18 @@ impl Pool {
 fn a_slot_is_with_one_thread_at_a_time() {
     check(|| {
         let pool = pool(2);
-        let lending = |hint: usize| {
+        let lending = || {
             let pool = pool.clone();
-            spawn(move || {
-                let number = pool.take(hint);
-                number.map(|number| pool.give(number)).is_some()
-            })
+            spawn(move || lend(&pool).is_some())
         };
-        let others = [lending(0), lending(0)];
-        let here = pool.take(1);
-        let mut had = u64::from(here.is_some());
-        here.into_iter().for_each(|number| pool.give(number));
+        let others = [lending(), lending()];
+        let mut had = u64::from(lend(&pool).is_some());
         for other in others {
             had += u64::from(other.join().unwrap());
         }
-        assert_eq!((pool.lent(), pool.free.count()), (had, 2));
         assert!(had >= 2, "two are enough for two");
+        assert_eq!((pool.stats().in_use, pool.stats().count), (0, 2));
+        assert_eq!(all(&pool), (2, had));
     });
 }
 
@@ -134,23 +77,38 @@ fn a_slot_is_with_one_thread_at_a_time() {
 fn whoever_waits_is_woken() {
     check(|| {
         let pool = pool(1);
-        let number = pool.take(0).unwrap();
+        let (number, buffer) = pool.take().unwrap();
         let returning = spawn({
             let pool = pool.clone();
-            move || pool.give(number)
+            move || pool.give(number, buffer)
         });
         let thieving = spawn({
             let pool = pool.clone();
-            move || {
-                let stolen = pool.take(0);
-                stolen.into_iter().for_each(|number| pool.give(number));
-            }
+            move || lend(&pool)
         });
-        let number = pool.wait();
-        pool.give(number);
+        let (number, buffer) = wait(&pool);
+        pool.give(number, buffer);
         returning.join().unwrap();
         thieving.join().unwrap();
-        assert_eq!((pool.free.count(), pool.waiting.count()), (1, 0));
+        assert_eq!((pool.stats().in_use, pool.stats().waiting), (0, 0));
+    });
+}
+
+/// Whoever waits gets what a pool grows by.
+#[test]
+fn growing_wakes_who_waits() {
+    check(|| {
+        let pool = pool(1);
+        let lent = pool.take().unwrap();
+        let growing = spawn({
+            let pool = pool.clone();
+            move || pool.resize(2, made).unwrap()
+        });
+        let (number, buffer) = wait(&pool);
+        growing.join().unwrap();
+        pool.give(number, buffer);
+        pool.give(lent.0, lent.1);
+        assert_eq!((pool.stats().in_use, pool.stats().count), (0, 2));
     });
 }
 
@@ -159,18 +117,34 @@ fn whoever_waits_is_woken() {
 fn what_is_owed_goes() {
     check(|| {
         let pool = pool(2);
-        let numbers = [pool.take(0).unwrap(), pool.take(0).unwrap()];
-        let returning = numbers.map(|number| {
+        let lent = [pool.take().unwrap(), pool.take().unwrap()];
+        let returning = lent.map(|(number, buffer)| {
             let pool = pool.clone();
-            spawn(move || pool.give(number))
+            spawn(move || pool.give(number, buffer))
         });
-        pool.shrink();
-        returning
-            .into_iter()
-            .for_each(|other| other.join().unwrap());
-        assert_eq!(
-            (pool.free.count(), pool.owed.load(Ordering::SeqCst)),
-            (1, 0)
-        );
+        pool.resize(1, made).unwrap();
+        for other in returning {
+            other.join().unwrap();
+        }
+        assert_eq!((pool.stats().in_use, pool.stats().count), (0, 1));
+        assert_eq!(all(&pool).0, 1);
+    });
+}
+
+/// What was owed and came back while the pool grew again is neither lost nor there twice.
+#[test]
+fn shrinking_and_growing_at_once_end_as_the_last_one_said() {
+    check(|| {
+        let pool = pool(2);
+        let (number, buffer) = pool.take().unwrap();
+        let returning = spawn({
+            let pool = pool.clone();
+            move || pool.give(number, buffer)
+        });
+        pool.resize(1, made).unwrap();
+        pool.resize(2, made).unwrap();
+        returning.join().unwrap();
+        assert_eq!((pool.stats().in_use, pool.stats().count), (0, 2));
+        assert_eq!(all(&pool).0, 2);
     });
 }

@@ -26,5 +26,15 @@ mod life;
 mod limits;
 mod played;
 mod provided;
+#[path = "../../src/buf/pool/slots.rs"]
+#[allow(
+    dead_code,
+    unused_unsafe,
+    reason = "the pool uses the rest; what is checked is safe"
+)]
+mod slots;
+#[path = "../../src/buf/pool/stats.rs"]
+#[allow(dead_code, unreachable_pub, reason = "it is the pool's")]
+mod stats;
 mod sync;
 mod wakes;

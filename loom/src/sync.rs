@@ -8,6 +8,7 @@ use std::sync::PoisonError;
 pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard};
 pub(crate) use std::sync::atomic::Ordering;
 
+use loom::cell::Cell;
 use loom::sync::atomic;
 
 fn ordered<T>(order: Ordering, access: impl FnOnce() -> T) -> T {
@@ -78,6 +79,45 @@ impl AtomicU64 {
     pub(crate) fn fetch_or(&self, value: u64, order: Ordering) -> u64 {
         ordered(order, || self.0.fetch_or(value, order))
     }
+}
+
+/// Memory that one thread at a time uses; the checker fails where two do, or one without what the other did.
+pub(crate) struct UnsafeCell<T>(Cell<T>);
+
+impl<T> UnsafeCell<T> {
+    pub(crate) fn new(value: T) -> UnsafeCell<T> {
+        UnsafeCell(Cell::new(value))
+    }
+
+    pub(crate) fn get(&self) -> &Cell<T> {
+        &self.0
+    }
+}
+
+/// Wakes one who waits, or the next who does.
+pub(crate) struct Notify(loom::sync::Notify);
+
+impl Notify {
+    pub(crate) fn new() -> Notify {
+        Notify(loom::sync::Notify::new())
+    }
+
+    pub(crate) fn notify_one(&self) {
+        self.0.notify();
+    }
+
+    pub(crate) fn wait(&self) {
+        self.0.wait();
+    }
+}
+
+/// A pool of few slots: what is in no interleaving is not looked at.
+pub(crate) const SLOTS_MAX: usize = 64;
+pub(crate) const SLOTS_CHUNK: usize = 2;
+
+/// All threads want the same slot.
+pub(crate) fn thread_index() -> usize {
+    0
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -111,6 +111,7 @@ impl Drop for Group {
 /// assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
 /// ```
 #[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until it builds"]
 pub struct BufGroupBuilder {
     count: usize,
     size: usize,

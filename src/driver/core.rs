@@ -405,6 +405,12 @@ impl Driver {
         index
     }
 
+    /// Whether operations on this mount's data are stuck in a ring.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn has_stuck_data(&self, mount: &Arc<Mount>) -> bool {
+        self.group(mount).stuck_count(Share::Lane(Class::Data)) > 0
+    }
+
     /// Closes a descriptor where that may sleep: once the driver is closed, on a thread of its pool that
     /// ends with it.
     pub(crate) fn close_later(self: &Arc<Self>, fd: OwnedFd, group: &Arc<Group>) {

@@ -68,7 +68,31 @@ pub(crate) enum Share {
 #[derive(Default)]
 struct Lanes {
     current: Option<Arc<Lane>>,
+    /// Further ones, of those who wait for peers.
+    others: Vec<Arc<Lane>>,
     wedged: Vec<Arc<Lane>>,
+}
+
+#[cfg(target_os = "linux")]
+impl Lanes {
+    fn all(&self) -> impl Iterator<Item = &Arc<Lane>> {
+        self.current.iter().chain(&self.others).chain(&self.wedged)
+    }
+
+    /// Puts the current lane aside if it is full of operations that may wait for ever, so that there is room for
+    /// those that they wait for. One that has room again takes its place.
+    fn make_room(&mut self) {
+        if self.current.as_ref().is_none_or(|lane| !lane.is_crowded()) {
+            return;
+        }
+        let roomy = self.others.iter().position(|lane| !lane.is_crowded());
+        if roomy.is_none() && self.others.len() >= limits::PEER_LANES_MAX {
+            return;
+        }
+        let next = roomy.map(|at| self.others.swap_remove(at));
+        self.others
+            .extend(std::mem::replace(&mut self.current, next));
+    }
 }
 
 /// All that runs one mount's operations for one handle.
@@ -258,6 +282,9 @@ impl Group {
         if self.closed.load(Ordering::Acquire) {
             return None;
         }
+        if self.mount.is_of_peers() {
+            lanes.make_room();
+        }
         if lanes.current.is_none() {
             let started = Lane::start(self, class);
             let error = match started {
@@ -291,11 +318,12 @@ impl Group {
         let mut lanes = lock(self.lanes(class));
         // A thread that ended holds its lane no longer.
         lanes.wedged.retain(|lane| Arc::strong_count(lane) > 1);
+        lanes.all().for_each(|lane| lane.tick());
         let Some(lane) = lanes.current.clone() else {
             return false;
         };
-        lane.tick();
-        let active = lane.in_flight() + lane.waiting() > 0 || !lanes.wedged.is_empty();
+        let is_busy = |lane: &Arc<Lane>| lane.in_flight() + lane.waiting() > 0;
+        let active = lanes.all().any(is_busy) || !lanes.wedged.is_empty();
         if !lane.is_wedged(now) {
             return active;
         }
@@ -338,10 +366,7 @@ impl Group {
 
     fn all_lanes(&self) -> Vec<Arc<Lane>> {
         let both = [Class::Data, Class::Metadata].map(|class| lock(self.lanes(class)));
-        both.iter()
-            .flat_map(|lanes| lanes.current.iter().chain(&lanes.wedged))
-            .cloned()
-            .collect()
+        both.iter().flat_map(|lanes| lanes.all()).cloned().collect()
     }
 
     pub(crate) fn lane_count(&self) -> usize {

@@ -169,6 +169,11 @@ impl Lane {
         lock(&self.inbox).jobs.len()
     }
 
+    /// Whether it has enough of operations that may wait for ever.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.in_flight() + self.waiting() >= limits::PEERS_PER_LANE
+    }
+
     /// Whether the thread has slept inside one submission for too long.
     pub(crate) fn is_wedged(&self, now: u64) -> bool {
         let since = self.submitting_since.load(Ordering::Relaxed);
@@ -355,7 +360,8 @@ impl LaneThread {
             let inbox = lock(&self.lane.inbox);
             let startable = !inbox.jobs.is_empty() && self.engine.has_room_for_any();
             let over = inbox.closed && self.engine.in_flight() == 0;
-            startable || over || inbox.cancel_all || !inbox.cancels.is_empty()
+            let unswept = self.lane.swept.load(Ordering::SeqCst) != released::count();
+            startable || over || unswept || inbox.cancel_all || !inbox.cancels.is_empty()
         };
         let result = if called { Ok(()) } else { self.engine.enter(1) };
         self.lane.asleep.store(false, Ordering::SeqCst);

@@ -34,14 +34,19 @@ fn watchdog() -> &'static Watchdog {
     })
 }
 
-/// Watches a driver for as long as it lives. Starts the thread the first time.
+/// Watches a driver for as long as it lives.
 pub(crate) fn watch(driver: &Arc<Driver>) {
-    let watchdog = watchdog();
-    lock(&watchdog.drivers).push(Arc::downgrade(driver));
+    lock(&watchdog().drivers).push(Arc::downgrade(driver));
+    start();
+}
+
+/// Starts the thread the first time.
+fn start() {
     static STARTED: AtomicBool = AtomicBool::new(false);
-    if STARTED.swap(true, Ordering::AcqRel) {
+    if STARTED.load(Ordering::Acquire) || STARTED.swap(true, Ordering::AcqRel) {
         return;
     }
+    let watchdog = watchdog();
     // What is let go of is seen to by rings that may have nothing else to do.
     released::listen(call);
     let builder = std::thread::Builder::new()
@@ -58,8 +63,10 @@ pub(crate) fn call() {
     watchdog().bell.call();
 }
 
-/// Says that it has to look by then. Cheap unless that is before it would.
+/// Says that it has to look by then. Cheap unless that is before it would. There may be no driver yet: who waits for a
+/// buffer has a limit, too.
 pub(crate) fn call_by(due_us: u64) {
+    start();
     watchdog().bell.call_by(due_us);
 }
 
@@ -68,16 +75,19 @@ impl Watchdog {
         let mut seen = HashMap::new();
         let mut interval = limits::WATCHDOG_TICK;
         let mut quiet = 0;
+        let mut released = released::count();
         loop {
             let mut sleeps = quiet >= limits::WATCHDOG_QUIET_TICKS;
             self.bell
                 .want_calls(sleeps || interval > limits::WATCHDOG_TICK);
             // What began before it could know that it must call is seen by a last look.
-            sleeps = sleeps && !self.something_goes_on();
+            sleeps = sleeps && !self.something_goes_on() && released == released::count();
             if self.wait((!sleeps).then_some(interval)) {
                 interval = limits::WATCHDOG_TICK;
                 quiet = 0;
             }
+            // What is let go of after the look is seen by the next, which that brings about.
+            released = released::count();
             // What panics costs one look.
             let looked = catch_unwind(AssertUnwindSafe(|| {
                 (look_at_polls(&mut seen), self.look_at_drivers())

@@ -78,7 +78,9 @@
 //! # Pools
 //!
 //! A [`BufPool`](crate::buf::BufPool) has a number of buffers that are used again and again, and whose memory the kernel
-//! has registered, so that it need not look up its pages for each operation. That is worth most for direct I/O.
+//! has registered, so that it need not look up its pages for each operation. That is worth most for direct I/O. It also
+//! bounds the memory of a server: no more is in use than the pool has, and who finds none waits. For a few reads of
+//! files that are in memory a `Vec` does as well.
 //!
 //! ```
 //! # #[tokio::main] async fn main() -> std::io::Result<()> {
@@ -98,9 +100,24 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Registered memory counts as locked, of which an ordinary user has 8 MiB on most systems (`ulimit -l`). Where the limit
-//! is too low, as much as may be is registered, and the other buffers work without;
-//! [`registration`](crate::buf::BufPool::registration) says so.
+//! | while all are lent | |
+//! |---|---|
+//! | [`acquire`](crate::buf::BufPool::acquire) | waits, within the limits in force: memory is bounded, and load is held back |
+//! | [`try_acquire`](crate::buf::BufPool::try_acquire) | gives none: for who has something else to do |
+//! | [`get`](crate::buf::BufPool::get) | gives plain memory of the same size: nobody waits, and memory is not bounded |
+//!
+//! A buffer goes back when it is dropped, and a frozen one when the last of its `Bytes` is, however small a part of it
+//! that is. Bytes that are kept, in a cache or for a slow client, so leave the pool dry: copy those
+//! (`Bytes::copy_from_slice`), or have as many buffers as may be kept. A task that holds one buffer and waits for
+//! a second one may wait for ever when others do the same: set a limit, as above.
+//!
+//! [`resize`](crate::buf::BufPool::resize) changes the number of buffers at any time, also while some are lent: more come
+//! with memory of their own, and what is too much goes as it comes back.
+//!
+//! Registered memory counts as locked, of which an ordinary user has 8 MiB on most systems (`ulimit -l`), all processes
+//! together. One pool takes at most half of the limit. Where that is too little, as much as may be is registered, and
+//! the other buffers work without: [`registration`](crate::buf::BufPool::registration) says so for the pool, and
+//! [`is_registered`](crate::buf::FixedBuf::is_registered) for a buffer. It is tried once, when the memory is made.
 //!
 //! # Buffers that the kernel picks
 //!

@@ -26,6 +26,11 @@
 //! | locked memory | raise RLIMIT_MEMLOCK to 8 MiB; kernels before 5.12, and 6.16 to 7.1, count the ring |
 //! | kernel too old | Linux 5.6 |
 //!
+//! A [`BufPool`](crate::buf::BufPool) has a limit of its own to meet: what it registers counts as locked memory of the
+//! user, in all containers that share the user's id. It takes at most half of RLIMIT_MEMLOCK, so raise that to twice what
+//! it is to register (`docker run --ulimit memlock=...`), or grant CAP_IPC_LOCK. Where it has less, or none, everything
+//! works without, and [`registration`](crate::buf::BufPool::registration) says why.
+//!
 //! Whether to allow it is a question to who runs the machine: io_uring has had its share of kernel bugs.
 //!
 //! # Choosing

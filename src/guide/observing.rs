@@ -26,6 +26,26 @@
 //! Times are of operations that left the poll: those that are answered there take a microsecond or two, and
 //! reading a clock would be a good part of that. See [`Latency`](crate::Latency) for how exact they are.
 //!
+//! [`Stats::submissions`](crate::Stats::submissions) tells what the rings gave to the kernel, by opcode: `READ_FIXED` for a
+//! read with registered memory, `READ+BUFFER_SELECT` for one into a buffer that the kernel picks, `OPENAT+DIRECT` for
+//! a file that is opened into a ring's table. Operations that went with less than they could have had, as a pool's memory
+//! is not registered for example, are in [`Stats::fallbacks`](crate::Stats::fallbacks).
+//!
+//! A [`BufPool`](crate::buf::BufPool) has counters of its own. Misses that grow say that it is too small, or that its
+//! buffers are kept:
+//!
+//! ```
+//! # fn main() -> std::io::Result<()> {
+//! let pool = tidegate::buf::BufPool::builder().build()?;
+//! let _buf = pool.get();
+//! let stats = pool.stats();
+//! println!("{} of {} lent, {} tasks wait", stats.in_use, stats.count, stats.waiting);
+//! println!("{:.1} % found none", 100.0 * stats.miss_rate());
+//! println!("registered: {}", pool.registration()); // how much, or why not, and what to do
+//! # assert_eq!((stats.in_use, stats.misses), (1, 0));
+//! # Ok(()) }
+//! ```
+//!
 //! [`Stats::buffer_groups`](crate::Stats::buffer_groups) counts the ids by which rings know groups of provided
 //! buffers. They come back when a group is dropped and nothing in flight names it any more, so a positive
 //! [`in_flight_delta`](crate::BgidStats::in_flight_delta) over a time after which all groups are dropped is a leak.

@@ -55,6 +55,31 @@
 //! # Ok(()) }
 //! ```
 //!
+//! With buffers of a [`BufPool`](crate::buf::BufPool) the kernel need not look up their pages each time. Those are
+//! aligned to a page, which is enough for direct I/O almost everywhere:
+//!
+//! ```
+//! # #[tokio::main] async fn main() -> std::io::Result<()> {
+//! # let dir = tempfile::tempdir()?;
+//! # let path = dir.path().join("f");
+//! # tidegate::fs::write(&path, vec![7; 300_000]).await?;
+//! use tidegate::buf::BufPool;
+//! use tidegate::fs::OpenOptions;
+//! let pool = BufPool::builder().large().build()?; // 16 of 256 KiB, for large files
+//! let opened = OpenOptions::new().read(true).direct(true).open(&path).await;
+//! # // Some filesystems do not have it.
+//! # let Ok(file) = opened else { return Ok(()) };
+//! let (count, buf) = file.read_fixed_at(pool.acquire().await?, 0).await?;
+//! assert_eq!((count, buf[0]), (256 << 10, 7));
+//! # Ok(()) }
+//! ```
+//!
+//! - As many buffers as operations are to be under way: with fewer, tasks wait for buffers while the disk is idle.
+//! - [`huge_pages`](crate::buf::BufPoolBuilder::huge_pages) makes fewer pages of pools of many MiB, where the system has
+//!   some to give. Each counts as locked in whole, also for a small pool.
+//! - `read_at` looks at the page cache first, unless the file was opened for direct I/O;
+//!   [`read_fixed_at`](crate::fs::File::read_fixed_at) never does.
+//!
 //! # Who submits
 //!
 //! | [`Submit`](crate::Submit) | from | choose it |
@@ -74,6 +99,7 @@
 //!
 //! # Batches of small things
 //!
-//! `fs::read` of a small file that is not in memory, and `fs::write`, make one hop each, and a few of them at a
-//! time keep the threads busy. A directory is listed some 1 000 entries per hop; an entry's type is mostly known
+//! `fs::write`, and `fs::read` of a file that is not in memory, make one hop each, and a few of them at a time keep the
+//! threads busy. From six reads at a time on, a small file on a local disk is one submission of linked entries instead,
+//! which open, read and close it without a thread (Linux 6.8). A directory is listed some 1 000 entries per hop; an entry's type is mostly known
 //! then, its [`metadata`](crate::fs::DirEntry::metadata) is one operation more.

@@ -24,6 +24,8 @@ pub(crate) enum Attempt {
     Whole(Vec<u8>),
     /// There is more, and the file is closed. Of a stream, these bytes do not come again.
     Larger(Vec<u8>),
+    /// Nothing was read: it is for another way.
+    Nothing,
     /// A stream, of which nothing was read.
     Stream(Arc<SharedFile>),
 }
@@ -31,15 +33,16 @@ pub(crate) enum Attempt {
 /// Whether a file should be read so: where the kernel has all that it takes, on a handle that is pinned to the
 /// ring; else where many are read at a time, and the file is known to be small.
 pub(crate) fn is_fit(driver: &Driver, file_bytes: Option<u64>) -> bool {
-    if !crate::probe::report().has_opcode(Kind::ReadSmallFile) {
+    let chains = driver.counters.in_flight_of(Kind::ReadSmallFile);
+    let can = crate::probe::report().has_opcode(Kind::ReadSmallFile);
+    if !can || chains >= limits::SMALL_FILES_MAX {
         return false;
     }
     match driver.route() {
         Route::Auto => {
-            let kinds = [Kind::ReadFile, Kind::ReadSmallFile];
-            let in_flight = kinds.map(|kind| driver.counters.in_flight_of(kind));
+            let hops = driver.counters.in_flight_of(Kind::ReadFile);
             let is_small = file_bytes.is_some_and(|bytes| bytes <= SMALL_FILE_BYTES as u64);
-            is_small && in_flight.iter().sum::<u64>() >= limits::SMALL_FILES_AT_ONCE
+            is_small && chains + hops >= limits::SMALL_FILES_AT_ONCE
         }
         Route::Pool => false,
         Route::Ring => true,
@@ -49,7 +52,9 @@ pub(crate) fn is_fit(driver: &Driver, file_bytes: Option<u64>) -> bool {
 /// Reads a file at once if it is small.
 pub(crate) async fn read(driver: &Arc<Driver>, path: &Path) -> io::Result<Attempt> {
     let named = |error| Error::io(Kind::ReadFile, Some(path), error);
-    let (small, mount) = start(driver, path).map_err(named)?;
+    let Some((small, mount)) = start(driver, path).map_err(named)? else {
+        return Ok(Attempt::Nothing);
+    };
     match small.await? {
         Small::Whole { bytes, by_thread } => {
             if by_thread {
@@ -63,23 +68,35 @@ pub(crate) async fn read(driver: &Arc<Driver>, path: &Path) -> io::Result<Attemp
                 request: request::Install::new(slot),
                 path: path.to_path_buf(),
             };
-            let fd = driver.start(install, &mount).await?;
+            let fd = match driver.start(install, &mount).await {
+                // The lane whose slot it is was replaced.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                    return Ok(Attempt::Nothing);
+                }
+                fd => fd?,
+            };
             Ok(Attempt::Stream(SharedFile::new(driver, fd, flag::O_RDONLY)))
         }
     }
 }
 
+/// `None` where something is stuck: what is linked takes five entries of the ring until it is over.
 fn start(
     driver: &Arc<Driver>,
     path: &Path,
-) -> io::Result<(
-    impl Future<Output = io::Result<Small>> + Send + 'static,
-    Arc<Mount>,
-)> {
+) -> io::Result<
+    Option<(
+        impl Future<Output = io::Result<Small>> + Send + 'static,
+        Arc<Mount>,
+    )>,
+> {
     let owned = c_path(path)?;
     let sure = locate_surely(driver, &owned);
     let by_workers = !sure.as_ref().is_some_and(|mount| mount.is_local());
     let mount = sure.unwrap_or_else(|| locate(driver, &owned, true));
+    if driver.has_stuck_data(&mount) {
+        return Ok(None);
+    }
     let at = request::At {
         dir: None,
         path: owned,
@@ -88,7 +105,7 @@ fn start(
         request: request::ReadSmall::new(at, by_workers),
         path: path.to_path_buf(),
     };
-    Ok((driver.start(read, &mount), mount))
+    Ok(Some((driver.start(read, &mount), mount)))
 }
 
 struct ReadSmall {

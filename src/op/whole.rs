@@ -52,11 +52,12 @@ async fn read_missed(
     {
         use super::small::{self, Attempt};
         if small::is_fit(driver, file_bytes) {
-            return match small::read(driver, path).await? {
-                Attempt::Whole(bytes) => Ok(bytes),
-                Attempt::Larger(bytes) => read_by_steps(path, bytes).await,
-                Attempt::Stream(file) => read_on(file, Vec::new(), path).await,
-            };
+            match small::read(driver, path).await? {
+                Attempt::Whole(bytes) => return Ok(bytes),
+                Attempt::Larger(bytes) => return read_by_steps(path, bytes).await,
+                Attempt::Nothing => {}
+                Attempt::Stream(file) => return read_on(file, Vec::new(), path).await,
+            }
         }
     }
     if driver.route() == Route::Ring {
@@ -72,8 +73,8 @@ async fn read_missed(
 /// Opens and reads it. `begun` is what came of it when it was opened before.
 async fn read_by_steps(path: &Path, mut begun: Vec<u8>) -> io::Result<Vec<u8>> {
     let file = open::open(path, flag::O_RDONLY, 0).await?;
-    if file.is_seekable() {
-        // Another file may be there by now, of which those bytes are not.
+    if file.is_seekable() || file.is_pipe() {
+        // Another file may be there by now, of which those bytes are not. Of a pipe none were taken.
         begun.clear();
     }
     let size = super::meta::size_of(&file).await;

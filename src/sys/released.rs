@@ -6,12 +6,14 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::fork;
+
 static COUNT: AtomicU64 = AtomicU64::new(0);
 static LISTENER: OnceLock<fn()> = OnceLock::new();
 
 /// How often word was left.
 pub(crate) fn count() -> u64 {
-    COUNT.load(Ordering::Acquire)
+    COUNT.load(Ordering::SeqCst)
 }
 
 /// Leaves word.
@@ -20,7 +22,11 @@ pub(crate) fn count() -> u64 {
     allow(dead_code, reason = "only rings register")
 )]
 pub(crate) fn note() {
-    COUNT.fetch_add(1, Ordering::AcqRel);
+    COUNT.fetch_add(1, Ordering::SeqCst);
+    // The rings of a forked child are its parent's.
+    if fork::is_child() {
+        return;
+    }
     if let Some(listener) = LISTENER.get() {
         listener();
     }

@@ -31,6 +31,16 @@ pub(crate) fn is_unrestricted() -> bool {
             .all(|name| std::env::var_os(name).is_none())
 }
 
+/// Whether nothing forbids a ring here, so that a process that has none is wrong about it.
+pub(crate) fn must_have_ring() -> bool {
+    cfg!(target_os = "linux") && release() >= (5, 6) && is_unrestricted()
+}
+
+/// Whether nothing forbids to register as much memory as there is.
+pub(crate) fn must_register() -> bool {
+    must_have_ring() && release() >= (5, 19)
+}
+
 /// Its first two numbers; nothing where this is another system.
 pub(crate) fn release() -> (u32, u32) {
     let text = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();

@@ -37,11 +37,20 @@ where
 /// The backends that there are here.
 pub(crate) fn routes() -> Vec<Route> {
     let mut routes = ROUTES.to_vec();
-    if let Some(reason) = tidegate::probe::report().ring_reason() {
-        eprintln!("skip: ring: {reason}");
+    if !has_ring() {
         routes.retain(|&route| route != Route::Ring);
     }
     routes
+}
+
+/// Whether there is a ring; says why, if not, and fails where nothing forbids it.
+pub(crate) fn has_ring() -> bool {
+    let reason = tidegate::probe::report().ring_reason();
+    if let Some(reason) = reason {
+        eprintln!("skip: ring: {reason}");
+        assert!(!kernel::must_have_ring(), "no ring was found: {reason}");
+    }
+    reason.is_none()
 }
 
 /// A runtime with threads of its own, or one that runs on the calling thread.

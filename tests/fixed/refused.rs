@@ -1,17 +1,15 @@
 //! Memory that is not registered, for each reason that there may be: everything works without, and says why.
 
-use std::os::unix::process::CommandExt;
-use std::process::Command;
-use std::sync::{Mutex, PoisonError};
-
-use nix::sys::resource::{Resource, setrlimit};
 use tidegate::buf::{BufPool, Registration};
 use tidegate::probe::{self, Reason};
-use tidegate::{Handle, Route};
+use tidegate::{Handle, Route, Submit};
 
-use super::common::child::{in_child, is_child, is_root};
+use super::common::child::in_child;
 use super::seccomp::Filter;
-use super::{Scene, has_ring, is_registered, on_worker, one_of_each, pool, reads_all, submitted};
+use super::{
+    BLOCK, BLOCKS, Scene, bytes, has_ring, has_vectored, is_registered, on_worker, one_of_each,
+    pool, reads_all, submitted,
+};
 
 /// Calls of `io_uring_register`, by number.
 const BUFFERS2: u32 = 15;
@@ -19,20 +17,15 @@ const BUFFERS_UPDATE: u32 = 16;
 const CLONE_BUFFERS: u32 = 30;
 
 /// What is submitted for one of each operation, through a ring if there is one.
-fn works(pool: BufPool) -> Option<[u64; 8]> {
+pub(super) fn works(pool: BufPool) -> Option<[u64; 8]> {
     on_worker(2, async move {
         let route = match probe::report().ring_reason() {
             Some(_) => Route::Auto,
             None => Route::Ring,
         };
         let handle = Handle::builder().route(route).install().unwrap();
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(
-            dir.path().join("file"),
-            super::bytes(0..super::BLOCKS * super::BLOCK),
-        )
-        .unwrap();
-        let file = Scene { dir }.open(false).await.unwrap();
+        let scene = scene();
+        let file = scene.open(false).await.unwrap();
         let before = handle.stats();
         reads_all(&file, &pool, 1).await;
         one_of_each(&file, &pool).await;
@@ -42,138 +35,31 @@ fn works(pool: BufPool) -> Option<[u64; 8]> {
     })
 }
 
-/// None of these is fixed; the plain ones may have gone to threads.
-fn is_plain(submitted: Option<[u64; 8]>) {
-    let counts = submitted.unwrap_or_default();
-    assert_eq!([0, 2, 4, 6].map(|index: usize| counts[index]), [0; 4]);
+/// What is submitted for one of each operation by a lane that was there before `pool` makes the pool, and why
+/// operations did with less.
+pub(super) fn counted(
+    pool: impl FnOnce() -> BufPool + Send + 'static,
+) -> ([u64; 8], Vec<(&'static str, u64)>) {
+    on_worker(1, async {
+        let builder = Handle::builder().route(Route::Ring);
+        let handle = builder.submit(Submit::Isolated).install().unwrap();
+        let file = scene().open(false).await.unwrap();
+        let (_, buf) = file.read_fixed_at(vec![0; BLOCK], 0).await.unwrap();
+        file.write_fixed_at(buf, 0).await.unwrap();
+        let (pool, before) = (pool(), handle.stats());
+        one_of_each(&file, &pool).await;
+        let stats = handle.stats().since(&before);
+        file.close().await.unwrap();
+        let fallbacks = stats.fallbacks().filter(|(_, count)| *count > 0);
+        (submitted(&stats), fallbacks.collect())
+    })
 }
 
-/// In a process of an ordinary user who may lock so much. Locked memory is counted by user, so each test has its own,
-/// and where it cannot have, they go one after the other.
-fn with_limit(test: &str, user: u32, limit: u64, body: impl FnOnce()) {
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let prepare = |command: &mut Command| {
-        command.env(LIMIT, limit.to_string());
-        if is_root() {
-            command.uid(user).gid(user);
-        }
-    };
-    in_child(test, prepare, || {
-        let limit = std::env::var(LIMIT).unwrap().parse().unwrap();
-        setrlimit(Resource::RLIMIT_MEMLOCK, limit, limit).unwrap();
-        body();
-    });
-}
-
-const LIMIT: &str = "TIDEGATE_TEST_LIMIT";
-
-/// R49, R59: nothing may be locked, or less than one buffer.
-#[test]
-fn memory_that_must_not_be_locked() {
-    let test = "refused::memory_that_must_not_be_locked";
-    for limit in [0, 16 << 10, 64 << 10] {
-        with_limit(test, 64_001, limit, || {
-            let pool = BufPool::builder().build().unwrap();
-            let Registration::Failed { bytes, reason } = pool.registration() else {
-                panic!("{}", pool.registration());
-            };
-            assert_eq!((bytes, &reason), (512 << 10, &Reason::Memlock));
-            assert_eq!(reason.errno(), Some(libc::ENOMEM));
-            assert!(pool.registration().to_string().contains("RLIMIT_MEMLOCK"));
-            let builder = BufPool::builder().count(128).size(super::BLOCK);
-            let pool = builder.build().unwrap();
-            let is_failed = matches!(pool.registration(), Registration::Failed { .. });
-            let submitted = works(pool);
-            if is_failed {
-                is_plain(submitted);
-            }
-        });
-        if is_child(test) {
-            break;
-        }
-    }
-}
-
-/// R49: as much as may be is registered, half at a time; the rest works without.
-#[test]
-fn as_much_is_registered_as_may_be_locked() {
-    let test = "refused::as_much_is_registered_as_may_be_locked";
-    with_limit(test, 64_002, 4 << 20, || {
-        if !has_ring() {
-            return;
-        }
-        let builder = || BufPool::builder().size(super::BLOCK);
-        let large = builder().count(1024).build().unwrap();
-        let Registration::Partial {
-            bytes,
-            refused_bytes,
-            reason,
-        } = large.registration()
-        else {
-            return eprintln!(
-                "skip: as_much_is_registered_as_may_be_locked: {}",
-                large.registration()
-            );
-        };
-        assert!(
-            bytes > 0 && bytes <= 2 << 20 && bytes % super::BLOCK == 0,
-            "{bytes}"
-        );
-        assert_eq!((bytes + refused_bytes, reason), (4 << 20, Reason::Memlock));
-        // What the first one has locked is missing to the others.
-        let others: Vec<BufPool> = (0..3)
-            .map(|_| builder().count(512).build().unwrap())
-            .collect();
-        let is_whole = |pool: &BufPool| matches!(pool.registration(), Registration::Enabled { .. });
-        assert!(!others.iter().all(is_whole), "{others:?}");
-        for pool in others.into_iter().chain([large]) {
-            works(pool);
-        }
-    });
-}
-
-/// Memory of a pool that is gone may be locked again, though rings had it registered.
-#[test]
-fn dropped_pools_give_back_what_they_locked() {
-    let test = "refused::dropped_pools_give_back_what_they_locked";
-    with_limit(test, 64_003, 8 << 20, || {
-        if !has_ring() {
-            return;
-        }
-        on_worker(2, async {
-            let handle = Handle::builder().route(Route::Ring).install().unwrap();
-            let scene = Scene {
-                dir: tempfile::tempdir().unwrap(),
-            };
-            std::fs::write(scene.path(), super::bytes(0..super::BLOCKS * super::BLOCK)).unwrap();
-            let file = scene.open(false).await.unwrap();
-            let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
-            for round in 0..12 {
-                let pool = loop {
-                    let pool = BufPool::builder()
-                        .count(768)
-                        .size(super::BLOCK)
-                        .build()
-                        .unwrap();
-                    if matches!(pool.registration(), Registration::Enabled { .. }) {
-                        break pool;
-                    }
-                    // Idle rings let go of it at the watchdog's next tick.
-                    assert!(
-                        std::time::Instant::now() < end,
-                        "round {round}: {}",
-                        pool.registration()
-                    );
-                    drop(pool);
-                    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-                };
-                reads_all(&file, &pool, 1).await;
-            }
-            assert!(handle.stats().submitted("READ_FIXED") > 0);
-            file.close().await.unwrap();
-        });
-    });
+/// Where anybody may make files.
+pub(super) fn scene() -> Scene {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("file"), bytes(0..BLOCKS * BLOCK)).unwrap();
+    Scene { dir }
 }
 
 /// Kernels before 6.13 cannot take memory over: each ring registers it by itself.
@@ -213,7 +99,9 @@ fn without_a_table_nothing_is_registered() {
                 panic!("{}", pool.registration());
             };
             assert_eq!(reason, Reason::KernelTooOld);
-            is_plain(works(pool));
+            let [read_fixed, read, rest @ ..] = works(pool).unwrap();
+            assert!(read_fixed == 0 && read > 0);
+            assert_eq!(rest, [0, 1, 0, 1, 0, 1]);
         },
     );
 }
@@ -274,6 +162,27 @@ fn without_vectored_opcodes_single_buffers_are_still_fixed() {
             ] = works(pool).unwrap();
             assert!(read_fixed > 0 && write_fixed > 0);
             assert_eq!([readv_fixed, readv, writev_fixed, writev], [0, 1, 0, 1]);
+        },
+    );
+}
+
+/// The opcodes for single buffers are missing: plain entries do it, and each is counted.
+#[test]
+fn without_single_opcodes_entries_are_plain() {
+    let test = "refused::without_single_opcodes_entries_are_plain";
+    in_child(
+        test,
+        |command| {
+            command.env("TIDEGATE_WITHOUT_OPCODES", "4, 5");
+        },
+        || {
+            if !has_ring() || !is_registered(&pool(4)) {
+                return;
+            }
+            let [plain, fixed] = [1 - u64::from(has_vectored()), u64::from(has_vectored())];
+            let (submitted, fallbacks) = counted(|| pool(4));
+            assert_eq!(submitted, [0, 1, 0, 1, fixed, plain, fixed, plain]);
+            assert_eq!(fallbacks, [("the kernel lacks the opcode", 2 + 2 * plain)]);
         },
     );
 }

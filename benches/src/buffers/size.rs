@@ -9,7 +9,7 @@ use tidegate::fs::File;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
-use super::fixed::open;
+use super::fixed::{O_DIRECT, open};
 use super::{FILE_BYTES, runtime};
 use crate::contest::contest;
 
@@ -22,7 +22,7 @@ const SHAPES: [(usize, usize); 2] = [(4 << 10, 40_000), (256 << 10, 2400)];
 pub(super) fn run(path: &Path, rounds: usize) -> io::Result<()> {
     for (bytes, ops) in SHAPES {
         let runtime = runtime()?;
-        let file = Arc::new(runtime.block_on(open(path))?);
+        let file = Arc::new(runtime.block_on(open(path, O_DIRECT))?);
         let pools: Vec<BufPool> = COUNTS
             .iter()
             .map(|count| BufPool::builder().count(*count).size(bytes).build())

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use tidegate::fs::{self, File};
 use tidegate::{Handle, Route};
 use tokio::runtime::Runtime;
 
 use super::runtime;
 use crate::contest::contest;
+use crate::data::{forget, sync_all_of};
 
 const FILES: usize = 20_000;
 const FILE_BYTES: usize = 4096;
@@ -123,8 +123,7 @@ fn make(folder: &Path) -> io::Result<Arc<Vec<PathBuf>>> {
         std::fs::write(&path, &content)?;
         paths.push(path);
     }
-    let dir = std::fs::File::open(folder)?;
-    nix::unistd::syncfs(&dir)?;
+    sync_all_of(folder)?;
     Ok(Arc::new(paths))
 }
 
@@ -132,8 +131,7 @@ fn make(folder: &Path) -> io::Result<Arc<Vec<PathBuf>>> {
 fn prepare(paths: &[PathBuf], cold: bool) -> io::Result<()> {
     for path in paths {
         if cold {
-            let file = std::fs::File::open(path)?;
-            posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?;
+            forget(&std::fs::File::open(path)?)?;
         } else {
             std::fs::read(path)?;
         }

@@ -101,3 +101,42 @@ impl Groups {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What rings have not is told with its reason, and the ids with all their numbers.
+    #[test]
+    fn the_text_has_features_reasons_and_numbers() {
+        let feature = |name, reason: Option<&str>| Feature {
+            name,
+            available: reason.is_none(),
+            first_kernel: "5.19".into(),
+            reason: reason.map(str::to_owned),
+            errno: reason.map(|_| 12),
+            remedy: reason.map(|_| "raise RLIMIT_MEMLOCK".into()),
+        };
+        let buffers = Buffers {
+            features: vec![
+                feature("provided_buffers", None),
+                feature("registered_buffers", Some("too little may be locked")),
+            ],
+            groups: Some(Groups {
+                in_flight: 3,
+                in_flight_delta: 3,
+                peak: 2,
+                remaining: 1,
+                exhausted: 7,
+                per_ring_max: 4,
+                rings: 2,
+            }),
+        };
+        let mut text = String::new();
+        buffers.text(&mut text);
+        let lines: Vec<_> = text.lines().map(str::trim_start).collect();
+        let ids = "group ids   3 in use, at most 2 on one ring, 1 left; none left 7 times";
+        let missing = "no registered buffers: too little may be locked; raise RLIMIT_MEMLOCK";
+        assert_eq!(lines, ["buffers     provided buffers", missing, ids]);
+    }
+}

@@ -18,8 +18,8 @@ use crate::sys::{fork, memory};
 /// # fn main() -> std::io::Result<()> {
 /// use tidegate::buf::BufPool;
 /// let pool = BufPool::builder().count(32).size(100_000).alignment(4096).build()?;
-/// assert_eq!(pool.buffer_size() % 4096, 0);
-/// assert!(pool.buffer_size() >= 100_000);
+/// assert_eq!(pool.buffer_count(), 32);
+/// assert!(pool.buffer_size() >= 100_000 && pool.buffer_size() % 4096 == 0);
 ///
 /// let error = BufPool::builder().count(0).build().unwrap_err();
 /// assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
@@ -55,7 +55,7 @@ impl BufPoolBuilder {
     /// ```
     /// # fn main() -> std::io::Result<()> {
     /// let pool = tidegate::buf::BufPool::builder().large().build()?;
-    /// assert_eq!((pool.stats().count, pool.buffer_size()), (16, 256 << 10));
+    /// assert_eq!((pool.buffer_count(), pool.buffer_size()), (16, 256 << 10));
     /// # Ok(()) }
     /// ```
     pub fn large(self) -> BufPoolBuilder {
@@ -106,6 +106,10 @@ impl BufPoolBuilder {
 
     /// The most memory to register; as much as the pool has by default. The buffers that this leaves out work
     /// without.
+    ///
+    /// Whatever this allows, a piece of memory takes at most half of RLIMIT_MEMLOCK, unless the process has
+    /// CAP_IPC_LOCK: some kernels count the rings themselves, too. So to have 8 MiB registered takes a limit of 16 MiB. A
+    /// pool is one such piece, and so is what each [`resize`](BufPool::resize) adds; over 1 GiB there are several.
     ///
     /// ```
     /// # fn main() -> std::io::Result<()> {

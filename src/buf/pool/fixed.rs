@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::slots::Buffer;
+use super::buffer::Buffer;
 use super::{Segment, Shared};
 use crate::buf::{AlignedBuf, IoBuf, IoBufMut};
 
@@ -21,7 +21,7 @@ use crate::buf::{AlignedBuf, IoBuf, IoBufMut};
 /// let pool = tidegate::buf::BufPool::builder().build()?;
 /// let mut buf = pool.get();
 /// assert_eq!((buf.len(), buf.capacity()), (0, 64 << 10));
-/// assert_eq!(buf.extend_from_slice(b"content"), 7);
+/// buf.extend_from_slice(b"content");
 /// assert_eq!(&buf[..], b"content");
 /// # Ok(()) }
 /// ```
@@ -73,11 +73,30 @@ impl FixedBuf {
         self.capacity
     }
 
-    /// Whether it is none of the pool's, because [`BufPool::get`](super::BufPool::get) found none free.
+    /// Whether its memory is its own, not the pool's, because [`BufPool::get`](super::BufPool::get) found no buffer
+    /// free. One of the pool's is not plain, also if its memory is not registered: that says
+    /// [`is_registered`](FixedBuf::is_registered).
     ///
     /// See [`BufPool::get`](super::BufPool::get).
     pub fn is_plain(&self) -> bool {
         matches!(self.home, Home::Plain { .. })
+    }
+
+    /// Whether the kernel has the memory of this very buffer registered. It has not for a plain buffer, nor for those
+    /// that a limit leaves out: see [`Registration`](super::Registration).
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use tidegate::buf::{BufPool, Registration};
+    /// let pool = BufPool::builder().count(1).build()?;
+    /// let bufs = [pool.get(), pool.get()];
+    /// let is_enabled = matches!(pool.registration(), Registration::Enabled { .. });
+    /// assert_eq!(bufs.each_ref().map(|buf| buf.is_registered()), [is_enabled, false]);
+    /// # Ok(()) }
+    /// ```
+    pub fn is_registered(&self) -> bool {
+        self.registered()
+            .is_some_and(|segment| segment.covers(self.stable_ptr(), self.capacity))
     }
 
     /// Has no byte in use any more, so that the next read fills it from its start.
@@ -94,13 +113,42 @@ impl FixedBuf {
         self.len = 0;
     }
 
-    /// Appends bytes, as many as fit, and returns how many those are.
+    /// Appends all of these bytes.
+    ///
+    /// # Panics
+    ///
+    /// If they do not fit: a buffer never grows over its capacity. [`fill_from`](FixedBuf::fill_from) takes as many
+    /// as fit.
+    ///
+    /// # Examples
     ///
     /// See [`FixedBuf`].
-    pub fn extend_from_slice(&mut self, bytes: &[u8]) -> usize {
-        let fitting = &bytes[..bytes.len().min(self.capacity - self.len)];
-        self.grow(fitting.len()).copy_from_slice(fitting);
-        fitting.len()
+    pub fn extend_from_slice(&mut self, bytes: &[u8]) {
+        let (more, left) = (bytes.len(), self.capacity - self.len);
+        assert!(more <= left, "{more} bytes are over the {left} that fit");
+        self.grow(more).copy_from_slice(bytes);
+    }
+
+    /// Appends as many of these bytes as fit, from the first on, and returns how many those are.
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let pool = tidegate::buf::BufPool::builder().size(4096).build()?;
+    /// let content = vec![7; 10_000];
+    /// let (mut bufs, mut rest) = (Vec::new(), &content[..]);
+    /// while !rest.is_empty() {
+    ///     let mut buf = pool.get();
+    ///     rest = &rest[buf.fill_from(rest)..];
+    ///     bufs.push(buf);
+    /// }
+    /// assert!(bufs.iter().flat_map(|buf| buf.iter()).eq(&content));
+    /// # Ok(()) }
+    /// ```
+    #[must_use = "bytes that did not fit are not in the buffer"]
+    pub fn fill_from(&mut self, bytes: &[u8]) -> usize {
+        let count = bytes.len().min(self.capacity - self.len);
+        self.extend_from_slice(&bytes[..count]);
+        count
     }
 
     /// Has so many bytes in use: the first ones, or further ones of this value.
@@ -179,12 +227,19 @@ impl AsRef<[u8]> for FixedBuf {
     }
 }
 
+impl From<FixedBuf> for Bytes {
+    fn from(buf: FixedBuf) -> Bytes {
+        buf.freeze()
+    }
+}
+
 impl fmt::Debug for FixedBuf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FixedBuf")
             .field("len", &self.len)
             .field("capacity", &self.capacity)
             .field("is_plain", &self.is_plain())
+            .field("is_registered", &self.is_registered())
             .finish()
     }
 }

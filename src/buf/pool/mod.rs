@@ -1,10 +1,12 @@
 //! Pools of buffers that rings have registered.
 
 mod bits;
+mod buffer;
 mod builder;
 mod fixed;
 #[cfg(test)]
 mod pool_tests;
+mod registration;
 mod segment;
 mod slots;
 mod stats;
@@ -16,14 +18,16 @@ use std::sync::{Arc, Mutex, Weak};
 
 pub use builder::BufPoolBuilder;
 pub use fixed::FixedBuf;
+pub use registration::Registration;
 pub(crate) use segment::Segment;
-pub use stats::{PoolStats, Registration};
+pub use stats::PoolStats;
 
 use crate::limits::SEGMENT_BYTES_MAX;
 use crate::sys::lock::lock;
 use crate::sys::memory::Mapping;
+use buffer::Buffer;
 use segment::Wish;
-use slots::{Buffer, Slots};
+use slots::Slots;
 
 /// Buffers of one size that are used again and again, and that the kernel knows.
 ///
@@ -74,7 +78,7 @@ struct Shape {
 
 /// What the handles and the buffers share.
 struct Shared {
-    slots: Slots,
+    slots: Slots<Buffer>,
     shape: Shape,
     segments: Mutex<Vec<Weak<Segment>>>,
 }
@@ -131,6 +135,13 @@ impl BufPool {
         })
     }
 
+    /// How many buffers there are to be: as built, or as resized last.
+    ///
+    /// See [`BufPoolBuilder`].
+    pub fn buffer_count(&self) -> usize {
+        self.stats().count
+    }
+
     /// The size of each buffer, in bytes.
     ///
     /// See [`BufPoolBuilder`].
@@ -166,7 +177,8 @@ impl BufPool {
         self.users.shared.resize(count)
     }
 
-    /// Whether the kernel has the memory registered, and if not why.
+    /// Whether the kernel has the memory registered, and if not why. Tried once, when the memory is made: what was
+    /// refused then stays plain, and a new pool, or what a [`resize`](BufPool::resize) adds, is tried anew.
     ///
     /// See [`Registration`].
     pub fn registration(&self) -> Registration {
@@ -196,7 +208,7 @@ impl BufPool {
         Some(FixedBuf::lent(shared.clone(), number, buffer))
     }
 
-    fn slots(&self) -> &Slots {
+    fn slots(&self) -> &Slots<Buffer> {
         &self.users.shared.slots
     }
 

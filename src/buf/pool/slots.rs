@@ -4,61 +4,45 @@
 //! the pool's size takes one. A pool that shrinks owes buffers, and whoever gives one back looks whether it does.
 #![allow(unsafe_code, reason = "a slot's number is the right to its buffer")]
 
-use std::cell::UnsafeCell;
-use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
-
-use tokio::sync::Notify;
+use std::sync::OnceLock;
 
 use super::bits::{Bits, Waiting};
-use super::segment::Segment;
 use super::stats::PoolStats;
-use crate::limits::{POOL_BUFFERS_MAX, POOL_SLOTS_CHUNK};
-use crate::observe::thread_index;
-use crate::sys::lock::lock;
+use super::sync::{
+    AtomicU64, Mutex, MutexGuard, Notify, Ordering, SLOTS_CHUNK, SLOTS_MAX, UnsafeCell, lock,
+    thread_index,
+};
 
-/// One buffer: where it begins, and the memory that it is a part of.
-pub(super) struct Buffer {
-    pub(super) segment: Arc<Segment>,
-    pub(super) start: NonNull<u8>,
-}
+type Cell<B> = UnsafeCell<Option<B>>;
 
-// SAFETY: the bytes belong to whoever has the value, and stay as long as the segment that it holds.
-unsafe impl Send for Buffer {}
-// SAFETY: shared, it gives away nothing but the address.
-unsafe impl Sync for Buffer {}
-
-type Cell = UnsafeCell<Option<Buffer>>;
-
-/// See the module.
-pub(super) struct Slots {
+/// See the module. `B` is a buffer.
+pub(crate) struct Slots<B> {
     free: Bits,
     vacant: Bits,
-    cells: [OnceLock<Box<[Cell]>>; POOL_BUFFERS_MAX / POOL_SLOTS_CHUNK],
+    cells: [OnceLock<Box<[Cell<B>]>>; SLOTS_MAX / SLOTS_CHUNK],
     /// How many buffers go as soon as they are free.
-    owed: AtomicUsize,
+    owed: AtomicU64,
     /// How many buffers there are, less those owed. The lock is held while that changes.
     count: Mutex<usize>,
     /// Held by the one who changes it on purpose, which may take a while.
     resizing: Mutex<()>,
-    pub(super) waiting: Waiting,
-    pub(super) returned: Notify,
+    pub(crate) waiting: Waiting,
+    pub(crate) returned: Notify,
     acquires: AtomicU64,
     misses: AtomicU64,
 }
 
 // SAFETY: a cell is used by nobody but the thread that has its number, which `Bits` gives to one at a time, with
 // all that the one before did (`give` and `take` are ordered).
-unsafe impl Sync for Slots {}
+unsafe impl<B: Send> Sync for Slots<B> {}
 
-impl Slots {
-    pub(super) fn new() -> Slots {
+impl<B> Slots<B> {
+    pub(crate) fn new() -> Slots<B> {
         Slots {
-            free: Bits::none(POOL_BUFFERS_MAX),
-            vacant: Bits::all(POOL_BUFFERS_MAX),
-            cells: [const { OnceLock::new() }; POOL_BUFFERS_MAX / POOL_SLOTS_CHUNK],
-            owed: AtomicUsize::new(0),
+            free: Bits::none(SLOTS_MAX),
+            vacant: Bits::all(SLOTS_MAX),
+            cells: [const { OnceLock::new() }; SLOTS_MAX / SLOTS_CHUNK],
+            owed: AtomicU64::new(0),
             count: Mutex::new(0),
             resizing: Mutex::new(()),
             waiting: Waiting::new(),
@@ -69,15 +53,15 @@ impl Slots {
     }
 
     /// A free buffer, and the number of its slot.
-    pub(super) fn take(&self) -> Option<(usize, Buffer)> {
+    pub(crate) fn take(&self) -> Option<(usize, B)> {
         let number = self.free.take(thread_index())?;
         // SAFETY: the number was just taken.
-        let buffer = unsafe { (*self.cell(number)).take() };
+        let buffer = unsafe { self.cell(number).get().replace(None) };
         buffer.map(|buffer| (number, buffer))
     }
 
     /// Puts a buffer into its slot, for whoever takes it next, unless it is owed.
-    pub(super) fn give(&self, number: usize, buffer: Buffer) {
+    pub(crate) fn give(&self, number: usize, buffer: B) {
         if self.owed.load(Ordering::SeqCst) > 0 {
             let count = lock(&self.count);
             if self.owed.load(Ordering::SeqCst) > 0 {
@@ -97,9 +81,9 @@ impl Slots {
     }
 
     /// The number is the caller's from `take`, or from `vacant`, until here.
-    fn put(&self, number: usize, buffer: Buffer) {
+    fn put(&self, number: usize, buffer: B) {
         // SAFETY: nobody else uses the cell until the number is given.
-        unsafe { *self.cell(number) = Some(buffer) };
+        unsafe { self.cell(number).get().replace(Some(buffer)) };
         self.free.give(number);
         if self.waiting.count() > 0 {
             self.returned.notify_one();
@@ -107,10 +91,10 @@ impl Slots {
     }
 
     /// Changes the number of buffers. What is missing comes from `make`, which is told how many.
-    pub(super) fn resize<E>(
+    pub(crate) fn resize<E>(
         &self,
         count: usize,
-        make: impl FnOnce(usize) -> Result<Vec<Buffer>, E>,
+        make: impl FnOnce(usize) -> Result<Vec<B>, E>,
     ) -> Result<(), E> {
         let _alone = lock(&self.resizing);
         let before = self.set_count(count);
@@ -139,13 +123,17 @@ impl Slots {
         let mut now = lock(&self.count);
         let before = *now;
         let gone = if count < before {
-            self.owed.fetch_add(before - count, Ordering::SeqCst);
+            self.owed
+                .fetch_add((before - count) as u64, Ordering::SeqCst);
             *now = count;
             self.settle(&now)
         } else {
-            let kept = self.owed.load(Ordering::SeqCst).min(count - before);
+            let kept = self
+                .owed
+                .load(Ordering::SeqCst)
+                .min((count - before) as u64);
             self.owed.fetch_sub(kept, Ordering::SeqCst);
-            *now += kept;
+            *now += kept as usize;
             Vec::new()
         };
         drop(now);
@@ -155,7 +143,7 @@ impl Slots {
 
     /// Empties as many free slots as are owed; what still is, is lent. The buffers are to be dropped without the
     /// lock.
-    fn settle(&self, _locked: &MutexGuard<'_, usize>) -> Vec<Buffer> {
+    fn settle(&self, _locked: &MutexGuard<'_, usize>) -> Vec<B> {
         let mut gone = Vec::new();
         while self.owed.load(Ordering::SeqCst) > 0 {
             let Some((number, buffer)) = self.take() else {
@@ -174,37 +162,34 @@ impl Slots {
     }
 
     /// Counts a request for a buffer, and whether there was none.
-    pub(super) fn asked(&self, is_miss: bool) {
+    pub(crate) fn asked(&self, is_miss: bool) {
         self.acquires.fetch_add(1, Ordering::Relaxed);
         if is_miss {
             self.misses.fetch_add(1, Ordering::Release);
         }
     }
 
-    pub(super) fn stats(&self) -> PoolStats {
+    pub(crate) fn stats(&self) -> PoolStats {
         let count = lock(&self.count);
         let vacant = self.vacant.count();
         PoolStats {
             // In this order: there are never more misses than acquires.
             misses: self.misses.load(Ordering::Acquire),
             acquires: self.acquires.load(Ordering::Relaxed),
-            in_use: (POOL_BUFFERS_MAX - vacant).saturating_sub(self.free.count()),
+            in_use: (SLOTS_MAX - vacant).saturating_sub(self.free.count()),
             count: *count,
             waiting: self.waiting.count() as usize,
         }
     }
 
     fn make_cell(&self, number: usize) {
-        self.cells[number / POOL_SLOTS_CHUNK].get_or_init(|| {
-            (0..POOL_SLOTS_CHUNK)
-                .map(|_| UnsafeCell::new(None))
-                .collect()
-        });
+        self.cells[number / SLOTS_CHUNK]
+            .get_or_init(|| (0..SLOTS_CHUNK).map(|_| UnsafeCell::new(None)).collect());
     }
 
-    fn cell(&self, number: usize) -> *mut Option<Buffer> {
-        let chunk = self.cells[number / POOL_SLOTS_CHUNK].get();
+    fn cell(&self, number: usize) -> &Cell<B> {
+        let chunk = self.cells[number / SLOTS_CHUNK].get();
         let chunk = chunk.expect("a slot that had a buffer has a cell");
-        chunk[number % POOL_SLOTS_CHUNK].get()
+        &chunk[number % SLOTS_CHUNK]
     }
 }

@@ -15,6 +15,7 @@ use io_uring::{IoUring, Submitter};
 
 use crate::buf::Segment;
 use crate::limits;
+use crate::sys::clock::coarse_ms;
 use crate::sys::errno;
 use crate::sys::fork;
 use crate::sys::memory::Mapping;
@@ -110,8 +111,9 @@ pub(crate) struct FixedTable {
     is_tried: bool,
     /// By place.
     places: Vec<Option<Weak<Segment>>>,
-    /// What could not be registered; tried again when something was let go of.
-    refused: Vec<Weak<Segment>>,
+    /// What could not be registered, and when, in coarse milliseconds; tried again some time later, as the limit is
+    /// shared with other processes, or when something was let go of.
+    refused: Vec<(Weak<Segment>, u64)>,
 }
 
 impl FixedTable {
@@ -126,7 +128,11 @@ impl FixedTable {
         if let Some(place) = places.position(|known| known.as_ref().is_some_and(is_it)) {
             return Some(place as u16);
         }
-        if self.refused.iter().any(is_it) {
+        let again_ms = limits::REGISTER_AGAIN_AFTER.as_millis() as u64;
+        let is_recent = |at_ms: u64| coarse_ms() < at_ms + again_ms;
+        self.refused
+            .retain(|(known, at_ms)| known.strong_count() > 0 && is_recent(*at_ms));
+        if self.refused.iter().any(|(known, _)| is_it(known)) {
             return None;
         }
         self.make(submitter);
@@ -182,9 +188,8 @@ impl FixedTable {
     }
 
     fn refuse(&mut self, segment: &Arc<Segment>) {
-        self.refused.retain(|known| known.strong_count() > 0);
         if self.refused.len() < limits::FIXED_SEGMENTS_MAX {
-            self.refused.push(Arc::downgrade(segment));
+            self.refused.push((Arc::downgrade(segment), coarse_ms()));
         }
     }
 }

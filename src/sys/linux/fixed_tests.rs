@@ -88,6 +88,18 @@ fn pool(test: &str) -> Option<BufPool> {
     }
 }
 
+/// What the kernel says that a ring has registered: where each piece begins, and how long it is.
+fn registered_of(ring: &Ring) -> Vec<String> {
+    let path = format!("/proc/self/fdinfo/{}", ring.ring.as_raw_fd());
+    let text = std::fs::read_to_string(path).unwrap();
+    let lines = text.lines();
+    let bufs = lines.skip_while(|line| !line.starts_with("UserBufs:"));
+    let bufs = bufs.skip(1).take_while(|line| line.starts_with(' '));
+    bufs.filter(|line| !line.contains("<none>"))
+        .map(|line| line.split_whitespace().last().unwrap().to_owned())
+        .collect()
+}
+
 /// One registration serves all rings, each buffer of it, and is made once per ring.
 #[test]
 fn memory_is_registered_once_per_ring() {
@@ -103,6 +115,9 @@ fn memory_is_registered_once_per_ring() {
                 ring.reads(buf, text);
             }
         }
+        let (start, bytes) = bufs[0].registered().unwrap().pinned();
+        let expected = format!("{:#x}/{bytes}", start.addr());
+        assert_eq!(registered_of(&ring), [expected]);
     }
 }
 
@@ -146,6 +161,24 @@ fn places_are_kept_and_used_again() {
     bufs.swap_remove(3);
     ring.sweep();
     ring.reads(&mut bufs[3], "in place of another");
+}
+
+/// What was refused is not tried for each operation, and is some time later.
+#[test]
+fn what_was_refused_is_tried_again_later() {
+    let Some(pool) = pool("what_was_refused_is_tried_again_later") else {
+        return;
+    };
+    let (mut ring, mut buf) = (Ring::new(), pool.get());
+    let segment = buf.registered().unwrap().clone();
+    // A clock that cannot come to the end of its second during the test.
+    ring.table.refused = vec![(Arc::downgrade(&segment), u64::MAX / 2)];
+    assert_eq!(ring.place(&buf), None);
+    ring.table.refused[0].1 = 0;
+    while ring.place(&buf).is_none() {
+        std::thread::yield_now();
+    }
+    ring.reads(&mut buf, "after a refusal");
 }
 
 /// INV-1: what is in flight keeps its memory while the table changes around it, however late a kernel worker

@@ -6,19 +6,21 @@ use crate::buf::{IoBuf, Segment};
 use crate::probe;
 use crate::sys::linux::tables::Tables;
 
+/// Since Linux 5.1.
+pub(super) const READ_FIXED: u8 = 4;
+/// Since Linux 5.1.
+pub(super) const WRITE_FIXED: u8 = 5;
 /// READV_FIXED, since Linux 6.15.
 const READV_FIXED: u8 = 60;
 /// WRITEV_FIXED, since Linux 6.15.
 const WRITEV_FIXED: u8 = 61;
 
-/// The place in the ring's table, if the buffer is of registered memory and the ring has it.
-pub(super) fn place<B: IoBuf>(tables: &mut dyn Tables, buf: &B) -> Option<u16> {
+/// The place in the ring's table, if the buffer is of registered memory, the ring has it, and the kernel has the
+/// opcode that names it.
+pub(super) fn place<B: IoBuf>(tables: &mut dyn Tables, buf: &B, opcode: u8) -> Option<u16> {
     let segment = buf.registered()?;
-    place_of(
-        tables,
-        segment,
-        segment.covers(buf.stable_ptr(), buf.bytes_total()),
-    )
+    let is_covered = segment.covers(buf.stable_ptr(), buf.bytes_total());
+    place_of(tables, segment, is_covered, opcode)
 }
 
 /// The same for several buffers to read into, which have to be of one piece of memory.
@@ -41,15 +43,20 @@ fn place_of_all<B: IoBuf>(tables: &mut dyn Tables, bufs: &[B], opcode: u8) -> Op
         tables.refuse("buffers of several pieces of memory");
         return None;
     }
+    let is_covered = |buf: &B| segment.covers(buf.stable_ptr(), buf.bytes_total());
+    place_of(tables, segment, bufs.iter().all(is_covered), opcode)
+}
+
+fn place_of(
+    tables: &mut dyn Tables,
+    segment: &Arc<Segment>,
+    is_covered: bool,
+    opcode: u8,
+) -> Option<u16> {
     if !probe::report().has_code(opcode) {
         tables.refuse("the kernel lacks the opcode");
         return None;
     }
-    let is_covered = |buf: &B| segment.covers(buf.stable_ptr(), buf.bytes_total());
-    place_of(tables, segment, bufs.iter().all(is_covered))
-}
-
-fn place_of(tables: &mut dyn Tables, segment: &Arc<Segment>, is_covered: bool) -> Option<u16> {
     if is_covered {
         return tables.fixed(segment);
     }

@@ -63,7 +63,7 @@ unsafe impl<B: IoBufMut> Request for Read<B> {
             return None;
         }
         let (fd, offset) = (self.fd.as_fd(), self.offset.unwrap_or(NO_POSITION));
-        Some(match fixed::place(tables, &self.buf) {
+        Some(match fixed::place(tables, &self.buf, fixed::READ_FIXED) {
             Some(place) => Sqe::read_fixed(fd, (start, length), place, offset),
             None => Sqe::read(fd, start, length, offset),
         })
@@ -108,7 +108,7 @@ unsafe impl<B: IoBuf> Request for Write<B> {
     fn sqe(&mut self, tables: &mut dyn Tables) -> Option<Sqe> {
         let (start, length) = (self.buf.stable_ptr(), self.length() as u32);
         let (fd, offset) = (self.fd.as_fd(), self.offset.unwrap_or(NO_POSITION));
-        Some(match fixed::place(tables, &self.buf) {
+        Some(match fixed::place(tables, &self.buf, fixed::WRITE_FIXED) {
             Some(place) => Sqe::write_fixed(fd, (start, length), place, offset),
             None => Sqe::write(fd, start, length, offset),
         })
