@@ -217,11 +217,11 @@ impl Stats {
     /// # #[tokio::main] async fn main() -> std::io::Result<()> {
     /// use tidegate::opcode::Kind;
     /// let handle = tidegate::Handle::current()?;
-    /// tidegate::fs::metadata("/").await?;
+    /// tidegate::fs::read("/etc/passwd").await?;
     /// let before = handle.stats();
     /// tidegate::fs::read_dir("/").await?;
     /// let since = handle.stats().since(&before);
-    /// assert!(since.ops().all(|op| op.row.kind != Kind::Metadata));
+    /// assert!(since.ops().all(|op| op.row.kind != Kind::ReadFile));
     /// # Ok(()) }
     /// ```
     pub fn since(&self, earlier: &Stats) -> Stats {
