@@ -29,12 +29,13 @@ pub(crate) const DIRECT_FILES_MAX: u64 = 1024;
 /// this size cost more to copy than to open, and a buffer of it costs no page that is not used.
 pub(crate) const SMALL_FILE_BYTES: usize = 64 << 10;
 
-/// Whole files that are being read when the next small one is read as linked entries: alone, a hop is faster by a
-/// fifth; of eight at a time the entries are, by a seventh and with a third less of processor time.
-pub(crate) const SMALL_FILES_AT_ONCE: u64 = 6;
+/// Whole files that are being read when the next small one is read as linked entries: of eight at a time a hop is
+/// still a tenth faster, of sixteen the entries are, by a fifth and with a fifth less of processor time
+/// (`docs/design/buffers.md`).
+pub(crate) const SMALL_FILES_AT_ONCE: u64 = 8;
 
-/// Small files that are read as linked entries at a time. Each takes five entries of a ring, so that these leave a
-/// fifth of one to others.
+/// Small files that are read as linked entries at a time, where hops are the other way. Each takes five entries of a
+/// ring, so that these leave a fifth of one to others.
 pub(crate) const SMALL_FILES_MAX: u64 = 40;
 
 /// How long after a ring's kernel refused to register memory it is asked again: another process of the same user

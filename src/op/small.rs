@@ -33,16 +33,16 @@ pub(crate) enum Attempt {
 /// Whether a file should be read so: where the kernel has all that it takes, on a handle that is pinned to the
 /// ring; else where many are read at a time, and the file is known to be small.
 pub(crate) fn is_fit(driver: &Driver, file_bytes: Option<u64>) -> bool {
-    let chains = driver.counters.in_flight_of(Kind::ReadSmallFile);
-    let can = crate::probe::report().has_opcode(Kind::ReadSmallFile);
-    if !can || chains >= limits::SMALL_FILES_MAX {
+    if !crate::probe::report().has_opcode(Kind::ReadSmallFile) {
         return false;
     }
     match driver.route() {
         Route::Auto => {
+            let linked = driver.counters.in_flight_of(Kind::ReadSmallFile);
             let hops = driver.counters.in_flight_of(Kind::ReadFile);
             let is_small = file_bytes.is_some_and(|bytes| bytes <= SMALL_FILE_BYTES as u64);
-            is_small && chains + hops >= limits::SMALL_FILES_AT_ONCE
+            let are_many = linked + hops >= limits::SMALL_FILES_AT_ONCE;
+            is_small && are_many && linked < limits::SMALL_FILES_MAX
         }
         Route::Pool => false,
         Route::Ring => true,
