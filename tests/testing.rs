@@ -142,7 +142,9 @@ fn only_what_honours_a_cancel_is_cancelled() {
             } else {
                 // Besides, the crate may be learning about the mount.
                 let in_flight = place.handle.in_flight();
-                let made = in_flight.iter().filter(|op| op.operation == Kind::CreateDir);
+                let made = in_flight
+                    .iter()
+                    .filter(|op| op.operation == Kind::CreateDir);
                 assert_eq!((stuck.held(), made.count()), (1, 1));
                 stuck.release();
             }
