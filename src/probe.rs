@@ -223,11 +223,10 @@ impl Report {
     pub(crate) fn has_opcode(&self, kind: Kind) -> bool {
         kind.row()
             .opcode
-            .is_some_and(|opcode| self.opcodes.get(usize::from(opcode.code)) == Some(&true))
+            .is_some_and(|opcode| self.has_code(opcode.code))
     }
 
     /// Whether the kernel has the opcode of that number.
-    #[cfg(target_os = "linux")]
     pub(crate) fn has_code(&self, code: u8) -> bool {
         self.opcodes.get(usize::from(code)) == Some(&true)
     }

@@ -2,6 +2,8 @@
 
 use super::{Reason, report};
 #[cfg(target_os = "linux")]
+use crate::opcode::Kind;
+#[cfg(target_os = "linux")]
 use crate::sys::errno;
 
 /// Something that makes operations of a ring cheaper, where it can be had; nothing fails for the want of it.
@@ -130,18 +132,13 @@ pub fn features() -> Vec<FeatureReport> {
 /// Whether it can be had: the kernel is asked for its opcodes, and has to register what it is to register.
 #[cfg(target_os = "linux")]
 fn attempt(feature: Feature) -> Result<(), Reason> {
+    use crate::sys::linux::sqe::code;
     use crate::sys::linux::trials;
-    const FIXED_FD_INSTALL: usize = 54;
-    const READ_MULTISHOT: usize = 49;
-    const READV_FIXED: usize = 60;
-    let has = |code: usize| match report().opcodes.get(code) {
-        Some(true) => Ok(()),
-        _ => Err(Reason::KernelTooOld),
-    };
+    let if_there = |is_there: bool| is_there.then_some(()).ok_or(Reason::KernelTooOld);
     let tried = match feature {
-        Feature::FixedFdInstall => return has(FIXED_FD_INSTALL),
-        Feature::FixedVectors => return has(READV_FIXED),
-        Feature::MultishotReads => return has(READ_MULTISHOT),
+        Feature::FixedFdInstall => return if_there(report().has_opcode(Kind::ReadSmallFile)),
+        Feature::FixedVectors => return if_there(report().has_code(code::READV_FIXED)),
+        Feature::MultishotReads => return if_there(report().has_opcode(Kind::ReadProvidedStream)),
         Feature::ClonedBuffers => trials::cloned_buffers(),
         Feature::DirectDescriptors => trials::direct_descriptors(),
         Feature::IncrementalBuffers => trials::incremental_buffers(),

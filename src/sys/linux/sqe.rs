@@ -15,6 +15,16 @@ use crate::observe::Form;
 use crate::sys::request::At;
 use crate::sys::stat::How;
 
+/// Opcodes that no operation is named after, by number.
+pub(crate) mod code {
+    use io_uring::opcode;
+
+    pub(crate) const READ_FIXED: u8 = opcode::ReadFixed::CODE;
+    pub(crate) const READV_FIXED: u8 = opcode::ReadvFixed::CODE;
+    pub(crate) const WRITE_FIXED: u8 = opcode::WriteFixed::CODE;
+    pub(crate) const WRITEV_FIXED: u8 = opcode::WritevFixed::CODE;
+}
+
 /// Where in the user data of an entry stands which of the linked ones it is.
 pub(crate) const MEMBER_SHIFT: u32 = 60;
 

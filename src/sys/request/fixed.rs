@@ -4,16 +4,8 @@ use std::sync::Arc;
 
 use crate::buf::{IoBuf, Segment};
 use crate::probe;
+use crate::sys::linux::sqe::code;
 use crate::sys::linux::tables::Tables;
-
-/// Since Linux 5.1.
-pub(super) const READ_FIXED: u8 = 4;
-/// Since Linux 5.1.
-pub(super) const WRITE_FIXED: u8 = 5;
-/// READV_FIXED, since Linux 6.15.
-const READV_FIXED: u8 = 60;
-/// WRITEV_FIXED, since Linux 6.15.
-const WRITEV_FIXED: u8 = 61;
 
 /// The place in the ring's table, if the buffer is of registered memory, the ring has it, and the kernel has the
 /// opcode that names it.
@@ -25,12 +17,12 @@ pub(super) fn place<B: IoBuf>(tables: &mut dyn Tables, buf: &B, opcode: u8) -> O
 
 /// The same for several buffers to read into, which have to be of one piece of memory.
 pub(super) fn place_to_read<B: IoBuf>(tables: &mut dyn Tables, bufs: &[B]) -> Option<u16> {
-    place_of_all(tables, bufs, READV_FIXED)
+    place_of_all(tables, bufs, code::READV_FIXED)
 }
 
 /// The same for several buffers to write from.
 pub(super) fn place_to_write<B: IoBuf>(tables: &mut dyn Tables, bufs: &[B]) -> Option<u16> {
-    place_of_all(tables, bufs, WRITEV_FIXED)
+    place_of_all(tables, bufs, code::WRITEV_FIXED)
 }
 
 fn place_of_all<B: IoBuf>(tables: &mut dyn Tables, bufs: &[B], opcode: u8) -> Option<u16> {

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex};
 
 #[cfg(target_os = "linux")]
@@ -12,7 +12,7 @@ use super::Part;
 use super::Paths;
 #[cfg(target_os = "linux")]
 use super::rw::NO_POSITION;
-use super::rw::check;
+use super::rw::read_blocking;
 use super::{FdRef, Request};
 use crate::buf::group::Group;
 use crate::buf::{AlignedBuf, IoBufMut, ProvidedBuf};
@@ -281,15 +281,9 @@ unsafe impl Request for ReadProvided {
         if self.asks {
             return Ok(0);
         }
-        let start = self.plain()?.cast();
-        let (length, fd) = (self.length(), self.fd.as_fd().as_raw_fd());
+        let (start, length) = (self.plain()?, self.length());
         // SAFETY: the memory has room for `length` bytes, and this request owns it.
-        check(unsafe {
-            match self.offset {
-                Some(offset) => libc::pread(fd, start, length, offset as libc::off_t),
-                None => libc::read(fd, start, length),
-            }
-        })
+        unsafe { read_blocking(self.fd.as_fd(), start, length, self.offset) }
     }
 
     #[cfg(feature = "testing")]

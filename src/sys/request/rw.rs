@@ -2,7 +2,7 @@
 #![allow(unsafe_code, reason = "hands buffer memory to the kernel")]
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 #[cfg(feature = "testing")]
 use super::Paths;
@@ -12,7 +12,7 @@ use super::{FdRef, Request};
 use crate::buf::{IoBuf, IoBufMut};
 use crate::limits::RW_BYTES_MAX;
 #[cfg(target_os = "linux")]
-use crate::sys::linux::sqe::Sqe;
+use crate::sys::linux::sqe::{Sqe, code};
 #[cfg(target_os = "linux")]
 use crate::sys::linux::tables::Tables;
 use crate::sys::steps::Steps;
@@ -23,6 +23,27 @@ pub(super) fn check(result: isize) -> io::Result<i32> {
     } else {
         Ok(result as i32)
     }
+}
+
+/// Reads once on this thread; without an offset for files that have no positions.
+///
+/// # Safety
+///
+/// There must be room for `length` bytes at `start`, which nobody else uses meanwhile.
+pub(super) unsafe fn read_blocking(
+    fd: BorrowedFd<'_>,
+    start: *mut u8,
+    length: usize,
+    offset: Option<u64>,
+) -> io::Result<i32> {
+    let (fd, start) = (fd.as_raw_fd(), start.cast());
+    // SAFETY: the caller vouches for the memory.
+    check(unsafe {
+        match offset {
+            Some(offset) => libc::pread(fd, start, length, offset as libc::off_t),
+            None => libc::read(fd, start, length),
+        }
+    })
 }
 
 /// What the kernel takes for 'no position'. A position can never have this value: offsets over
@@ -63,23 +84,16 @@ unsafe impl<B: IoBufMut> Request for Read<B> {
             return None;
         }
         let (fd, offset) = (self.fd.as_fd(), self.offset.unwrap_or(NO_POSITION));
-        Some(match fixed::place(tables, &self.buf, fixed::READ_FIXED) {
+        Some(match fixed::place(tables, &self.buf, code::READ_FIXED) {
             Some(place) => Sqe::read_fixed(fd, (start, length), place, offset),
             None => Sqe::read(fd, start, length, offset),
         })
     }
 
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
-        let length = self.length();
-        let fd = self.fd.as_fd().as_raw_fd();
-        let start = self.buf.stable_mut_ptr().cast();
+        let (length, start) = (self.length(), self.buf.stable_mut_ptr());
         // SAFETY: the buffer has room for `length` bytes, and this request owns it.
-        check(unsafe {
-            match self.offset {
-                Some(offset) => libc::pread(fd, start, length, offset as libc::off_t),
-                None => libc::read(fd, start, length),
-            }
-        })
+        unsafe { read_blocking(self.fd.as_fd(), start, length, self.offset) }
     }
 
     #[cfg(feature = "testing")]
@@ -108,7 +122,7 @@ unsafe impl<B: IoBuf> Request for Write<B> {
     fn sqe(&mut self, tables: &mut dyn Tables) -> Option<Sqe> {
         let (start, length) = (self.buf.stable_ptr(), self.length() as u32);
         let (fd, offset) = (self.fd.as_fd(), self.offset.unwrap_or(NO_POSITION));
-        Some(match fixed::place(tables, &self.buf, fixed::WRITE_FIXED) {
+        Some(match fixed::place(tables, &self.buf, code::WRITE_FIXED) {
             Some(place) => Sqe::write_fixed(fd, (start, length), place, offset),
             None => Sqe::write(fd, start, length, offset),
         })
