@@ -250,8 +250,48 @@ pub(crate) const WHOLE_FILE_STEP_BYTES: usize = 8 << 20;
 /// The largest file that `fs::read` reads at the first poll; copying more would hold up other tasks.
 pub(crate) const READ_AT_POLL_BYTES: u64 = 256 << 10;
 
-/// Stack of our own threads: they run system calls and small closures.
+/// Stack of our own threads that run our own code alone: system calls and small closures.
 pub(crate) const THREAD_STACK_BYTES: usize = 256 << 10;
+
+/// Stack of our own threads that run other people's code, too: closures, wakers, drops of buffers. As much as
+/// tokio's blocking threads have; it is address space, of which only what is used becomes memory.
+pub(crate) const FOREIGN_STACK_BYTES: usize = 2 << 20;
+
+/// Threads that deliver what the watchdog finds to be over: one works, and the others are for when it is inside a
+/// waker that blocks.
+pub(crate) const HELPERS_MAX: usize = 4;
+
+/// Such a thread ends when it has had nothing to do for this long.
+pub(crate) const HELPER_IDLE: Duration = Duration::from_secs(10);
+
+/// A ring is looked at by the watchdog each time that its youngest operation has grown older by this part of its
+/// age: what is over is delayed by no more than that part of the time that it took, or a tick.
+pub(crate) const RING_LOOK_PART: u32 = 8;
+
+/// A runtime that did not run its ring's task for this long, though it was woken, is not driven: some ticks, as a
+/// busy machine keeps a thread from running for one.
+pub(crate) const UNDRIVEN_AFTER: Duration = Duration::from_millis(50);
+
+/// How long the ring of a runtime that is not driven is not used then; twice as long each further time.
+pub(crate) const UNDRIVEN_REST: Duration = Duration::from_secs(1);
+
+/// The longest of these: a ring that is used again costs its first few operations a tick each.
+pub(crate) const UNDRIVEN_REST_MAX: Duration = Duration::from_secs(64);
+
+/// Roll calls of a runtime's workers, which may all be too busy to be seen asleep; after each the next one waits
+/// longer. Past it lanes do everything.
+pub(crate) const ROLL_CALLS_MAX: u32 = 64;
+
+/// How long a roll of a runtime's workers counts, and the shortest time to the next call.
+pub(crate) const ROLL_CALL_EVERY: Duration = Duration::from_millis(50);
+
+/// How often a task of a roll call gives way, so that workers that are being woken meanwhile find it: some
+/// microseconds in all.
+pub(crate) const ROLL_CALL_ROUNDS: u32 = 64;
+
+/// How often a worker is seen parked and not in epoll, before its runtime counts as one without an I/O driver. One
+/// alone of several is in epoll, so that the others are seen elsewhere in any case.
+pub(crate) const IO_DRIVER_MISSES_MAX: u32 = 1024;
 
 /// How long a dropped runtime's rings are drained before the rest is reported as left behind.
 pub(crate) const DRAIN_BOUND: Duration = Duration::from_secs(5);

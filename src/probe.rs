@@ -8,13 +8,13 @@ mod features;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
 pub use features::{Feature, FeatureReport, features};
 
 pub use crate::mounts::{MountAnswer, MountReport, mounts};
 use crate::opcode::Kind;
 use crate::sys::errno;
+use crate::sys::global::Kept;
 use crate::sys::limit;
 
 /// Why there is no ring.
@@ -255,8 +255,8 @@ impl Report {
 /// }
 /// ```
 pub fn report() -> &'static Report {
-    static REPORT: OnceLock<Report> = OnceLock::new();
-    REPORT.get_or_init(find_out)
+    static REPORT: Kept<Report> = Kept::new();
+    REPORT.get_or_make(find_out)
 }
 
 #[cfg(target_os = "linux")]

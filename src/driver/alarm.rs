@@ -8,12 +8,16 @@ use std::task::Waker;
 
 use super::registry::NEVER;
 use super::watchdog;
+use crate::sys::global::Global;
 use crate::sys::lock::lock;
 
 /// When, and a number of its own.
 type Key = (u64, u64);
 
-static ALARMS: Mutex<BTreeMap<Key, Waker>> = Mutex::new(BTreeMap::new());
+fn alarms() -> &'static Mutex<BTreeMap<Key, Waker>> {
+    static ALARMS: Global<Mutex<BTreeMap<Key, Waker>>> = Global::new();
+    ALARMS.get_or_make(Mutex::default)
+}
 
 /// One task to be woken; dropped, it is not.
 #[derive(Debug)]
@@ -24,14 +28,14 @@ impl Alarm {
     pub(crate) fn at(due_us: u64, waker: &Waker) -> Alarm {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let key = (due_us, NEXT.fetch_add(1, Ordering::Relaxed));
-        lock(&ALARMS).insert(key, waker.clone());
+        lock(alarms()).insert(key, waker.clone());
         watchdog::call_by(due_us);
         Alarm(key)
     }
 
     /// Wakes this task instead.
     pub(crate) fn wakes(&self, waker: &Waker) {
-        let replaced = lock(&ALARMS)
+        let replaced = lock(alarms())
             .get_mut(&self.0)
             .filter(|old| !old.will_wake(waker))
             .map(|old| std::mem::replace(old, waker.clone()));
@@ -41,7 +45,7 @@ impl Alarm {
 
 impl Drop for Alarm {
     fn drop(&mut self) {
-        let waker = lock(&ALARMS).remove(&self.0);
+        let waker = lock(alarms()).remove(&self.0);
         drop(waker);
     }
 }
@@ -49,7 +53,7 @@ impl Drop for Alarm {
 /// Wakes those whose time has come.
 pub(super) fn ring(now_us: u64) {
     let due = {
-        let mut alarms = lock(&ALARMS);
+        let mut alarms = lock(alarms());
         let later = alarms.split_off(&(now_us + 1, 0));
         std::mem::replace(&mut *alarms, later)
     };
@@ -61,5 +65,5 @@ pub(super) fn ring(now_us: u64) {
 
 /// When the next one is due, in microseconds.
 pub(super) fn next_us() -> u64 {
-    lock(&ALARMS).keys().next().map_or(NEVER, |key| key.0)
+    lock(alarms()).keys().next().map_or(NEVER, |key| key.0)
 }

@@ -1,18 +1,24 @@
 //! Marking a poll that is about to call the kernel, so that the watchdog sees one that sleeps.
 
-use std::cell::{Cell, OnceCell};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 
 use super::watchdog;
 use crate::mounts::Mount;
+use crate::sys::fork::Born;
+use crate::sys::global::Global;
 use crate::sys::lock::lock;
 use crate::sys::thread;
 
-/// What one polling thread is doing, for the watchdog to read.
+/// What one polling thread is doing, for the watchdog to read. Never freed, and used by another thread once its own
+/// has ended.
 #[repr(align(128))]
 pub(crate) struct Polling {
-    thread: i32,
+    born: Born,
+    /// Whether a thread has it.
+    taken: AtomicBool,
+    thread: AtomicI32,
     /// Odd while inside an attempt; raised by one at its begin and at its end.
     sequence: AtomicU64,
     /// The mount of the last attempt. Written only when it changes.
@@ -30,35 +36,73 @@ impl Polling {
 
     /// Whether the thread sleeps in the kernel right now.
     pub(crate) fn sleeps(&self) -> bool {
-        thread::sleeps(self.thread)
+        thread::sleeps(self.thread.load(Ordering::Relaxed))
     }
 
     pub(crate) fn mount(&self) -> Option<Arc<Mount>> {
         lock(&self.mount).upgrade()
     }
+
+    /// One for the calling thread.
+    fn take() -> &'static Polling {
+        let mut threads = lock(threads());
+        let free = threads
+            .iter()
+            .find(|polling| !polling.taken.load(Ordering::Acquire));
+        let polling = match free {
+            Some(polling) => polling,
+            None => {
+                let polling: &'static Polling = Box::leak(Box::new(Polling {
+                    born: Born::here(),
+                    taken: AtomicBool::new(true),
+                    thread: AtomicI32::new(0),
+                    sequence: AtomicU64::new(0),
+                    mount: Mutex::default(),
+                }));
+                threads.push(polling);
+                polling
+            }
+        };
+        polling.thread.store(thread::current(), Ordering::Relaxed);
+        polling.taken.store(true, Ordering::Release);
+        drop(threads);
+        let before = std::mem::take(&mut *lock(&polling.mount));
+        drop(before);
+        polling
+    }
 }
 
-/// The calling thread's part. No borrow is held during an attempt, so attempts may nest.
+/// The calling thread's part. Nothing is borrowed during an attempt, so attempts may nest.
 struct Local {
-    shared: OnceCell<Arc<Polling>>,
+    shared: Cell<Option<&'static Polling>>,
     /// The key of the mount that the shared part names.
     mount: Cell<Option<(u64, u64)>>,
 }
 
-thread_local! {
-    static LOCAL: Local = const { Local { shared: OnceCell::new(), mount: Cell::new(None) } };
+impl Drop for Local {
+    fn drop(&mut self) {
+        if let Some(polling) = self.shared.get() {
+            polling.taken.store(false, Ordering::Release);
+        }
+    }
 }
 
-fn threads() -> &'static Mutex<Vec<Weak<Polling>>> {
-    static THREADS: OnceLock<Mutex<Vec<Weak<Polling>>>> = OnceLock::new();
-    THREADS.get_or_init(Mutex::default)
+thread_local! {
+    static LOCAL: Local = const { Local { shared: Cell::new(None), mount: Cell::new(None) } };
+}
+
+fn threads() -> &'static Mutex<Vec<&'static Polling>> {
+    static THREADS: Global<Mutex<Vec<&'static Polling>>> = Global::new();
+    THREADS.get_or_make(Mutex::default)
 }
 
 /// Every thread that has made an attempt and still lives.
-pub(crate) fn polling_threads() -> Vec<Arc<Polling>> {
-    let mut threads = lock(threads());
-    threads.retain(|thread| thread.strong_count() > 0);
-    threads.iter().filter_map(Weak::upgrade).collect()
+pub(crate) fn polling_threads() -> Vec<&'static Polling> {
+    let threads = lock(threads());
+    let taken = threads
+        .iter()
+        .filter(|polling| polling.taken.load(Ordering::Acquire));
+    taken.copied().collect()
 }
 
 /// Runs calls that cannot sleep on a healthy local mount; `None` if this one is not, or the thread is
@@ -76,14 +120,15 @@ pub(crate) fn attempt<T>(mount: Option<&Arc<Mount>>, f: impl FnOnce() -> T) -> O
 }
 
 impl Local {
-    fn polling(&self, mount: Option<&Arc<Mount>>) -> &Polling {
-        let shared = self.shared.get_or_init(|| {
-            let shared = Arc::new(Polling {
-                thread: thread::current(),
-                sequence: AtomicU64::new(0),
-                mount: Mutex::default(),
-            });
-            lock(threads()).push(Arc::downgrade(&shared));
+    fn polling(&self, mount: Option<&Arc<Mount>>) -> &'static Polling {
+        let shared = self
+            .shared
+            .get()
+            .filter(|shared| !shared.born.is_of_parent());
+        let shared = shared.unwrap_or_else(|| {
+            let shared = Polling::take();
+            self.shared.set(Some(shared));
+            self.mount.set(None);
             shared
         });
         if let Some(mount) = mount {

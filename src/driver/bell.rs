@@ -19,6 +19,12 @@ pub(crate) struct Bell {
     rings: Condvar,
 }
 
+impl Default for Bell {
+    fn default() -> Bell {
+        Bell::new()
+    }
+}
+
 impl Bell {
     pub(crate) fn new() -> Bell {
         Bell {

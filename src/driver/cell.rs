@@ -31,6 +31,7 @@ use crate::opcode::Kind;
 use crate::sys::clock::{coarse_ms, now_us};
 use crate::sys::errno;
 use crate::sys::fd::Target;
+use crate::sys::fork::Born;
 #[cfg(target_os = "linux")]
 use crate::sys::linux::{sqe::Sqe, tables::Tables};
 use crate::sys::lock::lock;
@@ -57,6 +58,8 @@ pub(crate) enum Outcome {
 
 /// One operation, shared by its future and the driver.
 pub(crate) struct Cell<O: Op> {
+    /// In a forked child nobody ends what was begun in the parent.
+    pub(super) born: Born,
     pub(super) kind: Kind,
     load: Load,
     on_worker: OnWorker,
@@ -207,6 +210,7 @@ impl<O: Op> Cell<O> {
         life: impl FnOnce(O) -> Life<O, Outcome, Why>,
     ) -> Cell<O> {
         Cell {
+            born: Born::here(),
             kind: op.kind(),
             load: op.load(),
             on_worker: op.on_worker(),
@@ -329,6 +333,10 @@ impl<O: Op> Cell<O> {
 
     /// The future is dropped.
     pub(super) fn left_by_caller(&self) {
+        // Whoever has it in the parent ends it there; its locks may be held here for ever.
+        if self.born.is_of_parent() {
+            return;
+        }
         match self.life.drop_caller() {
             Dropped::Nothing => {}
             Dropped::TakenBack(op) => {
@@ -347,10 +355,7 @@ impl<O: Op> Cell<O> {
                 self.raise_fence_late();
                 // Not under a lock: it may be the last that holds another task.
                 drop(waker);
-                // The ring is the parent's, and its memory is not here.
-                if !crate::sys::fork::is_child() {
-                    self.ask();
-                }
+                self.ask();
             }
             Dropped::Unclaimed(op, outcome) => {
                 self.complain(op.as_ref(), &outcome);

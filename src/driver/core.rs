@@ -7,7 +7,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::cell::{Cell, Job, Outcome};
 use super::fence::Pass;
@@ -15,6 +15,8 @@ use super::group::{Class, Group, Share};
 use super::handle::Home;
 use super::heart::Heart;
 use super::in_flight::InFlight;
+#[cfg(target_os = "linux")]
+use super::io_driver::IoDriver;
 use super::limited;
 use super::op::Op;
 #[cfg(target_os = "linux")]
@@ -30,7 +32,7 @@ use crate::limits;
 use crate::mounts::{Mount, MountStats};
 use crate::observe::{Counters, OpInFlight, SharedCounters, Stats, Way};
 use crate::opcode::Kind;
-use crate::sys::fork;
+use crate::sys::fork::Born;
 use crate::sys::lock::{read, write};
 
 #[cfg(target_os = "linux")]
@@ -44,6 +46,8 @@ pub(super) fn count_stuck_poll() {
 
 /// What runs the operations of one runtime, or of everything outside of one.
 pub(crate) struct Driver {
+    /// In a forked child, its threads, locks and rings are the parent's.
+    born: Born,
     home: Home,
     route: Route,
     /// Whether polls may answer: the backend was not pinned. They need no ring.
@@ -55,6 +59,8 @@ pub(crate) struct Driver {
     /// Threads of the runtime that have used a ring.
     #[cfg(target_os = "linux")]
     threads_seen: AtomicUsize,
+    #[cfg(target_os = "linux")]
+    pub(super) io_driver: IoDriver,
     #[cfg(target_os = "linux")]
     workers: Vec<OnceLock<Option<Arc<Worker>>>>,
     groups: RwLock<HashMap<(u64, u64), Arc<Group>>>,
@@ -80,7 +86,7 @@ impl Driver {
         workers: usize,
         settings: Settings,
     ) -> Result<Arc<Driver>, Error> {
-        fork::watch();
+        crate::sys::fork::watch();
         let usable = route != Route::Pool && crate::probe::report().ring_reason().is_none();
         if let (Route::Ring, Some(reason)) = (route, crate::probe::report().ring_reason()) {
             return Err(Error::RingUnavailable {
@@ -94,6 +100,7 @@ impl Driver {
         };
         let counters = Counters::new(settings.buffer_groups_max);
         let driver = Arc::new(Driver {
+            born: Born::here(),
             home,
             route: if usable { route } else { Route::Pool },
             attempts: route == Route::Auto,
@@ -102,6 +109,11 @@ impl Driver {
             id: DRIVERS_MADE.fetch_add(1, Ordering::Relaxed) + 1,
             #[cfg(target_os = "linux")]
             threads_seen: AtomicUsize::new(0),
+            #[cfg(target_os = "linux")]
+            io_driver: home
+                .runtime()
+                .filter(|_| rings > 0)
+                .map_or_else(IoDriver::none, |runtime| IoDriver::of(&runtime)),
             #[cfg(target_os = "linux")]
             workers: (0..rings).map(|_| OnceLock::new()).collect(),
             groups: RwLock::default(),
@@ -133,6 +145,11 @@ impl Driver {
         self.submit
     }
 
+    /// Whether this is a forked child's copy of its parent's driver, which does nothing.
+    pub(crate) fn is_of_parent(&self) -> bool {
+        self.born.is_of_parent()
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
     }
@@ -148,7 +165,7 @@ impl Driver {
         if self.faults.get().is_some_and(|faults| faults.are_set()) {
             return false;
         }
-        self.attempts && limited::refused().is_none() && !fork::is_child()
+        self.attempts && limited::refused().is_none() && !self.is_of_parent()
     }
 
     pub(super) fn stuck(&self, share: Share) {
@@ -204,7 +221,7 @@ impl Driver {
     }
 
     fn launch<O: Op>(self: &Arc<Self>, op: O, mount: &Arc<Mount>, heard: bool) -> Arc<Cell<O>> {
-        if fork::is_child() {
+        if self.is_of_parent() {
             let operation = op.kind();
             let (refused, group) = (Error::ForkedChild { operation }, self.spare.clone());
             return Cell::refused(op, self.clone(), group, refused);
@@ -387,9 +404,14 @@ impl Driver {
         if self.workers.is_empty() || !self.home.is_here() {
             return None;
         }
+        if !self.io_driver.is_there() {
+            self.io_driver.ask();
+            return None;
+        }
         self.workers[self.worker_index()]
             .get_or_init(|| Worker::register(&self.counters))
             .as_ref()
+            .filter(|worker| !worker.rests())
     }
 
     /// Which ring this thread uses: the runtime's threads are numbered as they come.
@@ -419,10 +441,10 @@ impl Driver {
 
     /// Runs something that nobody waits for on a blocking thread that has nothing to do with storage.
     pub(crate) fn chore(self: &Arc<Self>, kind: Kind, work: impl FnOnce() + Send + 'static) {
-        if fork::is_child() {
+        let driver = self.live();
+        if driver.is_of_parent() {
             return;
         }
-        let driver = self.live();
         let group = driver.group(&Mount::chores());
         let chore = super::chore::Chore::new(kind, work);
         let cell = Cell::new(
@@ -439,7 +461,7 @@ impl Driver {
 
     /// This driver, or the one for everything outside of a runtime once this one is closed.
     pub(crate) fn live(self: &Arc<Self>) -> Arc<Driver> {
-        if self.is_closed() {
+        if self.is_of_parent() || self.is_closed() {
             super::handle::outside().unwrap_or_else(|_| self.clone())
         } else {
             self.clone()
@@ -482,8 +504,30 @@ impl Driver {
         }
     }
 
+    /// How soon the watchdog is to look at the rings again.
+    #[cfg(target_os = "linux")]
+    pub(super) fn look_within(&self) -> Option<Duration> {
+        self.live_workers()
+            .filter_map(|worker| worker.look_within())
+            .min()
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn look_within(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Whether worker rings can be used is found out while other threads do the work.
+    pub(super) fn look_for_io_driver(&self) {
+        #[cfg(target_os = "linux")]
+        if self.io_driver.is_open() && !self.home.is_here() {
+            self.io_driver.look();
+        }
+    }
+
     #[cfg(target_os = "linux")]
     fn tick_workers(&self) -> bool {
+        self.look_for_io_driver();
         self.live_workers()
             .map(|worker| worker.tick())
             .fold(false, |active, more| active | more)
@@ -498,11 +542,14 @@ impl Driver {
     /// kernel is done with them. Returns at once.
     pub(super) fn close(self: &Arc<Self>) {
         // In a forked child, rings and lanes are the parent's: untouched.
-        if self.closed.swap(true, Ordering::SeqCst) || fork::is_child() {
+        if self.is_of_parent() || self.closed.swap(true, Ordering::SeqCst) {
             return;
         }
         #[cfg(target_os = "linux")]
-        self.close_workers();
+        {
+            self.io_driver.close();
+            self.close_workers();
+        }
         let groups: Vec<_> = read(&self.groups).values().cloned().collect();
         for group in groups {
             for job in group.close() {

@@ -17,6 +17,8 @@ impl<O: Op> Cell<O> {
     /// the runtime waits for is over only once its error was told.
     pub(super) fn settle(&self, op: Option<O>, outcome: Outcome) {
         self.group.note_end(self.kind, self.kept, &outcome);
+        // Its runtime most likely waits for it just now.
+        self.driver.look_for_io_driver();
         let keep = matches!(outcome, Outcome::Lost(_));
         let end = self.end_of(op.as_ref(), &outcome);
         let timed_out = self.if_timed_out(end, left_by(self.kind, &outcome));

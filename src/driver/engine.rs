@@ -317,6 +317,11 @@ impl<R: Ring> Engine<R> {
         }
     }
 
+    /// Whether anything is over and not reaped.
+    pub(crate) fn has_completions(&mut self) -> bool {
+        self.ring.has_completions()
+    }
+
     /// Takes the completions that are there.
     pub(crate) fn reap(&mut self) -> Reaped {
         let mut reaped = Reaped::default();

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use super::cell::{Cell, Job};
 use super::op::Op;
+use crate::sys::fork::Born;
 use crate::sys::lock::lock;
 
 /// What an operation has to do with the fence of its file.
@@ -58,6 +59,8 @@ impl State {
 /// The fence of one open file and its clones.
 #[derive(Default)]
 pub(crate) struct Fence {
+    /// A forked child has its parent's files, and none of the writes that are on their way to them.
+    born: Born,
     /// How many operations have begun.
     begun: AtomicU64,
     /// How many are detached, to be read without the lock.
@@ -76,12 +79,14 @@ pub(crate) enum Pass {
 impl Fence {
     /// Whether anything that nobody waits for is not over.
     pub(crate) fn is_up(&self) -> bool {
-        self.count.load(Ordering::SeqCst) > 0
+        !self.born.is_of_parent() && self.count.load(Ordering::SeqCst) > 0
     }
 
     /// What overlaps is refused from now on, instead of waiting.
     pub(crate) fn refuse(&self, refuses: bool) {
-        lock(&self.state).refuses = refuses;
+        if !self.born.is_of_parent() {
+            lock(&self.state).refuses = refuses;
+        }
     }
 
     /// The number of an operation that begins; never zero.
@@ -91,6 +96,9 @@ impl Fence {
 
     /// Nobody waits any more for the operation of that number on these bytes.
     pub(super) fn raise(&self, fenced: &Fenced, number: u64) {
+        if self.born.is_of_parent() {
+            return;
+        }
         let mut state = lock(&self.state);
         let range = if fenced.changes {
             fenced.range.clone()
@@ -104,6 +112,9 @@ impl Fence {
     /// It is over; returns what need not wait any more.
     /// Asks the operations nothing: whoever raises the fence has the lock of one.
     pub(super) fn lower(&self, number: u64) -> Vec<Arc<dyn Job>> {
+        if self.born.is_of_parent() {
+            return Vec::new();
+        }
         let mut state = lock(&self.state);
         state.detached.retain(|detached| detached.number != number);
         self.count.store(state.detached.len(), Ordering::SeqCst);

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ use crate::limits;
 use crate::mounts::MountStats;
 use crate::observe::{Heartbeat, OpInFlight, Stats};
 use crate::sys::clock::now_us;
-use crate::sys::fork;
+use crate::sys::global::Global;
 use crate::sys::lock::lock;
 
 /// What a driver belongs to.
@@ -40,6 +40,13 @@ impl Home {
         self != Home::Outside
     }
 
+    /// The runtime, if this is called in it.
+    #[cfg(target_os = "linux")]
+    pub(super) fn runtime(self) -> Option<runtime::Handle> {
+        let here = runtime::Handle::try_current().ok()?;
+        (self == Home::Runtime(here.id())).then_some(here)
+    }
+
     /// Whether the calling thread polls for this runtime.
     pub(super) fn is_here(self) -> bool {
         runtime::Handle::try_current().is_ok_and(|here| self == Home::Runtime(here.id()))
@@ -51,16 +58,24 @@ thread_local! {
     static LAST: RefCell<Option<(runtime::Id, Arc<Driver>)>> = const { RefCell::new(None) };
 }
 
-fn runtimes() -> &'static Mutex<HashMap<runtime::Id, Weak<Driver>>> {
-    static RUNTIMES: OnceLock<Mutex<HashMap<runtime::Id, Weak<Driver>>>> = OnceLock::new();
-    RUNTIMES.get_or_init(Mutex::default)
+type Runtimes = Mutex<HashMap<runtime::Id, Weak<Driver>>>;
+
+static RUNTIMES: Global<Runtimes> = Global::new();
+
+fn runtimes() -> &'static Runtimes {
+    RUNTIMES.get_or_make(|| {
+        // A runtime of the parent that goes on here still has the parent's driver, which refuses: its threads are
+        // not here. Where the list is locked for ever, the runtime gets a driver as if it were new.
+        let of_parent = RUNTIMES.of_parent().and_then(|of| of.try_lock().ok());
+        Mutex::new(of_parent.map(|known| known.clone()).unwrap_or_default())
+    })
 }
 
 /// The driver of everything outside of a runtime: only lanes and pools, whose threads wake futures on
 /// any executor. It lives as long as the process.
 pub(super) fn outside() -> Result<Arc<Driver>, Error> {
-    static OUTSIDE: Mutex<Option<Arc<Driver>>> = Mutex::new(None);
-    let mut outside = lock(&OUTSIDE);
+    static OUTSIDE: Global<Mutex<Option<Arc<Driver>>>> = Global::new();
+    let mut outside = lock(OUTSIDE.get_or_make(Mutex::default));
     if let Some(driver) = &*outside {
         return Ok(driver.clone());
     }
@@ -98,13 +113,22 @@ pub(crate) fn current() -> Result<Arc<Driver>, Error> {
             Settings::default(),
         )?,
     };
-    let _ = LAST.try_with(|last| *last.borrow_mut() = Some((id, driver.clone())));
+    let _ = LAST.try_with(|last| {
+        let before = last.borrow_mut().replace((id, driver.clone()));
+        if before
+            .as_ref()
+            .is_some_and(|(_, driver)| driver.is_of_parent())
+        {
+            // It may be the last reference, and what it holds is the parent's.
+            std::mem::forget(before);
+        }
+    });
     Ok(driver)
 }
 
 /// The same for callers that cannot be told of an error: without a driver, blocking threads do it.
 pub(crate) fn current_or_pool() -> Arc<Driver> {
-    static POOL: OnceLock<Arc<Driver>> = OnceLock::new();
+    static POOL: Global<Arc<Driver>> = Global::new();
     current().unwrap_or_else(|error| {
         events::only_threads(&error);
         let pool = || {
@@ -117,7 +141,7 @@ pub(crate) fn current_or_pool() -> Arc<Driver> {
             )
             .expect("blocking threads need nothing that could be missing")
         };
-        POOL.get_or_init(pool).clone()
+        POOL.get_or_make(pool).clone()
     })
 }
 
@@ -161,7 +185,7 @@ impl Drop for EndsWithRuntime {
     fn drop(&mut self) {
         self.0.close();
         // A forked child has none of the parent's writes.
-        if !fork::is_child() {
+        if !self.0.is_of_parent() {
             self.0.counters.wait_kept_writes(limits::DRAIN_BOUND);
         }
     }

@@ -12,6 +12,7 @@ use super::core::Driver;
 use super::registry::NEVER;
 use crate::limits;
 use crate::observe::Heartbeat;
+use crate::sys::fork::Born;
 use crate::sys::lock::{lock, wait_timeout};
 
 /// Something to be done every interval while operations are in flight. No clock is read here.
@@ -58,6 +59,7 @@ pub(super) struct Due {
 
 /// See the module.
 pub(super) struct Heart {
+    born: Born,
     beats: Mutex<Pulse>,
     looks: Mutex<Pulse>,
     /// When the next of both is due, in microseconds.
@@ -68,6 +70,7 @@ pub(super) struct Heart {
 impl Heart {
     pub(super) fn new(interval: Duration, warn_after: Duration) -> Heart {
         Heart {
+            born: Born::here(),
             beats: Mutex::new(Pulse::new(interval)),
             looks: Mutex::new(Pulse::new(warn_after.min(interval))),
             next_us: AtomicU64::new(NEVER),
@@ -122,6 +125,10 @@ impl Driver {
 
 impl Drop for Heart {
     fn drop(&mut self) {
+        // The parent's thread tells the parent's listeners.
+        if self.born.is_of_parent() {
+            return;
+        }
         lock(&self.outlet.next).closed = true;
         self.outlet.bell.notify_one();
     }
@@ -161,7 +168,7 @@ impl Outlet {
         let outlet = self.clone();
         let builder = std::thread::Builder::new()
             .name("tidegate-beat".into())
-            .stack_size(limits::THREAD_STACK_BYTES);
+            .stack_size(limits::FOREIGN_STACK_BYTES);
         if builder.spawn(move || outlet.run()).is_err() {
             // Tried again at the next beat.
             lock(&self.next).alive = false;

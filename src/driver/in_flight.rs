@@ -40,6 +40,10 @@ impl<O: Op> Future for InFlight<O> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<O::Output> {
         let cell = &self.cell;
+        if cell.born.is_of_parent() {
+            let operation = cell.kind;
+            return Poll::Ready(O::lost(Error::ForkedChild { operation }.into()));
+        }
         if let Some(why) = limited::refused() {
             cell.give_up(why);
             // Where many share a task, this one may be polled before the watchdog has come to it.

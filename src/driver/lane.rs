@@ -91,7 +91,7 @@ impl Lane {
         };
         std::thread::Builder::new()
             .name(format!("tidegate-{}", class.name()))
-            .stack_size(limits::THREAD_STACK_BYTES)
+            .stack_size(limits::FOREIGN_STACK_BYTES)
             .spawn(body)?;
         Ok(lane)
     }

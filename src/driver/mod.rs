@@ -14,6 +14,8 @@ mod cell;
 pub(crate) mod chore;
 mod core;
 mod dataless;
+#[cfg(target_os = "linux")]
+mod driven;
 mod due;
 mod ends;
 #[cfg(target_os = "linux")]
@@ -24,7 +26,10 @@ pub(crate) mod fence;
 mod group;
 mod handle;
 mod heart;
+pub(crate) mod helpers;
 mod in_flight;
+#[cfg(target_os = "linux")]
+mod io_driver;
 #[cfg(target_os = "linux")]
 mod lane;
 mod life;

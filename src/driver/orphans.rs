@@ -127,7 +127,7 @@ impl Orphans {
 impl<O: Op> Cell<O> {
     /// A write goes on without the file that accepted it.
     pub(super) fn now_orphan(&self) {
-        if self.inode == 0 || crate::sys::fork::is_child() {
+        if self.inode == 0 || self.driver.is_of_parent() {
             return;
         }
         let number = self.group.orphans().begin(self.group.mount(), self.inode);

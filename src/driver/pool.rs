@@ -86,7 +86,7 @@ impl Pool {
             let pool = self.clone();
             let builder = std::thread::Builder::new()
                 .name("tidegate-pool".into())
-                .stack_size(limits::THREAD_STACK_BYTES);
+                .stack_size(limits::FOREIGN_STACK_BYTES);
             if let Err(error) = builder.spawn(move || pool.work()) {
                 self.cannot_spawn(&error);
             }

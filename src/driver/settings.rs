@@ -1,6 +1,5 @@
 //! What a handle is set to: how long operations may take, and when somebody is told.
 
-use std::sync::Mutex;
 use std::time::Duration;
 
 use super::breaker::Breaker;
@@ -8,7 +7,7 @@ use super::dataless::Dataless;
 use crate::error::Error;
 use crate::events;
 use crate::limits;
-use crate::sys::lock::lock;
+use crate::sys::global::Kept;
 
 /// How long operations may take where their callers do not say; `None` means as long as they take.
 ///
@@ -55,9 +54,8 @@ impl Default for Timeouts {
 impl Timeouts {
     /// The process's default.
     fn of_process() -> Timeouts {
-        static OF_PROCESS: Mutex<Option<Timeouts>> = Mutex::new(None);
-        let mut of_process = lock(&OF_PROCESS);
-        *of_process.get_or_insert_with(|| match std::env::var_os("TIDEGATE_TIMEOUTS") {
+        static OF_PROCESS: Kept<Timeouts> = Kept::new();
+        *OF_PROCESS.get_or_make(|| match std::env::var_os("TIDEGATE_TIMEOUTS") {
             Some(text) => Timeouts::parse(&text.to_string_lossy()),
             None => Timeouts::default(),
         })

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use super::alarm;
@@ -18,20 +18,21 @@ use super::registry::NEVER;
 use crate::events;
 use crate::limits;
 use crate::sys::clock::now_us;
+use crate::sys::global::Global;
 use crate::sys::lock::lock;
 use crate::sys::released;
 
+#[derive(Default)]
 struct Watchdog {
+    /// Whether it has its thread.
+    started: AtomicBool,
     drivers: Mutex<Vec<Weak<Driver>>>,
     bell: Bell,
 }
 
 fn watchdog() -> &'static Watchdog {
-    static WATCHDOG: OnceLock<Watchdog> = OnceLock::new();
-    WATCHDOG.get_or_init(|| Watchdog {
-        drivers: Mutex::default(),
-        bell: Bell::new(),
-    })
+    static WATCHDOG: Global<Watchdog> = Global::new();
+    WATCHDOG.get_or_make(Watchdog::default)
 }
 
 /// Watches a driver for as long as it lives.
@@ -42,18 +43,18 @@ pub(crate) fn watch(driver: &Arc<Driver>) {
 
 /// Starts the thread the first time.
 fn start() {
-    static STARTED: AtomicBool = AtomicBool::new(false);
-    if STARTED.load(Ordering::Acquire) || STARTED.swap(true, Ordering::AcqRel) {
+    let watchdog = watchdog();
+    let started = &watchdog.started;
+    if started.load(Ordering::Acquire) || started.swap(true, Ordering::AcqRel) {
         return;
     }
-    let watchdog = watchdog();
     // What is let go of is seen to by rings that may have nothing else to do.
     released::listen(call);
     let builder = std::thread::Builder::new()
         .name("tidegate-watch".into())
-        .stack_size(limits::THREAD_STACK_BYTES);
+        .stack_size(limits::FOREIGN_STACK_BYTES);
     if let Err(error) = builder.spawn(|| watchdog.run()) {
-        STARTED.store(false, Ordering::Release);
+        started.store(false, Ordering::Release);
         events::no_watchdog(&error);
     }
 }
@@ -97,7 +98,8 @@ impl Watchdog {
             interval = if polled || !in_flight || self.something_waits() {
                 limits::WATCHDOG_TICK
             } else {
-                (interval * 2).min(limits::WATCHDOG_TICK_MAX)
+                let rings = self.look_within().max(limits::WATCHDOG_TICK);
+                (interval * 2).min(limits::WATCHDOG_TICK_MAX).min(rings)
             };
         }
     }
@@ -148,6 +150,13 @@ impl Watchdog {
         self.drivers().iter().any(|driver| driver.has_waiting())
     }
 
+    /// How soon to look at the rings of polling threads again, which may have nobody else.
+    fn look_within(&self) -> Duration {
+        let drivers = self.drivers();
+        let within = drivers.iter().filter_map(|driver| driver.look_within());
+        within.min().unwrap_or(limits::WATCHDOG_TICK_MAX)
+    }
+
     fn drivers(&self) -> Vec<Arc<Driver>> {
         let mut drivers = lock(&self.drivers);
         drivers.retain(|driver| driver.strong_count() > 0);
@@ -176,11 +185,17 @@ fn look_at_polls(seen: &mut HashMap<*const Polling, (u64, u32)>) -> bool {
     let ticks_allowed =
         (limits::POLL_STUCK_AFTER.as_millis() / limits::WATCHDOG_TICK.as_millis()) as u32;
     let threads = polling_threads();
-    seen.retain(|known, _| threads.iter().any(|thread| Arc::as_ptr(thread) == *known));
+    seen.retain(|known, _| {
+        threads
+            .iter()
+            .any(|thread| std::ptr::from_ref(*thread) == *known)
+    });
     let mut polled = false;
     for thread in &threads {
         let sequence = thread.sequence();
-        let (last, ticks) = seen.entry(Arc::as_ptr(thread)).or_insert((sequence, 0));
+        let (last, ticks) = seen
+            .entry(std::ptr::from_ref(*thread))
+            .or_insert((sequence, 0));
         if *last != sequence {
             (*last, *ticks) = (sequence, 0);
             polled = true;

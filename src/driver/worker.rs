@@ -1,29 +1,40 @@
 //! The ring of a polling thread: only for submissions that cannot sleep, so that nobody who holds its
 //! lock ever does.
 
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use tokio::io::unix::AsyncFd;
 
 use super::cell::{Job, Outcome};
+use super::driven::Driven;
 use super::engine::{Broken, Engine, Reaped, Start};
+use super::helpers::help;
 use super::op::OnWorker;
 use super::route::Way;
 use crate::events;
 use crate::limits;
 use crate::observe::SharedCounters;
+use crate::sys::clock::coarse_ms;
 use crate::sys::linux::reactor;
 use crate::sys::linux::uring::{Issuer, Uring};
 use crate::sys::lock::lock;
 
-/// A ring that submits on whichever thread polls, and reaps when the runtime's reactor says so.
+/// A ring that submits on whichever thread polls, and reaps when the runtime's reactor says so, or, where nobody
+/// drives the runtime, when the watchdog sees that something is over.
 pub(crate) struct Worker {
     engine: Mutex<Engine<Uring>>,
     in_flight: AtomicUsize,
+    /// When the youngest operation was started, in coarse milliseconds.
+    youngest_ms: AtomicU64,
+    driven: Driven,
+    /// A helper is about to reap.
+    helped: AtomicBool,
     /// An operation that the kernel serialises has been in flight for too long.
     serial_stuck: AtomicBool,
     /// Takes no more operations: closed, or its ring broke.
@@ -35,8 +46,8 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Makes a ring and registers it with the runtime of the calling thread. `None` without a ring,
-    /// or where the runtime has no I/O driver: lanes do everything then.
+    /// Makes a ring and registers it with the runtime of the calling thread, which has an I/O driver. `None`
+    /// without a ring: lanes do everything then.
     pub(crate) fn register(counters: &SharedCounters) -> Option<Arc<Worker>> {
         let ring = Uring::new(Issuer::Worker, counters.buffer_groups.enrol()).ok()?;
         // A descriptor of its own for the reactor, which outlives neither more nor less than its task.
@@ -45,6 +56,9 @@ impl Worker {
         let worker = Arc::new(Worker {
             engine: Mutex::new(Engine::new(ring, counters.clone())),
             in_flight: AtomicUsize::new(0),
+            youngest_ms: AtomicU64::new(0),
+            driven: Driven::default(),
+            helped: AtomicBool::new(false),
             serial_stuck: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             cancels: Mutex::default(),
@@ -58,6 +72,17 @@ impl Worker {
 
     pub(crate) fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is left alone for a while, as nobody drives its runtime.
+    pub(crate) fn rests(&self) -> bool {
+        self.driven.rests()
+    }
+
+    /// How soon the watchdog is to look again.
+    pub(crate) fn look_within(&self) -> Option<Duration> {
+        let age_ms = coarse_ms().saturating_sub(self.youngest_ms.load(Ordering::Relaxed));
+        (self.in_flight() > 0).then(|| Duration::from_millis(age_ms) / limits::RING_LOOK_PART)
     }
 
     /// Whether writes had better go elsewhere, lest the kernel queues them behind one that is stuck.
@@ -92,6 +117,7 @@ impl Worker {
                 return Ok(());
             }
         }
+        self.youngest_ms.store(job.started_ms(), Ordering::Relaxed);
         drop(job);
         self.turn(engine);
         Ok(())
@@ -138,16 +164,29 @@ impl Worker {
         reaped
     }
 
-    /// Looks for what takes too long, and enters again if the kernel had no room for an entry; nobody else
-    /// would. Returns whether anything is in flight.
-    pub(crate) fn tick(&self) -> bool {
+    /// Looks for what takes too long, enters again if the kernel had no room for an entry, and has reaped what is
+    /// over; nobody else may. Returns whether anything is in flight.
+    pub(crate) fn tick(self: &Arc<Self>) -> bool {
+        self.driven.look();
+        let mut is_wanted = false;
         if let Ok(mut engine) = self.engine.try_lock() {
             self.serial_stuck
                 .store(engine.look_at_old(), Ordering::Relaxed);
             engine.sweep();
-            if engine.has_queued() || !lock(&self.cancels).is_empty() {
-                self.turn(engine);
+            let is_over = engine.has_completions();
+            is_wanted = is_over || engine.has_queued() || !lock(&self.cancels).is_empty();
+            drop(engine);
+            if is_over {
+                self.driven.ask();
             }
+        }
+        // On another thread: what is over wakes and drops what is other people's.
+        if is_wanted && !self.helped.swap(true, Ordering::AcqRel) {
+            let worker = self.clone();
+            help(move || {
+                worker.helped.store(false, Ordering::Release);
+                worker.turn(lock(&worker.engine));
+            });
         }
         self.in_flight() > 0
     }
@@ -170,7 +209,7 @@ impl Worker {
         let worker = self.clone();
         let builder = std::thread::Builder::new()
             .name("tidegate-drain".into())
-            .stack_size(limits::THREAD_STACK_BYTES);
+            .stack_size(limits::FOREIGN_STACK_BYTES);
         if builder.spawn(move || worker.drain()).is_err() {
             // Without a thread to wait, the memory stays for ever.
             std::mem::forget(self.clone());
@@ -194,11 +233,25 @@ impl Worker {
 
 /// Reaps whenever the reactor sees a completion. Ends with the runtime.
 async fn drive(worker: Arc<Worker>, readable: AsyncFd<OwnedFd>) -> io::Result<()> {
-    loop {
-        let mut guard = readable.readable().await?;
-        // Cleared first: a completion that comes after the reap makes it readable again.
-        guard.clear_ready();
-        let reaped = worker.reap();
-        reaped.deliver();
+    poll_fn(|cx| worker.poll_drive(cx, &readable)).await
+}
+
+impl Worker {
+    fn poll_drive(
+        &self,
+        cx: &mut Context<'_>,
+        readable: &AsyncFd<OwnedFd>,
+    ) -> Poll<io::Result<()>> {
+        self.driven.note(cx.waker());
+        loop {
+            let mut guard = ready!(readable.poll_read_ready(cx))?;
+            // Cleared first: a completion that comes after the reap makes it readable again.
+            guard.clear_ready();
+            let reaped = self.reap();
+            if !reaped.is_empty() {
+                self.driven.works();
+            }
+            reaped.deliver();
+        }
     }
 }

@@ -3,13 +3,13 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock};
+use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::windows::Windows;
 use super::{reports_lost, timeouts_suppressed};
 use crate::limits;
-use crate::sys::fork;
+use crate::sys::global::Global;
 use crate::sys::lock::{lock, wait_timeout};
 
 type Report = Box<dyn FnOnce() + Send>;
@@ -25,8 +25,8 @@ pub(crate) fn report_of_mount(mount_point: Option<&Path>, tell: impl FnOnce() + 
 }
 
 fn reporter() -> &'static Reporter {
-    static REPORTER: OnceLock<Reporter> = OnceLock::new();
-    REPORTER.get_or_init(|| Reporter::new(limits::REPORTER_IDLE))
+    static REPORTER: Global<Reporter> = Global::new();
+    REPORTER.get_or_make(|| Reporter::new(limits::REPORTER_IDLE))
 }
 
 struct Reporter {
@@ -87,10 +87,6 @@ impl Reporter {
     }
 
     fn report(&'static self, report: Report) {
-        // The lock may be one that the parent held.
-        if fork::is_child() {
-            return;
-        }
         let mut state = lock(&self.state);
         let refused = state.queue(report);
         self.call(state);
@@ -98,9 +94,6 @@ impl Reporter {
     }
 
     fn report_of_mount(&'static self, mount: Option<&Path>, now: Instant, report: Report) {
-        if fork::is_child() {
-            return;
-        }
         let mut state = lock(&self.state);
         state.queue_due(now);
         let refused = match state.windows.admit(mount, now) {

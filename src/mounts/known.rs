@@ -4,12 +4,13 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::{Component, Path};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock, RwLock};
+use std::sync::{Arc, RwLock};
 
 #[cfg(target_os = "linux")]
 use super::FsKind;
 use super::{Mount, Nature, UNKNOWN, table};
 use crate::limits;
+use crate::sys::global::Global;
 use crate::sys::lock::{read, write};
 #[cfg(target_os = "linux")]
 use crate::sys::mounted::Mounted;
@@ -18,8 +19,8 @@ use crate::sys::stat::Stat;
 /// The mounts that were met so far. Ids are never used again by the kernel, so entries stay true; only
 /// remounting with other options can change one, and the flags only lean to caution.
 fn known() -> &'static RwLock<Vec<Arc<Mount>>> {
-    static KNOWN: OnceLock<RwLock<Vec<Arc<Mount>>>> = OnceLock::new();
-    KNOWN.get_or_init(RwLock::default)
+    static KNOWN: Global<RwLock<Vec<Arc<Mount>>>> = Global::new();
+    KNOWN.get_or_make(RwLock::default)
 }
 
 /// The mount of a file with these attributes, if it was described before. Cannot sleep.

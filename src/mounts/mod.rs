@@ -19,6 +19,7 @@ pub(crate) use table::refresh;
 
 use crate::limits;
 use crate::sys::clock::coarse_ms;
+use crate::sys::global::Global;
 use crate::sys::lock::lock;
 use crate::sys::stat::Stat;
 
@@ -103,16 +104,16 @@ impl Mount {
 
     /// The mount of everything whose mount is not known (yet).
     pub(crate) fn unknown() -> Arc<Mount> {
-        static UNKNOWN: OnceLock<Arc<Mount>> = OnceLock::new();
-        UNKNOWN.get_or_init(|| Arc::new(Mount::new(0, 0))).clone()
+        static UNKNOWN: Global<Arc<Mount>> = Global::new();
+        UNKNOWN.get_or_make(|| Arc::new(Mount::new(0, 0))).clone()
     }
 
     /// No mount: the place of pipes, sockets and terminals, where an operation waits for a peer as long as
     /// that likes, which says nothing of any storage.
     pub(crate) fn of_peers() -> Arc<Mount> {
-        static PEERS: OnceLock<Arc<Mount>> = OnceLock::new();
+        static PEERS: Global<Arc<Mount>> = Global::new();
         PEERS
-            .get_or_init(|| Arc::new(Mount::new(u64::MAX, PEERS_DEVICE)))
+            .get_or_make(|| Arc::new(Mount::new(u64::MAX, PEERS_DEVICE)))
             .clone()
     }
 
@@ -122,18 +123,18 @@ impl Mount {
 
     /// No mount: the place of what does not touch storage.
     pub(crate) fn chores() -> Arc<Mount> {
-        static CHORES: OnceLock<Arc<Mount>> = OnceLock::new();
+        static CHORES: Global<Arc<Mount>> = Global::new();
         CHORES
-            .get_or_init(|| Arc::new(Mount::new(u64::MAX, 0)))
+            .get_or_make(|| Arc::new(Mount::new(u64::MAX, 0)))
             .clone()
     }
 
     /// No mount: the place of callers' own work that names no path. What it waits for is anybody's guess, so
     /// it holds up nothing but its like.
     pub(crate) fn apart() -> Arc<Mount> {
-        static APART: OnceLock<Arc<Mount>> = OnceLock::new();
+        static APART: Global<Arc<Mount>> = Global::new();
         APART
-            .get_or_init(|| Arc::new(Mount::new(u64::MAX, 1)))
+            .get_or_make(|| Arc::new(Mount::new(u64::MAX, 1)))
             .clone()
     }
 

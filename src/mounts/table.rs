@@ -10,6 +10,7 @@ use std::time::Instant;
 use crate::events;
 use crate::limits;
 use crate::sys::clock::coarse_ms;
+use crate::sys::global::Global;
 use crate::sys::lock::lock;
 use crate::sys::mounted::{self, Mounted};
 
@@ -147,14 +148,19 @@ impl Cache {
     }
 }
 
-static CACHE: Mutex<Cache> = Mutex::new(Cache {
-    table: None,
-    read_at: None,
-});
+fn cache() -> &'static Mutex<Cache> {
+    static CACHE: Global<Mutex<Cache>> = Global::new();
+    CACHE.get_or_make(|| {
+        Mutex::new(Cache {
+            table: None,
+            read_at: None,
+        })
+    })
+}
 
 /// Finds something in the table. Not for a poll: it may have to be read.
 pub(crate) fn find<T>(wanted: impl Fn(&Table) -> Option<T>) -> Option<T> {
-    lock(&CACHE).find(Instant::now(), Table::read, wanted)
+    lock(cache()).find(Instant::now(), Table::read, wanted)
 }
 
 /// Reads the table again, for [`read_lately`]. Not for a poll.
@@ -166,7 +172,7 @@ pub(crate) fn refresh() {
 /// old; `true` once in a while until that was done. Cannot sleep.
 pub(crate) fn read_lately() -> (Option<Arc<Table>>, bool) {
     static ASKED_MS: AtomicU64 = AtomicU64::new(0);
-    let Ok(cache) = CACHE.try_lock() else {
+    let Ok(cache) = cache().try_lock() else {
         return (None, false);
     };
     let is_new = |at: Instant| at.elapsed() < limits::MOUNT_TABLE_OLD;

@@ -73,7 +73,8 @@ impl SharedFile {
 
     /// The driver for the next operation: the one of the opening runtime while it lives.
     pub(crate) fn driver(&self) -> Arc<Driver> {
-        if self.driver.is_closed() || !self.driver.has_runtime() {
+        let is_over = self.driver.is_closed() || self.driver.is_of_parent();
+        if is_over || !self.driver.has_runtime() {
             driver::current().unwrap_or_else(|_| self.driver.live())
         } else {
             self.driver.clone()
@@ -86,7 +87,20 @@ impl SharedFile {
 
     /// The mount.
     pub(crate) fn mount(&self) -> Arc<Mount> {
+        if self.driver.is_of_parent() {
+            return self.mount_anew();
+        }
         self.mount.clone()
+    }
+
+    /// In a forked child, where the parent's may be locked for ever.
+    #[cold]
+    fn mount_anew(&self) -> Arc<Mount> {
+        match self.opened.dev {
+            _ if self.opened.is_special() => Mount::of_peers(),
+            0 => Mount::unknown(),
+            _ => mounts::meet(&self.opened),
+        }
     }
 
     pub(super) fn mount_ref(&self) -> &Arc<Mount> {
@@ -294,6 +308,9 @@ impl Drop for SharedFile {
     fn drop(&mut self) {
         self.prefetch.stop();
         let Some(fd) = self.fd.take() else { return };
+        if self.driver.is_of_parent() {
+            return close_in_child(fd, &self.mount());
+        }
         let mut fd = Some(fd);
         let mount = self.mount();
         if self.is_read_only() && self.driver.attempts() {
@@ -308,5 +325,16 @@ impl Drop for SharedFile {
         if let Some(fd) = fd {
             self.driver.close_later(fd, &self.driver.group(&mount));
         }
+    }
+}
+
+/// A forked child closes what it has of its parent where its own runtime closes things; without one it has no thread
+/// to spare.
+fn close_in_child(fd: OwnedFd, mount: &Arc<Mount>) {
+    match driver::current() {
+        Ok(driver) if driver.has_runtime() && !driver.is_of_parent() => {
+            driver.close_later(fd, &driver.group(mount));
+        }
+        _ => drop(fd),
     }
 }

@@ -4,13 +4,14 @@
     reason = "reads the coarse clock, which std does not offer"
 )]
 
-use std::sync::OnceLock;
 use std::time::Instant;
+
+use super::global::Kept;
 
 /// What [`now_us`] counts from.
 fn epoch() -> Instant {
-    static EPOCH: OnceLock<Instant> = OnceLock::new();
-    *EPOCH.get_or_init(Instant::now)
+    static EPOCH: Kept<Instant> = Kept::new();
+    *EPOCH.get_or_make(Instant::now)
 }
 
 /// Microseconds since the first call in this process.

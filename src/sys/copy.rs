@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::sys::copy_data;
 use crate::sys::copy_meta;
+use crate::sys::global::Global;
 
 pub(crate) use crate::sys::copy_data::Flow;
 pub(crate) use crate::sys::copy_meta::onto_path as copy_metadata;
@@ -296,9 +297,9 @@ impl Drop for Temp {
 /// A name that no other copy of this process has, and hardly one of another process.
 fn temp_name() -> String {
     use std::hash::{BuildHasher, RandomState};
-    static SEED: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
+    static SEED: Global<u64> = Global::new();
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    let seed = SEED.get_or_init(|| RandomState::new().hash_one(std::process::id()));
+    let seed = SEED.get_or_make(|| RandomState::new().hash_one(std::process::id()));
     format!(
         ".tidegate-{seed:016x}-{:x}.tmp",
         NEXT.fetch_add(1, Ordering::Relaxed)

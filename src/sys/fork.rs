@@ -1,25 +1,55 @@
-//! Knowing that this process is a forked child.
+//! Knowing a forked child from its parent.
+//!
+//! A child has its parent's memory and descriptors, and one thread alone: whoever held a lock is gone, and so are
+//! our threads and what they were doing. So what was made before a fork is not used after it; what is needed is made
+//! anew ([`Global`](super::global::Global)).
 #![allow(unsafe_code, reason = "registers the fork handler")]
 
-use std::sync::Once;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-static FORKED: AtomicBool = AtomicBool::new(false);
+static GENERATION: AtomicU64 = AtomicU64::new(0);
+static WATCHED: AtomicBool = AtomicBool::new(false);
 
 extern "C" fn in_child() {
-    FORKED.store(true, Ordering::Relaxed);
+    GENERATION.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Watches for forks from now on; called when the first driver is made.
+/// Watches for forks from now on. Whoever keeps something that a child may not use calls it first.
 pub(crate) fn watch() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        // SAFETY: the handler only stores to an atomic, which is allowed between fork and exec.
-        unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
-    });
+    if WATCHED.load(Ordering::Acquire) {
+        return;
+    }
+    // Two threads may register it at a time: numbers then grow by two, which does no harm, while a lock could be
+    // held at a fork.
+    // SAFETY: the handler only adds to an atomic, which is allowed between fork and exec.
+    unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+    WATCHED.store(true, Ordering::Release);
 }
 
-/// Whether this process was forked after the first driver was made: rings and threads are the parent's.
-pub(crate) fn is_child() -> bool {
-    FORKED.load(Ordering::Relaxed)
+/// How many forks lie between this process and the one that began to watch. What was made under another number is
+/// the parent's.
+pub(crate) fn generation() -> u64 {
+    GENERATION.load(Ordering::Relaxed)
+}
+
+/// The process that made something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Born(u64);
+
+impl Default for Born {
+    fn default() -> Born {
+        Born::here()
+    }
+}
+
+impl Born {
+    /// In this process, now.
+    pub(crate) fn here() -> Born {
+        Born(generation())
+    }
+
+    /// Whether that was in a parent of this process.
+    pub(crate) fn is_of_parent(self) -> bool {
+        self.0 != generation()
+    }
 }

@@ -3,13 +3,12 @@
 //! Only a ring's own thread may change what the ring has registered, so whoever drops the last handle
 //! of a buffer pool or group leaves word here, and each ring sees to it when it comes by.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::fork;
+use super::global::Global;
 
 static COUNT: AtomicU64 = AtomicU64::new(0);
-static LISTENER: OnceLock<fn()> = OnceLock::new();
+static LISTENER: Global<fn()> = Global::new();
 
 /// How often word was left.
 pub(crate) fn count() -> u64 {
@@ -23,16 +22,12 @@ pub(crate) fn count() -> u64 {
 )]
 pub(crate) fn note() {
     COUNT.fetch_add(1, Ordering::SeqCst);
-    // The rings of a forked child are its parent's.
-    if fork::is_child() {
-        return;
-    }
     if let Some(listener) = LISTENER.get() {
         listener();
     }
 }
 
-/// Has this called whenever word is left; the first one stays.
+/// Has this called whenever word is left in this process; the first one stays.
 pub(crate) fn listen(listener: fn()) {
-    let _ = LISTENER.set(listener);
+    LISTENER.get_or_make(|| listener);
 }

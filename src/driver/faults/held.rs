@@ -1,7 +1,7 @@
 //! Operations that are withheld, and the thread that lets go of them when their time has come.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Instant;
 
 use super::rule::{Rule, Until};
@@ -12,6 +12,7 @@ use crate::driver::op::Op;
 use crate::driver::route::Way;
 use crate::limits;
 use crate::sys::errno;
+use crate::sys::global::Global;
 use crate::sys::lock::{lock, wait_timeout};
 use crate::sys::request::Paths;
 
@@ -184,8 +185,8 @@ struct State {
 }
 
 fn keeper() -> &'static Keeper {
-    static KEEPER: OnceLock<Keeper> = OnceLock::new();
-    KEEPER.get_or_init(Keeper::default)
+    static KEEPER: Global<Keeper> = Global::new();
+    KEEPER.get_or_make(Keeper::default)
 }
 
 impl Keeper {

@@ -17,11 +17,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncSeek, AsyncWrite, ReadBuf};
-use tokio::runtime;
 
 use super::File;
 use crate::buf::{BufError, IoBuf, Slice};
 use crate::driver::answer;
+use crate::driver::helpers::drive;
 use crate::error::{Error, raw_os_error};
 use crate::events;
 use crate::limits;
@@ -111,11 +111,11 @@ pub(super) struct Cursor {
 
 impl Drop for Cursor {
     /// A write that was accepted is done. The kernel has its first step already, which for a file is all of
-    /// it; what a pipe does not take at once goes on in a task.
+    /// it; what a pipe does not take at once goes on on a thread of ours, whoever drives the runtime.
     fn drop(&mut self) {
         if let State::Writing(writing, _) = std::mem::replace(&mut self.state, State::Idle) {
-            if let (true, Ok(runtime)) = (self.is_stream, runtime::Handle::try_current()) {
-                runtime.spawn(async { writing.await.unwrap_or_else(|error| log(&error)) });
+            if self.is_stream {
+                drive(async { writing.await.unwrap_or_else(|error| log(&error)) });
             }
         }
         if let Some(error) = &self.failed {

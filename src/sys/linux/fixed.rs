@@ -17,7 +17,7 @@ use crate::buf::Segment;
 use crate::limits;
 use crate::sys::clock::coarse_ms;
 use crate::sys::errno;
-use crate::sys::fork;
+use crate::sys::fork::Born;
 use crate::sys::memory::Mapping;
 
 /// Registers memory at a place of a ring's table that is free.
@@ -50,7 +50,10 @@ fn unregister(submitter: &Submitter<'_>, place: u32) -> io::Result<()> {
 }
 
 /// A ring that does nothing but have memory registered, at the first place of its table.
-pub(crate) struct Source(IoUring);
+pub(crate) struct Source {
+    ring: IoUring,
+    born: Born,
+}
 
 /// What came of registering memory.
 pub(crate) struct Pinned {
@@ -68,13 +71,16 @@ impl Source {
         // Mapped in a forked child, too, so that it unmaps what is its own.
         let ring = IoUring::builder().build(1)?;
         ring.submitter().register_buffers_sparse(1)?;
-        let source = Source(ring);
+        let source = Source {
+            ring,
+            born: Born::here(),
+        };
         let mut bytes = whole(memory.bytes().min(bytes_max), unit);
         let mut refused = None;
         while bytes > 0 {
             // SAFETY: the kernel pins the pages for as long as it has them registered, whatever becomes of the
             // mapping, and nobody does operations on this ring.
-            match unsafe { register(&source.0.submitter(), 0, memory.start(), bytes) } {
+            match unsafe { register(&source.ring.submitter(), 0, memory.start(), bytes) } {
                 Ok(()) => {
                     return Ok(Pinned {
                         source,
@@ -99,8 +105,8 @@ impl Drop for Source {
     /// Closing a ring releases its memory some time later; this does it at once. Not in a forked child, which
     /// would take it from its parent.
     fn drop(&mut self) {
-        if !fork::is_child() {
-            let _ = self.0.submitter().unregister_buffers();
+        if !self.born.is_of_parent() {
+            let _ = self.ring.submitter().unregister_buffers();
         }
     }
 }
@@ -195,11 +201,13 @@ impl FixedTable {
 }
 
 fn clone(submitter: &Submitter<'_>, place: u32, segment: &Segment) -> io::Result<()> {
+    // A forked child's own memory is not what its parent's ring has registered.
     let source = segment
         .source()
+        .filter(|source| !source.born.is_of_parent())
         .ok_or_else(|| io::Error::from_raw_os_error(errno::EINVAL))?;
     let replace = CloneBuffersFlags::DST_REPLACE;
-    submitter.register_buffers_clone_offset(source.0.as_raw_fd(), 0, place, 1, replace)
+    submitter.register_buffers_clone_offset(source.ring.as_raw_fd(), 0, place, 1, replace)
 }
 
 #[cfg(test)]

@@ -41,6 +41,9 @@ pub(crate) trait Ring: Tables + Send {
 
     /// Takes the completions that are there.
     fn reap(&mut self, into: &mut Vec<Completion>);
+
+    /// Whether there are any.
+    fn has_completions(&mut self) -> bool;
 }
 
 impl Ring for Uring {
@@ -67,5 +70,9 @@ impl Ring for Uring {
 
     fn reap(&mut self, into: &mut Vec<Completion>) {
         Uring::reap(self, into);
+    }
+
+    fn has_completions(&mut self) -> bool {
+        Uring::has_completions(self)
     }
 }

@@ -320,6 +320,10 @@ impl Kernel {
         Ok(count)
     }
 
+    fn has_completions(&mut self) -> bool {
+        !self.ready.is_empty()
+    }
+
     fn reap(&mut self, into: &mut Vec<Completion>) {
         let count = if self.ready.is_empty() {
             0
@@ -412,5 +416,9 @@ impl Ring for SimRing {
 
     fn reap(&mut self, into: &mut Vec<Completion>) {
         lock(&self.0).reap(into);
+    }
+
+    fn has_completions(&mut self) -> bool {
+        lock(&self.0).has_completions()
     }
 }

@@ -2,6 +2,7 @@
 #![allow(unsafe_code, reason = "pushes entries and enters the ring")]
 
 use std::io;
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use super::tables::Tables;
 use crate::buf::group::Group;
 use crate::buf::{Bgids, Segment};
 use crate::limits;
+use crate::sys::fork::Born;
 
 /// Who submits to a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +50,9 @@ impl Completion {
 
 /// A ring, with the optional features that this kernel has.
 pub(crate) struct Uring {
-    ring: IoUring,
+    /// Its mappings are not in a forked child, where other memory may have come to their place.
+    ring: ManuallyDrop<IoUring>,
+    born: Born,
     fixed: FixedTable,
     provided: ProvidedTable,
     direct: DirectTable,
@@ -83,7 +87,8 @@ impl Uring {
             }
         }
         Ok(Uring {
-            ring: result?,
+            ring: ManuallyDrop::new(result?),
+            born: Born::here(),
             fixed: FixedTable::default(),
             provided: ProvidedTable::new(groups),
             direct: DirectTable::default(),
@@ -152,11 +157,24 @@ impl Uring {
         }));
     }
 
+    pub(crate) fn has_completions(&mut self) -> bool {
+        !self.ring.completion().is_empty()
+    }
+
     /// Which opcodes this kernel has, by number.
     pub(crate) fn opcodes(&self) -> io::Result<Vec<bool>> {
         let mut probe = io_uring::Probe::new();
         self.ring.submitter().register_probe(&mut probe)?;
         Ok((0..=u8::MAX).map(|code| probe.is_supported(code)).collect())
+    }
+}
+
+impl Drop for Uring {
+    fn drop(&mut self) {
+        if !self.born.is_of_parent() {
+            // SAFETY: it is dropped once, here, and not used afterwards.
+            unsafe { ManuallyDrop::drop(&mut self.ring) };
+        }
     }
 }
 
