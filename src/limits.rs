@@ -279,19 +279,19 @@ pub(crate) const UNDRIVEN_REST: Duration = Duration::from_secs(1);
 pub(crate) const UNDRIVEN_REST_MAX: Duration = Duration::from_secs(64);
 
 /// Roll calls of a runtime's workers, which may all be too busy to be seen asleep; after each the next one waits
-/// longer. Past it lanes do everything.
-pub(crate) const ROLL_CALLS_MAX: u32 = 64;
+/// longer. Past it, after some seconds of use, lanes do everything.
+pub(crate) const ROLL_CALLS_MAX: u32 = 16;
 
 /// How long a roll of a runtime's workers counts, and the shortest time to the next call.
 pub(crate) const ROLL_CALL_EVERY: Duration = Duration::from_millis(50);
 
-/// How often a task of a roll call gives way, so that workers that are being woken meanwhile find it: some
-/// microseconds in all.
-pub(crate) const ROLL_CALL_ROUNDS: u32 = 64;
+/// How long a task of a roll call waits for the others, so that workers that are being woken meanwhile find one: each
+/// wakes the next, which takes some 50 µs.
+pub(crate) const ROLL_CALL_LASTS: Duration = Duration::from_millis(1);
 
-/// How often a worker is seen parked and not in epoll, before its runtime counts as one without an I/O driver. One
-/// alone of several is in epoll, so that the others are seen elsewhere in any case.
-pub(crate) const IO_DRIVER_MISSES_MAX: u32 = 1024;
+/// How often a worker is looked at in vain after a roll call: one of several is in epoll, at most. A look costs some
+/// 10 µs.
+pub(crate) const IO_DRIVER_MISSES_MAX: u32 = 256;
 
 /// How long a dropped runtime's rings are drained before the rest is reported as left behind.
 pub(crate) const DRAIN_BOUND: Duration = Duration::from_secs(5);

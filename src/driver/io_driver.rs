@@ -36,7 +36,7 @@ struct Watched {
     roll: Arc<Roll>,
     called_us: u64,
     calls: u32,
-    /// How often a worker was parked and not in epoll.
+    /// How often a worker was parked and not in epoll, since the last call.
     misses: u32,
 }
 
@@ -120,13 +120,18 @@ impl IoDriver {
         let Some(of) = &mut *watched else { return };
         if of.is_seen() {
             self.settle(THERE, &mut watched);
-        } else if of.misses >= limits::IO_DRIVER_MISSES_MAX {
+        } else if of.is_alone() && of.misses >= limits::IO_DRIVER_MISSES_MAX {
             self.settle(ABSENT, &mut watched);
         }
     }
 }
 
 impl Watched {
+    /// Whether its only worker was seen, which has the I/O driver or nobody has.
+    fn is_alone(&self) -> bool {
+        self.workers() == 1 && lock(&self.roll).len() == 1
+    }
+
     fn workers(&self) -> usize {
         match self.runtime.runtime_flavor() {
             runtime::RuntimeFlavor::CurrentThread => 1,
@@ -134,23 +139,20 @@ impl Watched {
         }
     }
 
-    /// Sends tasks to all workers, some of which may be asleep: each yields for a while, so that they get round.
+    /// Sends a task to each worker, some of which may be asleep: each waits for the others for a moment, so that they
+    /// get round.
     fn call_roll(&mut self) {
-        let workers = self.workers();
+        let workers = self.workers().min(limits::WORKER_RINGS_MAX);
+        self.misses = 0;
         self.roll = Arc::default();
-        let rounds = if workers == 1 {
-            1
-        } else {
-            limits::ROLL_CALL_ROUNDS
-        };
-        for _ in 0..workers.min(limits::WORKER_RINGS_MAX) {
+        let end_us = now_us() + limits::ROLL_CALL_LASTS.as_micros() as u64;
+        for _ in 0..workers {
             let (roll, runtime) = (self.roll.clone(), self.runtime.clone());
             self.runtime.spawn(async move {
-                for round in 0..rounds {
-                    answer(&roll, active(&runtime));
-                    if round + 1 < rounds && lock(&roll).len() < workers {
-                        tokio::task::yield_now().await;
-                    }
+                answer(&roll, active(&runtime));
+                // Not given way to tasks: each worker is to have one of these.
+                while lock(&roll).len() < workers && now_us() < end_us {
+                    std::thread::yield_now();
                 }
             });
         }
@@ -160,7 +162,8 @@ impl Watched {
     /// place there or another thread drives the runtime now, so a roll is soon too old.
     fn is_seen(&mut self) -> bool {
         let until_us = self.called_us + limits::ROLL_CALL_EVERY.as_micros() as u64;
-        if self.calls == 0 || now_us() > until_us {
+        let is_tired = self.misses >= limits::IO_DRIVER_MISSES_MAX;
+        if self.calls == 0 || is_tired || now_us() > until_us {
             return false;
         }
         for seen in lock(&self.roll).iter() {

@@ -25,6 +25,7 @@ use crate::driver::helpers::drive;
 use crate::error::{Error, raw_os_error};
 use crate::events;
 use crate::limits;
+use crate::observe::Promise;
 use crate::op::file::SharedFile;
 use crate::op::{meta, rw, seek};
 use crate::opcode::Kind;
@@ -113,9 +114,14 @@ impl Drop for Cursor {
     /// A write that was accepted is done. The kernel has its first step already, which for a file is all of
     /// it; what a pipe does not take at once goes on on a thread of ours, whoever drives the runtime.
     fn drop(&mut self) {
-        if let State::Writing(writing, _) = std::mem::replace(&mut self.state, State::Idle) {
+        if let State::Writing(writing, shared) = std::mem::replace(&mut self.state, State::Idle) {
             if self.is_stream {
-                drive(async { writing.await.unwrap_or_else(|error| log(&error)) });
+                let promise = Promise::new(&shared.driver().counters);
+                drive(async move {
+                    // The end of the runtime waits for it, as for what a file was given.
+                    let _promise = promise;
+                    writing.await.unwrap_or_else(|error| log(&error));
+                });
             }
         }
         if let Some(error) = &self.failed {
