@@ -7,7 +7,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::cell::{Cell, Job, Outcome};
 use super::fence::Pass;
@@ -48,21 +48,21 @@ pub(super) fn count_stuck_poll() {
 pub(crate) struct Driver {
     /// In a forked child, its threads, locks and rings are the parent's.
     born: Born,
-    home: Home,
+    pub(super) home: Home,
     route: Route,
     /// Whether polls may answer: the backend was not pinned. They need no ring.
     attempts: bool,
     submit: Submit,
     /// Tells drivers apart; never zero.
     #[cfg(target_os = "linux")]
-    id: u64,
+    pub(super) id: u64,
     /// Threads of the runtime that have used a ring.
     #[cfg(target_os = "linux")]
-    threads_seen: AtomicUsize,
+    pub(super) threads_seen: AtomicUsize,
     #[cfg(target_os = "linux")]
     pub(super) io_driver: IoDriver,
     #[cfg(target_os = "linux")]
-    workers: Vec<OnceLock<Option<Arc<Worker>>>>,
+    pub(super) workers: Vec<OnceLock<Option<Arc<Worker>>>>,
     groups: RwLock<HashMap<(u64, u64), Arc<Group>>>,
     /// A group that runs nothing, for what is refused without a look at the others.
     spare: Arc<Group>,
@@ -398,35 +398,6 @@ impl Driver {
         Err(job)
     }
 
-    /// The ring of this thread, if it polls for the driver's runtime.
-    #[cfg(target_os = "linux")]
-    fn worker(&self) -> Option<&Arc<Worker>> {
-        if self.workers.is_empty() || !self.home.is_here() {
-            return None;
-        }
-        if !self.io_driver.is_there() {
-            self.io_driver.ask();
-            return None;
-        }
-        self.workers[self.worker_index()]
-            .get_or_init(|| Worker::register(&self.counters))
-            .as_ref()
-            .filter(|worker| !worker.rests())
-    }
-
-    /// Which ring this thread uses: the runtime's threads are numbered as they come.
-    #[cfg(target_os = "linux")]
-    fn worker_index(&self) -> usize {
-        thread_local!(static MINE: std::cell::Cell<(u64, usize)> = const { std::cell::Cell::new((0, 0)) });
-        let (driver, index) = MINE.get();
-        if driver == self.id {
-            return index;
-        }
-        let index = self.threads_seen.fetch_add(1, Ordering::Relaxed) % self.workers.len();
-        MINE.set((self.id, index));
-        index
-    }
-
     /// Whether operations on this mount's data are stuck in a ring.
     #[cfg(target_os = "linux")]
     pub(crate) fn has_stuck_data(&self, mount: &Arc<Mount>) -> bool {
@@ -484,58 +455,6 @@ impl Driver {
             active |= group.tick();
         }
         self.tick_workers() || active
-    }
-
-    #[cfg(target_os = "linux")]
-    fn live_workers(&self) -> impl Iterator<Item = &Arc<Worker>> {
-        self.workers
-            .iter()
-            .filter_map(|worker| worker.get()?.as_ref())
-    }
-
-    /// Another thread may still poll, and make its ring just now: it is waited for, and none is made later, as
-    /// nobody would close it or reap from it.
-    #[cfg(target_os = "linux")]
-    fn close_workers(&self) {
-        for worker in &self.workers {
-            if let Some(worker) = worker.get_or_init(|| None) {
-                worker.close();
-            }
-        }
-    }
-
-    /// How soon the watchdog is to look at the rings again.
-    #[cfg(target_os = "linux")]
-    pub(super) fn look_within(&self) -> Option<Duration> {
-        self.live_workers()
-            .filter_map(|worker| worker.look_within())
-            .min()
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    pub(super) fn look_within(&self) -> Option<Duration> {
-        None
-    }
-
-    /// Whether worker rings can be used is found out while other threads do the work.
-    pub(super) fn look_for_io_driver(&self) {
-        #[cfg(target_os = "linux")]
-        if self.io_driver.is_open() && !self.home.is_here() {
-            self.io_driver.look();
-        }
-    }
-
-    #[cfg(target_os = "linux")]
-    fn tick_workers(&self) -> bool {
-        self.look_for_io_driver();
-        self.live_workers()
-            .map(|worker| worker.tick())
-            .fold(false, |active, more| active | more)
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn tick_workers(&self) -> bool {
-        false
     }
 
     /// Takes no more operations, cancels what is in flight, and lets threads and rings end once the

@@ -39,6 +39,7 @@ pub(crate) mod op;
 mod orphans;
 mod pool;
 mod registry;
+mod rings;
 mod room;
 mod route;
 mod settings;

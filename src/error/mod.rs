@@ -81,7 +81,8 @@ pub enum Error {
         /// The path it was asked for, where there was one.
         path: Option<PathBuf>,
     },
-    /// The process was forked after the handle was made; rings and threads stay with the parent.
+    /// The process was forked after the handle was made; rings and threads stay with the parent. A new runtime of
+    /// the child works.
     ForkedChild {
         /// The operation.
         operation: Kind,

@@ -212,7 +212,7 @@ pub(crate) fn operations(dir: &Path, file: &Arc<File>) -> Vec<(&'static str, Beg
         ("remove_file", boxed(fs::remove_file(path("d")))),
         ("create_dir_all", boxed(fs::create_dir_all(path("x/y/z")))),
         ("copy", boxed(fs::copy(path("a"), path("c")))),
-        ("read_dir", boxed(fs::read_dir(dir.to_owned()))),
+        ("read_dir", boxed(fs::read_dir(dir.join("")))),
         ("canonicalize", boxed(fs::canonicalize(path("m")))),
     ]
 }

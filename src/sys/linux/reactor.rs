@@ -12,7 +12,7 @@ use tokio::io::unix::AsyncFd;
 pub(crate) fn register(descriptor: OwnedFd) -> Option<AsyncFd<OwnedFd>> {
     // What replaces it is not in all the releases of tokio that this crate supports, and says of a descriptor that is
     // owned nothing new.
-    #[allow(deprecated)]
+    #[allow(deprecated, reason = "the older releases have no other")]
     let register = || AsyncFd::with_interest(descriptor, Interest::READABLE);
     catch_unwind(std::panic::AssertUnwindSafe(register))
         .ok()?
@@ -35,14 +35,18 @@ pub(crate) fn asleep(thread: i32) -> Asleep {
     let Ok(text) = std::fs::read_to_string(format!("/proc/self/task/{thread}/syscall")) else {
         return Asleep::No;
     };
-    match text.split_ascii_whitespace().next().map(str::parse) {
+    match text
+        .split_ascii_whitespace()
+        .next()
+        .map(str::parse::<libc::c_long>)
+    {
         Some(Ok(call)) if is_epoll_wait(call) => Asleep::InEpoll,
         Some(Ok(0..)) => Asleep::Elsewhere,
         _ => Asleep::No,
     }
 }
 
-fn is_epoll_wait(call: i64) -> bool {
+fn is_epoll_wait(call: libc::c_long) -> bool {
     #[cfg(any(
         target_arch = "x86_64",
         target_arch = "x86",
@@ -51,10 +55,10 @@ fn is_epoll_wait(call: i64) -> bool {
         target_arch = "powerpc64",
         target_arch = "s390x"
     ))]
-    if call == i64::from(libc::SYS_epoll_wait) {
+    if call == libc::SYS_epoll_wait {
         return true;
     }
-    call == i64::from(libc::SYS_epoll_pwait) || call == i64::from(libc::SYS_epoll_pwait2)
+    call == libc::SYS_epoll_pwait || call == libc::SYS_epoll_pwait2
 }
 
 #[cfg(test)]
