@@ -84,8 +84,8 @@ pub(crate) struct Cell<O: Op> {
     steps: Steps,
     /// What it counts as stuck on, once nobody waits for it and it is not over.
     pub(super) stuck: Mutex<Option<Share>>,
-    /// Whether the operation was sent a second way already.
-    rerouted: AtomicBool,
+    /// Whether a ring can take it.
+    is_entry: bool,
     /// Whether the watchdog has asked the kernel for it back.
     asked_back: AtomicBool,
     /// Where a ring has it: the entry's user data; zero while no ring does.
@@ -105,6 +105,12 @@ pub(crate) trait Job: Send + Sync {
     fn on_worker(&self) -> OnWorker;
     /// Whether it goes on without its future and without its handle.
     fn is_kept(&self) -> bool;
+    /// Whether a ring can take it: else it is a call on a thread.
+    fn is_entry(&self) -> bool;
+    /// Whether it leaves a descriptor behind that has to be closed.
+    fn makes_descriptor(&self) -> bool {
+        false
+    }
     /// When it was started, in coarse milliseconds.
     fn started_ms(&self) -> u64;
     /// Whether nobody waits for it, so that whoever has it should let go.
@@ -120,7 +126,7 @@ pub(crate) trait Job: Send + Sync {
     #[cfg(target_os = "linux")]
     fn ask_back(&self) -> bool;
     #[cfg(target_os = "linux")]
-    fn sqe(&self, tables: &mut dyn Tables) -> Option<Sqe>;
+    fn sqe(&self, tables: &mut dyn Tables) -> Result<Sqe, Outcome>;
     /// Takes in one of its completions, before its end. Does not panic.
     #[cfg(target_os = "linux")]
     fn on_completion(&self, _part: Part) {}
@@ -134,6 +140,8 @@ pub(crate) trait Job: Send + Sync {
     }
     /// Does it on this thread, and ends it. Does not panic.
     fn run(&self);
+    /// Does it on a thread instead, since no ring could, for this reason; or ends it. Does not panic.
+    fn instead(self: Arc<Self>, reason: &'static str);
     /// Ends it. Does not panic.
     fn end(self: Arc<Self>, outcome: Outcome);
     /// Ends it if it still is in a queue. Does not panic.
@@ -166,6 +174,9 @@ impl<O: Op> Cell<O> {
         driver.counters.started(kind);
         if kept && kind == Kind::Write {
             driver.counters.keep_write();
+        }
+        if kept && kind == Kind::Close {
+            group.close_begins();
         }
         let patience = default_patience(&driver, &group, kind);
         let step_us = match (due_us, patience) {
@@ -201,11 +212,12 @@ impl<O: Op> Cell<O> {
     }
 
     fn made(
-        op: O,
+        mut op: O,
         driver: Arc<Driver>,
         group: Arc<Group>,
         life: impl FnOnce(O) -> Life<O, Outcome, Why>,
     ) -> Cell<O> {
+        let is_entry = is_entry(&mut op);
         Cell {
             kind: op.kind(),
             load: op.load(),
@@ -226,7 +238,7 @@ impl<O: Op> Cell<O> {
             place: OnceLock::new(),
             steps: Steps::default(),
             stuck: Mutex::new(None),
-            rerouted: AtomicBool::new(false),
+            is_entry,
             asked_back: AtomicBool::new(false),
             user_data: AtomicU64::new(0),
             way: Mutex::new(None),
@@ -260,7 +272,7 @@ impl<O: Op> Cell<O> {
             errno::EINTR if !self.kind.hands_out_interruptions() => "interrupted",
             _ => return None,
         };
-        (!self.rerouted.swap(true, Ordering::AcqRel)).then_some(reason)
+        Some(reason)
     }
 
     /// Lets go of all that knows it as in flight.
@@ -269,6 +281,9 @@ impl<O: Op> Cell<O> {
             drop(self.driver.registry.remove(*place));
         }
         self.unmark_stuck();
+        if self.kept && self.kind == Kind::Close {
+            self.group.close_ends();
+        }
         if self.kept && self.kind == Kind::Write {
             self.driver.counters.end_kept_write();
         }
@@ -277,6 +292,13 @@ impl<O: Op> Cell<O> {
         if orphan != 0 {
             self.driver.orphan_write_ended(&self.group, orphan);
         }
+    }
+
+    /// No ring could do it: a thread will. Threads pass nothing on, so it ends there.
+    fn fall_back(self: Arc<Self>, reason: &'static str) {
+        self.driver.counters.fell_back(reason);
+        let (driver, group) = (self.driver.clone(), self.group.clone());
+        driver.to_thread(&group, self);
     }
 
     /// Asks whoever has it to let go.
@@ -377,6 +399,14 @@ impl<O: Op> Job for Cell<O> {
         self.kept
     }
 
+    fn is_entry(&self) -> bool {
+        self.is_entry
+    }
+
+    fn makes_descriptor(&self) -> bool {
+        self.kind.row().returns_fd || self.kind == Kind::Metadata && self.is_entry
+    }
+
     fn started_ms(&self) -> u64 {
         self.started_ms
     }
@@ -404,11 +434,22 @@ impl<O: Op> Job for Cell<O> {
     }
 
     #[cfg(target_os = "linux")]
-    fn sqe(&self, tables: &mut dyn Tables) -> Option<Sqe> {
-        // Where a buffer panics, a blocking thread tells the future.
-        let mut make = |op: &mut O| op.request().sqe(tables);
-        let make = |op: &mut O| catch_unwind(AssertUnwindSafe(|| make(op))).unwrap_or(None);
-        self.life.to_kernel(make)
+    fn sqe(&self, tables: &mut dyn Tables) -> Result<Sqe, Outcome> {
+        // Of what was given up before, nobody hears it.
+        let mut instead = Outcome::Result(-errno::ECANCELED);
+        let mut make = |op: &mut O| match op.request().entry() {
+            Some(entry) => entry.sqe(tables),
+            None => Err(io::ErrorKind::InvalidInput.into()),
+        };
+        let make = |op: &mut O| {
+            instead = match catch_unwind(AssertUnwindSafe(|| make(op))) {
+                Ok(Ok(sqe)) => return Some(sqe),
+                Ok(Err(error)) => Outcome::Refused(error),
+                Err(_) => Outcome::Panicked,
+            };
+            None
+        };
+        self.life.to_kernel(make).ok_or(instead)
     }
 
     #[cfg(target_os = "linux")]
@@ -418,6 +459,7 @@ impl<O: Op> Job for Cell<O> {
 
     #[cfg(target_os = "linux")]
     fn set_user_data(&self, user_data: u64) {
+        self.count_way();
         // With the flag in the opposite order in `ask`: one of the two sides sees the other (INV-11).
         self.user_data.store(user_data, Ordering::SeqCst);
     }
@@ -437,6 +479,7 @@ impl<O: Op> Job for Cell<O> {
             return;
         };
         *lock(&self.target) = op.target();
+        self.count_way();
         self.steps.go_on();
         // The lock is not held meanwhile (INV-8), so the future can be polled and dropped.
         let policy = self.driver.settings().dataless;
@@ -446,15 +489,21 @@ impl<O: Op> Job for Cell<O> {
         self.settle(Some(op), outcome);
     }
 
+    fn instead(self: Arc<Self>, reason: &'static str) {
+        let is_over = self.driver.is_closed() && !self.kept;
+        if is_over || !self.life.to_queue() {
+            return self.end(Outcome::Result(-errno::ECANCELED));
+        }
+        self.fall_back(reason);
+    }
+
     fn end(self: Arc<Self>, outcome: Outcome) {
         let Some(outcome) = self.unless_starved(outcome) else {
             return;
         };
         if let Some(reason) = self.wants_another_way(&outcome) {
             if self.life.to_queue() {
-                self.driver.counters.fell_back(reason);
-                let (driver, group) = (self.driver.clone(), self.group.clone());
-                return driver.to_pool(&group, self);
+                return self.fall_back(reason);
             }
         }
         let outcome = match outcome {
@@ -541,6 +590,18 @@ impl<O: Op> Job for Cell<O> {
             state,
             mount_point: self.group.mount().point(),
         })
+    }
+}
+
+/// What the request says of itself. Where the caller's buffer panics over that, a thread will hear it again, and
+/// tell the future.
+fn is_entry<O: Op>(op: &mut O) -> bool {
+    #[cfg(target_os = "linux")]
+    return catch_unwind(AssertUnwindSafe(|| op.request().entry().is_some())).unwrap_or(false);
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = op;
+        false
     }
 }
 

@@ -14,6 +14,7 @@ mod cell;
 pub(crate) mod chore;
 mod core;
 mod dataless;
+mod door;
 mod due;
 mod ends;
 #[cfg(target_os = "linux")]
@@ -34,7 +35,6 @@ pub(crate) mod op;
 mod orphans;
 mod pool;
 mod registry;
-mod room;
 mod route;
 mod settings;
 #[cfg(target_os = "linux")]

@@ -85,7 +85,7 @@ pub(super) enum Cached<T> {
 }
 
 /// Looks a path up in the kernel's memory, unless the backend is pinned.
-fn look<T>(
+pub(super) fn look<T>(
     driver: &Arc<Driver>,
     at: At<'_>,
     follow: bool,

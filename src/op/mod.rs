@@ -5,6 +5,7 @@ pub(crate) mod at;
 pub(crate) mod copy;
 mod durable;
 pub(crate) mod elsewhere;
+pub(crate) mod entry;
 pub(crate) mod file;
 pub(crate) mod file_xattr;
 pub(crate) mod health;

@@ -7,7 +7,8 @@ use std::time::Instant;
 use super::rule::{Rule, Until};
 use crate::driver::cell::{Cell, Job, Outcome};
 use crate::driver::core::Driver;
-use crate::driver::group::{Class, Group, Share};
+use crate::driver::door::{Sender, refuse};
+use crate::driver::group::{Group, Share};
 use crate::driver::op::Op;
 use crate::driver::route::Way;
 use crate::limits;
@@ -80,13 +81,9 @@ impl Held {
         group: &Arc<Group>,
         job: Arc<dyn Job>,
     ) {
-        let share = if driver.has_ring_for(group, job.kind()) {
-            Share::Lane(Class::of(job.load()))
-        } else {
-            Share::Thread
-        };
-        if let Err(full) = driver.check_room(group, &job, share) {
-            return job.end(Outcome::Refused(full.into()));
+        let share = driver.share_of(group, &*job);
+        if let (false, Some(full)) = (job.is_kept(), group.full(share)) {
+            return refuse(group, job, full);
         }
         let held = Arc::new(Held {
             share,
@@ -137,13 +134,13 @@ impl Held {
         let what = lock(&self.what).take();
         match what {
             None => {}
-            Some(What::Operation { group, job, .. }) if !job.back() => {
+            Some(What::Operation { driver, group, job }) if !job.back() => {
                 job.fakeable().inspect(|job| job.back_late());
-                group.pool().push(job);
+                driver.to_thread_late(&group, job);
             }
             Some(What::Operation { driver, group, job }) => {
                 if let Err(job) = group.orphans().hold(job) {
-                    driver.dispatch_held(&group, vec![job]);
+                    driver.send(&group, job, Sender::Queue);
                 }
             }
             Some(What::Question(ask)) => ask(),

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 #[cfg(feature = "testing")]
 use super::Paths;
 #[cfg(target_os = "linux")]
-use super::fixed;
+use super::{Entry, fixed};
 use super::{FdRef, Request};
 use crate::buf::{IoBuf, IoBufMut};
 use crate::limits::RW_BYTES_MAX;
@@ -73,21 +73,11 @@ impl<B: IoBufMut> Read<B> {
     }
 }
 
-// SAFETY: the entry points to the buffer, whose address `IoBufMut` keeps stable and which only the
-// finished operation gives back; the descriptor is held open by `fd` (INV-1).
-unsafe impl<B: IoBufMut> Request for Read<B> {
+impl<B: IoBufMut> Request for Read<B> {
+    /// Reading nothing still says whether the file can be read, but the ring does not ask it.
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self, tables: &mut dyn Tables) -> Option<Sqe> {
-        let (start, length) = (self.buf.stable_mut_ptr(), self.length() as u32);
-        // Reading nothing still says whether the file can be read, but the ring does not ask it.
-        if length == 0 {
-            return None;
-        }
-        let (fd, offset) = (self.fd.as_fd(), self.offset.unwrap_or(NO_POSITION));
-        Some(match fixed::place(tables, &self.buf, code::READ_FIXED) {
-            Some(place) => Sqe::read_fixed(fd, (start, length), place, offset),
-            None => Sqe::read(fd, start, length, offset),
-        })
+    fn entry(&mut self) -> Option<&mut dyn Entry> {
+        (self.length() > 0).then_some(self)
     }
 
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
@@ -99,6 +89,20 @@ unsafe impl<B: IoBufMut> Request for Read<B> {
     #[cfg(feature = "testing")]
     fn paths(&self, paths: &mut Paths) {
         paths.file(&self.fd);
+    }
+}
+
+// SAFETY: the entry points to the buffer, whose address `IoBufMut` keeps stable and which only the
+// finished operation gives back; the descriptor is held open by `fd` (INV-1).
+#[cfg(target_os = "linux")]
+unsafe impl<B: IoBufMut> Entry for Read<B> {
+    fn sqe(&mut self, tables: &mut dyn Tables) -> io::Result<Sqe> {
+        let (start, length) = (self.buf.stable_mut_ptr(), self.length() as u32);
+        let (fd, offset) = (self.fd.as_fd(), self.offset.unwrap_or(NO_POSITION));
+        Ok(match fixed::place(tables, &self.buf, code::READ_FIXED) {
+            Some(place) => Sqe::read_fixed(fd, (start, length), place, offset),
+            None => Sqe::read(fd, start, length, offset),
+        })
     }
 }
 
@@ -116,16 +120,10 @@ impl<B: IoBuf> Write<B> {
     }
 }
 
-// SAFETY: as for `Read`.
-unsafe impl<B: IoBuf> Request for Write<B> {
+impl<B: IoBuf> Request for Write<B> {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self, tables: &mut dyn Tables) -> Option<Sqe> {
-        let (start, length) = (self.buf.stable_ptr(), self.length() as u32);
-        let (fd, offset) = (self.fd.as_fd(), self.offset.unwrap_or(NO_POSITION));
-        Some(match fixed::place(tables, &self.buf, code::WRITE_FIXED) {
-            Some(place) => Sqe::write_fixed(fd, (start, length), place, offset),
-            None => Sqe::write(fd, start, length, offset),
-        })
+    fn entry(&mut self) -> Option<&mut dyn Entry> {
+        Some(self)
     }
 
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
@@ -143,5 +141,18 @@ unsafe impl<B: IoBuf> Request for Write<B> {
     #[cfg(feature = "testing")]
     fn paths(&self, paths: &mut Paths) {
         paths.file(&self.fd);
+    }
+}
+
+// SAFETY: as for `Read`.
+#[cfg(target_os = "linux")]
+unsafe impl<B: IoBuf> Entry for Write<B> {
+    fn sqe(&mut self, tables: &mut dyn Tables) -> io::Result<Sqe> {
+        let (start, length) = (self.buf.stable_ptr(), self.length() as u32);
+        let (fd, offset) = (self.fd.as_fd(), self.offset.unwrap_or(NO_POSITION));
+        Ok(match fixed::place(tables, &self.buf, code::WRITE_FIXED) {
+            Some(place) => Sqe::write_fixed(fd, (start, length), place, offset),
+            None => Sqe::write(fd, start, length, offset),
+        })
     }
 }
