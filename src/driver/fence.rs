@@ -29,10 +29,15 @@ struct Detached {
     range: Range<u64>,
 }
 
+/// So few are not looked through.
+const HELD_UNSWEPT: usize = 64;
+
 #[derive(Default)]
 struct State {
     detached: Vec<Detached>,
     held: Vec<Held>,
+    /// How many are held when those are let go of next that were taken back.
+    swept_at: usize,
     refuses: bool,
 }
 
@@ -45,6 +50,20 @@ struct Held {
 }
 
 impl State {
+    /// What was taken back while it was held, each time that twice as many are held: what is behind a write that
+    /// never ends would stay for as long. Asks for a mark alone, and not for a lock of the operations.
+    fn take_given_up(&mut self) -> Vec<Held> {
+        if self.held.len() < self.swept_at.max(HELD_UNSWEPT) {
+            return Vec::new();
+        }
+        let held = std::mem::take(&mut self.held);
+        let is_given_up = |held: &Held| held.job.is_given_up() && !held.job.is_kept();
+        let (given_up, held): (Vec<_>, Vec<_>) = held.into_iter().partition(is_given_up);
+        self.swept_at = 2 * held.len();
+        self.held = held;
+        given_up
+    }
+
     /// Whether it overlaps one of those before this number.
     fn is_behind(&self, range: &Range<u64>, number: u64) -> bool {
         let overlaps = |detached: &Detached| {
@@ -127,8 +146,12 @@ impl Fence {
         if state.refuses && !job.is_kept() {
             return Pass::Refused(job);
         }
+        let given_up = state.take_given_up();
         let range = range.clone();
         state.held.push(Held { range, number, job });
+        drop(state);
+        // The last reference to a buffer or a file: not under the lock.
+        drop(given_up);
         Pass::Held
     }
 }

@@ -225,9 +225,10 @@ async fn ask(
     path: PathBuf,
     follow: bool,
 ) -> io::Result<Metadata> {
+    // Elsewhere the descriptor would tell nothing, and a second attempt would be needed.
     let by_ring = match driver.route() {
         Route::Auto => mount.is_local() && mount.is_healthy(),
-        Route::Ring => true,
+        Route::Ring => mount.is_local(),
         Route::Pool => false,
     };
     if by_ring && flag::O_PATH != 0 {
@@ -357,11 +358,12 @@ pub(super) fn learn_later(driver: &Arc<Driver>, stat: Stat) -> Arc<Mount> {
 }
 
 /// Closes a descriptor that was open only to look: at once on a local mount while the file has a name
-/// (the last close of a file without one frees its blocks, which sleeps), else on a lane.
+/// (the last close of a file without one frees its blocks, which sleeps), else on a thread.
 pub(super) fn close_path(driver: &Arc<Driver>, fd: OwnedFd, stat: &Stat, mount: &Arc<Mount>) {
     if mount.is_local() && mount.is_healthy() && stat.nlink > 0 {
         drop(fd);
     } else {
-        driver.close_later(fd, &driver.group(mount));
+        // Not behind what is stuck on that mount, where descriptors would pile up.
+        driver.close_later(fd, &driver.group(&Mount::chores()));
     }
 }
