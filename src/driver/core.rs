@@ -16,9 +16,9 @@ use super::handle::Home;
 use super::heart::Heart;
 use super::in_flight::InFlight;
 use super::limited;
-use super::op::Op;
 #[cfg(target_os = "linux")]
-use super::op::{Load, OnWorker};
+use super::op::Load;
+use super::op::{OnWorker, Op};
 use super::registry::Registry;
 use super::route::{Route, Submit};
 use super::settings::Settings;
@@ -227,8 +227,9 @@ impl Driver {
             }
         }
         watchdog::call();
+        cell.stand();
         let passed = match &cell.fenced {
-            Some(fenced) => fenced.fence.pass(&fenced.range, cell.fence_number, job),
+            Some(fenced) => fenced.fence.pass(fenced, cell.fence_number, job),
             None => Pass::Goes(job),
         };
         match passed {
@@ -295,7 +296,7 @@ impl Driver {
     }
 
     fn to_ring(&self, group: &Arc<Group>, job: Arc<dyn Job>) -> Result<(), Arc<dyn Job>> {
-        if !self.has_ring_for(group, job.kind()) {
+        if job.on_worker() == OnWorker::NoRing || !self.has_ring_for(group, job.kind()) {
             return Err(job);
         }
         match self.to_worker(group, job) {
@@ -306,7 +307,7 @@ impl Driver {
 
     fn to_lane(&self, group: &Arc<Group>, job: Arc<dyn Job>) -> Result<(), Arc<dyn Job>> {
         let kind = job.kind();
-        if !self.has_ring_for(group, kind) {
+        if job.on_worker() == OnWorker::NoRing || !self.has_ring_for(group, kind) {
             return Err(job);
         }
         let share = Share::Lane(Class::of(job.load()));

@@ -17,6 +17,8 @@ pub(crate) enum OnWorker {
     Async,
     /// Not there: it needs what only lanes have, or the kernel runs it badly from its own workers.
     Never,
+    /// On no ring at all, nor on a lane's: only the blocking call does it right.
+    NoRing,
     /// As it is: its submission was not seen to sleep on a local filesystem (fsync).
     Plain,
 }

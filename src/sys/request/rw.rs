@@ -25,6 +25,49 @@ pub(super) fn check(result: isize) -> io::Result<i32> {
     }
 }
 
+/// Where in its file a read or a write goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    At(u64),
+    /// At the kernel's own position, after so many bytes back, for a file that others have too. Not by a ring,
+    /// which takes the position without its lock, so that bytes of others would be lost.
+    Kernel {
+        back: u64,
+    },
+    /// Files that have no positions.
+    Stream,
+}
+
+impl From<Option<u64>> for Place {
+    fn from(offset: Option<u64>) -> Place {
+        offset.map_or(Place::Stream, Place::At)
+    }
+}
+
+impl Place {
+    /// The offset of an entry, where there can be one.
+    #[cfg(target_os = "linux")]
+    fn for_ring(self) -> Option<u64> {
+        match self {
+            Place::At(offset) => Some(offset),
+            Place::Kernel { .. } => None,
+            Place::Stream => Some(NO_POSITION),
+        }
+    }
+
+    /// The offset of a blocking call, which has none where the kernel's position counts.
+    fn for_call(self, fd: BorrowedFd<'_>) -> io::Result<Option<u64>> {
+        match self {
+            Place::At(offset) => Ok(Some(offset)),
+            Place::Kernel { back: 0 } | Place::Stream => Ok(None),
+            Place::Kernel { back } => {
+                let back = io::SeekFrom::Current(-(back as i64));
+                crate::sys::blocking::seek(fd, back).map(|_| None)
+            }
+        }
+    }
+}
+
 /// Reads once on this thread; without an offset for files that have no positions.
 ///
 /// # Safety
@@ -55,8 +98,7 @@ pub(super) const NO_POSITION: u64 = u64::MAX;
 pub(crate) struct Read<B> {
     pub(crate) fd: FdRef,
     pub(crate) buf: B,
-    /// `None` for files without positions.
-    pub(crate) offset: Option<u64>,
+    pub(crate) place: Place,
 }
 
 impl<B: IoBufMut> Read<B> {
@@ -83,7 +125,7 @@ unsafe impl<B: IoBufMut> Request for Read<B> {
         if length == 0 {
             return None;
         }
-        let (fd, offset) = (self.fd.as_fd(), self.offset.unwrap_or(NO_POSITION));
+        let (fd, offset) = (self.fd.as_fd(), self.place.for_ring()?);
         Some(match fixed::place(tables, &self.buf, code::READ_FIXED) {
             Some(place) => Sqe::read_fixed(fd, (start, length), place, offset),
             None => Sqe::read(fd, start, length, offset),
@@ -92,8 +134,9 @@ unsafe impl<B: IoBufMut> Request for Read<B> {
 
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         let (length, start) = (self.length(), self.buf.stable_mut_ptr());
+        let offset = self.place.for_call(self.fd.as_fd())?;
         // SAFETY: the buffer has room for `length` bytes, and this request owns it.
-        unsafe { read_blocking(self.fd.as_fd(), start, length, self.offset) }
+        unsafe { read_blocking(self.fd.as_fd(), start, length, offset) }
     }
 
     #[cfg(feature = "testing")]
@@ -106,8 +149,7 @@ unsafe impl<B: IoBufMut> Request for Read<B> {
 pub(crate) struct Write<B> {
     pub(crate) fd: FdRef,
     pub(crate) buf: B,
-    /// `None` for files without positions.
-    pub(crate) offset: Option<u64>,
+    pub(crate) place: Place,
 }
 
 impl<B: IoBuf> Write<B> {
@@ -121,7 +163,7 @@ unsafe impl<B: IoBuf> Request for Write<B> {
     #[cfg(target_os = "linux")]
     fn sqe(&mut self, tables: &mut dyn Tables) -> Option<Sqe> {
         let (start, length) = (self.buf.stable_ptr(), self.length() as u32);
-        let (fd, offset) = (self.fd.as_fd(), self.offset.unwrap_or(NO_POSITION));
+        let (fd, offset) = (self.fd.as_fd(), self.place.for_ring()?);
         Some(match fixed::place(tables, &self.buf, code::WRITE_FIXED) {
             Some(place) => Sqe::write_fixed(fd, (start, length), place, offset),
             None => Sqe::write(fd, start, length, offset),
@@ -131,9 +173,10 @@ unsafe impl<B: IoBuf> Request for Write<B> {
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         let fd = self.fd.as_fd().as_raw_fd();
         let (start, length) = (self.buf.stable_ptr().cast(), self.length());
+        let offset = self.place.for_call(self.fd.as_fd())?;
         // SAFETY: the first `length` bytes of the buffer are initialised, and this request owns it.
         check(unsafe {
-            match self.offset {
+            match offset {
                 Some(offset) => libc::pwrite(fd, start, length, offset as libc::off_t),
                 None => libc::write(fd, start, length),
             }
