@@ -203,7 +203,11 @@ impl Fence {
 impl<O: Op> Cell<O> {
     /// It begins: what comes after it in its file waits for it if it was accepted.
     pub(super) fn stand(&self) {
-        if let Some(fenced) = self.fenced.as_ref().filter(|one| one.role == Role::Accepted) {
+        if let Some(fenced) = self
+            .fenced
+            .as_ref()
+            .filter(|one| one.role == Role::Accepted)
+        {
             fenced.fence.accept(fenced, self.fence_number);
             self.is_fence_up.store(true, Ordering::SeqCst);
         }
@@ -269,7 +273,11 @@ mod tests {
     }
 
     fn raise_at(fence: &Arc<Fence>, range: Range<u64>, changes: bool, number: u64) {
-        let role = if changes { Role::Changes } else { Role::Follows };
+        let role = if changes {
+            Role::Changes
+        } else {
+            Role::Follows
+        };
         fence.raise(&fenced(fence, range, role), number);
     }
 

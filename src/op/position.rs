@@ -57,9 +57,8 @@ impl Position {
     /// done where only the kernel knows that.
     pub(crate) fn reserve(&self, unread: u64, length: u64) -> Option<u64> {
         let begin = |position: u64| position.saturating_sub(unread);
-        let next = |position: u64| {
-            (position != IN_KERNEL).then(|| begin(position).saturating_add(length))
-        };
+        let next =
+            |position: u64| (position != IN_KERNEL).then(|| begin(position).saturating_add(length));
         let (order, failed) = (Ordering::AcqRel, Ordering::Acquire);
         let before = self.0.next.fetch_update(order, failed, next);
         before.ok().map(begin)
