@@ -225,8 +225,9 @@ impl Driver {
             }
         }
         watchdog::call();
+        cell.stand();
         let passed = match &cell.fenced {
-            Some(fenced) => fenced.fence.pass(&fenced.range, cell.fence_number, job),
+            Some(fenced) => fenced.fence.pass(fenced, cell.fence_number, job),
             None => Pass::Goes(job),
         };
         match passed {

@@ -40,6 +40,7 @@ mod linux {
     use crate::op::file::SharedFile;
     use crate::sys::clock::coarse_ms;
     use crate::sys::errno;
+    use crate::sys::fd::normal_readahead;
     use crate::sys::linux::nowait;
 
     const PAGE_BYTES: u64 = 4096;
@@ -75,7 +76,7 @@ mod linux {
             read: impl FnOnce(usize) -> io::Result<usize>,
         ) -> Option<io::Result<usize>> {
             let mount = self.mount_ref();
-            if length == 0 || !self.may_read_at_poll() {
+            if length == 0 || !self.may_read_at_poll() || self.health.fence.has_accepted() {
                 return None;
             }
             let result = attempt(Some(mount), || {
@@ -114,6 +115,16 @@ mod linux {
                 self.resident.loud.store(true, Ordering::Relaxed);
             }
             keeps
+        }
+
+        /// The kernel reads ahead for this open file from now on, as it does for the system's own reads; none is
+        /// answered at the poll any more.
+        pub(crate) fn reads_ahead(&self) {
+            self.resident.loud.store(true, Ordering::Relaxed);
+            if self.resident.quiet.swap(false, Ordering::Relaxed) {
+                // A hint: without it, reads are only slower.
+                let _ = normal_readahead(self.as_fd());
+            }
         }
 
         /// The kernel was told to start no readahead.
@@ -208,6 +219,8 @@ mod elsewhere {
         pub(crate) fn keeps_random(&self) -> bool {
             false
         }
+
+        pub(crate) fn reads_ahead(&self) {}
 
         pub(crate) fn note_quiet(&self) {}
 
