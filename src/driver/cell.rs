@@ -28,7 +28,7 @@ use crate::limits;
 use crate::mounts::Mount;
 use crate::observe::{Ended, OpInFlight, OpState};
 use crate::opcode::Kind;
-use crate::sys::clock::{coarse_ms, now_us};
+use crate::sys::clock::{self, coarse_ms, now_us};
 use crate::sys::errno;
 use crate::sys::fd::Target;
 #[cfg(target_os = "linux")]
@@ -73,6 +73,8 @@ pub(crate) struct Cell<O: Op> {
     pub(super) group: Arc<Group>,
     pub(super) started: Instant,
     started_ms: u64,
+    /// What time was lost before.
+    lost_before: Duration,
     /// When it is to be looked at, in microseconds: its deadline, or the end of the grace after it.
     pub(super) due_us: AtomicU64,
     /// How long one of several steps may take, in microseconds; zero where the deadline is for all of it.
@@ -220,6 +222,7 @@ impl<O: Op> Cell<O> {
             group,
             started: Instant::now(),
             started_ms: coarse_ms(),
+            lost_before: clock::lost(),
             due_us: AtomicU64::new(NEVER),
             step_us: 0,
             patience_us: None,
@@ -234,6 +237,12 @@ impl<O: Op> Cell<O> {
             account: Account::default(),
             life: life(op),
         }
+    }
+
+    /// How long it is there, without the time that the process was not running.
+    pub(super) fn age(&self) -> Duration {
+        let lost = clock::lost().saturating_sub(self.lost_before);
+        self.started.elapsed().saturating_sub(lost)
     }
 
     /// Whether this outcome means that the ring could not do it, so that a blocking thread should.
@@ -535,8 +544,8 @@ impl<O: Op> Job for Cell<O> {
         Some(OpInFlight {
             operation: self.kind,
             path: self.path(),
-            age: self.started.elapsed(),
-            still_for: self.steps.still_for(self.started.elapsed()),
+            age: self.age(),
+            still_for: self.steps.still_for(self.age()),
             way: lock(&self.way).as_ref().map(Way::name),
             state,
             mount_point: self.group.mount().point(),
