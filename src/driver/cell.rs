@@ -20,6 +20,7 @@ use super::group::{Group, Share};
 use super::life::{Dropped, GivenUp, Life};
 use super::limited::Why;
 use super::op::{Load, OnWorker, Op};
+use super::paused::Clock;
 use super::registry::{NEVER, Place};
 use super::route::Way;
 use crate::error::{Error, LeftBehind};
@@ -97,6 +98,8 @@ pub(crate) struct Cell<O: Op> {
     /// What it is about, while a thread has it.
     target: Mutex<Target>,
     pub(super) account: Account,
+    /// Its hold on a clock that a test has stopped.
+    pub(super) clock: Clock,
     pub(super) life: Life<O, Outcome, Why>,
 }
 
@@ -235,6 +238,7 @@ impl<O: Op> Cell<O> {
             way: Mutex::new(None),
             target: Mutex::new(Target::Nothing),
             account: Account::default(),
+            clock: Clock::default(),
             life: life(op),
         }
     }
@@ -317,7 +321,7 @@ impl<O: Op> Cell<O> {
             GivenUp::TakenBack(waker) => {
                 timed_out.into_iter().for_each(|told| self.tell(told));
                 self.conclude();
-                wake(waker);
+                self.wake_caller(waker);
             }
             GivenUp::Asked => self.ask(),
             GivenUp::Left(waker) => self.leave(waker),
@@ -333,12 +337,20 @@ impl<O: Op> Cell<O> {
             }
         }
         self.mark_stuck();
+        self.wake_caller(waker);
+    }
+
+    /// There is something for its caller.
+    pub(super) fn wake_caller(&self, waker: Option<Waker>) {
         wake(waker);
+        self.clock.let_go();
     }
 
     /// The future is dropped.
     pub(super) fn left_by_caller(&self) {
-        match self.life.drop_caller() {
+        let dropped = self.life.drop_caller();
+        self.clock.let_go();
+        match dropped {
             Dropped::Nothing => {}
             Dropped::TakenBack(op) => {
                 self.count(Ended::Dropped);

@@ -19,6 +19,7 @@ use super::limited;
 use super::op::Op;
 #[cfg(target_os = "linux")]
 use super::op::{Load, OnWorker};
+use super::paused::Keeper;
 use super::registry::Registry;
 use super::route::{Route, Submit};
 use super::settings::Settings;
@@ -68,6 +69,9 @@ pub(crate) struct Driver {
     pub(super) stuck_threads: AtomicUsize,
     pub(super) registry: Registry,
     pub(super) heart: Heart,
+    /// Whether one thread polls, and no other.
+    has_one_thread: bool,
+    pub(super) keeper: Arc<Keeper>,
     pub(crate) counters: SharedCounters,
 }
 
@@ -113,6 +117,8 @@ impl Driver {
             stuck_threads: AtomicUsize::new(0),
             registry: Registry::default(),
             heart: Heart::new(settings.heartbeat_interval, settings.warn_after),
+            has_one_thread: home.has_runtime() && workers == 1,
+            keeper: Arc::default(),
             counters,
         });
         #[cfg(not(target_os = "linux"))]
@@ -127,6 +133,14 @@ impl Driver {
 
     pub(crate) fn has_runtime(&self) -> bool {
         self.home.has_runtime()
+    }
+
+    pub(super) fn has_one_thread(&self) -> bool {
+        self.has_one_thread
+    }
+
+    pub(super) fn is_of(&self, runtime: tokio::runtime::Id) -> bool {
+        self.home == Home::Runtime(runtime)
     }
 
     pub(crate) fn submit(&self) -> Submit {
@@ -218,6 +232,9 @@ impl Driver {
             None
         };
         let cell = Cell::new(op, self.clone(), group.clone(), heard, due_us, began);
+        if heard {
+            cell.clock.hold(self);
+        }
         let job: Arc<dyn Job> = cell.clone();
         // What is kept was promised before; a descriptor has to be closed.
         if !job.is_kept() {
@@ -501,6 +518,7 @@ impl Driver {
         if self.closed.swap(true, Ordering::SeqCst) || fork::is_child() {
             return;
         }
+        self.keeper.close();
         #[cfg(target_os = "linux")]
         self.close_workers();
         let groups: Vec<_> = read(&self.groups).values().cloned().collect();

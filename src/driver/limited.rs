@@ -188,7 +188,8 @@ pub(crate) fn refused() -> Option<Why> {
 /// # Ok(()) }
 /// ```
 pub trait OpExt: Future + Sized {
-    /// Gives up so long after it first has to wait; [`Duration::MAX`] means never. A timeout of zero is refused with
+    /// Gives up so long after it first has to wait, without the time in which the process was stopped;
+    /// [`Duration::MAX`] means never. A timeout of zero is refused with
     /// [`Error::ZeroTimeout`].
     ///
     /// # Cancel safety
@@ -210,7 +211,7 @@ pub trait OpExt: Future + Sized {
         Limited::new(self).until(Until::After(after))
     }
 
-    /// Gives up at that moment. If it has passed, nothing begins.
+    /// Gives up at that moment, also if the process was stopped meanwhile. If it has passed, nothing begins.
     ///
     /// # Cancel safety
     ///

@@ -32,6 +32,7 @@ mod limited;
 mod mount_breaker;
 pub(crate) mod op;
 mod orphans;
+mod paused;
 mod pool;
 mod registry;
 mod room;

@@ -23,6 +23,8 @@ pub(crate) trait Fakeable {
     fn back_late(&self);
     /// If it looks at a file, the file's content is elsewhere.
     fn feign_dataless(&self);
+    /// Whether it holds a clock that a test has stopped: not while it waits for that test.
+    fn holds_clock(&self, holds: bool);
     /// Whether nobody waits for it.
     fn is_left(&self) -> bool;
     /// The paths that it is about, as far as they are known.
@@ -36,6 +38,14 @@ impl<O: Op> Fakeable for Cell<O> {
 
     fn back_late(&self) {
         self.life.to_queue_late();
+    }
+
+    fn holds_clock(&self, holds: bool) {
+        if holds {
+            self.clock.hold(&self.driver);
+        } else {
+            self.clock.let_go();
+        }
     }
 
     fn is_left(&self) -> bool {
@@ -102,6 +112,8 @@ impl Held {
             lock(&held.what).take();
             return;
         }
+        job.fakeable()
+            .inspect(|job| job.holds_clock(until != Until::Released));
         held.keep(rule, until);
         // It may have been given up before it was known whom to tell (INV-11).
         if job.is_given_up() {
@@ -142,6 +154,7 @@ impl Held {
                 group.pool().push(job);
             }
             Some(What::Operation { driver, group, job }) => {
+                job.fakeable().inspect(|job| job.holds_clock(true));
                 if let Err(job) = group.orphans().hold(job) {
                     driver.dispatch_held(&group, vec![job]);
                 }
