@@ -38,7 +38,7 @@ mod linux {
     use crate::limits;
     use crate::mounts::{self, Mount};
     use crate::op::file::SharedFile;
-    use crate::sys::clock::coarse_ms;
+    use crate::sys::clock::system_ms;
     use crate::sys::errno;
     use crate::sys::fd::normal_readahead;
     use crate::sys::linux::nowait;
@@ -151,7 +151,7 @@ mod linux {
             if self.has_no_atime() {
                 return true;
             }
-            let now = coarse_ms();
+            let now = system_ms();
             if now < self.resident.settled_until_ms.load(Ordering::Relaxed) {
                 return true;
             }
