@@ -245,22 +245,3 @@ pub(crate) fn open_path(path: &Path) -> io::Result<fs::File> {
         .custom_flags(flags)
         .open(path)
 }
-
-/// Opens the file behind a descriptor once more, for reading, with a position and readahead of its own.
-#[cfg(target_os = "linux")]
-pub(crate) fn reopen(file: impl std::os::fd::AsFd, no_atime: bool) -> io::Result<fs::File> {
-    use std::os::fd::AsRawFd;
-    use std::os::unix::fs::OpenOptionsExt;
-    let flags = if no_atime { libc::O_NOATIME } else { 0 };
-    let path = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
-    fs::OpenOptions::new()
-        .read(true)
-        .custom_flags(flags)
-        .open(path)
-}
-
-/// Elsewhere nothing is answered at the poll, and the kernel's own readahead stays on.
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn reopen(_file: impl std::os::fd::AsFd, _no_atime: bool) -> io::Result<fs::File> {
-    Err(io::ErrorKind::Unsupported.into())
-}
