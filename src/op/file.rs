@@ -52,12 +52,15 @@ impl SharedFile {
         let is_stream = match opened.type_bits() {
             kind::BLOCK | kind::FILE => flags & flag::O_PATH != 0,
             // Where the type is not known without asking, the position is.
-            0 => position_of(fd.as_fd()).is_err(),
+            0 if opened.mode == 0 => position_of(fd.as_fd()).is_err(),
             _ => true,
         };
+        // Nothing else is known to have no position.
+        let may_wait = opened.mode == 0 && is_stream
+            || mounts::may_wait_here(fd.as_fd(), &opened, mount.as_deref());
         let is_stream = AtomicBool::new(is_stream);
         let mount = match mount {
-            _ if opened.is_special() => Mount::of_peers(),
+            _ if may_wait => Mount::of_peers(),
             Some(mount) => mount,
             None => learn_later(driver, opened.clone()),
         };

@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -59,8 +59,31 @@ impl Listing {
     }
 }
 
+/// What a step with a whole file came to.
+pub(crate) enum Whole<T> {
+    Done(T),
+    /// It is open, and it may wait for something other than storage: that takes as long as it takes.
+    MayWait(OwnedFd),
+}
+
 pub(crate) fn read_file(path: &Path, steps: &Steps) -> io::Result<Vec<u8>> {
-    let mut file = open(fs::OpenOptions::new().read(true), path)?;
+    read_open(open(fs::OpenOptions::new().read(true), path)?, steps)
+}
+
+/// Reads a file unless it may wait.
+pub(crate) fn read_storage(
+    path: &Path,
+    steps: &Steps,
+    may_wait: impl FnOnce(BorrowedFd<'_>) -> bool,
+) -> io::Result<Whole<Vec<u8>>> {
+    let file = open(fs::OpenOptions::new().read(true), path)?;
+    if may_wait(file.as_fd()) {
+        return Ok(Whole::MayWait(file.into()));
+    }
+    read_open(file, steps).map(Whole::Done)
+}
+
+fn read_open(mut file: fs::File, steps: &Steps) -> io::Result<Vec<u8>> {
     let expected = file.metadata().map_or(0, |metadata| metadata.len());
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(usize::try_from(expected).unwrap_or(usize::MAX))?;
@@ -73,13 +96,22 @@ pub(crate) fn read_file(path: &Path, steps: &Steps) -> io::Result<Vec<u8>> {
     }
 }
 
-pub(crate) fn write_file(path: &Path, contents: &[u8], steps: &Steps) -> io::Result<()> {
+/// Writes a file unless it may wait.
+pub(crate) fn write_storage(
+    path: &Path,
+    contents: &[u8],
+    steps: &Steps,
+    may_wait: impl FnOnce(BorrowedFd<'_>) -> bool,
+) -> io::Result<Whole<()>> {
     let mut file = fs::File::create(path)?;
+    if may_wait(file.as_fd()) {
+        return Ok(Whole::MayWait(file.into()));
+    }
     for part in contents.chunks(WHOLE_FILE_STEP_BYTES) {
         steps.check()?;
         file.write_all(part)?;
     }
-    Ok(())
+    Ok(Whole::Done(()))
 }
 
 pub(crate) fn read_link(path: &Path) -> io::Result<std::path::PathBuf> {
