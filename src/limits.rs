@@ -211,6 +211,10 @@ pub(crate) const GROUP_BYTES_MAX: u64 = 64 << 30;
 /// How far a sequential reader is read ahead of.
 pub(crate) const PREFETCH_WINDOW_BYTES: u64 = 8 << 20;
 
+/// How long whoever closes a descriptor, or hands it out, waits on the spot until what reads ahead through it has
+/// given it back: a piece from a healthy disk takes less, and nobody notices a millisecond.
+pub(crate) const LENT_PATIENCE: Duration = Duration::from_millis(1);
+
 /// Bytes of one read ahead: small enough to stay in a processor's cache.
 pub(crate) const PREFETCH_CHUNK_BYTES: usize = 128 << 10;
 

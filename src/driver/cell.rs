@@ -82,6 +82,8 @@ pub(crate) struct Cell<O: Op> {
     step_us: u64,
     /// How long its handle lets it take of itself, in microseconds.
     pub(super) patience_us: Option<u64>,
+    /// Whether nobody but its handle has said until when.
+    pub(super) is_due_by_default: AtomicBool,
     /// Where the registry has it.
     pub(super) place: OnceLock<Place>,
     steps: Steps,
@@ -188,6 +190,7 @@ impl<O: Op> Cell<O> {
             (None, Some(patience)) if kind.has_steps() => patience,
             _ => 0,
         };
+        let is_due_by_default = AtomicBool::new(due_us.is_none());
         let due_us = due_us.or(patience.map(|patience| now_us() + patience));
         let mut cell = Cell::made(op, driver, group, |op| Life::new(op, kept, heard));
         cell.fence_number = fenced.as_ref().map_or(0, |fenced| fenced.fence.number());
@@ -195,6 +198,7 @@ impl<O: Op> Cell<O> {
         cell.due_us = AtomicU64::new(due_us.unwrap_or(NEVER));
         cell.step_us = step_us;
         cell.patience_us = patience;
+        cell.is_due_by_default = is_due_by_default;
         cell.started = began;
         let cell = Arc::new(cell);
         cell.driver.registry.insert(cell.clone(), |place| {
@@ -241,6 +245,7 @@ impl<O: Op> Cell<O> {
             due_us: AtomicU64::new(NEVER),
             step_us: 0,
             patience_us: None,
+            is_due_by_default: AtomicBool::new(false),
             place: OnceLock::new(),
             steps: Steps::default(),
             stuck: Mutex::new(None),
@@ -571,6 +576,9 @@ impl<O: Op> Job for Cell<O> {
             if since_us < self.step_us {
                 return self.set_due(now_us + self.step_us - since_us);
             }
+        }
+        if self.is_due_by_default.load(Ordering::SeqCst) && self.waits_for_a_peer() {
+            return self.set_due(NEVER);
         }
         self.give_up(Why::TimedOut);
     }

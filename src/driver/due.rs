@@ -1,15 +1,20 @@
 //! When an operation is to be looked at: its deadline, or the end of the grace after it.
 
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+#[cfg(target_os = "linux")]
+use std::{ffi::CStr, os::fd::AsFd};
 
-use super::cell::Cell;
+use super::cell::{Cell, Job};
 use super::core::Driver;
 use super::group::Group;
 use super::op::Op;
 use super::registry::NEVER;
 use crate::opcode::{DeadlineClass, Kind};
 use crate::sys::clock::now_us;
+#[cfg(target_os = "linux")]
+use crate::sys::{linux::nowait::open_path_cached, path::with_c_path};
 
 impl<O: Op> Cell<O> {
     pub(super) fn note_due(&self) {
@@ -27,6 +32,7 @@ impl<O: Op> Cell<O> {
     /// Whoever waits for it now wants it by then.
     pub(super) fn hasten(&self, due_us: u64) {
         if due_us < self.due_us.load(Ordering::SeqCst) {
+            self.is_due_by_default.store(false, Ordering::SeqCst);
             self.set_due_unless_given_up(due_us);
         }
     }
@@ -34,6 +40,7 @@ impl<O: Op> Cell<O> {
     /// Whoever waited for it waits no more, and has taken the limit along. Whether it was not given up before.
     pub(super) fn unhurry(&self) -> bool {
         let due_us = self.patience_us.map(|patience_us| now_us() + patience_us);
+        self.is_due_by_default.store(true, Ordering::SeqCst);
         self.set_due_unless_given_up(due_us.unwrap_or(NEVER))
     }
 
@@ -44,6 +51,37 @@ impl<O: Op> Cell<O> {
         self.note_due();
         is_set
     }
+}
+
+impl<O: Op> Cell<O> {
+    /// Whether it has turned out that it waits for something other than storage. What was not known when it
+    /// began may be by now: opening a FIFO has brought its name into memory, and its mount was described.
+    /// Neither can sleep: nothing is asked but what the kernel has in memory of a local filesystem.
+    pub(super) fn waits_for_a_peer(&self) -> bool {
+        let mount = self.group.mount();
+        let opens = matches!(
+            self.kind,
+            Kind::Open | Kind::OpenWithin | Kind::ReadFile | Kind::WriteFile | Kind::ReadSmallFile
+        );
+        if !opens {
+            return mount.has_no_storage();
+        }
+        mount.is_local() && self.path().is_some_and(|path| leads_to_a_peer(&path))
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn leads_to_a_peer(path: &Path) -> bool {
+    let look = |path: &CStr| {
+        let fd = open_path_cached(path, true)?;
+        Ok(crate::mounts::of_fd(fd.as_fd())?.0.is_special())
+    };
+    with_c_path(path, look).unwrap_or(false)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn leads_to_a_peer(_path: &Path) -> bool {
+    false
 }
 
 /// How long a handle lets an operation take of itself, in microseconds.
