@@ -109,7 +109,7 @@ impl Driver {
             #[cfg(target_os = "linux")]
             workers: (0..rings).map(|_| OnceLock::new()).collect(),
             groups: RwLock::default(),
-            spare: Group::new(Mount::unknown(), counters.clone(), settings.breaker),
+            spare: Group::new(Mount::unknown(), counters.clone(), &settings),
             closed: AtomicBool::new(false),
             #[cfg(feature = "testing")]
             faults: OnceLock::new(),
@@ -195,7 +195,7 @@ impl Driver {
             Mount::unknown()
         };
         let made = || {
-            let group = Group::new(mount.clone(), self.counters.clone(), self.settings.breaker);
+            let group = Group::new(mount.clone(), self.counters.clone(), &self.settings);
             #[cfg(feature = "testing")]
             self.faults.get().inspect(|faults| group.set_faults(faults));
             // Whoever closes the driver either finds the group under this lock, or was seen.

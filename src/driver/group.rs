@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::breaker::Breaker;
 use super::cell::{Job, Outcome};
 #[cfg(target_os = "linux")]
 use super::lane::Lane;
@@ -13,6 +12,8 @@ use super::mount_breaker::MountBreaker;
 use super::op::Load;
 use super::orphans::Orphans;
 use super::pool::Pool;
+use super::progress::Progress;
+use super::settings::Settings;
 use crate::error::Error;
 #[cfg(target_os = "linux")]
 use crate::events;
@@ -101,6 +102,7 @@ pub(crate) struct Group {
     counters: Arc<Counters>,
     pool: Arc<Pool>,
     breaker: Arc<MountBreaker>,
+    progress: Progress,
     /// Whether lanes with a ring can be had.
     #[cfg(target_os = "linux")]
     ring_usable: AtomicBool,
@@ -118,9 +120,14 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    pub(crate) fn new(mount: Arc<Mount>, counters: Arc<Counters>, breaker: Breaker) -> Arc<Group> {
+    pub(crate) fn new(
+        mount: Arc<Mount>,
+        counters: Arc<Counters>,
+        settings: &Settings,
+    ) -> Arc<Group> {
         Arc::new(Group {
-            breaker: MountBreaker::new(mount.clone(), breaker),
+            breaker: MountBreaker::new(mount.clone(), settings.breaker),
+            progress: Progress::new(settings.timeouts.shortest()),
             mount,
             counters,
             pool: Arc::default(),
@@ -195,6 +202,10 @@ impl Group {
         self.breaker.stats()
     }
 
+    pub(super) fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
     fn stuck_on(&self, share: Share) -> Option<&AtomicUsize> {
         match share {
             Share::Lane(Class::Data) => Some(&self.stuck_data),
@@ -244,6 +255,8 @@ impl Group {
         let now = coarse_ms();
         let lanes_active = self.tick_lanes(now);
         let pool_active = self.pool.tick();
+        self.pool
+            .steps(|began_ms, step_ms| self.progress.moved(began_ms, step_ms));
         let oldest = self
             .lanes_oldest_for_ms(now)
             .max(self.pool.oldest_for_ms(now));

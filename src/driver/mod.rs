@@ -21,6 +21,7 @@ mod engine;
 #[cfg(feature = "testing")]
 mod faults;
 pub(crate) mod fence;
+mod gauge;
 mod group;
 mod handle;
 mod heart;
@@ -34,6 +35,7 @@ pub(crate) mod op;
 mod orphans;
 mod paused;
 mod pool;
+mod progress;
 mod registry;
 mod room;
 mod route;
