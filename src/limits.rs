@@ -292,6 +292,20 @@ pub(crate) const SEEK_UNCHECKED_BYTES_MAX: u64 = 1 << 40;
 /// them: a healthy disk takes a write into memory in microseconds.
 pub(crate) const ORPHAN_WRITE_WAIT: Duration = Duration::from_millis(200);
 
+/// The parts of a default limit in which operations count as begun at the same time: a disk serves what waits for it
+/// in an order of its own, and one that is stuck among others has its limit by a tenth.
+pub(crate) const PROGRESS_SHARES: u32 = 16;
+
+/// How often within a default limit it is looked whether storage moves: each look costs a call or two.
+pub(crate) const PROGRESS_LOOKS: u32 = 8;
+
+/// How many limits of its own a change may take on a disk that does others: one that is larger than they are gets on
+/// meanwhile, and one that is stuck by itself ends all the same.
+pub(crate) const OVERTAKEN_LIMITS_MAX: u32 = 8;
+
+/// A thread that has had nothing to look at for this long ends.
+pub(crate) const GAUGE_IDLE: Duration = Duration::from_secs(10);
+
 /// Default for metadata: longer than any healthy filesystem takes, also over a network.
 pub(crate) const METADATA_TIMEOUT: Duration = Duration::from_secs(30);
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
-use super::op::{OnWorker, Op};
+use super::op::Op;
 use crate::opcode::Kind;
 use crate::sys::request::{self, Request};
 use crate::sys::steps::Steps;
@@ -87,10 +87,6 @@ impl Op for Chore {
 
     fn request(&mut self) -> &mut dyn Request {
         &mut self.hop
-    }
-
-    fn on_worker(&self) -> OnWorker {
-        OnWorker::NoRing
     }
 
     fn is_kept(&self) -> bool {

@@ -20,6 +20,8 @@ pub(crate) use table::refresh;
 use crate::limits;
 use crate::sys::clock::coarse_ms;
 use crate::sys::lock::lock;
+use crate::sys::mounted::Mounted;
+use crate::sys::moving::Disks;
 use crate::sys::stat::Stat;
 
 /// What is known of a filesystem's type.
@@ -187,6 +189,19 @@ impl Mount {
     /// Where it is mounted, once that was found out.
     pub(crate) fn point(&self) -> Option<PathBuf> {
         self.place().map(|(point, _)| point.clone())
+    }
+
+    /// The disks below it, as far as they are known. Not for a poll: it looks at the table of mounts.
+    pub(crate) fn disks(&self) -> Disks {
+        let source = || {
+            let point = self.point()?;
+            table::find(|table| {
+                let here = |mount: &&Mounted| mount.point == point;
+                let mount = table.reachable().find(here)?;
+                Some(PathBuf::from(&mount.source))
+            })
+        };
+        Disks::of(self.device, source)
     }
 
     /// The type of its filesystem, once that was found out.
