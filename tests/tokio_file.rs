@@ -101,6 +101,6 @@ mod on_tidegate {
     }
 
     pub(crate) fn errno(error: &std::io::Error) -> Option<i32> {
-        tidegate::raw_os_error(error)
+        error.raw_os_error()
     }
 }

@@ -70,7 +70,7 @@ pub async fn read_to_string(path: impl AsRef<Path>) -> io::Result<String> {
     String::from_utf8(bytes).map_err(|_| {
         let text = "stream did not contain valid UTF-8";
         let error = io::Error::new(io::ErrorKind::InvalidData, text);
-        Error::io(Kind::ReadFile, Some(&path), error)
+        driver::tell(Kind::ReadFile, Some(&path), error)
     })
 }
 

@@ -19,7 +19,7 @@ use crate::sys::path::with_c_path;
 /// The content of a file.
 pub(crate) async fn read(path: &Path) -> io::Result<Vec<u8>> {
     let driver = driver::current()?;
-    let named = |error| Error::io(Kind::ReadFile, Some(path), error);
+    let named = |error| driver.tell(Kind::ReadFile, Some(path), error);
     match with_c_path(path, |path| Ok(read_at_poll(&driver, path))).map_err(named)? {
         AtPoll::Answer(result) => {
             driver.answered(Kind::ReadFile);

@@ -90,7 +90,8 @@ pub(crate) fn read_link_at(
     dir: impl std::os::fd::AsFd,
     path: &Path,
 ) -> io::Result<std::path::PathBuf> {
-    Ok(nix::fcntl::readlinkat(dir, path)?.into())
+    let path = super::path::c_path(path)?;
+    super::errno::retry(|| Ok(nix::fcntl::readlinkat(&dir, path.as_c_str())?.into()))
 }
 
 pub(crate) fn canonicalize(path: &Path) -> io::Result<std::path::PathBuf> {

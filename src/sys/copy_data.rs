@@ -28,14 +28,18 @@ pub(crate) struct Flow<'a> {
 
 impl Flow<'_> {
     pub(crate) fn check(&self) -> io::Result<()> {
-        let is_set = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
-        if !self.steps.go_on() || self.stop.is_some_and(is_set) {
+        if !self.steps.go_on() || self.is_stopped() {
             return Err(io::Error::new(
                 io::ErrorKind::Interrupted,
                 "the copy was stopped",
             ));
         }
         Ok(())
+    }
+
+    /// Whether somebody has asked for its end who waits for it.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stop.is_some_and(|flag| flag.load(Ordering::Relaxed))
     }
 
     fn moved(&self, bytes: u64) {

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt;
 
+use tidegate::{Errors, Handle};
+
 use crate::Dir;
 use crate::common::{on_every_backend, runtime};
 
@@ -107,29 +109,54 @@ fn a_whole_write_that_nobody_waits_for_is_cancelled() {
     });
 }
 
-/// An error names operation and path, and has its number elsewhere; as tokio's where that is chosen, as
-/// for tower-http, which tells by the number whether a path is missing.
+/// An error is the system's own, as tokio's, but for handles that ask for named ones, or a program's environment.
 #[test]
-fn errors_are_named_unless_they_are_to_be_plain() {
-    let test = "differences::errors_are_named_unless_they_are_to_be_plain";
-    let plain = |command: &mut std::process::Command| {
-        command.env("TIDEGATE_ERRORS", "Plain");
+fn errors_are_plain_unless_the_handle_names_them() {
+    let test = "differences::errors_are_plain_unless_the_handle_names_them";
+    let named = |command: &mut std::process::Command| {
+        command.env("TIDEGATE_ERRORS", " Named ");
     };
-    crate::common::child::in_child(test, plain, || {
-        on_every_backend(|_| async {
+    check_errors(Errors::Plain, None);
+    check_errors(Errors::Named, Some(Errors::Named));
+    check_errors(Errors::Plain, Some(Errors::Plain));
+    crate::common::child::in_child(test, named, || {
+        if std::env::var_os("TIDEGATE_ERRORS").is_some() {
+            check_errors(Errors::Named, None);
+            check_errors(Errors::Plain, Some(Errors::Plain));
+        }
+    });
+}
+
+/// Whether errors are told so, at the poll and off it, on a handle for which that was chosen.
+fn check_errors(expected: Errors, chosen: Option<Errors>) {
+    for route in crate::common::routes() {
+        crate::common::runtime(false).block_on(async {
+            let mut builder = Handle::builder().route(route);
+            if let Some(errors) = chosen {
+                builder = builder.errors(errors);
+            }
+            let handle = builder.install().unwrap();
+            assert_eq!(handle.settings().errors, expected);
             let dir = Dir::new();
             let path = dir.with("file", "").join("below");
-            let theirs = tokio::fs::metadata(&path).await.unwrap_err();
-            let ours = tidegate::fs::metadata(&path).await.unwrap_err();
-            assert_eq!(ours.raw_os_error(), theirs.raw_os_error());
-            assert_eq!(ours.to_string(), theirs.to_string());
-
-            tidegate::Errors::Named.set_for_process();
-            let ours = tidegate::fs::metadata(&path).await.unwrap_err();
-            assert_eq!(ours.raw_os_error(), None);
-            assert_eq!(tidegate::raw_os_error(&ours), theirs.raw_os_error());
-            assert!(ours.to_string().starts_with("metadata /"), "{ours}");
-            tidegate::Errors::Plain.set_for_process();
+            let theirs = [
+                tokio::fs::metadata(&path).await.unwrap_err(),
+                tokio::fs::create_dir(&path).await.unwrap_err(),
+            ];
+            let ours = [
+                tidegate::fs::metadata(&path).await.unwrap_err(),
+                tidegate::fs::create_dir(&path).await.unwrap_err(),
+            ];
+            for (ours, theirs) in ours.iter().zip(theirs) {
+                assert_eq!(ours.kind(), theirs.kind());
+                assert_eq!(tidegate::raw_os_error(ours), theirs.raw_os_error());
+                let is_named = ours.to_string().contains(&path.display().to_string());
+                assert_eq!(is_named, expected == Errors::Named, "{ours}");
+                if expected == Errors::Plain {
+                    assert_eq!(ours.raw_os_error(), theirs.raw_os_error());
+                    assert_eq!(ours.to_string(), theirs.to_string());
+                }
+            }
         });
-    });
+    }
 }

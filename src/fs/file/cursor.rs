@@ -21,8 +21,7 @@ use tokio::runtime;
 
 use super::File;
 use crate::buf::{BufError, IoBuf, Slice};
-use crate::driver::answer;
-use crate::error::{Error, raw_os_error};
+use crate::error::Error;
 use crate::events;
 use crate::limits;
 use crate::op::file::SharedFile;
@@ -189,11 +188,7 @@ impl Cursor {
         }
         match &self.failed {
             None => Ok(()),
-            Some(error) => {
-                let failed = io::Error::from(error.kind());
-                let again = raw_os_error(error).map_or(failed, io::Error::from_raw_os_error);
-                Err(Error::io(Kind::Write, None, again))
-            }
+            Some(error) => Err(Error::again(error)),
         }
     }
 
@@ -416,7 +411,8 @@ async fn write_steps(
     while done < total {
         let offset = shared.is_seekable().then_some(begin + done as u64);
         let step = rw::write_once(shared.clone(), buf.slice(done..total), offset, true).await;
-        let (count, part) = match rw::progress(step, Kind::Write, io::ErrorKind::WriteZero) {
+        let (count, part) = match rw::progress(shared, step, Kind::Write, io::ErrorKind::WriteZero)
+        {
             Ok(progress) => progress,
             Err(error) => {
                 let again = offset.is_some() && shared.has_no_positions(&error.error);
@@ -446,7 +442,7 @@ async fn move_to(shared: Arc<SharedFile>, to: SeekFrom, position: Position) -> i
             None => Some(seek::in_kernel(&shared, to).await?),
         },
     };
-    let mut target = target.ok_or_else(seek::invalid)?;
+    let mut target = target.ok_or_else(|| seek::invalid(&shared))?;
     if target > limits::SEEK_UNCHECKED_BYTES_MAX {
         // Filesystems differ in how long a file can be.
         target = seek::in_kernel(&shared, SeekFrom::Start(target)).await?;
@@ -465,7 +461,7 @@ impl AsyncRead for File {
         let (shared, cursor) = self.parts();
         ready!(cursor.poll_written(cx));
         let _ = ready!(cursor.poll_sought(cx));
-        ready!(answer(ready!(cursor.poll_filled(cx))))?;
+        ready!(cursor.poll_filled(cx))?;
         if into.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
@@ -480,7 +476,7 @@ impl AsyncRead for File {
                 }
             }
             cursor.start_reading(shared, wanted);
-            ready!(answer(ready!(cursor.poll_filled(cx))))?;
+            ready!(cursor.poll_filled(cx))?;
             cursor.hand_out(into);
         }
         // Nothing handed out means the end of the file; the next call asks again.
@@ -521,8 +517,8 @@ impl AsyncWrite for File {
         let bytes_max = self.max_buf_bytes;
         let (shared, cursor) = self.parts();
         ready!(cursor.poll_idle(cx));
-        ready!(answer(cursor.take_failure()))?;
-        ready!(answer(shared.may_accept()))?;
+        cursor.take_failure()?;
+        shared.may_accept()?;
         let count = from.len().min(bytes_max);
         cursor.start_writing(shared, from[..count].to_vec(), cx);
         Poll::Ready(Ok(count))
@@ -536,8 +532,8 @@ impl AsyncWrite for File {
         let bytes_max = self.max_buf_bytes;
         let (shared, cursor) = self.parts();
         ready!(cursor.poll_idle(cx));
-        ready!(answer(cursor.take_failure()))?;
-        ready!(answer(shared.may_accept()))?;
+        cursor.take_failure()?;
+        shared.may_accept()?;
         let mut buf = Vec::new();
         for part in from {
             let room = bytes_max - buf.len();
