@@ -103,6 +103,7 @@ pub(crate) async fn read_at(
         match begin(&file, kind, request(&file, group.inner(), offset)).await {
             Ok(Took::Read(buf)) => return Ok(buf),
             Ok(Took::Arrived) => {}
+            Err(error) if rw::is_interruption(&error) => {}
             Err(error) if offset.is_some() && file.has_no_positions(&error) => {
                 return read_in_turn(&file, group.inner()).await;
             }
