@@ -5,7 +5,7 @@ use std::io::{ErrorKind, SeekFrom};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
 use super::fs::{File, OpenOptions};
-use super::{errno, run};
+use super::{acknowledge, errno, run};
 
 const EBADF: i32 = 9;
 
@@ -32,6 +32,7 @@ fn the_error_of_a_write_comes_with_the_flush_and_only_once() {
             (error.kind(), errno(&error)),
             (ErrorKind::StorageFull, Some(28))
         );
+        acknowledge(&file);
         file.flush().await.unwrap();
     });
 }
@@ -46,6 +47,7 @@ fn the_error_of_a_write_comes_with_the_next_write() {
             file.write(b"x").await.unwrap_err().kind(),
             ErrorKind::StorageFull
         );
+        acknowledge(&file);
         file.flush().await.unwrap();
     });
 }
@@ -76,6 +78,7 @@ fn the_error_of_a_write_is_kept_over_a_read() {
             file.flush().await.unwrap_err().kind(),
             ErrorKind::StorageFull
         );
+        acknowledge(&file);
         file.flush().await.unwrap();
     });
 }

@@ -100,6 +100,8 @@ pub(super) struct Cursor {
     at_end: bool,
     /// The error of a write that nobody has been told of.
     failed: Option<io::Error>,
+    /// Whether a write failed of which flushes tell until the file is acknowledged.
+    lost: bool,
     /// What the next flush has to wait for besides.
     late: Option<Late>,
     /// Where the last seek led.
@@ -160,6 +162,7 @@ impl Cursor {
             taken: 0,
             at_end: false,
             failed: None,
+            lost: false,
             late: None,
             sought: 0,
         }
@@ -236,9 +239,16 @@ impl Cursor {
     fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let State::Writing(writing, shared) = &mut self.state {
             let written = ready!(writing.as_mut().poll(cx));
-            if written.as_ref().is_err_and(is_given_up) {
-                let (shared, settled) = (shared.clone(), None);
-                self.late = Some(Late { shared, settled });
+            match &written {
+                Err(error) if is_given_up(error) => {
+                    let (shared, settled) = (shared.clone(), None);
+                    self.late = Some(Late { shared, settled });
+                }
+                Err(error) => {
+                    shared.health.note_accepted(error);
+                    self.lost = true;
+                }
+                Ok(()) => {}
             }
             self.state = State::Idle;
             self.failed = written.err();
@@ -261,6 +271,7 @@ impl Cursor {
         if settled.is_ok() || settled.as_ref().is_err_and(is_poisoned) {
             self.late = None;
         }
+        self.lost |= settled.is_err();
         self.failed = settled.err();
         Poll::Ready(())
     }
@@ -549,12 +560,18 @@ impl AsyncWrite for File {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let cursor = self.parts().1;
+        let (shared, cursor) = self.parts();
         ready!(cursor.poll_idle(cx));
         if cursor.failed.is_none() {
             ready!(cursor.poll_settled(cx));
         }
-        Poll::Ready(cursor.take_failure())
+        cursor.take_failure()?;
+        // What was lost is not made good by having been told once.
+        if cursor.lost {
+            shared.health.check(Kind::Write)?;
+            cursor.lost = false;
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
