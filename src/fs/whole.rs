@@ -82,7 +82,7 @@ pub async fn read_to_string(path: impl AsRef<Path>) -> io::Result<String> {
 ///
 /// # Errors
 ///
-/// Those of `open(2)` and `write(2)`.
+/// Those of `open(2)`, `write(2)` and `close(2)`: some filesystems report at the close what they could not write.
 ///
 /// # Backend
 ///

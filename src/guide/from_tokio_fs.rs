@@ -33,6 +33,10 @@
 //!   that does not answer, a handle that was shut down. See [`Error`](crate::Error).
 //! - Futures are not [`UnwindSafe`](std::panic::UnwindSafe) by themselves; files are.
 //! - `sync_all` and `sync_data` tell of a write of the cursor that failed, and do not leave it to `flush`.
+//! - A write that was accepted and failed is told with every `flush`, `shutdown` and sync until
+//!   [`File::acknowledge`](crate::fs::File::acknowledge); tokio's tells it once, and then that all is well.
+//! - `write` and `copy` of whole files tell what the filesystem answers at the close; tokio's and std's do not ask.
+//! - A `copy` leaves out set-user-id and set-group-id bits where owner or group are others.
 //! - A `copy` of a file onto itself is refused; tokio's empties the file.
 //! - A `write` of a whole file that is dropped half-way is cancelled; tokio's goes on.
 //! - The text of an error names operation and path if you choose so for the handle, see [`Errors`](crate::Errors).
