@@ -144,10 +144,7 @@ fn directories_within_are_restricted_by_themselves() {
         }
         let beneath = Resolve::new().beneath();
         let error = dir.open_dir_within("..", beneath).await.unwrap_err();
-        assert!(
-            error.to_string().contains("leads out of the directory"),
-            "{error}"
-        );
+        assert_eq!(error.raw_os_error(), Some(libc::EXDEV), "{error}");
         let sub = dir
             .open_dir_within("sub", beneath.no_symlinks())
             .await
@@ -302,7 +299,7 @@ fn an_unnamed_file_gets_a_name_when_it_is_whole() {
         assert_eq!(std::fs::read(&path).unwrap(), b"whole");
         let error = file.link(&path).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AlreadyExists);
-        assert!(error.to_string().contains("named"), "{error}");
+        assert_eq!(error.raw_os_error(), Some(libc::EEXIST), "{error}");
         let dir = Dir::open(root.path()).await.unwrap();
         let other = dir.open_file(".", options).await.unwrap();
         other.write_all_at("other", 0).await.unwrap();

@@ -567,10 +567,7 @@ impl AsyncWrite for File {
         }
         cursor.take_failure()?;
         // What was lost is not made good by having been told once.
-        if cursor.lost {
-            shared.health.check(Kind::Write)?;
-            cursor.lost = false;
-        }
+        cursor.lost = cursor.lost && shared.health.check(Kind::Write).map(|()| false)?;
         Poll::Ready(Ok(()))
     }
 
