@@ -409,3 +409,11 @@ pub(crate) const FIXED_ANEW_BYTES_MAX: usize = 64 << 20;
 /// Pieces of memory that one ring has registered: as many pools, and parts by which pools grew, as most
 /// processes have. Its table takes 512 bytes of the kernel's memory, and what comes on top is plain.
 pub(crate) const FIXED_SEGMENTS_MAX: usize = 64;
+
+/// How often in a row one call is begun again that says it was interrupted: far more than a freezer or a debugger
+/// come by, and a thread does not spin for ever with a server that never answers anything else.
+pub(crate) const INTERRUPTED_TRIES_MAX: u32 = 1000;
+
+/// What is asked for at once of a file that says it is empty. Files of procfs say so, and some give what they have to
+/// the first read alone: no less than the largest of them have, which are lists of a bit for each port.
+pub(crate) const MADE_UP_BYTES: usize = 128 << 10;

@@ -4,7 +4,9 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use super::op::Op;
+use crate::events;
 use crate::opcode::Kind;
+use crate::sys::errno;
 use crate::sys::request::{self, Request};
 use crate::sys::steps::Steps;
 
@@ -34,11 +36,23 @@ impl Op for Close {
     }
 
     fn finish(self, result: io::Result<i32>) -> io::Result<()> {
-        result.map(drop)
+        match result {
+            // The descriptor is gone all the same.
+            Err(error) if error.raw_os_error() == Some(errno::EINTR) => Ok(()),
+            result => result.map(drop),
+        }
     }
 
     fn lost(error: io::Error) -> io::Result<()> {
         Err(error)
+    }
+
+    /// What the filesystem had only taken in may be lost, and whoever dropped the file is not told.
+    fn unheard(&self, number: i32) {
+        if number > 0 && ![errno::ECANCELED, errno::EINTR].contains(&number) {
+            let error = io::Error::from_raw_os_error(number);
+            events::report(move || events::background_failure(Kind::Close, &error));
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::Path;
 #[cfg(any(target_os = "linux", feature = "testing"))]
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -157,6 +158,11 @@ impl Driver {
 
     pub(crate) fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// An error as this handle's callers are told of it.
+    pub(crate) fn tell(&self, operation: Kind, path: Option<&Path>, error: io::Error) -> io::Error {
+        self.settings.errors.tell(operation, path, error)
     }
 
     /// Whether polls may answer operations at once: not where the backend is pinned, nor where a limit says

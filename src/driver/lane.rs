@@ -90,15 +90,18 @@ impl Lane {
         let group = Arc::downgrade(group);
         // The ring is made on its thread: it belongs to that thread alone. Nobody waits for that, since who
         // starts a lane may be a poll, and the thread runs only when it gets a CPU.
-        let body = move || match Uring::new(Issuer::Lane, counters.buffer_groups.enrol()) {
-            Ok(ring) => LaneThread {
-                lane: shared,
-                group,
-                engine: Engine::new(ring, counters, workers),
-                armed: false,
+        let body = move || {
+            thread::shield();
+            match Uring::new(Issuer::Lane, counters.buffer_groups.enrol()) {
+                Ok(ring) => LaneThread {
+                    lane: shared,
+                    group,
+                    engine: Engine::new(ring, counters, workers),
+                    armed: false,
+                }
+                .live(),
+                Err(error) => shared.give_up(&group, &error, Vec::new()),
             }
-            .live(),
-            Err(error) => shared.give_up(&group, &error, Vec::new()),
         };
         std::thread::Builder::new()
             .name(format!("tidegate-{}", class.name()))

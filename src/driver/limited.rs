@@ -7,7 +7,6 @@
 
 use std::cell::Cell;
 use std::future::Future;
-use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -125,27 +124,6 @@ thread_local! {
     };
 }
 
-thread_local! {
-    /// The error that ends the limited future which is polled here.
-    static TOLD: Cell<Option<Error>> = const { Cell::new(None) };
-}
-
-/// An answer of the traits for reading and writing. Their callers try what was interrupted again, and what is
-/// cancelled would be interrupted for ever: such an error goes to the limited future itself.
-pub(crate) fn answer<T>(answered: io::Result<T>) -> Poll<io::Result<T>> {
-    let is_retried = |error: &io::Error| error.kind() == io::ErrorKind::Interrupted;
-    match answered {
-        Err(error) if is_retried(&error) && refused().is_some() => match error.downcast() {
-            Ok(cancelled) => {
-                TOLD.set(Some(cancelled));
-                Poll::Pending
-            }
-            Err(error) => Poll::Ready(Err(error)),
-        },
-        answered => Poll::Ready(answered),
-    }
-}
-
 /// When an operation that begins or is waited for here is due, in microseconds, if a caller has said so;
 /// [`NEVER`] if it may take as long as it takes.
 pub(crate) fn due_us(kind: Kind) -> Option<u64> {
@@ -249,7 +227,7 @@ pub trait OpExt: Future + Sized {
     ///
     /// # Errors
     ///
-    /// [`Error::Cancelled`], of kind [`Interrupted`](std::io::ErrorKind::Interrupted).
+    /// [`Error::Cancelled`], of kind [`Other`](std::io::ErrorKind::Other): no loop tries such an operation again.
     ///
     /// # Examples
     ///
@@ -390,15 +368,9 @@ where
             .expect("a limited future was polled after it was ready")
             .poll(cx);
         drop(in_force);
-        let told = TOLD.take();
         if polled.is_ready() {
             *this.alarm = None;
             return polled;
-        }
-        if let Some(error) = told {
-            *this.alarm = None;
-            this.future.set(None);
-            return Poll::Ready(Err(error.into()));
         }
         let begun = *this.begun.get_or_insert_with(Instant::now);
         match wait(this.scope, this.tokens, this.alarm, cx) {

@@ -54,9 +54,9 @@ pub use dataless::Dataless;
 #[cfg(feature = "testing")]
 pub use faults::{Fault, FaultGuard, Faults};
 pub use handle::{Builder, Handle, ShutdownReport};
-pub(crate) use handle::{current, current_or_pool};
+pub(crate) use handle::{current, current_or_pool, tell};
 pub(crate) use in_flight::InFlight;
 pub use limited::{Limited, OpExt};
-pub(crate) use limited::{answer, is_limited, refused};
+pub(crate) use limited::{is_limited, refused};
 pub use route::{Route, Submit};
 pub use settings::{Settings, Timeouts};

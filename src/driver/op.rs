@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Weak;
 
 use super::fence::Fenced;
+use crate::buf::BufError;
 use crate::opcode::Kind;
 use crate::sys::fd::Target;
 #[cfg(feature = "testing")]
@@ -33,10 +34,27 @@ pub(crate) enum Load {
     Metadata,
 }
 
+/// What a caller gets: a success, or an error, which can be told in another way.
+pub(crate) trait Told {
+    fn told(self, tell: impl FnOnce(io::Error) -> io::Error) -> Self;
+}
+
+impl<T> Told for io::Result<T> {
+    fn told(self, tell: impl FnOnce(io::Error) -> io::Error) -> Self {
+        self.map_err(tell)
+    }
+}
+
+impl<T, B> Told for Result<T, BufError<B>> {
+    fn told(self, tell: impl FnOnce(io::Error) -> io::Error) -> Self {
+        self.map_err(|error| error.told(tell))
+    }
+}
+
 /// An operation: a request to the kernel and what its result means.
 pub(crate) trait Op: Send + 'static {
     /// What the caller gets.
-    type Output: Send + 'static;
+    type Output: Told + Send + 'static;
 
     /// The row of the op table.
     fn kind(&self) -> Kind;
@@ -90,7 +108,8 @@ pub(crate) trait Op: Send + 'static {
         Load::Metadata
     }
 
-    /// The output, once the kernel or a blocking thread is done.
+    /// The output, once the kernel or a blocking thread is done. Errors are handed on as they came: their caller
+    /// is told of them as the handle is set, with the operation's kind and target.
     fn finish(self, result: io::Result<i32>) -> Self::Output;
 
     /// The output when the kernel may still hold the operation's memory for ever.

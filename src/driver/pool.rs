@@ -16,6 +16,7 @@ use super::group::{Full, is_still};
 use crate::limits;
 use crate::sys::clock::coarse_ms;
 use crate::sys::lock::{lock, wait_timeout};
+use crate::sys::thread;
 
 #[derive(Default)]
 struct Queue {
@@ -226,6 +227,7 @@ impl Pool {
     }
 
     fn work(&self) {
+        thread::shield();
         let mut queue = lock(&self.queue);
         loop {
             if let Some(job) = queue.jobs.pop_front() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::breaker::Breaker;
 use super::dataless::Dataless;
-use crate::error::Error;
+use crate::error::{Error, Errors};
 use crate::events;
 use crate::limits;
 use crate::sys::lock::lock;
@@ -136,6 +136,8 @@ pub struct Settings {
     pub dataless: Dataless,
     /// How many groups of provided buffers each ring may have.
     pub buffer_groups_max: u32,
+    /// How errors of the system are handed out.
+    pub errors: Errors,
 }
 
 impl Default for Settings {
@@ -148,6 +150,7 @@ impl Default for Settings {
             breaker: Breaker::default(),
             dataless: Dataless::default(),
             buffer_groups_max: limits::BUFFER_GROUPS_MAX,
+            errors: Errors::of_process(),
         }
     }
 }

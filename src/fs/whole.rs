@@ -69,7 +69,7 @@ pub async fn read_to_string(path: impl AsRef<Path>) -> io::Result<String> {
     String::from_utf8(bytes).map_err(|_| {
         let text = "stream did not contain valid UTF-8";
         let error = io::Error::new(io::ErrorKind::InvalidData, text);
-        Error::io(Kind::ReadFile, Some(&path), error)
+        driver::tell(Kind::ReadFile, Some(&path), error)
     })
 }
 
@@ -81,7 +81,7 @@ pub async fn read_to_string(path: impl AsRef<Path>) -> io::Result<String> {
 ///
 /// # Errors
 ///
-/// Those of `open(2)` and `write(2)`.
+/// Those of `open(2)`, `write(2)` and `close(2)`: some filesystems report at the close what they could not write.
 ///
 /// # Backend
 ///

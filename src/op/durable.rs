@@ -68,7 +68,7 @@ impl<R: Request> Op for Durable<R> {
             self.file
                 .health
                 .note_sync(error.raw_os_error().unwrap_or(0), true);
-            return Err(Error::io(self.kind, None, error));
+            return Err(error);
         }
         // A write that failed meanwhile, with nobody to hear of it.
         self.file.health.check(self.kind)

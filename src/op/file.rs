@@ -16,7 +16,7 @@ use super::unit::Unit;
 use crate::driver::attempt::attempt;
 use crate::driver::op::OnWorker;
 use crate::driver::{self, Driver};
-use crate::error::{Error, raw_os_error};
+use crate::error::raw_os_error;
 use crate::limits;
 use crate::mounts::{self, Mount};
 use crate::opcode::Kind;
@@ -161,10 +161,15 @@ impl SharedFile {
         stat.is_file().then_some(stat.size)
     }
 
+    /// An error of an operation on this file, as its caller is told of it.
+    pub(crate) fn tell(&self, operation: Kind, error: io::Error) -> io::Error {
+        self.driver.tell(operation, None, error)
+    }
+
     /// One more descriptor of the same open file.
     pub(crate) fn duplicate(&self) -> io::Result<Arc<SharedFile>> {
         let fd = self.as_fd().try_clone_to_owned();
-        let fd = fd.map_err(|error| Error::io(Kind::Duplicate, None, error))?;
+        let fd = fd.map_err(|error| self.tell(Kind::Duplicate, error))?;
         self.driver.answered(Kind::Duplicate);
         let mut file = SharedFile::alone(&self.driver, fd, self.flags);
         file.resident = self.resident.clone();

@@ -10,7 +10,6 @@ use super::locate::locate;
 use crate::driver::fence::Fenced;
 use crate::driver::op::Op;
 use crate::driver::{self, Driver};
-use crate::error::Error;
 use crate::mounts::Mount;
 use crate::opcode::Kind;
 use crate::sys::fd::Target;
@@ -74,11 +73,9 @@ where
     }
 
     fn finish(self, result: io::Result<i32>) -> io::Result<T> {
-        let named = |error| Error::io(self.kind, self.target.given(), error);
-        result.map_err(named)?;
-        self.request
-            .into_output()
-            .ok_or_else(|| named(io::ErrorKind::BrokenPipe.into()))
+        result?;
+        let output = self.request.into_output();
+        output.ok_or_else(|| io::ErrorKind::BrokenPipe.into())
     }
 
     fn lost(error: io::Error) -> io::Result<T> {
@@ -135,7 +132,7 @@ where
     F: FnOnce(&Steps) -> io::Result<T> + Send + 'static,
 {
     let driver = driver::current()?;
-    let c_path = c_path(path).map_err(|error| Error::io(kind, Some(path), error))?;
+    let c_path = c_path(path).map_err(|error| driver.tell(kind, Some(path), error))?;
     let mount = locate(&driver, &c_path, true);
     let hop = Hop {
         kind,

@@ -19,7 +19,7 @@ use crate::driver::attempt::attempt;
 use crate::driver::fence::Fenced;
 use crate::driver::op::Op;
 use crate::driver::{self, Driver, Route};
-use crate::error::{Error, raw_os_error};
+use crate::error::raw_os_error;
 use crate::mounts::{self, Mount};
 use crate::opcode::Kind;
 use crate::sys::fd::Target as About;
@@ -66,7 +66,7 @@ impl Op for Statx {
     }
 
     fn finish(self, result: io::Result<i32>) -> io::Result<Stat> {
-        result.map_err(|error| Error::io(self.kind, self.about.given(), error))?;
+        result?;
         #[cfg(feature = "testing")]
         if self.feigns_dataless {
             let mut stat = self.request.into_stat();
@@ -119,7 +119,7 @@ pub(crate) async fn stat_path(
         let at = at.into();
         let path = at.path;
         let driver = driver::current()?;
-        let named = |error| Error::io(kind, Some(path), error);
+        let named = |error| driver.tell(kind, Some(path), error);
         let cached = match how.sync {
             Sync::Force => Cached::Unknown(None),
             _ => look(&driver, at, follow, how.mask, |_, stat, _| Some(stat)).map_err(named)?,
@@ -196,7 +196,7 @@ pub(crate) async fn metadata_of_path(path: impl AsRef<Path>, follow: bool) -> io
     let next = {
         let path = path.as_ref();
         let driver = driver::current()?;
-        let named = |error| Error::io(Kind::Metadata, Some(path), error);
+        let named = |error| driver.tell(Kind::Metadata, Some(path), error);
         let cached = look(&driver, path.into(), follow, 0, |fd, _, _| {
             blocking::metadata_of(fd).ok()
         });

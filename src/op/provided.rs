@@ -61,7 +61,7 @@ impl Op for Read {
     }
 
     fn finish(self, result: io::Result<i32>) -> io::Result<Took> {
-        let took = match result {
+        match result {
             // Those who took what it read have given some buffers back.
             Err(error)
                 if error
@@ -71,8 +71,7 @@ impl Op for Read {
                 Ok(Took::Arrived)
             }
             result => result.and_then(|count| self.request.into_took(count)),
-        };
-        took.map_err(|error| Error::io(self.kind, None, error))
+        }
     }
 
     fn lost(error: io::Error) -> io::Result<Took> {
@@ -105,12 +104,13 @@ pub(crate) async fn read_at(
     if group.is_incremental() {
         return Err(Error::IncrementalGroup { operation: kind }.into());
     }
-    rw::check_offset(kind, offset, ())?;
+    rw::check_offset(&file, kind, offset, ())?;
     loop {
         let offset = rw::position(&file, kind, offset);
         match begin(&file, kind, request(&file, group.inner(), offset)).await {
             Ok(Took::Read(buf)) => return Ok(buf),
             Ok(Took::Arrived) => {}
+            Err(error) if rw::is_interruption(&error) => {}
             Err(error) if offset.is_some() && file.has_no_positions(&error) => {
                 return read_in_turn(&file, group.inner()).await;
             }
@@ -185,7 +185,10 @@ impl Reading {
             let next = match self.arrived.take() {
                 Some(arrived) => {
                     self.unhurry();
-                    Some(arrived.map_err(|error| Error::io(Kind::ReadProvidedStream, None, error)))
+                    Some(arrived.map_err(|error| {
+                        let driver = self.file.driver_ref();
+                        driver.tell(Kind::ReadProvidedStream, None, error)
+                    }))
                 }
                 None => self.ended.take().and_then(|ended| self.take(ended)),
             };
@@ -235,7 +238,7 @@ impl Reading {
             if group.incremental {
                 return Err(Error::IncrementalGroup { operation: kind }.into());
             }
-            rw::check_offset(kind, self.position, ())?;
+            rw::check_offset(file, kind, self.position, ())?;
             return Ok(begin(file, kind, request(file, group, Some(self.position))));
         }
         let request = request(file, group, None);

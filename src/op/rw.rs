@@ -11,7 +11,6 @@ use crate::buf::{BufError, IoBuf, IoBufMut};
 use crate::driver;
 use crate::driver::fence::Fenced;
 use crate::driver::op::{Load, Op};
-use crate::error::Error;
 use crate::opcode::Kind;
 use crate::sys::errno;
 use crate::sys::fd::Target;
@@ -50,10 +49,7 @@ impl<B: IoBufMut> Op for Read<B> {
     fn finish(self, result: io::Result<i32>) -> Self::Output {
         match result {
             Ok(count) => Ok(self.request.into_parts(count)),
-            Err(error) => Err(BufError::new(
-                Error::io(Kind::Read, None, error),
-                self.request.buf,
-            )),
+            Err(error) => Err(BufError::new(error, self.request.buf)),
         }
     }
 
@@ -113,10 +109,7 @@ impl<B: IoBuf> Op for Write<B> {
     fn finish(self, result: io::Result<i32>) -> Self::Output {
         match result {
             Ok(count) => Ok((count as usize, self.request.buf)),
-            Err(error) => Err(BufError::new(
-                Error::io(Kind::Write, None, error),
-                self.request.buf,
-            )),
+            Err(error) => Err(BufError::new(error, self.request.buf)),
         }
     }
 
@@ -134,12 +127,17 @@ pub(super) fn load_of(file: &SharedFile) -> Load {
 }
 
 /// Refuses what the kernel would take for 'no position', as `pread` refuses it.
-pub(crate) fn check_offset<B>(kind: Kind, offset: u64, buf: B) -> Result<B, BufError<B>> {
+pub(crate) fn check_offset<B>(
+    file: &SharedFile,
+    kind: Kind,
+    offset: u64,
+    buf: B,
+) -> Result<B, BufError<B>> {
     if i64::try_from(offset).is_ok() {
         return Ok(buf);
     }
     let error = io::Error::from_raw_os_error(errno::EINVAL);
-    Err(BufError::new(Error::io(kind, None, error), buf))
+    Err(BufError::new(file.tell(kind, error), buf))
 }
 
 /// The offset for the kernel: none for a stream, which the ring reads and writes as it comes, and `pread`
@@ -156,7 +154,7 @@ pub(crate) async fn read_at<B: IoBufMut>(
     buf: B,
     offset: u64,
 ) -> Result<(usize, B), BufError<B>> {
-    let mut buf = check_offset(Kind::Read, offset, buf)?;
+    let mut buf = check_offset(&file, Kind::Read, offset, buf)?;
     match read_at_poll(&file, &mut buf, offset) {
         Some(result) => {
             driver::spend().await;
@@ -191,7 +189,7 @@ pub(crate) fn read_at_poll<B: IoBufMut>(
     if let Ok(count) = result {
         file.after_hit(offset, count as u64);
     }
-    Some(result.map_err(|error| Error::io(Kind::Read, None, error)))
+    Some(result.map_err(|error| file.tell(Kind::Read, error)))
 }
 
 /// Reads once at an offset, never at the poll.
@@ -200,7 +198,7 @@ pub(crate) async fn read_at_kernel<B: IoBufMut>(
     buf: B,
     offset: u64,
 ) -> Result<(usize, B), BufError<B>> {
-    let buf = check_offset(Kind::Read, offset, buf)?;
+    let buf = check_offset(&file, Kind::Read, offset, buf)?;
     let offset = position(&file, Kind::Read, offset);
     read_through(file, buf, offset.into()).await
 }
@@ -294,20 +292,20 @@ pub(crate) fn uninterrupted<B>(
     }
 }
 
-/// Whether an error only says that a signal came: not that somebody has cancelled the operation.
+/// Whether an error only says that a signal came.
 pub(crate) fn is_interruption(error: &io::Error) -> bool {
-    let is_limit = matches!(Error::from_io(error), Some(Error::Cancelled { .. }));
-    error.kind() == io::ErrorKind::Interrupted && !is_limit
+    error.kind() == io::ErrorKind::Interrupted
 }
 
 /// The same for a loop that needs more bytes: where none came, or none were taken, that is the error.
 pub(crate) fn progress<B>(
+    file: &SharedFile,
     result: Result<(usize, B), BufError<B>>,
     kind: Kind,
     without: io::ErrorKind,
 ) -> Result<(usize, B), BufError<B>> {
     match uninterrupted(result)? {
-        (Some(0), buf) => Err(BufError::new(Error::io(kind, None, without.into()), buf)),
+        (Some(0), buf) => Err(BufError::new(file.tell(kind, without.into()), buf)),
         (count, buf) => Ok((count.unwrap_or(0), buf)),
     }
 }
@@ -318,7 +316,7 @@ pub(crate) async fn write_at<B: IoBuf>(
     buf: B,
     offset: u64,
 ) -> Result<(usize, B), BufError<B>> {
-    let buf = check_offset(Kind::Write, offset, buf)?;
+    let buf = check_offset(&file, Kind::Write, offset, buf)?;
     let offset = position(&file, Kind::Write, offset);
     write_once(file, buf, offset.into(), false).await
 }
@@ -334,5 +332,5 @@ pub(crate) fn read_into_at_poll(
     if let Ok(count) = result {
         file.after_hit(offset, count as u64);
     }
-    Some(result.map_err(|error| Error::io(Kind::Read, None, error)))
+    Some(result.map_err(|error| file.tell(Kind::Read, error)))
 }

@@ -9,7 +9,6 @@ use super::rw::changed;
 use crate::driver;
 use crate::driver::fence::Fenced;
 use crate::driver::op::{Load, Op};
-use crate::error::Error;
 use crate::mounts::Mount;
 use crate::opcode::Kind;
 use crate::sys::fd::Target;
@@ -47,10 +46,7 @@ impl<R: Request> Op for Moved<R> {
     }
 
     fn finish(self, result: io::Result<i32>) -> io::Result<usize> {
-        match result {
-            Ok(count) => Ok(count as usize),
-            Err(error) => Err(Error::io(self.kind, None, error)),
-        }
+        result.map(|count| count as usize)
     }
 
     fn lost(error: io::Error) -> io::Result<usize> {

@@ -10,7 +10,6 @@ use super::rw::{changed, check_offset, load_of, looked_at, position};
 use crate::buf::{BufError, IoBuf, IoBufMut};
 use crate::driver::fence::Fenced;
 use crate::driver::op::{Load, Op};
-use crate::error::Error;
 use crate::opcode::Kind;
 use crate::sys::fd::Target;
 use crate::sys::request::{self, Request};
@@ -47,10 +46,7 @@ impl<B: IoBufMut> Op for Read<B> {
     fn finish(self, result: io::Result<i32>) -> Self::Output {
         match result {
             Ok(count) => Ok(self.request.into_parts(count)),
-            Err(error) => Err(BufError::new(
-                Error::io(Kind::ReadVectored, None, error),
-                self.request.into_bufs(),
-            )),
+            Err(error) => Err(BufError::new(error, self.request.into_bufs())),
         }
     }
 
@@ -96,10 +92,7 @@ impl<B: IoBuf> Op for Write<B> {
     fn finish(self, result: io::Result<i32>) -> Self::Output {
         match result {
             Ok(count) => Ok((count as usize, self.request.bufs)),
-            Err(error) => Err(BufError::new(
-                Error::io(Kind::WriteVectored, None, error),
-                self.request.bufs,
-            )),
+            Err(error) => Err(BufError::new(error, self.request.bufs)),
         }
     }
 
@@ -114,7 +107,7 @@ pub(crate) async fn read<B: IoBufMut>(
     bufs: Vec<B>,
     offset: u64,
 ) -> Result<(usize, Vec<B>), BufError<Vec<B>>> {
-    let bufs = check_offset(Kind::ReadVectored, offset, bufs)?;
+    let bufs = check_offset(&file, Kind::ReadVectored, offset, bufs)?;
     let (driver, mount, load) = (file.driver(), file.mount(), load_of(&file));
     let offset = position(&file, Kind::ReadVectored, offset);
     let length = bufs.iter().map(|buf| buf.bytes_total()).sum();
@@ -135,7 +128,7 @@ pub(crate) async fn write<B: IoBuf>(
     skip: usize,
     offset: u64,
 ) -> Result<(usize, Vec<B>), BufError<Vec<B>>> {
-    let bufs = check_offset(Kind::WriteVectored, offset, bufs)?;
+    let bufs = check_offset(&file, Kind::WriteVectored, offset, bufs)?;
     file.note_write();
     let (driver, mount, load) = (file.driver(), file.mount(), load_of(&file));
     let offset = position(&file, Kind::WriteVectored, offset);

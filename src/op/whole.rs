@@ -12,6 +12,7 @@ use super::rw::read_through;
 use crate::buf::IoBuf;
 use crate::driver::{self, Driver, Route};
 use crate::error::Error;
+use crate::limits;
 use crate::mounts;
 use crate::opcode::Kind;
 use crate::sys::blocking::{self, Whole};
@@ -20,7 +21,7 @@ use crate::sys::path::with_c_path;
 /// The content of a file.
 pub(crate) async fn read(path: &Path) -> io::Result<Vec<u8>> {
     let driver = driver::current()?;
-    let named = |error| Error::io(Kind::ReadFile, Some(path), error);
+    let named = |error| driver.tell(Kind::ReadFile, Some(path), error);
     match with_c_path(path, |path| Ok(read_at_poll(&driver, path))).map_err(named)? {
         AtPoll::Answer(result) => {
             driver.answered(Kind::ReadFile);
@@ -107,7 +108,12 @@ async fn read_by_steps(path: &Path, mut begun: Vec<u8>) -> io::Result<Vec<u8>> {
     let size = super::meta::size_of(&file).await;
     let size = size.map_err(|error| Error::on_path(error, path))?;
     let size = usize::try_from(size).unwrap_or(usize::MAX);
-    begun.try_reserve_exact(size.saturating_add(1))?;
+    let room = match size {
+        // It may give all it has to the first read or never.
+        0 => limits::MADE_UP_BYTES,
+        size => size.saturating_add(1),
+    };
+    begun.try_reserve_exact(room)?;
     read_on(file, begun, path).await
 }
 
@@ -137,7 +143,6 @@ async fn read_on(file: Arc<SharedFile>, mut bytes: Vec<u8>, path: &Path) -> io::
 fn read_at_poll(driver: &Arc<Driver>, path: &std::ffi::CStr) -> AtPoll {
     use super::meta::{Cached, cached};
     use crate::driver::attempt::attempt;
-    use crate::limits;
     use crate::sys::linux::nowait;
     use std::os::fd::AsFd;
 

@@ -62,6 +62,7 @@ pub(crate) async fn play(path: &Path, seed: u64, operations: usize) -> Vec<Strin
         player.step().await;
     }
     for file in &mut player.files {
+        super::acknowledge(file);
         let flushed = file.flush().await;
         player.log.push(result(flushed));
     }
@@ -137,14 +138,22 @@ impl Player {
         self.log.push(format!("{name} of file {at}: {text}"));
         // With tokio, a clone may read before a write in the background.
         if self.files.len() > 1 {
-            let flushed = self.files[at].flush().await;
+            let flushed = self.flush(at).await;
             self.log.push(result(flushed));
         }
     }
 
+    /// What a write left is told once, as with tokio.
+    async fn flush(&mut self, at: usize) -> io::Result<()> {
+        super::acknowledge(&self.files[at]);
+        let flushed = self.files[at].flush().await;
+        super::acknowledge(&self.files[at]);
+        flushed
+    }
+
     /// Clones the file, drops a clone, or hands the file to std and takes it back.
     async fn change_files(&mut self, at: usize) {
-        let flushed = self.files[at].flush().await;
+        let flushed = self.flush(at).await;
         self.log
             .push(format!("flush of file {at}: {}", result(flushed)));
         match self.files.len() {

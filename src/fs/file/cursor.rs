@@ -19,8 +19,7 @@ use tokio::runtime;
 use super::File;
 use super::places::{Sought, is_given_up, move_to, read, write_all};
 use crate::buf::BufError;
-use crate::driver::answer;
-use crate::error::{Error, raw_os_error};
+use crate::error::Error;
 use crate::events;
 use crate::op::file::SharedFile;
 use crate::op::position::Position;
@@ -55,6 +54,8 @@ pub(super) struct Cursor {
     at_end: bool,
     /// The error of a write that nobody has been told of.
     failed: Option<io::Error>,
+    /// Whether a write failed of which flushes tell until the file is acknowledged.
+    lost: bool,
     /// What the next flush has to wait for besides.
     late: Option<Late>,
     /// Where the last seek led.
@@ -98,6 +99,7 @@ impl Cursor {
             taken: 0,
             at_end: false,
             failed: None,
+            lost: false,
             late: None,
             sought: 0,
         }
@@ -121,11 +123,7 @@ impl Cursor {
         }
         match &self.failed {
             None => Ok(()),
-            Some(error) => {
-                let failed = io::Error::from(error.kind());
-                let again = raw_os_error(error).map_or(failed, io::Error::from_raw_os_error);
-                Err(Error::io(Kind::Write, None, again))
-            }
+            Some(error) => Err(Error::again(error)),
         }
     }
 
@@ -186,9 +184,16 @@ impl Cursor {
     fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let State::Writing(writing, shared) = &mut self.state {
             let written = ready!(writing.as_mut().poll(cx));
-            if written.as_ref().is_err_and(is_given_up) {
-                let (shared, settled) = (shared.clone(), None);
-                self.late = Some(Late { shared, settled });
+            match &written {
+                Err(error) if is_given_up(error) => {
+                    let (shared, settled) = (shared.clone(), None);
+                    self.late = Some(Late { shared, settled });
+                }
+                Err(error) => {
+                    shared.health.note_accepted(error);
+                    self.lost = true;
+                }
+                Ok(()) => {}
             }
             self.state = State::Idle;
             self.failed = written.err();
@@ -211,6 +216,7 @@ impl Cursor {
         if settled.is_ok() || settled.as_ref().is_err_and(is_poisoned) {
             self.late = None;
         }
+        self.lost |= settled.is_err();
         self.failed = settled.err();
         Poll::Ready(())
     }
@@ -273,7 +279,7 @@ impl AsyncRead for File {
         let (shared, cursor) = self.parts();
         ready!(cursor.poll_written(cx));
         let _ = ready!(cursor.poll_sought(cx));
-        ready!(answer(ready!(cursor.poll_filled(cx))))?;
+        ready!(cursor.poll_filled(cx))?;
         if into.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
@@ -288,7 +294,7 @@ impl AsyncRead for File {
                 }
             }
             cursor.start_reading(shared, wanted);
-            ready!(answer(ready!(cursor.poll_filled(cx))))?;
+            ready!(cursor.poll_filled(cx))?;
             cursor.hand_out(into);
         }
         // Nothing handed out means the end of the file; the next call asks again.
@@ -329,8 +335,8 @@ impl AsyncWrite for File {
         let bytes_max = self.max_buf_bytes;
         let (shared, cursor) = self.parts();
         ready!(cursor.poll_idle(cx));
-        ready!(answer(cursor.take_failure()))?;
-        ready!(answer(shared.may_accept()))?;
+        cursor.take_failure()?;
+        shared.may_accept()?;
         let count = from.len().min(bytes_max);
         cursor.start_writing(shared, from[..count].to_vec(), cx);
         Poll::Ready(Ok(count))
@@ -344,8 +350,8 @@ impl AsyncWrite for File {
         let bytes_max = self.max_buf_bytes;
         let (shared, cursor) = self.parts();
         ready!(cursor.poll_idle(cx));
-        ready!(answer(cursor.take_failure()))?;
-        ready!(answer(shared.may_accept()))?;
+        cursor.take_failure()?;
+        shared.may_accept()?;
         let mut buf = Vec::new();
         for part in from {
             let room = bytes_max - buf.len();
@@ -361,12 +367,15 @@ impl AsyncWrite for File {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let cursor = self.parts().1;
+        let (shared, cursor) = self.parts();
         ready!(cursor.poll_idle(cx));
         if cursor.failed.is_none() {
             ready!(cursor.poll_settled(cx));
         }
-        Poll::Ready(cursor.take_failure())
+        cursor.take_failure()?;
+        // What was lost is not made good by having been told once.
+        cursor.lost = cursor.lost && shared.health.check(Kind::Write).map(|()| false)?;
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

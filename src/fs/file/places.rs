@@ -142,7 +142,8 @@ async fn write_steps(
             Err(_) => Place::Kernel { back: 0 },
         };
         let step = rw::write_once(shared.clone(), buf.slice(done..total), place, true).await;
-        let (count, part) = match rw::progress(step, Kind::Write, io::ErrorKind::WriteZero) {
+        let (count, part) = match rw::progress(shared, step, Kind::Write, io::ErrorKind::WriteZero)
+        {
             Ok(progress) => progress,
             Err(error) => {
                 let has_place = matches!(place, Place::At(_));
@@ -196,7 +197,7 @@ pub(super) async fn move_to(
             None => Some(seek::in_kernel(&shared, sought.to).await?),
         },
     };
-    let mut target = target.ok_or_else(seek::invalid)?;
+    let mut target = target.ok_or_else(|| seek::invalid(&shared))?;
     if target > limits::SEEK_UNCHECKED_BYTES_MAX {
         // Filesystems differ in how long a file can be.
         target = seek::in_kernel(&shared, SeekFrom::Start(target)).await?;

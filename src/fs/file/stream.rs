@@ -55,7 +55,7 @@ type Waiting = dyn Future<Output = Result<(usize, BytesMut), BufError<BytesMut>>
 /// ```
 #[must_use = "nothing is read until the stream is polled"]
 pub struct FileStream {
-    file: Arc<SharedFile>,
+    pub(super) file: Arc<SharedFile>,
     /// Where the next chunk to hand out begins.
     position: u64,
     /// Where the range ends, unless it is open.
@@ -262,7 +262,7 @@ impl FileStream {
                 Place::Stream,
             )));
         }
-        if let Err(error) = rw::check_offset(Kind::Read, position, ()) {
+        if let Err(error) = rw::check_offset(&self.file, Kind::Read, position, ()) {
             return State::InMemory(Err(error.into()));
         }
         match rw::read_at_poll(&self.file, &mut buf, position) {

@@ -11,14 +11,14 @@
 use std::io;
 #[cfg(feature = "testing")]
 use std::os::fd::BorrowedFd;
-use std::os::fd::{AsFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
 #[cfg(target_os = "linux")]
 use super::Entry;
 #[cfg(feature = "testing")]
 use super::Paths;
 use super::{FdRef, Request};
-use crate::sys::fd::with_file;
+use crate::sys::fd::{close, with_file};
 #[cfg(target_os = "linux")]
 use crate::sys::linux::sqe::Sqe;
 #[cfg(target_os = "linux")]
@@ -232,14 +232,7 @@ impl Request for Close {
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         self.told = true;
         // SAFETY: the number is this request's own.
-        if unsafe { libc::close(self.number) } == 0 {
-            return Ok(0);
-        }
-        match io::Error::last_os_error() {
-            // The descriptor is gone all the same.
-            error if error.kind() == io::ErrorKind::Interrupted => Ok(0),
-            error => Err(error),
-        }
+        close(unsafe { OwnedFd::from_raw_fd(self.number) }).map(|()| 0)
     }
 
     #[cfg(feature = "testing")]

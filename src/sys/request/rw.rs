@@ -11,6 +11,7 @@ use super::{Entry, fixed};
 use super::{FdRef, Request};
 use crate::buf::{IoBuf, IoBufMut};
 use crate::limits::RW_BYTES_MAX;
+use crate::sys::errno::retry;
 #[cfg(target_os = "linux")]
 use crate::sys::linux::sqe::{Sqe, code};
 #[cfg(target_os = "linux")]
@@ -85,12 +86,14 @@ pub(super) unsafe fn read_blocking(
     offset: Option<u64>,
 ) -> io::Result<i32> {
     let (fd, start) = (fd.as_raw_fd(), start.cast());
-    // SAFETY: the caller vouches for the memory.
-    check(unsafe {
-        match offset {
-            Some(offset) => libc::pread(fd, start, length, offset as libc::off_t),
-            None => libc::read(fd, start, length),
-        }
+    retry(|| {
+        // SAFETY: the caller vouches for the memory.
+        check(unsafe {
+            match offset {
+                Some(offset) => libc::pread(fd, start, length, offset as libc::off_t),
+                None => libc::read(fd, start, length),
+            }
+        })
     })
 }
 
@@ -177,12 +180,14 @@ impl<B: IoBuf> Request for Write<B> {
         let fd = self.fd.as_fd().as_raw_fd();
         let (start, length) = (self.buf.stable_ptr().cast(), self.length());
         let offset = self.place.for_call(self.fd.as_fd())?;
-        // SAFETY: the first `length` bytes of the buffer are initialised, and this request owns it.
-        check(unsafe {
-            match offset {
-                Some(offset) => libc::pwrite(fd, start, length, offset as libc::off_t),
-                None => libc::write(fd, start, length),
-            }
+        retry(|| {
+            // SAFETY: the first `length` bytes of the buffer are initialised, and this request owns it.
+            check(unsafe {
+                match offset {
+                    Some(offset) => libc::pwrite(fd, start, length, offset as libc::off_t),
+                    None => libc::write(fd, start, length),
+                }
+            })
         })
     }
 
