@@ -80,7 +80,7 @@ impl File {
         }
     }
 
-    fn release(self) -> StdFile {
+    pub(super) fn release(self) -> StdFile {
         let File { shared, cursor, .. } = self;
         let fd = shared.release(cursor.into_inner().position());
         StdFile::from(fd.expect("a descriptor to hand out while operations hold this one"))
