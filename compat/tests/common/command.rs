@@ -34,8 +34,13 @@ pub(crate) fn read_tree(root: &Path, left_out: &[&str]) -> Vec<(PathBuf, Vec<u8>
     found
 }
 
+/// Runs the command, for as long as building may take.
+pub(crate) fn run(command: Command) -> (bool, String) {
+    run_within(command, RUN_BOUND)
+}
+
 /// Runs the command in a process group of its own, which is killed if it hangs.
-pub(crate) fn run(mut command: Command) -> (bool, String) {
+pub(crate) fn run_within(mut command: Command, bound: Duration) -> (bool, String) {
     command
         .process_group(0)
         .stdin(Stdio::null())
@@ -45,7 +50,7 @@ pub(crate) fn run(mut command: Command) -> (bool, String) {
     let group = child.id();
     let (done, is_done) = mpsc::channel::<()>();
     let guard = std::thread::spawn(move || {
-        if is_done.recv_timeout(RUN_BOUND) == Err(mpsc::RecvTimeoutError::Timeout) {
+        if is_done.recv_timeout(bound) == Err(mpsc::RecvTimeoutError::Timeout) {
             let _ = Command::new("kill")
                 .args(["-KILL", "--", &format!("-{group}")])
                 .status();

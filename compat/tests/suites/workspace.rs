@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::command::{read_tree, repository, run};
+use crate::command::{read_tree, repository, run, run_within};
 use crate::list::{SUITES, Suite};
 use crate::manifest::rewritten;
 use crate::registry::{cargo, folder, host, package};
@@ -19,6 +19,9 @@ const LOCK: &str = "compat/suites/Cargo.lock";
 /// The two copies: the name of the package ends so, and its folder is called so.
 pub(crate) const ON_TOKIO: &str = "on-tokio";
 pub(crate) const ON_TIDEGATE: &str = "on-tidegate";
+
+/// A program of tests that is not done after this long hangs.
+const TEST_BOUND: Duration = Duration::from_secs(300);
 
 pub(crate) struct Workspace {
     root: PathBuf,
@@ -38,14 +41,11 @@ pub(crate) struct Outcome {
 }
 
 impl Workspace {
-    /// Downloads, writes and builds the copies of the suites that are chosen.
-    pub(crate) fn built(all: bool) -> Workspace {
+    /// Downloads, writes and builds the copies.
+    pub(crate) fn built() -> Workspace {
         let mut workspace = Workspace {
             root: Path::new(env!("CARGO_TARGET_TMPDIR")).join("suites"),
-            suites: SUITES
-                .iter()
-                .filter(|suite| all || suite.in_short_run)
-                .collect(),
+            suites: Vec::new(),
             files: BTreeMap::new(),
             programs: BTreeMap::new(),
         };
@@ -62,12 +62,19 @@ impl Workspace {
     }
 
     fn write(&mut self) {
-        let sources = sources(&self.root.join("sources"));
         let mut members = Vec::new();
-        for suite in self.suites.clone() {
+        let toolchain = toolchain();
+        for (suite, source) in sources(&self.root.join("sources")) {
+            let name = suite.name;
+            if source.needs > toolchain {
+                let (major, minor) = source.needs;
+                eprintln!("skip: suite of {name}: it needs Rust {major}.{minor}");
+                continue;
+            }
+            self.suites.push(suite);
             for copy in [ON_TOKIO, ON_TIDEGATE] {
-                members.push(format!("{copy}/{}", suite.name));
-                self.add_copy(suite, copy, &sources[suite.name]);
+                members.push(format!("{copy}/{name}"));
+                self.add_copy(suite, copy, &source.folder);
             }
         }
         for copy in [ON_TOKIO, ON_TIDEGATE] {
@@ -135,9 +142,17 @@ impl Workspace {
             let path = copy.join("tokio-tar/tests/archives").join(path);
             self.files.insert(path, bytes);
         }
-        // Any large text.
-        let text = std::fs::read(repository().join("CONTRIBUTING.md")).unwrap();
-        self.files.insert(copy.join("README.md"), text);
+        let readme = copy.join("tower-http/README.md");
+        let readme = self.files[&readme].clone();
+        self.files.insert(copy.join("README.md"), readme);
+        // Names that not every tool takes, so they are made here.
+        for name in [
+            "filename with space.txt",
+            "\u{4f60}\u{597d}\u{4e16}\u{754c}.txt",
+        ] {
+            self.files
+                .insert(copy.join("test-files").join(name), Vec::new());
+        }
         for name in [".hidden", "inner/.hideme"] {
             let path = copy.join("rocket/tests/static").join(name);
             self.files.insert(path, b"hidden\n".to_vec());
@@ -151,7 +166,8 @@ impl Workspace {
             // Its own, as the cargo that runs this test may hold the lock of the other.
             .env("CARGO_TARGET_DIR", self.root.join("target"));
         let (succeeded, log) = run(command);
-        assert!(succeeded, "{log}");
+        let told: Vec<&str> = log.lines().filter(|line| !line.starts_with('{')).collect();
+        assert!(succeeded, "{}", told.join("\n"));
         for line in log.lines() {
             let Ok(message) = serde_json::from_str::<Value>(line) else {
                 continue;
@@ -178,15 +194,18 @@ impl Workspace {
         let mut outcome = Outcome::default();
         for program in &self.programs[&(suite.name, copy)] {
             let mut command = Command::new(program);
+            command.arg(suite.only);
+            for (name, _) in suite.skipped {
+                command.args(["--skip", name]);
+            }
             command
-                .arg(suite.only)
                 .current_dir(&folder)
                 .env("CARGO_MANIFEST_DIR", &folder)
                 .env("TIDEGATE_BACKEND", backend)
                 .env("TIDEGATE_ERRORS", "plain")
                 .env_remove("RUST_TEST_NOCAPTURE");
             let started = Instant::now();
-            let (succeeded, log) = run(command);
+            let (succeeded, log) = run_within(command, TEST_BOUND);
             outcome.took += started.elapsed();
             outcome.add(succeeded, &log);
         }
@@ -208,7 +227,7 @@ impl Workspace {
             .collect();
         assert!(
             others.is_empty(),
-            "{LOCK} lacks {} packages: run this with TIDEGATE_COMPAT=all TIDEGATE_COMPAT_LOCK=update",
+            "{LOCK} lacks {} packages: run this with TIDEGATE_COMPAT_LOCK=update",
             others.len()
         );
     }
@@ -246,8 +265,15 @@ fn lock() -> Vec<u8> {
     std::fs::read(repository().join(LOCK)).unwrap_or_default()
 }
 
+/// A published package as cargo has it.
+struct Source {
+    folder: PathBuf,
+    /// Major and minor version of Rust.
+    needs: (u32, u32),
+}
+
 /// Where the sources of the suites are. Cargo has the network for this, and the lock file.
-fn sources(root: &Path) -> BTreeMap<&'static str, PathBuf> {
+fn sources(root: &Path) -> Vec<(&'static Suite, Source)> {
     let mut manifest = "[package]\nname = \"sources\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\
                         [workspace]\n[dependencies]\n"
         .to_owned();
@@ -262,25 +288,39 @@ fn sources(root: &Path) -> BTreeMap<&'static str, PathBuf> {
     write_if_other(&root.join("src/lib.rs"), b"");
     let mut command = cargo_in(root, "metadata");
     command.args(["--format-version", "1", "--filter-platform", &host()]);
-    let output = command.output().unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let metadata: Value = serde_json::from_str(&output_of(command)).unwrap();
     let packages = metadata["packages"].as_array().unwrap();
-    let folder = |suite: &Suite| {
+    let source = |suite: &Suite| {
         let found = packages
             .iter()
             .find(|package| package["name"] == suite.name && package["version"] == suite.version);
         let manifest = Path::new(found.unwrap()["manifest_path"].as_str().unwrap());
-        manifest.parent().unwrap().to_owned()
+        let needs = found.unwrap()["rust_version"].as_str();
+        Source {
+            folder: manifest.parent().unwrap().to_owned(),
+            needs: needs.map_or((1, 0), major_and_minor),
+        }
     };
-    SUITES
-        .iter()
-        .map(|suite| (suite.name, folder(suite)))
-        .collect()
+    SUITES.iter().map(|suite| (suite, source(suite))).collect()
+}
+
+fn toolchain() -> (u32, u32) {
+    let mut command = Command::new(cargo());
+    command.arg("--version");
+    let text = output_of(command);
+    major_and_minor(text.split(' ').nth(1).unwrap())
+}
+
+fn major_and_minor(version: &str) -> (u32, u32) {
+    let mut numbers = version.split('.').map(|number| number.parse().unwrap());
+    (numbers.next().unwrap(), numbers.next().unwrap_or(0))
+}
+
+fn output_of(mut command: Command) -> String {
+    let output = command.output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}\n{error}");
+    String::from_utf8(output.stdout).unwrap()
 }
 
 fn cargo_in(folder: &Path, subcommand: &str) -> Command {
