@@ -137,9 +137,10 @@ fn what_takes_descriptors_takes_files() {
 
 #[test]
 fn listings_are_streams() {
-    on_every_backend(|_| async {
+    on_each_route(|_| async {
         let dir = tempfile::tempdir().unwrap();
-        let mut names: Vec<String> = (0..3000).map(|n| format!("name-{n:05}")).collect();
+        // More than one call of the kernel gives.
+        let mut names: Vec<String> = (0..400).map(|n| format!("{n:0200}")).collect();
         for name in &names {
             std::fs::write(dir.path().join(name), "").unwrap();
         }
@@ -158,7 +159,7 @@ fn listings_are_streams() {
         while let Some(entry) = entries.next().await {
             count += usize::from(entry.unwrap().ino() > 0);
         }
-        assert_eq!(count, 3000);
+        assert_eq!(count, 400);
         assert!(entries.next().await.is_none(), "the end stays the end");
     });
 }
