@@ -53,7 +53,7 @@ pub(crate) const WORKER_DEPTH_BUFFERED: usize = 8;
 /// keep up with direct I/O until about 64 in flight on two rings.
 pub(crate) const WORKER_DEPTH_DIRECT: usize = 48;
 
-/// Kernel workers that a ring may use. The default of 4 per CPU lets 8 stuck operations stop a
+/// Kernel workers that a ring may use, and all lanes of one mount and class together. The default of 4 per CPU lets 8 stuck operations stop a
 /// thread's rings; this stays above what a worker ring has in flight, so none of them waits for a worker.
 pub(crate) const KERNEL_WORKERS_MAX: u32 = 64;
 
@@ -78,6 +78,18 @@ pub(crate) const LANE_RETRY_AFTER: Duration = Duration::from_millis(1);
 /// A write on a worker ring that is older than this may hold up other files' writes in the kernel, so
 /// that those go to lanes. Long enough that a busy disk is seldom taken for a stuck one.
 pub(crate) const SERIALISED_STUCK_AFTER: Duration = Duration::from_millis(20);
+
+/// Operations of one queue that wait while none of it goes on (`QUEUE_STILL_AFTER`), before further ones are
+/// refused: some 16 MiB, and more than any program has in flight on a disk that only takes a breath.
+pub(crate) const QUEUED_MAX: usize = 16_384;
+
+/// A queue of which none was taken for this long is still: longer than any disk in order lets all of its threads
+/// wait.
+pub(crate) const QUEUE_STILL_AFTER: Duration = Duration::from_secs(1);
+
+/// Descriptors of one mount that wait to be closed, of which none is closed for `QUEUE_STILL_AFTER`, before nothing
+/// is opened there any more: a sixteenth of what a process may usually have open.
+pub(crate) const CLOSES_WAITING_MAX: usize = 64;
 
 /// Wedged lanes of one mount and class at a time; past it, operations wait in the inbox.
 pub(crate) const LANES_WEDGED_MAX: usize = 4;
@@ -118,8 +130,13 @@ pub(crate) const PROBE_EVERY: Duration = Duration::from_secs(5);
 /// A mount whose description was asked for this long ago and never came is asked for again.
 pub(crate) const MOUNT_ASK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Threads of one mount's pool.
+/// Threads of one mount's pool that are not known to be stuck. With those that are, it has no more than the
+/// handle's setting says (`STUCK_THREADS_MAX`).
 pub(crate) const POOL_THREADS_MAX: usize = 64;
+
+/// Threads that each mount's pool may have whatever other mounts have taken: enough to keep a disk that answers
+/// within a millisecond busy, so that its speed does not depend on a dead neighbour.
+pub(crate) const POOL_THREADS_OWN: usize = 16;
 
 /// Threads that a pool starts at once; more come when the watchdog sees them all busy for a tick.
 pub(crate) const POOL_THREADS_EAGER: usize = 4;
@@ -132,6 +149,10 @@ pub(crate) const WATCHDOG_TICK: Duration = Duration::from_millis(5);
 
 /// The watchdog's longest tick while nothing changes but operations are in flight.
 pub(crate) const WATCHDOG_TICK_MAX: Duration = Duration::from_millis(160);
+
+/// A watchdog that comes this much later than it meant to was not running, and neither was the process as a whole:
+/// what a loaded machine keeps a thread waiting is a fraction of it.
+pub(crate) const WATCHDOG_LATE: Duration = Duration::from_millis(50);
 
 /// Quiet ticks after which the watchdog sleeps until it is called.
 pub(crate) const WATCHDOG_QUIET_TICKS: u32 = 4;
@@ -293,8 +314,8 @@ pub(crate) const WARN_AFTER: Duration = Duration::from_secs(10);
 /// Between two heartbeats: often enough for a spinner.
 pub(crate) const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Blocking threads of a handle that may be stuck in operations that nobody waits for: they cost a stack
-/// each, and end only when the kernel lets go.
+/// Blocking threads of one mount, stuck or not, as any may get stuck: they cost a stack each, and end only when
+/// the kernel lets go. Beyond `POOL_THREADS_OWN` each, all mounts of a handle have so many together.
 pub(crate) const STUCK_THREADS_MAX: usize = 64;
 
 /// Events that wait for the log's thread: enough for all that a stall causes at once, and no more memory than a

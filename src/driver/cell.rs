@@ -20,6 +20,7 @@ use super::group::{Group, Share};
 use super::life::{Dropped, GivenUp, Life};
 use super::limited::Why;
 use super::op::{Load, OnWorker, Op};
+use super::paused::Clock;
 use super::registry::{NEVER, Place};
 use super::route::Way;
 use crate::error::{Error, LeftBehind};
@@ -28,7 +29,7 @@ use crate::limits;
 use crate::mounts::Mount;
 use crate::observe::{Ended, OpInFlight, OpState};
 use crate::opcode::Kind;
-use crate::sys::clock::{coarse_ms, now_us};
+use crate::sys::clock::{self, coarse_ms, now_us};
 use crate::sys::errno;
 use crate::sys::fd::Target;
 #[cfg(target_os = "linux")]
@@ -73,6 +74,8 @@ pub(crate) struct Cell<O: Op> {
     pub(super) group: Arc<Group>,
     pub(super) started: Instant,
     started_ms: u64,
+    /// What time was lost before.
+    lost_before: Duration,
     /// When it is to be looked at, in microseconds: its deadline, or the end of the grace after it.
     pub(super) due_us: AtomicU64,
     /// How long one of several steps may take, in microseconds; zero where the deadline is for all of it.
@@ -84,8 +87,8 @@ pub(crate) struct Cell<O: Op> {
     steps: Steps,
     /// What it counts as stuck on, once nobody waits for it and it is not over.
     pub(super) stuck: Mutex<Option<Share>>,
-    /// Whether the operation was sent a second way already.
-    rerouted: AtomicBool,
+    /// Whether a ring can take it.
+    is_entry: bool,
     /// Whether the watchdog has asked the kernel for it back.
     asked_back: AtomicBool,
     /// Where a ring has it: the entry's user data; zero while no ring does.
@@ -95,6 +98,8 @@ pub(crate) struct Cell<O: Op> {
     /// What it is about, while a thread has it.
     target: Mutex<Target>,
     pub(super) account: Account,
+    /// Its hold on a clock that a test has stopped.
+    pub(super) clock: Clock,
     pub(super) life: Life<O, Outcome, Why>,
 }
 
@@ -105,6 +110,12 @@ pub(crate) trait Job: Send + Sync {
     fn on_worker(&self) -> OnWorker;
     /// Whether it goes on without its future and without its handle.
     fn is_kept(&self) -> bool;
+    /// Whether a ring can take it: else it is a call on a thread.
+    fn is_entry(&self) -> bool;
+    /// Whether it leaves a descriptor behind that has to be closed.
+    fn makes_descriptor(&self) -> bool {
+        false
+    }
     /// When it was started, in coarse milliseconds.
     fn started_ms(&self) -> u64;
     /// Whether nobody waits for it, so that whoever has it should let go.
@@ -120,7 +131,7 @@ pub(crate) trait Job: Send + Sync {
     #[cfg(target_os = "linux")]
     fn ask_back(&self) -> bool;
     #[cfg(target_os = "linux")]
-    fn sqe(&self, tables: &mut dyn Tables) -> Option<Sqe>;
+    fn sqe(&self, tables: &mut dyn Tables) -> Result<Sqe, Outcome>;
     /// Takes in one of its completions, before its end. Does not panic.
     #[cfg(target_os = "linux")]
     fn on_completion(&self, _part: Part) {}
@@ -134,6 +145,8 @@ pub(crate) trait Job: Send + Sync {
     }
     /// Does it on this thread, and ends it. Does not panic.
     fn run(&self);
+    /// Does it on a thread instead, since no ring could, for this reason; or ends it. Does not panic.
+    fn instead(self: Arc<Self>, reason: &'static str);
     /// Ends it. Does not panic.
     fn end(self: Arc<Self>, outcome: Outcome);
     /// Ends it if it still is in a queue. Does not panic.
@@ -166,6 +179,9 @@ impl<O: Op> Cell<O> {
         driver.counters.started(kind);
         if kept && kind == Kind::Write {
             driver.counters.keep_write();
+        }
+        if kept && kind == Kind::Close {
+            group.close_begins();
         }
         let patience = default_patience(&driver, &group, kind);
         let step_us = match (due_us, patience) {
@@ -201,11 +217,12 @@ impl<O: Op> Cell<O> {
     }
 
     fn made(
-        op: O,
+        mut op: O,
         driver: Arc<Driver>,
         group: Arc<Group>,
         life: impl FnOnce(O) -> Life<O, Outcome, Why>,
     ) -> Cell<O> {
+        let is_entry = is_entry(&mut op);
         Cell {
             kind: op.kind(),
             load: op.load(),
@@ -220,20 +237,28 @@ impl<O: Op> Cell<O> {
             group,
             started: Instant::now(),
             started_ms: coarse_ms(),
+            lost_before: clock::lost(),
             due_us: AtomicU64::new(NEVER),
             step_us: 0,
             patience_us: None,
             place: OnceLock::new(),
             steps: Steps::default(),
             stuck: Mutex::new(None),
-            rerouted: AtomicBool::new(false),
+            is_entry,
             asked_back: AtomicBool::new(false),
             user_data: AtomicU64::new(0),
             way: Mutex::new(None),
             target: Mutex::new(Target::Nothing),
             account: Account::default(),
+            clock: Clock::default(),
             life: life(op),
         }
+    }
+
+    /// How long it is there, without the time that the process was not running.
+    pub(super) fn age(&self) -> Duration {
+        let lost = clock::lost().saturating_sub(self.lost_before);
+        self.started.elapsed().saturating_sub(lost)
     }
 
     /// Whether this outcome means that the ring could not do it, so that a blocking thread should.
@@ -260,7 +285,7 @@ impl<O: Op> Cell<O> {
             errno::EINTR if !self.kind.hands_out_interruptions() => "interrupted",
             _ => return None,
         };
-        (!self.rerouted.swap(true, Ordering::AcqRel)).then_some(reason)
+        Some(reason)
     }
 
     /// Lets go of all that knows it as in flight.
@@ -269,6 +294,9 @@ impl<O: Op> Cell<O> {
             drop(self.driver.registry.remove(*place));
         }
         self.unmark_stuck();
+        if self.kept && self.kind == Kind::Close {
+            self.group.close_ends();
+        }
         if self.kept && self.kind == Kind::Write {
             self.driver.counters.end_kept_write();
         }
@@ -277,6 +305,13 @@ impl<O: Op> Cell<O> {
         if orphan != 0 {
             self.driver.orphan_write_ended(&self.group, orphan);
         }
+    }
+
+    /// No ring could do it: a thread will. Threads pass nothing on, so it ends there.
+    fn fall_back(self: Arc<Self>, reason: &'static str) {
+        self.driver.counters.fell_back(reason);
+        let (driver, group) = (self.driver.clone(), self.group.clone());
+        driver.to_thread(&group, self);
     }
 
     /// Asks whoever has it to let go.
@@ -308,7 +343,7 @@ impl<O: Op> Cell<O> {
             GivenUp::TakenBack(waker) => {
                 timed_out.into_iter().for_each(|told| self.tell(told));
                 self.conclude();
-                wake(waker);
+                self.wake_caller(waker);
             }
             GivenUp::Asked => self.ask(),
             GivenUp::Left(waker) => self.leave(waker),
@@ -324,12 +359,20 @@ impl<O: Op> Cell<O> {
             }
         }
         self.mark_stuck();
+        self.wake_caller(waker);
+    }
+
+    /// There is something for its caller.
+    pub(super) fn wake_caller(&self, waker: Option<Waker>) {
         wake(waker);
+        self.clock.let_go();
     }
 
     /// The future is dropped.
     pub(super) fn left_by_caller(&self) {
-        match self.life.drop_caller() {
+        let dropped = self.life.drop_caller();
+        self.clock.let_go();
+        match dropped {
             Dropped::Nothing => {}
             Dropped::TakenBack(op) => {
                 self.count(Ended::Dropped);
@@ -377,6 +420,14 @@ impl<O: Op> Job for Cell<O> {
         self.kept
     }
 
+    fn is_entry(&self) -> bool {
+        self.is_entry
+    }
+
+    fn makes_descriptor(&self) -> bool {
+        self.kind.row().returns_fd || self.kind == Kind::Metadata && self.is_entry
+    }
+
     fn started_ms(&self) -> u64 {
         self.started_ms
     }
@@ -404,11 +455,22 @@ impl<O: Op> Job for Cell<O> {
     }
 
     #[cfg(target_os = "linux")]
-    fn sqe(&self, tables: &mut dyn Tables) -> Option<Sqe> {
-        // Where a buffer panics, a blocking thread tells the future.
-        let mut make = |op: &mut O| op.request().sqe(tables);
-        let make = |op: &mut O| catch_unwind(AssertUnwindSafe(|| make(op))).unwrap_or(None);
-        self.life.to_kernel(make)
+    fn sqe(&self, tables: &mut dyn Tables) -> Result<Sqe, Outcome> {
+        // Of what was given up before, nobody hears it.
+        let mut instead = Outcome::Result(-errno::ECANCELED);
+        let mut make = |op: &mut O| match op.request().entry() {
+            Some(entry) => entry.sqe(tables),
+            None => Err(io::ErrorKind::InvalidInput.into()),
+        };
+        let make = |op: &mut O| {
+            instead = match catch_unwind(AssertUnwindSafe(|| make(op))) {
+                Ok(Ok(sqe)) => return Some(sqe),
+                Ok(Err(error)) => Outcome::Refused(error),
+                Err(_) => Outcome::Panicked,
+            };
+            None
+        };
+        self.life.to_kernel(make).ok_or(instead)
     }
 
     #[cfg(target_os = "linux")]
@@ -418,6 +480,7 @@ impl<O: Op> Job for Cell<O> {
 
     #[cfg(target_os = "linux")]
     fn set_user_data(&self, user_data: u64) {
+        self.count_way();
         // With the flag in the opposite order in `ask`: one of the two sides sees the other (INV-11).
         self.user_data.store(user_data, Ordering::SeqCst);
     }
@@ -437,6 +500,7 @@ impl<O: Op> Job for Cell<O> {
             return;
         };
         *lock(&self.target) = op.target();
+        self.count_way();
         self.steps.go_on();
         // The lock is not held meanwhile (INV-8), so the future can be polled and dropped.
         let policy = self.driver.settings().dataless;
@@ -446,15 +510,21 @@ impl<O: Op> Job for Cell<O> {
         self.settle(Some(op), outcome);
     }
 
+    fn instead(self: Arc<Self>, reason: &'static str) {
+        let is_over = self.driver.is_closed() && !self.kept;
+        if is_over || !self.life.to_queue() {
+            return self.end(Outcome::Result(-errno::ECANCELED));
+        }
+        self.fall_back(reason);
+    }
+
     fn end(self: Arc<Self>, outcome: Outcome) {
         let Some(outcome) = self.unless_starved(outcome) else {
             return;
         };
         if let Some(reason) = self.wants_another_way(&outcome) {
             if self.life.to_queue() {
-                self.driver.counters.fell_back(reason);
-                let (driver, group) = (self.driver.clone(), self.group.clone());
-                return driver.to_pool(&group, self);
+                return self.fall_back(reason);
             }
         }
         let outcome = match outcome {
@@ -535,12 +605,24 @@ impl<O: Op> Job for Cell<O> {
         Some(OpInFlight {
             operation: self.kind,
             path: self.path(),
-            age: self.started.elapsed(),
-            still_for: self.steps.still_for(self.started.elapsed()),
+            age: self.age(),
+            still_for: self.steps.still_for(self.age()),
             way: lock(&self.way).as_ref().map(Way::name),
             state,
             mount_point: self.group.mount().point(),
         })
+    }
+}
+
+/// What the request says of itself. Where the caller's buffer panics over that, a thread will hear it again, and
+/// tell the future.
+fn is_entry<O: Op>(op: &mut O) -> bool {
+    #[cfg(target_os = "linux")]
+    return catch_unwind(AssertUnwindSafe(|| op.request().entry().is_some())).unwrap_or(false);
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = op;
+        false
     }
 }
 

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use super::account::TimedOut;
 use super::cell::{Cell, Outcome, wake};
+#[cfg(target_os = "linux")]
+use super::door::Sender;
 use super::in_flight::left_by;
 use super::life::Settled;
 use super::op::Op;
@@ -42,7 +44,7 @@ impl<O: Op> Cell<O> {
                 self.driver
                     .counters
                     .fell_back("no provided buffer was left");
-                self.driver.dispatch_held(&self.group, vec![self.clone()]);
+                self.driver.send(&self.group, self.clone(), Sender::Queue);
                 None
             }
             Outcome::Result(number) => Some(Outcome::Result(errno::of_interrupted(number))),
@@ -54,9 +56,11 @@ impl<O: Op> Cell<O> {
     #[cfg(target_os = "linux")]
     pub(super) fn tell_of(&self, part: Part) {
         wake(self.life.tell(|op| {
-            let request = op.request();
-            request.on_completion(part);
-            request.has_news()
+            let Some(entry) = op.request().entry() else {
+                return false;
+            };
+            entry.on_completion(part);
+            entry.has_news()
         }));
     }
 
@@ -64,7 +68,7 @@ impl<O: Op> Cell<O> {
     fn does_without(&self) -> bool {
         let mut does = false;
         self.life.tell(|op| {
-            does = op.request().do_without();
+            does = op.request().entry().is_some_and(|entry| entry.do_without());
             false
         });
         does
@@ -77,7 +81,7 @@ impl<O: Op> Cell<O> {
             Settled::Wake(waker) => {
                 timed_out.into_iter().for_each(|told| self.tell(told));
                 self.conclude();
-                wake(waker);
+                self.wake_caller(waker);
             }
             Settled::Unclaimed(op, outcome) => {
                 self.complain(op.as_ref(), &outcome);

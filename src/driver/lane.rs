@@ -10,10 +10,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
-use super::cell::{Job, Outcome};
+use super::cell::Job;
+use super::door::{NotTaken, RingJob};
 use super::engine::{Engine, Start};
-use super::group::{Class, Group};
+use super::group::{Class, Full, Group, is_still};
 use super::op::OnWorker;
+use super::pool::extract;
 use super::slot::Tag;
 use crate::limits;
 use crate::sys::clock::coarse_ms;
@@ -26,12 +28,21 @@ use crate::sys::{released, thread};
 
 #[derive(Default)]
 struct Inbox {
-    jobs: VecDeque<Arc<dyn Job>>,
+    jobs: VecDeque<RingJob>,
+    /// When one was taken last, or the first of these came, in coarse milliseconds.
+    moved_ms: u64,
     cancels: Vec<u64>,
     /// No more jobs are taken in: the handle was closed, or the lane quarantined.
     closed: bool,
     /// At the end, cancel what is in flight.
     cancel_all: bool,
+}
+
+impl Inbox {
+    /// Whether very many wait, and none goes on.
+    fn is_overfull(&self) -> bool {
+        self.jobs.len() >= limits::QUEUED_MAX && is_still(self.moved_ms)
+    }
 }
 
 /// What other threads see of a lane.
@@ -55,15 +66,15 @@ pub(crate) struct Lane {
 
 /// What a lane's thread took from the inbox.
 struct Taken {
-    jobs: Vec<Arc<dyn Job>>,
+    jobs: Vec<RingJob>,
     cancels: Vec<u64>,
     closed: bool,
     cancel_all: bool,
 }
 
 impl Lane {
-    /// Starts a lane for one class of a mount's operations.
-    pub(crate) fn start(group: &Arc<Group>, class: Class) -> io::Result<Arc<Lane>> {
+    /// Starts a lane for one class of a mount's operations, which may use so many kernel workers.
+    pub(crate) fn start(group: &Arc<Group>, class: Class, workers: u32) -> io::Result<Arc<Lane>> {
         let lane = Arc::new(Lane {
             inbox: Mutex::default(),
             event: EventFd::new()?,
@@ -83,7 +94,7 @@ impl Lane {
             Ok(ring) => LaneThread {
                 lane: shared,
                 group,
-                engine: Engine::new(ring, counters),
+                engine: Engine::new(ring, counters, workers),
                 armed: false,
             }
             .live(),
@@ -99,25 +110,28 @@ impl Lane {
     /// There is no ring, or no longer: what the kernel never took goes to the pool, and so does everything
     /// from now on.
     fn give_up(&self, group: &Weak<Group>, error: &io::Error, unsent: Vec<Arc<dyn Job>>) {
-        let group = group.upgrade();
-        if let Some(group) = &group {
+        if let Some(group) = group.upgrade() {
             group.ring_broke(error);
         }
-        for job in unsent.into_iter().chain(self.close(false)) {
-            match &group {
-                Some(group) => group.push_to_pool(job),
-                None => job.run(),
-            }
+        let waiting = self.close(false).into_iter().map(RingJob::into_job);
+        for job in unsent.into_iter().chain(waiting) {
+            job.instead("no ring for a lane");
         }
     }
 
-    /// Takes an operation in; back to the caller if the lane takes no more.
-    pub(crate) fn push(&self, job: Arc<dyn Job>) -> Result<(), Arc<dyn Job>> {
+    /// Takes an operation in; back to the caller if the lane takes no more, or has no room and need not.
+    pub(super) fn push(&self, entry: RingJob, is_owed: bool) -> Result<(), NotTaken<RingJob>> {
         let mut inbox = lock(&self.inbox);
         if inbox.closed {
-            return Err(job);
+            return Err(NotTaken::NoQueue(entry));
         }
-        inbox.jobs.push_back(job);
+        if !is_owed && inbox.is_overfull() {
+            return Err(NotTaken::Full(entry, Full { stuck: 0 }));
+        }
+        if inbox.jobs.is_empty() {
+            inbox.moved_ms = coarse_ms();
+        }
+        inbox.jobs.push_back(entry);
         drop(inbox);
         self.call();
         Ok(())
@@ -131,7 +145,7 @@ impl Lane {
     }
 
     /// Ends the lane once nothing is in flight. Returns what was still in the inbox.
-    pub(crate) fn close(&self, cancel_all: bool) -> VecDeque<Arc<dyn Job>> {
+    pub(super) fn close(&self, cancel_all: bool) -> VecDeque<RingJob> {
         let mut inbox = lock(&self.inbox);
         inbox.closed = true;
         inbox.cancel_all |= cancel_all;
@@ -143,9 +157,25 @@ impl Lane {
 
     /// Has the thread let go of what nobody uses any more, if it has not.
     pub(crate) fn tick(&self) {
+        drop(self.take_what_is_over());
         if self.swept.load(Ordering::SeqCst) != released::count() {
             self.call();
         }
+    }
+
+    /// What was taken back while it waited is of no use to anybody, and nobody takes it from here while nothing
+    /// goes on.
+    fn take_what_is_over(&self) -> Vec<RingJob> {
+        let mut inbox = lock(&self.inbox);
+        if inbox.jobs.is_empty() || !is_still(inbox.moved_ms) {
+            return Vec::new();
+        }
+        extract(&mut inbox.jobs, |entry| entry.job().is_over())
+    }
+
+    /// Whether very many wait here, and none goes on.
+    pub(super) fn is_overfull(&self) -> bool {
+        lock(&self.inbox).is_overfull()
     }
 
     /// Wakes the thread. It may sleep on storage where it waits, in what goes on there of linked entries: from
@@ -247,6 +277,9 @@ impl LaneThread {
         };
         let mut inbox = lock(&self.lane.inbox);
         let count = room.min(inbox.jobs.len());
+        if count > 0 {
+            inbox.moved_ms = coarse_ms();
+        }
         Taken {
             jobs: inbox.jobs.drain(..count).collect(),
             cancels: std::mem::take(&mut inbox.cancels),
@@ -257,7 +290,8 @@ impl LaneThread {
 
     fn start(&mut self, taken: Taken) {
         let mut back = Vec::new();
-        for job in taken.jobs {
+        for entry in taken.jobs {
+            let job = entry.into_job();
             if job.is_over() {
                 // It was taken back while it waited.
                 continue;
@@ -275,9 +309,8 @@ impl LaneThread {
                         self.engine.cancel(token.user_data());
                     }
                 }
-                Start::NoEntry(job) => self.elsewhere(job),
-                Start::Full(job) => back.push(job),
-                Start::GivenUp(job) => job.end(Outcome::Result(-crate::sys::errno::ECANCELED)),
+                Start::Full(job) => back.extend(RingJob::of(job).ok()),
+                Start::Over(job, outcome) => job.end(outcome),
             }
         }
         self.put_back(back);
@@ -291,24 +324,17 @@ impl LaneThread {
         self.note_load();
     }
 
-    /// What found no room waits on in the inbox. Once that is closed nobody takes from it: it ends as if the
-    /// kernel had cancelled it, and goes another way unless the handle is closed.
-    fn put_back(&self, jobs: Vec<Arc<dyn Job>>) {
+    /// What found no room waits on in the inbox. Once that is closed nobody takes from it: it goes to a thread
+    /// unless the handle is closed.
+    fn put_back(&self, entries: Vec<RingJob>) {
         let mut inbox = lock(&self.lane.inbox);
         if !inbox.closed {
-            let back = jobs.into_iter().rev();
-            return back.for_each(|job| inbox.jobs.push_front(job));
+            let back = entries.into_iter().rev();
+            return back.for_each(|entry| inbox.jobs.push_front(entry));
         }
         drop(inbox);
-        for job in jobs {
-            job.end(Outcome::Result(-crate::sys::errno::ECANCELED));
-        }
-    }
-
-    fn elsewhere(&self, job: Arc<dyn Job>) {
-        match self.group.upgrade() {
-            Some(group) => group.push_to_pool(job),
-            None => job.run(),
+        for entry in entries {
+            entry.into_job().instead("its lane was replaced");
         }
     }
 
@@ -371,15 +397,7 @@ impl LaneThread {
 
     /// The ring broke: what the kernel never took goes to the pool, and so does everything from now on.
     fn break_up(&mut self, error: &io::Error) {
-        let mut unsent = self.engine.break_up(error).deliver();
-        unsent.retain(|job| {
-            let wanted = job.back();
-            if !wanted {
-                job.clone()
-                    .end(Outcome::Result(-crate::sys::errno::ECANCELED));
-            }
-            wanted
-        });
+        let unsent = self.engine.break_up(error).deliver();
         self.lane.give_up(&self.group, error, unsent);
     }
 }

@@ -14,6 +14,7 @@ mod cell;
 pub(crate) mod chore;
 mod core;
 mod dataless;
+mod door;
 mod due;
 mod ends;
 #[cfg(target_os = "linux")]
@@ -32,9 +33,9 @@ mod limited;
 mod mount_breaker;
 pub(crate) mod op;
 mod orphans;
+mod paused;
 mod pool;
 mod registry;
-mod room;
 mod route;
 mod settings;
 #[cfg(target_os = "linux")]

@@ -3,7 +3,7 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, Weak};
 
-use super::Pool;
+use super::{Pool, ThreadCap};
 use crate::driver::cell::{Job, Outcome};
 use crate::driver::op::{Load, OnWorker};
 use crate::driver::route::Way;
@@ -55,6 +55,10 @@ impl Job for Mock {
         OnWorker::Async
     }
 
+    fn is_entry(&self) -> bool {
+        false
+    }
+
     fn started_ms(&self) -> u64 {
         1
     }
@@ -95,8 +99,8 @@ impl Job for Mock {
     fn sqe(
         &self,
         _tables: &mut dyn crate::sys::linux::tables::Tables,
-    ) -> Option<crate::sys::linux::sqe::Sqe> {
-        None
+    ) -> Result<crate::sys::linux::sqe::Sqe, Outcome> {
+        unreachable!("only rings ask")
     }
 
     #[cfg(target_os = "linux")]
@@ -119,6 +123,8 @@ impl Job for Mock {
         work.expect("an operation is run once")();
     }
 
+    fn instead(self: Arc<Self>, _reason: &'static str) {}
+
     fn end(self: Arc<Self>, _outcome: Outcome) {}
 }
 
@@ -126,11 +132,15 @@ fn sender() -> (Sender<usize>, Receiver<usize>) {
     channel()
 }
 
+fn pool() -> Arc<Pool> {
+    Pool::new(ThreadCap::new(limits::POOL_THREADS_MAX))
+}
+
 /// Pushes operations that say their number.
 fn push(pool: &Arc<Pool>, numbers: std::ops::Range<usize>, sender: &Sender<usize>) {
     for number in numbers {
         let sender = sender.clone();
-        pool.push(Mock::job(move || {
+        pool.push_owed(Mock::job(move || {
             let _ = sender.send(number);
         }));
     }
@@ -145,7 +155,7 @@ fn sorted(receiver: &Receiver<usize>, count: usize) -> Vec<usize> {
 /// Each operation is done once, by a bounded number of threads.
 #[test]
 fn every_job_is_done_once_by_few_threads() {
-    let (pool, (sender, receiver)) = (Arc::<Pool>::default(), sender());
+    let (pool, (sender, receiver)) = (pool(), sender());
     push(&pool, 0..1000, &sender);
     assert_eq!(sorted(&receiver, 1000), Vec::from_iter(0..1000));
     assert!(pool.threads() <= limits::POOL_THREADS_EAGER);
@@ -155,12 +165,12 @@ fn every_job_is_done_once_by_few_threads() {
 /// Stuck operations get more threads, tick by tick, up to the bound.
 #[test]
 fn threads_grow_while_jobs_are_stuck_and_are_bounded() {
-    let (pool, (sender, receiver)) = (Arc::<Pool>::default(), sender());
+    let (pool, (sender, receiver)) = (pool(), sender());
     let (release, held) = channel::<()>();
     let held = Arc::new(Mutex::new(held));
     for number in 0..limits::POOL_THREADS_MAX + 8 {
         let (sender, held) = (sender.clone(), held.clone());
-        pool.push(Mock::job(move || {
+        pool.push_owed(Mock::job(move || {
             let _ = sender.send(number);
             // All wait here until the test lets them go.
             let _ = lock(&held).recv();
@@ -181,7 +191,7 @@ fn threads_grow_while_jobs_are_stuck_and_are_bounded() {
 /// What waits at the close is done, and so is what comes later.
 #[test]
 fn jobs_survive_the_close() {
-    let (pool, (sender, receiver)) = (Arc::<Pool>::default(), sender());
+    let (pool, (sender, receiver)) = (pool(), sender());
     push(&pool, 0..100, &sender);
     pool.close();
     push(&pool, 100..200, &sender);
@@ -191,9 +201,9 @@ fn jobs_survive_the_close() {
 /// Panicking operations cost no thread, and none stays listed as running.
 #[test]
 fn a_panicking_job_costs_no_thread() {
-    let (pool, (sender, receiver)) = (Arc::<Pool>::default(), sender());
+    let (pool, (sender, receiver)) = (pool(), sender());
     for _ in 0..limits::POOL_THREADS_EAGER * 4 {
-        pool.push(Mock::job(|| panic!("on purpose")));
+        pool.push_owed(Mock::job(|| panic!("on purpose")));
     }
     push(&pool, 0..10, &sender);
     assert_eq!(sorted(&receiver, 10), Vec::from_iter(0..10));
@@ -206,9 +216,9 @@ fn a_panicking_job_costs_no_thread() {
 /// The last reference to a file may close it through the same pool: its drop runs without the lock.
 #[test]
 fn an_operation_that_comes_back_when_dropped_does_not_lock_up() {
-    let (pool, (sender, receiver)) = (Arc::<Pool>::default(), sender());
+    let (pool, (sender, receiver)) = (pool(), sender());
     let weak: Weak<Pool> = Arc::downgrade(&pool);
-    pool.push(Arc::new(Mock {
+    pool.push_owed(Arc::new(Mock {
         work: Mutex::new(Some(Box::new(|| {}))),
         last: Mutex::new(Some(Box::new(move || {
             let pool = weak.upgrade().expect("the test holds the pool");

@@ -31,6 +31,10 @@ impl Job for Nothing {
         OnWorker::Async
     }
 
+    fn is_entry(&self) -> bool {
+        true
+    }
+
     fn started_ms(&self) -> u64 {
         1
     }
@@ -67,8 +71,8 @@ impl Job for Nothing {
         None
     }
 
-    fn sqe(&self, _tables: &mut dyn crate::sys::linux::tables::Tables) -> Option<Sqe> {
-        None
+    fn sqe(&self, _tables: &mut dyn crate::sys::linux::tables::Tables) -> Result<Sqe, Outcome> {
+        Ok(Sqe::nop())
     }
 
     fn set_user_data(&self, _user_data: u64) {}
@@ -84,6 +88,8 @@ impl Job for Nothing {
     }
 
     fn run(&self) {}
+
+    fn instead(self: Arc<Self>, _reason: &'static str) {}
 
     fn end(self: Arc<Self>, _outcome: Outcome) {}
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs::{self, FileType, Metadata};
 use std::io;
-use std::os::unix::fs::{DirEntryExt, MetadataExt};
+use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::limits;
 use crate::op::blocking::{self, Entry, Listing};
 use crate::op::elsewhere::Elsewhere;
 use crate::op::hop::hop;
-use crate::op::{meta, names};
+use crate::op::{entry, names};
 use crate::opcode::Kind;
 
 /// Makes a directory, with the permissions that the umask leaves of `rwxrwxrwx`.
@@ -419,8 +419,8 @@ impl DirEntry {
     ///
     /// # Backend
     ///
-    /// As for [`symlink_metadata`](super::symlink_metadata), where the path still leads to the entry;
-    /// else `fstatat(2)` on a blocking thread, from the directory that was listed.
+    /// At the first poll where the path still leads to the entry and its attributes are in memory; else
+    /// `fstatat(2)` on a blocking thread, from the directory that was listed.
     ///
     /// # Examples
     ///
@@ -438,15 +438,7 @@ impl DirEntry {
     /// # Ok(()) }
     /// ```
     pub async fn metadata(&self) -> io::Result<Metadata> {
-        match meta::metadata_of_path(self.path(), false).await {
-            // Neither the directory nor the entry was renamed meanwhile.
-            Ok(metadata) if metadata.ino() == self.ino() => Ok(metadata),
-            _ => {
-                let entry = self.std.clone();
-                let work = move |_: &_| blocking::metadata_of_entry(&entry);
-                hop(Kind::Metadata, &self.path(), work).await
-            }
-        }
+        entry::metadata(self.std.clone(), &self.path()).await
     }
 
     /// What kind of file it is; asks the file only where the directory does not say.

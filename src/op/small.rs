@@ -56,11 +56,10 @@ pub(crate) async fn read(driver: &Arc<Driver>, path: &Path) -> io::Result<Attemp
         return Ok(Attempt::Nothing);
     };
     match small.await? {
-        Small::Whole { bytes, by_thread } => {
-            if by_thread {
-                driver.counters.fell_back("the ring has no slot for a file");
-            }
-            Ok(Attempt::Whole(bytes))
+        Small::Whole(bytes) => Ok(Attempt::Whole(bytes)),
+        Small::NoSlot => {
+            driver.counters.fell_back("the ring has no slot for a file");
+            Ok(Attempt::Nothing)
         }
         Small::Larger(bytes) => Ok(Attempt::Larger(bytes)),
         Small::Open(slot) => {

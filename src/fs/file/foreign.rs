@@ -4,9 +4,10 @@ use std::process::Stdio;
 
 use super::File;
 
-/// What a child reads or writes, from where the file's cursor is. What a write has accepted is still written
-/// in its place; its error is logged, since the file is gone:
-/// [`flush`](tokio::io::AsyncWriteExt::flush) first to be told.
+/// What a child reads or writes, from where the file's cursor is. What a write has accepted is still written,
+/// and its error is logged, since the file is gone: [`flush`](tokio::io::AsyncWriteExt::flush) first to have it
+/// done, and to be told. Where others share the position, a read that took in more than it handed out is not
+/// undone: [`File::into_std`] waits for either.
 ///
 /// # Panics
 ///

@@ -9,6 +9,8 @@ use nix::fcntl::AtFlags;
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, linkat, symlinkat, unlinkat};
 
+#[cfg(target_os = "linux")]
+use super::Entry;
 #[cfg(feature = "testing")]
 use super::Paths;
 use super::{At, FdRef, Request};
@@ -25,12 +27,10 @@ pub(crate) struct CreateDir {
     pub(crate) mode: u32,
 }
 
-// SAFETY: the entry points to the path's heap block, which is not changed; the directory that it
-// starts from is held open (INV-1).
-unsafe impl Request for CreateDir {
+impl Request for CreateDir {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
-        Some(Sqe::mkdirat(&self.at, self.mode))
+    fn entry(&mut self) -> Option<&mut dyn Entry> {
+        Some(self)
     }
 
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
@@ -45,17 +45,25 @@ unsafe impl Request for CreateDir {
     }
 }
 
+// SAFETY: the entry points to the path's heap block, which is not changed; the directory that it
+// starts from is held open (INV-1).
+#[cfg(target_os = "linux")]
+unsafe impl Entry for CreateDir {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> io::Result<Sqe> {
+        Ok(Sqe::mkdirat(&self.at, self.mode))
+    }
+}
+
 /// Removes a name: a file's, or an empty directory's.
 pub(crate) struct Remove {
     pub(crate) at: At,
     pub(crate) directory: bool,
 }
 
-// SAFETY: as for `CreateDir`.
-unsafe impl Request for Remove {
+impl Request for Remove {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
-        Some(Sqe::unlinkat(&self.at, self.directory))
+    fn entry(&mut self) -> Option<&mut dyn Entry> {
+        Some(self)
     }
 
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
@@ -74,6 +82,14 @@ unsafe impl Request for Remove {
     }
 }
 
+// SAFETY: as for `CreateDir`.
+#[cfg(target_os = "linux")]
+unsafe impl Entry for Remove {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> io::Result<Sqe> {
+        Ok(Sqe::unlinkat(&self.at, self.directory))
+    }
+}
+
 /// Gives a file another name.
 pub(crate) struct Rename {
     pub(crate) from: At,
@@ -81,14 +97,10 @@ pub(crate) struct Rename {
     pub(crate) mode: RenameMode,
 }
 
-// SAFETY: as for `CreateDir`, for both paths.
-unsafe impl Request for Rename {
+impl Request for Rename {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
-        let flags = self.mode.flags();
-        self.to
-            .is_path()
-            .then(|| Sqe::renameat(&self.from, &self.to, flags))
+    fn entry(&mut self) -> Option<&mut dyn Entry> {
+        self.to.is_path().then_some(self)
     }
 
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
@@ -102,19 +114,24 @@ unsafe impl Request for Rename {
     }
 }
 
+// SAFETY: as for `CreateDir`, for both paths.
+#[cfg(target_os = "linux")]
+unsafe impl Entry for Rename {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> io::Result<Sqe> {
+        Ok(Sqe::renameat(&self.from, &self.to, self.mode.flags()))
+    }
+}
+
 /// Gives a file one more name.
 pub(crate) struct HardLink {
     pub(crate) original: At,
     pub(crate) link: At,
 }
 
-// SAFETY: as for `CreateDir`, for both paths.
-unsafe impl Request for HardLink {
+impl Request for HardLink {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
-        self.link
-            .is_path()
-            .then(|| Sqe::linkat(&self.original, &self.link, 0))
+    fn entry(&mut self) -> Option<&mut dyn Entry> {
+        self.link.is_path().then_some(self)
     }
 
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
@@ -133,6 +150,14 @@ unsafe impl Request for HardLink {
     fn paths(&self, paths: &mut Paths) {
         paths.at(&self.original);
         paths.at(&self.link);
+    }
+}
+
+// SAFETY: as for `CreateDir`, for both paths.
+#[cfg(target_os = "linux")]
+unsafe impl Entry for HardLink {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> io::Result<Sqe> {
+        Ok(Sqe::linkat(&self.original, &self.link, 0))
     }
 }
 
@@ -159,14 +184,10 @@ impl LinkFile {
     }
 }
 
-// SAFETY: as for `CreateDir`, for both paths.
-unsafe impl Request for LinkFile {
+impl Request for LinkFile {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
-        let follow = libc::AT_SYMLINK_FOLLOW;
-        self.link
-            .is_path()
-            .then(|| Sqe::linkat(&self.original, &self.link, follow))
+    fn entry(&mut self) -> Option<&mut dyn Entry> {
+        self.link.is_path().then_some(self)
     }
 
     #[cfg(target_os = "linux")]
@@ -193,17 +214,25 @@ unsafe impl Request for LinkFile {
     }
 }
 
+// SAFETY: as for `CreateDir`, for both paths.
+#[cfg(target_os = "linux")]
+unsafe impl Entry for LinkFile {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> io::Result<Sqe> {
+        let follow = libc::AT_SYMLINK_FOLLOW;
+        Ok(Sqe::linkat(&self.original, &self.link, follow))
+    }
+}
+
 /// Makes a symbolic link.
 pub(crate) struct Symlink {
     pub(crate) original: CString,
     pub(crate) link: At,
 }
 
-// SAFETY: as for `CreateDir`, for both paths.
-unsafe impl Request for Symlink {
+impl Request for Symlink {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
-        Some(Sqe::symlinkat(&self.original, &self.link))
+    fn entry(&mut self) -> Option<&mut dyn Entry> {
+        Some(self)
     }
 
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
@@ -214,5 +243,13 @@ unsafe impl Request for Symlink {
     #[cfg(feature = "testing")]
     fn paths(&self, paths: &mut Paths) {
         paths.at(&self.link);
+    }
+}
+
+// SAFETY: as for `CreateDir`, for both paths.
+#[cfg(target_os = "linux")]
+unsafe impl Entry for Symlink {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> io::Result<Sqe> {
+        Ok(Sqe::symlinkat(&self.original, &self.link))
     }
 }
