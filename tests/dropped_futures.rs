@@ -94,21 +94,57 @@ fn picture(dir: &Path) -> String {
     text
 }
 
+/// A call as a task.
+macro_rules! call {
+    ($call:expr) => {{
+        let call = $call;
+        Box::pin(async move {
+            let _ = call.await;
+        })
+    }};
+}
+
 /// Opens what the call needs, and gives the call.
 async fn call(function: &str, dir: &Path) -> Call {
+    match function.contains("::") {
+        true => method(function, dir).await,
+        false => free_function(function, dir),
+    }
+}
+
+fn free_function(function: &str, dir: &Path) -> Call {
+    let at = |name: &str| dir.join(name);
+    let read_only = Permissions::from_mode(0o400);
+    match function {
+        "canonicalize" => call!(fs::canonicalize(at("link"))),
+        "metadata" => call!(fs::metadata(at("file"))),
+        "read" => call!(fs::read(at("file"))),
+        "read_dir" => call!(fs::read_dir(at("tree"))),
+        "read_link" => call!(fs::read_link(at("link"))),
+        "read_to_string" => call!(fs::read_to_string(at("file"))),
+        "symlink_metadata" => call!(fs::symlink_metadata(at("link"))),
+        "try_exists" => call!(fs::try_exists(at("file"))),
+        "create_dir" => call!(fs::create_dir(at("new"))),
+        "create_dir_all" => call!(fs::create_dir_all(at("new/a/b"))),
+        "hard_link" => call!(fs::hard_link(at("file"), at("new"))),
+        "remove_dir" => call!(fs::remove_dir(at("empty"))),
+        "remove_dir_all" => call!(fs::remove_dir_all(at("tree"))),
+        "remove_file" => call!(fs::remove_file(at("file"))),
+        "rename" => call!(fs::rename(at("file"), at("other"))),
+        "set_permissions" => call!(fs::set_permissions(at("file"), read_only)),
+        "symlink" => call!(fs::symlink("file", at("new"))),
+        "copy" => call!(fs::copy(at("file"), at("new"))),
+        "write" => call!(fs::write(at("file"), "longer content")),
+        other => panic!("{other} is not tried"),
+    }
+}
+
+async fn method(function: &str, dir: &Path) -> Call {
     let at = |name: &str| dir.join(name);
     let open = || async {
         let options = File::options().read(true).write(true).clone();
         options.open(at("file")).await.unwrap()
     };
-    macro_rules! call {
-        ($call:expr) => {{
-            let call = $call;
-            Box::pin(async move {
-                let _ = call.await;
-            })
-        }};
-    }
     macro_rules! of_file {
         (|$file:ident| $call:expr) => {{
             let $file = open().await;
@@ -120,14 +156,6 @@ async fn call(function: &str, dir: &Path) -> Call {
     let past = SystemTime::UNIX_EPOCH + Duration::from_secs(1);
     let read_only = Permissions::from_mode(0o400);
     match function {
-        "canonicalize" => call!(fs::canonicalize(at("link"))),
-        "metadata" => call!(fs::metadata(at("file"))),
-        "read" => call!(fs::read(at("file"))),
-        "read_dir" => call!(fs::read_dir(at("tree"))),
-        "read_link" => call!(fs::read_link(at("link"))),
-        "read_to_string" => call!(fs::read_to_string(at("file"))),
-        "symlink_metadata" => call!(fs::symlink_metadata(at("link"))),
-        "try_exists" => call!(fs::try_exists(at("file"))),
         "DirEntry::file_type" | "DirEntry::metadata" => {
             let is_type = function.ends_with("type");
             let mut entries = fs::read_dir(at("tree")).await.unwrap();
@@ -163,21 +191,10 @@ async fn call(function: &str, dir: &Path) -> Call {
         }
         "File::sync_all" => of_file!(|file| file.sync_all()),
         "File::sync_data" => of_file!(|file| file.sync_data()),
-        "create_dir" => call!(fs::create_dir(at("new"))),
-        "create_dir_all" => call!(fs::create_dir_all(at("new/a/b"))),
         "DirBuilder::create" => {
             let (mut builder, path) = (DirBuilder::new(), at("new"));
             Box::pin(async move { drop(builder.mode(0o700).create(path).await) })
         }
-        "hard_link" => call!(fs::hard_link(at("file"), at("new"))),
-        "remove_dir" => call!(fs::remove_dir(at("empty"))),
-        "remove_dir_all" => call!(fs::remove_dir_all(at("tree"))),
-        "remove_file" => call!(fs::remove_file(at("file"))),
-        "rename" => call!(fs::rename(at("file"), at("other"))),
-        "set_permissions" => call!(fs::set_permissions(at("file"), read_only)),
-        "symlink" => call!(fs::symlink("file", at("new"))),
-        "copy" => call!(fs::copy(at("file"), at("new"))),
-        "write" => call!(fs::write(at("file"), "longer content")),
         other => panic!("{other} is not tried"),
     }
 }

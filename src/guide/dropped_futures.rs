@@ -38,5 +38,5 @@
 //!
 //! # To have nothing in part
 //!
-//! [`write_durable`](crate::fs::write_durable) and [`CopyFile::rename_into_place`](crate::fs::CopyFile::rename_into_place)
-//! put the new file in the place of the old once it is whole; dropped before, they leave the old one as it was.
+//! Write a file of another name, and [`rename`](crate::fs::rename) it once it is whole: dropped before that, the old
+//! one is as it was. [`CopyFile::rename_into_place`](crate::fs::CopyFile::rename_into_place) does so for copies.
