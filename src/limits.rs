@@ -211,6 +211,10 @@ pub(crate) const GROUP_BYTES_MAX: u64 = 64 << 30;
 /// How far a sequential reader is read ahead of.
 pub(crate) const PREFETCH_WINDOW_BYTES: u64 = 8 << 20;
 
+/// How long whoever closes a descriptor, or hands it out, waits on the spot until what reads ahead through it has
+/// given it back: a piece from a healthy disk takes less, and nobody notices a millisecond.
+pub(crate) const LENT_PATIENCE: Duration = Duration::from_millis(1);
+
 /// Bytes of one read ahead: small enough to stay in a processor's cache.
 pub(crate) const PREFETCH_CHUNK_BYTES: usize = 128 << 10;
 
@@ -287,6 +291,20 @@ pub(crate) const SEEK_UNCHECKED_BYTES_MAX: u64 = 1 << 40;
 /// How long an operation waits for the writes of files that were dropped before it began, so that it sees
 /// them: a healthy disk takes a write into memory in microseconds.
 pub(crate) const ORPHAN_WRITE_WAIT: Duration = Duration::from_millis(200);
+
+/// The parts of a default limit in which operations count as begun at the same time: a disk serves what waits for it
+/// in an order of its own, and one that is stuck among others has its limit by a tenth.
+pub(crate) const PROGRESS_SHARES: u32 = 16;
+
+/// How often within a default limit it is looked whether storage moves: each look costs a call or two.
+pub(crate) const PROGRESS_LOOKS: u32 = 8;
+
+/// How many limits of its own a change may take on a disk that does others: one that is larger than they are gets on
+/// meanwhile, and one that is stuck by itself ends all the same.
+pub(crate) const OVERTAKEN_LIMITS_MAX: u32 = 8;
+
+/// A thread that has had nothing to look at for this long ends.
+pub(crate) const GAUGE_IDLE: Duration = Duration::from_secs(10);
 
 /// Default for metadata: longer than any healthy filesystem takes, also over a network.
 pub(crate) const METADATA_TIMEOUT: Duration = Duration::from_secs(30);

@@ -295,3 +295,22 @@ fn a_dropped_future_does_as_the_table_says() {
         }
     }
 }
+
+/// What the page on moving says of `num_alive_tasks`.
+#[test]
+fn an_idle_runtime_has_the_tasks_that_the_guide_names() {
+    for route in routes() {
+        let runtime = runtime(true);
+        assert_eq!(runtime.metrics().num_alive_tasks(), 0);
+        let dir = fresh();
+        runtime.block_on(async {
+            Handle::builder().route(route).install().unwrap();
+            fs::write(dir.path().join("file"), "x").await.unwrap();
+            fs::read(dir.path().join("file")).await.unwrap();
+        });
+        // One for the end of the runtime, and at most one for each of two workers and the caller.
+        let alive = runtime.metrics().num_alive_tasks();
+        let most = if route == Route::Pool { 1 } else { 4 };
+        assert!((1..=most).contains(&alive), "{alive} tasks on {route:?}");
+    }
+}

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::account::Account;
 use super::core::Driver;
-use super::due::default_patience;
+use super::due::{Moves, default_patience};
 use super::fence::Fenced;
 use super::group::{Group, Share};
 use super::life::{Dropped, GivenUp, Life};
@@ -73,18 +73,21 @@ pub(crate) struct Cell<O: Op> {
     pub(super) driver: Arc<Driver>,
     pub(super) group: Arc<Group>,
     pub(super) started: Instant,
-    started_ms: u64,
+    pub(super) started_ms: u64,
     /// What time was lost before.
-    lost_before: Duration,
+    pub(super) lost_before: Duration,
     /// When it is to be looked at, in microseconds: its deadline, or the end of the grace after it.
     pub(super) due_us: AtomicU64,
-    /// How long one of several steps may take, in microseconds; zero where the deadline is for all of it.
-    step_us: u64,
+    /// Its limit: what a caller said, or else when its handle's is over as far as was seen.
+    pub(super) until_us: AtomicU64,
+    /// Whether that is the handle's, which does not count while what it waits for gets on.
+    pub(super) by_default: AtomicBool,
+    pub(super) moves: Moves,
     /// How long its handle lets it take of itself, in microseconds.
     pub(super) patience_us: Option<u64>,
     /// Where the registry has it.
     pub(super) place: OnceLock<Place>,
-    steps: Steps,
+    pub(super) steps: Steps,
     /// What it counts as stuck on, once nobody waits for it and it is not over.
     pub(super) stuck: Mutex<Option<Share>>,
     /// Whether a ring can take it.
@@ -118,6 +121,8 @@ pub(crate) trait Job: Send + Sync {
     }
     /// When it was started, in coarse milliseconds.
     fn started_ms(&self) -> u64;
+    /// When the last of its steps was over, in coarse milliseconds; zero where there is none.
+    fn last_step_ms(&self) -> u64;
     /// Whether nobody waits for it, so that whoever has it should let go.
     fn is_given_up(&self) -> bool;
     /// Whether it is over, so that there is nothing left to do where it still waits.
@@ -153,8 +158,11 @@ pub(crate) trait Job: Send + Sync {
     fn refuse(&self, error: io::Error);
     /// When it is to be looked at, in microseconds.
     fn due_us(&self) -> u64;
-    /// The time has come: gives up on it, or says that it is stuck. Does not panic and does not block.
-    fn expire(&self, now_us: u64);
+    /// The time has come: gives up on it, or says that it is stuck, or has its limit begin anew. Returns whether it
+    /// is to be looked at whether it moves. Does not panic and does not block.
+    fn expire(&self, now_us: u64) -> bool;
+    /// Looks whether what it waits for gets on. Does not panic and does not wait for storage.
+    fn look_whether_it_moves(&self);
     /// Gives up on it if it is about this descriptor; whether it is.
     fn cancel_on(&self, fd: BorrowedFd<'_>) -> bool;
     /// What it is about, where that has a name.
@@ -184,17 +192,21 @@ impl<O: Op> Cell<O> {
             group.close_begins();
         }
         let patience = default_patience(&driver, &group, kind);
-        let step_us = match (due_us, patience) {
-            (None, Some(patience)) if kind.has_steps() => patience,
-            _ => 0,
-        };
-        let due_us = due_us.or(patience.map(|patience| now_us() + patience));
+        let (by_default, now_us) = (due_us.is_none() && patience.is_some(), now_us());
+        let until_us = due_us.or(patience.map(|patience| now_us + patience));
+        let until_us = until_us.unwrap_or(NEVER);
+        let file = op.writes_back();
         let mut cell = Cell::made(op, driver, group, |op| Life::new(op, kept, heard));
         cell.fence_number = fenced.as_ref().map_or(0, |fenced| fenced.fence.number());
         cell.fenced = fenced;
-        cell.due_us = AtomicU64::new(due_us.unwrap_or(NEVER));
-        cell.step_us = step_us;
         cell.patience_us = patience;
+        cell.until_us = AtomicU64::new(until_us);
+        cell.by_default = AtomicBool::new(by_default);
+        cell.moves = Moves::new(file);
+        cell.due_us = AtomicU64::new(match by_default {
+            true => cell.next_look_us(now_us, until_us),
+            false => until_us,
+        });
         cell.started = began;
         let cell = Arc::new(cell);
         cell.driver.registry.insert(cell.clone(), |place| {
@@ -239,7 +251,9 @@ impl<O: Op> Cell<O> {
             started_ms: coarse_ms(),
             lost_before: clock::lost(),
             due_us: AtomicU64::new(NEVER),
-            step_us: 0,
+            until_us: AtomicU64::new(NEVER),
+            by_default: AtomicBool::new(false),
+            moves: Moves::new(None),
             patience_us: None,
             place: OnceLock::new(),
             steps: Steps::default(),
@@ -253,12 +267,6 @@ impl<O: Op> Cell<O> {
             clock: Clock::default(),
             life: life(op),
         }
-    }
-
-    /// How long it is there, without the time that the process was not running.
-    pub(super) fn age(&self) -> Duration {
-        let lost = clock::lost().saturating_sub(self.lost_before);
-        self.started.elapsed().saturating_sub(lost)
     }
 
     /// Whether this outcome means that the ring could not do it, so that a blocking thread should.
@@ -432,6 +440,13 @@ impl<O: Op> Job for Cell<O> {
         self.started_ms
     }
 
+    fn last_step_ms(&self) -> u64 {
+        match self.kind.has_steps() {
+            true => self.steps.last_ms(),
+            false => 0,
+        }
+    }
+
     fn is_given_up(&self) -> bool {
         self.life.is_given_up()
     }
@@ -553,26 +568,34 @@ impl<O: Op> Job for Cell<O> {
         self.due_us.load(Ordering::SeqCst)
     }
 
-    fn expire(&self, now_us: u64) {
+    fn expire(&self, now_us: u64) -> bool {
         if self.life.is_given_up() {
             // The grace is over.
             if let GivenUp::Left(waker) = self.life.leave(|| self.raise_fence()) {
-                return self.leave(waker);
+                self.leave(waker);
+            } else {
+                self.mark_stuck();
             }
-            return self.mark_stuck();
+            return false;
+        }
+        if let Some(look) = self.look(now_us) {
+            return look;
         }
         if self.life.is_left() {
             // It goes on for nobody, and takes too long for that.
-            return self.mark_stuck();
+            self.mark_stuck();
+            return false;
         }
-        let last_ms = self.steps.last_ms();
-        if self.step_us > 0 && last_ms > 0 {
-            let since_us = coarse_ms().saturating_sub(last_ms) * 1000;
-            if since_us < self.step_us {
-                return self.set_due(now_us + self.step_us - since_us);
-            }
+        if self.by_default.load(Ordering::SeqCst) && self.waits_for_a_peer() {
+            self.limit(NEVER, false);
+            return false;
         }
         self.give_up(Why::TimedOut);
+        false
+    }
+
+    fn look_whether_it_moves(&self) {
+        self.moves.look(&self.group);
     }
 
     fn cancel_on(&self, fd: BorrowedFd<'_>) -> bool {

@@ -47,6 +47,7 @@ type Work = Box<dyn FnOnce(&Steps) -> io::Result<()> + Send>;
 /// Anything that may block.
 pub(crate) struct Chore {
     kind: Kind,
+    kept: bool,
     hop: request::Hop<(), Work>,
 }
 
@@ -58,6 +59,20 @@ impl Chore {
         });
         Chore {
             kind,
+            kept: false,
+            hop: request::Hop::new(work),
+        }
+    }
+
+    /// What is done though nobody waits for it, and though its handle is closed.
+    pub(crate) fn kept(
+        kind: Kind,
+        work: impl FnOnce(&Steps) -> io::Result<()> + Send + 'static,
+    ) -> Chore {
+        let work: Work = Box::new(work);
+        Chore {
+            kind,
+            kept: true,
             hop: request::Hop::new(work),
         }
     }
@@ -72,6 +87,10 @@ impl Op for Chore {
 
     fn request(&mut self) -> &mut dyn Request {
         &mut self.hop
+    }
+
+    fn is_kept(&self) -> bool {
+        self.kept
     }
 
     fn finish(self, result: io::Result<i32>) -> io::Result<()> {

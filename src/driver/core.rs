@@ -100,12 +100,7 @@ impl Driver {
         };
         let counters = Counters::new(settings.buffer_groups_max);
         let threads = ThreadCap::new(settings.stuck_threads_max);
-        let spare = Group::new(
-            Mount::unknown(),
-            counters.clone(),
-            settings.breaker,
-            &threads,
-        );
+        let spare = Group::new(Mount::unknown(), counters.clone(), &settings, &threads);
         let driver = Arc::new(Driver {
             home,
             route: if usable { route } else { Route::Pool },
@@ -192,8 +187,8 @@ impl Driver {
             Mount::unknown()
         };
         let made = || {
-            let (counters, breaker) = (self.counters.clone(), self.settings.breaker);
-            let group = Group::new(mount.clone(), counters, breaker, &self.threads);
+            let counters = self.counters.clone();
+            let group = Group::new(mount.clone(), counters, &self.settings, &self.threads);
             #[cfg(feature = "testing")]
             self.faults.get().inspect(|faults| group.set_faults(faults));
             // Whoever closes the driver either finds the group under this lock, or was seen.

@@ -10,6 +10,7 @@ use super::door::Sender;
 use super::in_flight::left_by;
 use super::life::Settled;
 use super::op::Op;
+use crate::sys::clock::coarse_ms;
 use crate::sys::errno;
 #[cfg(target_os = "linux")]
 use crate::sys::request::Part;
@@ -19,6 +20,10 @@ impl<O: Op> Cell<O> {
     /// the runtime waits for is over only once its error was told.
     pub(super) fn settle(&self, op: Option<O>, outcome: Outcome) {
         self.group.note_end(self.kind, self.kept, &outcome);
+        if outcome.is_answer() {
+            let progress = self.group.progress();
+            progress.ended(self.kind, self.started_ms, coarse_ms());
+        }
         let keep = matches!(outcome, Outcome::Lost(_));
         let end = self.end_of(op.as_ref(), &outcome);
         let timed_out = self.if_timed_out(end, left_by(self.kind, &outcome));

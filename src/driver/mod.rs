@@ -22,6 +22,7 @@ mod engine;
 #[cfg(feature = "testing")]
 mod faults;
 pub(crate) mod fence;
+mod gauge;
 mod group;
 mod handle;
 mod heart;
@@ -35,6 +36,7 @@ pub(crate) mod op;
 mod orphans;
 mod paused;
 mod pool;
+mod progress;
 mod registry;
 mod route;
 mod settings;

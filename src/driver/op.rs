@@ -1,7 +1,8 @@
 //! What the driver asks of an operation.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Weak;
 
 use super::fence::Fenced;
 use crate::opcode::Kind;
@@ -62,6 +63,11 @@ pub(crate) trait Op: Send + 'static {
     /// The inode that a kept write is to; zero if none needs to wait for it.
     fn inode(&self) -> u64 {
         0
+    }
+
+    /// The file whose pages it waits for, so that it can be seen whether they become fewer.
+    fn writes_back(&self) -> Option<Weak<dyn AsFd + Send + Sync>> {
+        None
     }
 
     /// What it has to do with the fence of its file.

@@ -34,10 +34,6 @@ impl Keeper {
         }
         drop(state);
         let task = Task(self.clone());
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "nothing else holds a stopped clock"
-        )]
         drop(here.spawn_blocking(move || task.0.keep()));
     }
 

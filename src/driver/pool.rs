@@ -289,6 +289,16 @@ impl Pool {
         active
     }
 
+    /// Tells when what is running in several steps began, and when the last of them was over.
+    pub(super) fn steps(&self, mut tell: impl FnMut(u64, u64)) {
+        for (_, job) in &lock(&self.queue).busy {
+            match job.last_step_ms() {
+                0 => {}
+                step_ms => tell(job.started_ms(), step_ms),
+            }
+        }
+    }
+
     /// Notes that so many threads more are stuck in jobs that nobody waits for.
     pub(crate) fn stuck(&self, more: isize) {
         self.stuck.fetch_add(more, Ordering::SeqCst);

@@ -53,6 +53,14 @@ impl Default for Timeouts {
 }
 
 impl Timeouts {
+    /// The shortest of them, if there is any.
+    pub(super) fn shortest(&self) -> Option<Duration> {
+        [self.metadata, self.data, self.sync]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
     /// The process's default.
     fn of_process() -> Timeouts {
         static OF_PROCESS: Mutex<Option<Timeouts>> = Mutex::new(None);

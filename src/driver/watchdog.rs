@@ -14,6 +14,7 @@ use super::alarm;
 use super::attempt::{Polling, polling_threads};
 use super::bell::Bell;
 use super::core::Driver;
+use super::gauge;
 use super::registry::NEVER;
 use crate::events;
 use crate::limits;
@@ -135,12 +136,15 @@ impl Watchdog {
     /// Gives up on what is due, and gives the signs of life. Whatever panics there costs no other.
     fn look_at_deadlines(&self, now_us: u64) {
         for driver in self.drivers() {
+            let mut looked_at = Vec::new();
             for job in driver.registry.take_due(now_us) {
                 let _ = catch_unwind(AssertUnwindSafe(|| {
-                    job.expire(now_us);
-                    drop(job);
+                    if job.expire(now_us) {
+                        looked_at.push(job);
+                    }
                 }));
             }
+            gauge::ask(looked_at);
             let _ = catch_unwind(AssertUnwindSafe(|| driver.beat(now_us)));
         }
         alarm::ring(now_us);

@@ -2,13 +2,13 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::file::SharedFile;
 use crate::driver::fence::Fenced;
 use crate::driver::op::{Load, OnWorker, Op};
 use crate::error::Error;
-use crate::opcode::Kind;
+use crate::opcode::{DeadlineClass, Kind};
 use crate::sys::fd::Target;
 use crate::sys::request::{Hop, Request};
 
@@ -49,6 +49,14 @@ impl<R: Request> Op for Durable<R> {
 
     fn load(&self) -> Load {
         Load::Buffered
+    }
+
+    fn writes_back(&self) -> Option<Weak<dyn AsFd + Send + Sync>> {
+        let syncs = self.kind.row().deadline_class == DeadlineClass::Sync;
+        syncs.then(|| {
+            let file: Weak<SharedFile> = Arc::downgrade(&self.file);
+            file as Weak<dyn AsFd + Send + Sync>
+        })
     }
 
     fn fenced(&self) -> Option<Fenced> {

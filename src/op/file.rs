@@ -4,18 +4,20 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::durable::Durable;
 use super::health::Health;
 use super::meta::learn_later;
 use super::open::flag;
-use super::prefetch::Prefetch;
+use super::prefetch::{Prefetch, close_lent};
 use super::resident::Resident;
 use super::unit::Unit;
 use crate::driver::attempt::attempt;
 use crate::driver::op::OnWorker;
 use crate::driver::{self, Driver};
 use crate::error::{Error, raw_os_error};
+use crate::limits;
 use crate::mounts::{self, Mount};
 use crate::opcode::Kind;
 use crate::sys::fd::{Target, normal_readahead, position_of, status_flags};
@@ -24,7 +26,8 @@ use crate::sys::{errno, request};
 
 /// An open file. Dropping the last reference closes it, on a lane wherever that may sleep.
 pub(crate) struct SharedFile {
-    fd: Option<OwnedFd>,
+    /// Shared with what reads ahead, while it does.
+    fd: Option<Arc<OwnedFd>>,
     driver: Arc<Driver>,
     mount: Arc<Mount>,
     /// The attributes at the open; what can change is only a hint.
@@ -49,17 +52,20 @@ impl SharedFile {
         let is_stream = match opened.type_bits() {
             kind::BLOCK | kind::FILE => flags & flag::O_PATH != 0,
             // Where the type is not known without asking, the position is.
-            0 => position_of(fd.as_fd()).is_err(),
+            0 if opened.mode == 0 => position_of(fd.as_fd()).is_err(),
             _ => true,
         };
+        // Nothing else is known to have no position.
+        let may_wait = opened.mode == 0 && is_stream
+            || mounts::may_wait_here(fd.as_fd(), &opened, mount.as_deref());
         let is_stream = AtomicBool::new(is_stream);
         let mount = match mount {
-            _ if opened.is_special() => Mount::of_peers(),
+            _ if may_wait => Mount::of_peers(),
             Some(mount) => mount,
             None => learn_later(driver, opened.clone()),
         };
         SharedFile {
-            fd: Some(fd),
+            fd: Some(Arc::new(fd)),
             driver: driver.clone(),
             mount,
             opened,
@@ -206,11 +212,21 @@ impl SharedFile {
 
     /// Takes the descriptor out of the last reference; the file back if there are others.
     pub(crate) fn into_fd(self: Arc<Self>) -> Result<OwnedFd, Arc<SharedFile>> {
-        Arc::try_unwrap(self).map(|mut file| {
-            file.fd
-                .take()
-                .expect("the descriptor is there until the file is dropped")
+        let mut file = Arc::try_unwrap(self)?;
+        let Some(fd) = file.fd.take() else {
+            return Err(Arc::new(file));
+        };
+        let taken = file.prefetch.take_back(fd, Some(limits::LENT_PATIENCE));
+        taken.map_err(|fd| {
+            file.fd = Some(fd);
+            Arc::new(file)
         })
+    }
+
+    pub(super) fn shared_fd(&self) -> &Arc<OwnedFd> {
+        self.fd
+            .as_ref()
+            .expect("the descriptor is there until the file is dropped")
     }
 
     pub(crate) async fn sync(self: Arc<Self>, data_only: bool) -> io::Result<()> {
@@ -263,20 +279,27 @@ impl SharedFile {
     /// Closes the descriptor if this is the last reference, and says what the filesystem answered.
     pub(crate) async fn close(self: Arc<Self>) -> io::Result<()> {
         let (driver, mount) = (self.driver(), self.mount());
-        match self.into_fd() {
-            Ok(fd) => driver.start(driver::chore::Close::new(fd), &mount).await,
+        let mut file = match Arc::try_unwrap(self) {
+            Ok(file) => file,
             // An operation still holds it, and closes it when it is over.
-            Err(_) => Ok(()),
+            Err(_) => return Ok(()),
+        };
+        let Some(fd) = file.fd.take() else {
+            return Ok(());
+        };
+        match file.prefetch.take_back(fd, Some(Duration::ZERO)) {
+            Ok(fd) => driver.start(driver::chore::Close::new(fd), &mount).await,
+            Err(fd) => {
+                let close = close_lent(file.prefetch.clone(), fd);
+                driver.start(close, &mount).await
+            }
         }
     }
 }
 
 impl AsFd for SharedFile {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd
-            .as_ref()
-            .expect("the descriptor is there until the file is dropped")
-            .as_fd()
+        self.shared_fd().as_fd()
     }
 }
 
@@ -284,10 +307,15 @@ impl Drop for SharedFile {
     /// At once where that cannot sleep: a read-only descriptor of a file with a name, on a healthy
     /// local mount. Everything else closes on a lane, as what was written may be flushed.
     fn drop(&mut self) {
-        self.prefetch.stop();
         let Some(fd) = self.fd.take() else { return };
-        let mut fd = Some(fd);
         let mount = self.mount();
+        let mut fd = match self.prefetch.take_back(fd, Some(limits::LENT_PATIENCE)) {
+            Ok(fd) => Some(fd),
+            Err(fd) => {
+                let close = close_lent(self.prefetch.clone(), fd);
+                return self.driver.start_detached(close, &mount);
+            }
+        };
         if self.is_read_only() && self.driver.attempts() {
             attempt(Some(&mount), || {
                 let named = fd

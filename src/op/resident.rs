@@ -4,7 +4,10 @@
 //! update due; no readahead from this descriptor; and the kernel has just said that the whole range is
 //! in the page cache.
 
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::sys::fd::normal_readahead;
 
 /// What is known of an open file's reads.
 #[derive(Default)]
@@ -21,6 +24,14 @@ impl Resident {
     /// Whether the open file was told to start no readahead.
     pub(super) fn is_quiet(&self) -> bool {
         self.quiet.load(Ordering::Relaxed)
+    }
+
+    /// Lets the kernel read ahead again, until the next read that is answered at the poll.
+    pub(super) fn be_loud(&self, fd: BorrowedFd<'_>) {
+        if self.quiet.swap(false, Ordering::Relaxed) {
+            // A hint: without it, reads are only slower.
+            let _ = normal_readahead(fd);
+        }
     }
 }
 
@@ -40,7 +51,6 @@ mod linux {
     use crate::op::file::SharedFile;
     use crate::sys::clock::system_ms;
     use crate::sys::errno;
-    use crate::sys::fd::normal_readahead;
     use crate::sys::linux::nowait;
 
     const PAGE_BYTES: u64 = 4096;
@@ -121,10 +131,7 @@ mod linux {
         /// answered at the poll any more.
         pub(crate) fn reads_ahead(&self) {
             self.resident.loud.store(true, Ordering::Relaxed);
-            if self.resident.quiet.swap(false, Ordering::Relaxed) {
-                // A hint: without it, reads are only slower.
-                let _ = normal_readahead(self.as_fd());
-            }
+            self.resident.be_loud(self.as_fd());
         }
 
         /// The kernel was told to start no readahead.
@@ -132,8 +139,12 @@ mod linux {
             self.resident.quiet.store(true, Ordering::Relaxed);
         }
 
-        /// No readahead from this descriptor: starting one sleeps when the disk's queue is full.
+        /// No readahead from this descriptor: starting one sleeps when the disk's queue is full. Behind what reads
+        /// ahead there is nothing left to start one.
         fn is_quiet(&self) -> bool {
+            if self.prefetch.streams() {
+                return true;
+            }
             if self.resident.loud.load(Ordering::Relaxed) {
                 return false;
             }

@@ -12,8 +12,9 @@ use super::rw::read_through;
 use crate::buf::IoBuf;
 use crate::driver::{self, Driver, Route};
 use crate::error::Error;
+use crate::mounts;
 use crate::opcode::Kind;
-use crate::sys::blocking;
+use crate::sys::blocking::{self, Whole};
 use crate::sys::path::with_c_path;
 
 /// The content of a file.
@@ -64,10 +65,36 @@ async fn read_missed(
         return read_by_steps(path, Vec::new()).await;
     }
     let owned = path.to_path_buf();
-    hop(Kind::ReadFile, path, move |steps| {
-        blocking::read_file(&owned, steps)
+    let read = hop(Kind::ReadFile, path, move |steps| {
+        blocking::read_storage(&owned, steps, mounts::may_wait)
+    });
+    match read.await? {
+        Whole::Done(bytes) => Ok(bytes),
+        Whole::MayWait(fd) => {
+            let file = SharedFile::new(driver, fd, flag::O_RDONLY);
+            read_on(file, Vec::new(), path).await
+        }
+    }
+}
+
+/// Makes or replaces a file. One that may wait for something other than storage is only opened, and returned.
+pub(crate) async fn write(
+    path: &Path,
+    contents: Vec<u8>,
+) -> io::Result<Option<(Arc<SharedFile>, Vec<u8>)>> {
+    let owned = path.to_path_buf();
+    let written = hop(Kind::WriteFile, path, move |steps| {
+        let written = blocking::write_storage(&owned, &contents, steps, mounts::may_wait)?;
+        Ok((written, contents))
+    });
+    let (written, contents) = written.await?;
+    Ok(match written {
+        Whole::Done(()) => None,
+        Whole::MayWait(fd) => {
+            let file = SharedFile::new(&driver::current()?, fd, flag::O_WRONLY);
+            Some((file, contents))
+        }
     })
-    .await
 }
 
 /// Opens and reads it. `begun` is what came of it when it was opened before.

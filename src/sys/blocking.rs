@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -59,8 +59,31 @@ impl Listing {
     }
 }
 
+/// What a step with a whole file came to.
+pub(crate) enum Whole<T> {
+    Done(T),
+    /// It is open, and it may wait for something other than storage: that takes as long as it takes.
+    MayWait(OwnedFd),
+}
+
 pub(crate) fn read_file(path: &Path, steps: &Steps) -> io::Result<Vec<u8>> {
-    let mut file = open(fs::OpenOptions::new().read(true), path)?;
+    read_open(open(fs::OpenOptions::new().read(true), path)?, steps)
+}
+
+/// Reads a file unless it may wait.
+pub(crate) fn read_storage(
+    path: &Path,
+    steps: &Steps,
+    may_wait: impl FnOnce(BorrowedFd<'_>) -> bool,
+) -> io::Result<Whole<Vec<u8>>> {
+    let file = open(fs::OpenOptions::new().read(true), path)?;
+    if may_wait(file.as_fd()) {
+        return Ok(Whole::MayWait(file.into()));
+    }
+    read_open(file, steps).map(Whole::Done)
+}
+
+fn read_open(mut file: fs::File, steps: &Steps) -> io::Result<Vec<u8>> {
     let expected = file.metadata().map_or(0, |metadata| metadata.len());
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(usize::try_from(expected).unwrap_or(usize::MAX))?;
@@ -73,13 +96,22 @@ pub(crate) fn read_file(path: &Path, steps: &Steps) -> io::Result<Vec<u8>> {
     }
 }
 
-pub(crate) fn write_file(path: &Path, contents: &[u8], steps: &Steps) -> io::Result<()> {
+/// Writes a file unless it may wait.
+pub(crate) fn write_storage(
+    path: &Path,
+    contents: &[u8],
+    steps: &Steps,
+    may_wait: impl FnOnce(BorrowedFd<'_>) -> bool,
+) -> io::Result<Whole<()>> {
     let mut file = fs::File::create(path)?;
+    if may_wait(file.as_fd()) {
+        return Ok(Whole::MayWait(file.into()));
+    }
     for part in contents.chunks(WHOLE_FILE_STEP_BYTES) {
         steps.check()?;
         file.write_all(part)?;
     }
-    Ok(())
+    Ok(Whole::Done(()))
 }
 
 pub(crate) fn read_link(path: &Path) -> io::Result<std::path::PathBuf> {
@@ -244,23 +276,4 @@ pub(crate) fn open_path(path: &Path) -> io::Result<fs::File> {
         .read(true)
         .custom_flags(flags)
         .open(path)
-}
-
-/// Opens the file behind a descriptor once more, for reading, with a position and readahead of its own.
-#[cfg(target_os = "linux")]
-pub(crate) fn reopen(file: impl std::os::fd::AsFd, no_atime: bool) -> io::Result<fs::File> {
-    use std::os::fd::AsRawFd;
-    use std::os::unix::fs::OpenOptionsExt;
-    let flags = if no_atime { libc::O_NOATIME } else { 0 };
-    let path = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
-    fs::OpenOptions::new()
-        .read(true)
-        .custom_flags(flags)
-        .open(path)
-}
-
-/// Elsewhere nothing is answered at the poll, and the kernel's own readahead stays on.
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn reopen(_file: impl std::os::fd::AsFd, _no_atime: bool) -> io::Result<fs::File> {
-    Err(io::ErrorKind::Unsupported.into())
 }

@@ -55,6 +55,7 @@ impl File {
         cursor.idle().await;
         // If that fails, the position is as the kernel has it.
         let _ = cursor.give_all_back(&self.shared).await;
+        self.shared.given_back().await;
         self.release()
     }
 
@@ -80,7 +81,8 @@ impl File {
     pub fn try_into_std(mut self) -> Result<StdFile, File> {
         let cursor = self.cursor.get_mut();
         let is_ready = cursor.is_idle() && !cursor.owes_kernel();
-        if is_ready && Arc::strong_count(&self.shared) == 1 {
+        let is_ready = is_ready && Arc::strong_count(&self.shared) == 1;
+        if is_ready && self.shared.is_given_back() {
             Ok(self.release())
         } else {
             Err(self)
