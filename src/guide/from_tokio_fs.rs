@@ -19,6 +19,26 @@
 //! # Ok(()) }
 //! ```
 //!
+//! # What can hurt
+//!
+//! - **Limits.** An operation ends in an error of kind `TimedOut` after 30 s for names and attributes, and after 60 s
+//!   for data and syncs, where tokio's waits for ever. `TIDEGATE_TIMEOUTS=metadata=off,data=off,sync=off` switches
+//!   them off for a process, [`Timeouts`](crate::Timeouts) for a handle, `timeout(Duration::MAX)` for a call.
+//! - **Dropped futures** are cancelled, and so are spawned ones when their runtime ends; tokio's calls go on in the
+//!   background. [A table](super::dropped_futures) says for each function what is left.
+//! - **Refusals.** Where a mount does not answer, operations on it end at once in
+//!   [`MountUnresponsive`](crate::Error::MountUnresponsive); where too many threads are stuck, in
+//!   [`Saturated`](crate::Error::Saturated). [`Breaker`](crate::Breaker) and
+//!   [`stuck_threads_max`](crate::Builder::stuck_threads_max) set when.
+//! - **Failed syncs stay.** After a `sync_all` that failed, further ones fail until
+//!   [`acknowledge`](crate::fs::File::acknowledge), because the kernel tells of lost data once.
+//! - **Late closes.** A dropped file may be closed by a thread, a moment later; [`File::close`](crate::fs::File::close)
+//!   waits for it, and tells of errors.
+//! - **Readahead.** Reads through a file that came from std or a descriptor switch the kernel's readahead off for the
+//!   open file, also for others that share it; it is on again when the file goes back.
+//! - **Tasks.** `num_alive_tasks()` of a runtime counts one task of this crate's from the first operation on, which
+//!   notices the runtime's end, and one for each thread with a ring. They do nothing while nothing is in flight.
+//!
 //! # What is the same
 //!
 //! - Types: [`std::fs::Metadata`], `Permissions` and `FileType` are std's; files go from and into std's.

@@ -89,7 +89,7 @@ impl File {
         }
     }
 
-    fn release(mut self) -> StdFile {
+    pub(super) fn release(mut self) -> StdFile {
         self.cursor.get_mut().give_back();
         self.hand_over();
         let fd = self.shared.release();

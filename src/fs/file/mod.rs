@@ -7,6 +7,7 @@ mod convert;
 mod cursor;
 mod durable;
 mod fixed;
+mod foreign;
 mod link;
 mod places;
 mod positional;
