@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::close::close;
 use super::durable::Durable;
 use super::health::Health;
 use super::meta::learn_later;
@@ -22,7 +23,7 @@ use crate::sys::fd::{Target, normal_readahead, position_of, status_flags};
 use crate::sys::stat::{Stat, kind};
 use crate::sys::{blocking, errno, request};
 
-/// An open file. Dropping the last reference closes it, on a lane wherever that may sleep.
+/// An open file. Dropping the last reference closes it.
 pub(crate) struct SharedFile {
     fd: Option<OwnedFd>,
     driver: Arc<Driver>,
@@ -241,7 +242,6 @@ impl SharedFile {
     }
 
     pub(crate) async fn set_len(self: Arc<Self>, len: u64) -> io::Result<()> {
-        self.note_write();
         let target = Target::file(self.as_fd());
         let fenced = self.health.changes(len..u64::MAX);
         let request = request::SetLen {
@@ -289,24 +289,12 @@ impl AsFd for SharedFile {
 }
 
 impl Drop for SharedFile {
-    /// At once where that cannot sleep: a read-only descriptor of a file with a name, on a healthy
-    /// local mount. Everything else closes on a lane, as what was written may be flushed.
+    /// When this returns, the descriptor is closed, unless its close takes longer than a millisecond. It may sleep
+    /// only on a thread.
     fn drop(&mut self) {
         self.prefetch.stop();
-        let Some(fd) = self.fd.take() else { return };
-        let mut fd = Some(fd);
-        let mount = self.mount();
-        if self.is_read_only() && self.driver.attempts() {
-            attempt(Some(&mount), || {
-                let named = fd
-                    .as_ref()
-                    .and_then(|fd| mounts::of_fd(fd.as_fd()).ok())
-                    .is_some_and(|(stat, _)| stat.nlink > 0);
-                drop(fd.take_if(|_| named));
-            });
-        }
-        if let Some(fd) = fd {
-            self.driver.close_later(fd, &self.driver.group(&mount));
+        if let Some(fd) = self.fd.take() {
+            close(&self.driver, fd, &self.mount, !self.is_read_only());
         }
     }
 }

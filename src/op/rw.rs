@@ -235,7 +235,6 @@ pub(crate) fn write_once<B: IoBuf>(
     offset: Option<u64>,
     kept: bool,
 ) -> impl Future<Output = Result<(usize, B), BufError<B>>> + Send + 'static {
-    file.note_write();
     let inode = if file.is_regular() { file.inode() } else { 0 };
     let health = file.health.clone();
     let fenced = health.changes(changed(&file, offset, buf.bytes_init()));
