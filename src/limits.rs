@@ -166,9 +166,17 @@ pub(crate) const MOUNT_STALLED_AFTER: Duration = Duration::from_millis(200);
 /// How long a stalled mount is not attempted after the last evidence.
 pub(crate) const MOUNT_STALLED_HOLD_OFF: Duration = Duration::from_secs(1);
 
-/// How long the answer 'no atime update is due' is reused; an update falls due only when the file
-/// is written or after 24 hours.
-pub(crate) const ATIME_CHECK_REUSE: Duration = Duration::from_millis(500);
+/// How long a thread that drops a file waits for its close where that may sleep: a healthy disk is done in a tenth of
+/// it, and a dead one holds up nobody for longer, once in `MOUNT_STALLED_HOLD_OFF`.
+pub(crate) const CLOSE_WAIT: Duration = Duration::from_millis(1);
+
+/// The largest file of which a drop asks whether anything is dirty, so that it may be closed on the spot: looking at so
+/// many single pages takes half of what handing the close on does.
+pub(crate) const CLOSE_LOOK_BYTES: u64 = 1 << 20;
+
+/// The most of a file that a read looks at in the page cache, behind what it wants, for whether readahead has anything to
+/// read there: single pages of so much take 15 µs, which is what a read on a lane takes.
+pub(crate) const READ_LOOK_BYTES: u64 = 2 << 20;
 
 /// The most that one read or write moves, as in the kernel (`MAX_RW_COUNT`); longer ones are short.
 pub(crate) const RW_BYTES_MAX: usize = 0x7fff_f000;

@@ -34,8 +34,8 @@ use crate::limits;
 use crate::mounts::{Mount, MountStats};
 use crate::observe::{Counters, OpInFlight, SharedCounters, Stats, Way};
 use crate::opcode::Kind;
-use crate::sys::fork;
 use crate::sys::lock::{read, write};
+use crate::sys::{fork, thread};
 
 #[cfg(target_os = "linux")]
 static DRIVERS_MADE: AtomicU64 = AtomicU64::new(0);
@@ -324,6 +324,19 @@ impl Driver {
     /// ends with it.
     pub(crate) fn close_later(self: &Arc<Self>, fd: OwnedFd, group: &Arc<Group>) {
         self.start_detached(super::chore::Close::new(fd), group.mount());
+    }
+
+    /// Closes a descriptor on a thread, and waits for that, but only so long. Not for a thread of ours, which might
+    /// wait for itself, nor where a close was late before.
+    pub(crate) fn close_soon(self: &Arc<Self>, fd: OwnedFd, mount: &Arc<Mount>) {
+        if !mount.closes_in_time() || thread::is_ours() {
+            return self.close_later(fd, &self.group(mount));
+        }
+        let (close, end) = super::chore::Close::awaited(fd);
+        self.start_detached(close, mount);
+        if !end.wait(limits::CLOSE_WAIT) {
+            mount.note_late_close();
+        }
     }
 
     /// Runs something that nobody waits for on a blocking thread that has nothing to do with storage.

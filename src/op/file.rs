@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::close::close;
 use super::durable::Durable;
 use super::health::Health;
 use super::meta::learn_later;
@@ -24,7 +25,7 @@ use crate::sys::fd::{Target, normal_readahead, position_of, status_flags};
 use crate::sys::stat::{Stat, kind};
 use crate::sys::{errno, request};
 
-/// An open file. Dropping the last reference closes it, on a lane wherever that may sleep.
+/// An open file. Dropping the last reference closes it.
 pub(crate) struct SharedFile {
     /// Shared with what reads ahead, while it does.
     fd: Option<Arc<OwnedFd>>,
@@ -254,7 +255,6 @@ impl SharedFile {
     }
 
     pub(crate) async fn set_len(self: Arc<Self>, len: u64) -> io::Result<()> {
-        self.note_write();
         let target = Target::file(self.as_fd());
         let fenced = self.health.changes(len..u64::MAX);
         let request = request::SetLen {
@@ -309,29 +309,16 @@ impl AsFd for SharedFile {
 }
 
 impl Drop for SharedFile {
-    /// At once where that cannot sleep: a read-only descriptor of a file with a name, on a healthy
-    /// local mount. Everything else closes on a lane, as what was written may be flushed.
+    /// When this returns, the descriptor is closed, unless its close takes longer than a millisecond. It may sleep
+    /// only on a thread.
     fn drop(&mut self) {
         let Some(fd) = self.fd.take() else { return };
-        let mount = self.mount();
-        let mut fd = match self.prefetch.take_back(fd, Some(limits::LENT_PATIENCE)) {
-            Ok(fd) => Some(fd),
+        match self.prefetch.take_back(fd, Some(limits::LENT_PATIENCE)) {
+            Ok(fd) => close(&self.driver, fd, &self.mount, !self.is_read_only()),
             Err(fd) => {
                 let close = close_lent(self.prefetch.clone(), fd);
-                return self.driver.start_detached(close, &mount);
+                self.driver.start_detached(close, &self.mount);
             }
-        };
-        if self.is_read_only() && self.driver.attempts() {
-            attempt(Some(&mount), || {
-                let named = fd
-                    .as_ref()
-                    .and_then(|fd| mounts::of_fd(fd.as_fd()).ok())
-                    .is_some_and(|(stat, _)| stat.nlink > 0);
-                drop(fd.take_if(|_| named));
-            });
-        }
-        if let Some(fd) = fd {
-            self.driver.close_later(fd, &self.driver.group(&mount));
         }
     }
 }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::at::At;
+use super::close::close_path;
 use super::file::SharedFile;
 use super::hop::{hop_on, hop_on_file};
 use super::locate::{locate, locate_at};
@@ -364,15 +365,4 @@ pub(super) fn learn_later(driver: &Arc<Driver>, stat: Stat) -> Arc<Mount> {
         driver.chore(Kind::Metadata, move || drop(mounts::learn(&stat)));
     }
     mount
-}
-
-/// Closes a descriptor that was open only to look: at once on a local mount while the file has a name
-/// (the last close of a file without one frees its blocks, which sleeps), else on a thread.
-pub(super) fn close_path(driver: &Arc<Driver>, fd: OwnedFd, stat: &Stat, mount: &Arc<Mount>) {
-    if mount.is_local() && mount.is_healthy() && stat.nlink > 0 {
-        drop(fd);
-    } else {
-        // Not behind what is stuck on that mount, where descriptors would pile up.
-        driver.close_later(fd, &driver.group(&Mount::chores()));
-    }
 }

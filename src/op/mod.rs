@@ -2,6 +2,7 @@
 
 mod acquire;
 pub(crate) mod at;
+mod close;
 pub(crate) mod copy;
 mod durable;
 pub(crate) mod elsewhere;

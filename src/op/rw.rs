@@ -249,7 +249,6 @@ pub(crate) fn write_once<B: IoBuf>(
     place: Place,
     kept: bool,
 ) -> impl Future<Output = Result<(usize, B), BufError<B>>> + Send + 'static {
-    file.note_write();
     let inode = if file.is_regular() { file.inode() } else { 0 };
     let health = file.health.clone();
     let range = changed(&file, place, buf.bytes_init());

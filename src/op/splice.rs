@@ -59,7 +59,6 @@ pub(crate) type End = (Arc<SharedFile>, Option<u64>);
 
 /// On the lanes of what has no mount, as a pipe waits for its other end for as long as that likes.
 pub(crate) async fn splice(from: End, to: End, len: usize) -> io::Result<usize> {
-    to.0.note_write();
     let health = to.0.health.clone();
     // A pipe takes what comes in turn anyway.
     let fenced = if to.0.is_pipe() {

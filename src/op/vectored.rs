@@ -129,7 +129,6 @@ pub(crate) async fn write<B: IoBuf>(
     offset: u64,
 ) -> Result<(usize, Vec<B>), BufError<Vec<B>>> {
     let bufs = check_offset(&file, Kind::WriteVectored, offset, bufs)?;
-    file.note_write();
     let (driver, mount, load) = (file.driver(), file.mount(), load_of(&file));
     let offset = position(&file, Kind::WriteVectored, offset);
     let length = bufs

@@ -13,7 +13,7 @@ use crate::buf::IoBuf;
 use crate::driver::{self, Driver, Route};
 use crate::error::Error;
 use crate::limits;
-use crate::mounts;
+use crate::mounts::{self, Mount};
 use crate::opcode::Kind;
 use crate::sys::blocking::{self, Whole};
 use crate::sys::path::with_c_path;
@@ -28,17 +28,28 @@ pub(crate) async fn read(path: &Path) -> io::Result<Vec<u8>> {
             driver::spend().await;
             result.map_err(named)
         }
-        AtPoll::Waits { file_bytes } => read_missed(&driver, path, file_bytes).await,
+        AtPoll::Waits(looked) => {
+            let file_bytes = looked.as_ref().and_then(|looked| looked.file_bytes);
+            let bytes = read_missed(&driver, path, file_bytes).await?;
+            if let Some(looked) = looked.filter(|looked| looked.file_bytes.is_some()) {
+                looked.mount.note_opened();
+            }
+            Ok(bytes)
+        }
     }
 }
 
 /// What a poll can say of a file's content.
 enum AtPoll {
     Answer(io::Result<Vec<u8>>),
-    /// It takes a wait. How large it is, for a file whose attributes are in memory.
-    Waits {
-        file_bytes: Option<u64>,
-    },
+    /// It takes a wait.
+    Waits(Option<Looked>),
+}
+
+/// What a look at the path found: how large the file is, for one whose attributes are in memory, and where it is.
+struct Looked {
+    file_bytes: Option<u64>,
+    mount: Arc<Mount>,
 }
 
 /// In one submission if that is fit and the file is small; else in one hop, or step by step for a handle that
@@ -141,14 +152,14 @@ async fn read_on(file: Arc<SharedFile>, mut bytes: Vec<u8>, path: &Path) -> io::
 /// A regular file on a healthy local mount that is small and in memory, path, inode and content.
 #[cfg(target_os = "linux")]
 fn read_at_poll(driver: &Arc<Driver>, path: &std::ffi::CStr) -> AtPoll {
+    use super::close::close;
     use super::meta::{Cached, cached};
+    use super::open::looks_at_nothing_else;
     use crate::driver::attempt::attempt;
     use crate::sys::linux::nowait;
-    use std::os::fd::AsFd;
 
-    let unknown = AtPoll::Waits { file_bytes: None };
     if !driver.attempts() {
-        return unknown;
+        return AtPoll::Waits(None);
     }
     let looked = cached(driver, path, true, |_, stat, mount| {
         Some((stat, mount.clone()))
@@ -156,32 +167,39 @@ fn read_at_poll(driver: &Arc<Driver>, path: &std::ffi::CStr) -> AtPoll {
     let (stat, mount) = match looked {
         Cached::Found(found) => found,
         Cached::Error(error) => return AtPoll::Answer(Err(error)),
-        Cached::Unknown(_) => return unknown,
+        Cached::Unknown(_) => return AtPoll::Waits(None),
     };
-    let file_bytes = stat.is_file().then_some(stat.size);
     let small = stat.is_file() && (1..=limits::READ_AT_POLL_BYTES).contains(&stat.size);
-    if !small || !mount.reads_nowait() || !mount.atime_is_settled(&stat) {
-        return AtPoll::Waits { file_bytes };
+    let may = small && mount.reads_nowait() && looks_at_nothing_else(&stat, &mount);
+    if may {
+        let bytes = attempt(Some(&mount), || {
+            let fd = nowait::open_read_cached(path, 0).ok()?;
+            let bytes = read_resident(&fd, &mount);
+            close(driver, fd, &mount, false);
+            bytes
+        });
+        if let Some(bytes) = bytes.flatten() {
+            return AtPoll::Answer(Ok(bytes));
+        }
     }
-    let bytes = attempt(Some(&mount), || {
-        let fd = nowait::open_read_cached(path, 0).ok()?;
-        let bytes = read_resident(fd.as_fd(), stat.size);
-        // The attributes just read say that the file has a name, so this close frees no blocks.
-        super::meta::close_path(driver, fd, &stat, &mount);
-        bytes
-    });
-    match bytes.flatten() {
-        Some(bytes) => AtPoll::Answer(Ok(bytes)),
-        None => AtPoll::Waits { file_bytes },
-    }
+    let file_bytes = stat.is_file().then_some(stat.size);
+    AtPoll::Waits(Some(Looked { file_bytes, mount }))
 }
 
-/// All of a file of this size, if it still has it. A readahead mark in it does no harm: there is
-/// nothing left to read ahead when every page of the file is in memory.
+/// All of a small file, if it is in memory and reading it changes no access time. A readahead mark in it does no harm:
+/// there is nothing left to read ahead when every page of the file is in memory.
 #[cfg(target_os = "linux")]
-fn read_resident(fd: std::os::fd::BorrowedFd<'_>, size: u64) -> Option<Vec<u8>> {
+fn read_resident(fd: &std::os::fd::OwnedFd, mount: &Mount) -> Option<Vec<u8>> {
+    use crate::limits;
+    use crate::mounts;
     use crate::sys::linux::nowait;
-    if nowait::pages_cached(fd, 0, size).ok()? < size.div_ceil(4096) {
+    use std::os::fd::AsFd;
+    let fd = fd.as_fd();
+    // Of this moment: a write through another descriptor makes an update of the access time due.
+    let (stat, _) = mounts::of_fd(fd).ok()?;
+    let size = stat.size;
+    let may = size <= limits::READ_AT_POLL_BYTES && mount.atime_is_settled(&stat);
+    if !may || nowait::pages(fd, 0, size).ok()?.cached < size.div_ceil(4096) {
         return None;
     }
     // One byte more, so that the same call shows the end of the file.
@@ -192,5 +210,5 @@ fn read_resident(fd: std::os::fd::BorrowedFd<'_>, size: u64) -> Option<Vec<u8>> 
 
 #[cfg(not(target_os = "linux"))]
 fn read_at_poll(_driver: &Arc<Driver>, _path: &std::ffi::CStr) -> AtPoll {
-    AtPoll::Waits { file_bytes: None }
+    AtPoll::Waits(None)
 }

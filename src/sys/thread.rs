@@ -2,6 +2,14 @@
 #![allow(clippy::disallowed_methods, reason = "reads procfs, which is memory")]
 #![allow(unsafe_code, reason = "sets the thread's signal mask")]
 
+/// Whether this crate has started the calling thread: all those have names that begin alike.
+pub(crate) fn is_ours() -> bool {
+    let thread = std::thread::current();
+    thread
+        .name()
+        .is_some_and(|name| name.starts_with("tidegate-"))
+}
+
 /// The kernel's number of the calling thread.
 #[cfg(target_os = "linux")]
 pub(crate) fn current() -> i32 {

@@ -70,18 +70,19 @@ impl Drop for Cursor {
     fn drop(&mut self) {
         if let State::Writing(writing, _) = std::mem::replace(&mut self.state, State::Idle) {
             if let (true, Ok(runtime)) = (self.is_stream, runtime::Handle::try_current()) {
-                runtime.spawn(async { writing.await.unwrap_or_else(|error| log(&error)) });
+                runtime.spawn(async { writing.await.unwrap_or_else(log) });
             }
         }
-        if let Some(error) = &self.failed {
+        if let Some(error) = self.failed.take() {
             log(error);
         }
     }
 }
 
-/// Says that a write which was accepted was not done, where nobody is left to hear it.
-fn log(error: &io::Error) {
-    events::background_failure(Kind::Write, error);
+/// Says that a write which was accepted was not done, where nobody is left to hear it. On the log's thread, as a log
+/// may take its time.
+fn log(error: io::Error) {
+    events::report(move || events::background_failure(Kind::Write, &error));
 }
 
 /// Whether a write is over, and has failed.

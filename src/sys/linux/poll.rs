@@ -1,6 +1,7 @@
 //! Waiting for one descriptor on a thread of ours, and whether one can be waited for.
 #![allow(unsafe_code, reason = "calls poll and epoll")]
 
+use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
@@ -38,4 +39,20 @@ pub(crate) fn can_be_waited_for(fd: BorrowedFd<'_>) -> bool {
         )
     };
     added == 0 || std::io::Error::last_os_error().raw_os_error() != Some(libc::EPERM)
+}
+
+/// Waits until the table of mounts, open for reading, is another than when this was called last.
+pub(crate) fn changed(table: BorrowedFd<'_>) -> io::Result<()> {
+    let mut entry = libc::pollfd {
+        fd: table.as_raw_fd(),
+        events: libc::POLLPRI,
+        revents: 0,
+    };
+    super::super::errno::retry(|| {
+        // SAFETY: one entry is passed, and one is there.
+        match unsafe { libc::poll(&raw mut entry, 1, -1) } {
+            ..0 => Err(io::Error::last_os_error()),
+            _ => Ok(()),
+        }
+    })
 }

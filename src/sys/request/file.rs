@@ -201,6 +201,8 @@ pub(crate) struct Close {
     number: RawFd,
     /// Whether the kernel was told to close it, by either way.
     told: bool,
+    /// Whether it is for a blocking thread: where the kernel closes for a ring, it may be done a little later.
+    by_thread: bool,
 }
 
 impl Close {
@@ -208,7 +210,14 @@ impl Close {
         Close {
             number: fd.into_raw_fd(),
             told: false,
+            by_thread: false,
         }
+    }
+
+    pub(crate) fn by_thread(fd: OwnedFd) -> Close {
+        let mut close = Close::new(fd);
+        close.by_thread = true;
+        close
     }
 }
 
@@ -224,7 +233,7 @@ impl Drop for Close {
 impl Request for Close {
     #[cfg(target_os = "linux")]
     fn entry(&mut self) -> Option<&mut dyn Entry> {
-        Some(self)
+        (!self.by_thread).then_some(self as &mut dyn Entry)
     }
 
     /// Unlike `drop`, this reports what the filesystem says at the last flush. Also called for an entry
