@@ -137,6 +137,7 @@ pub(crate) fn wait_until<'a, T>(
     condvar: &Condvar,
     guard: MutexGuard<'a, T>,
     _until_us: u64,
-) -> MutexGuard<'a, T> {
-    condvar.wait(guard).unwrap_or_else(PoisonError::into_inner)
+) -> (MutexGuard<'a, T>, bool) {
+    let guard = condvar.wait(guard);
+    (guard.unwrap_or_else(PoisonError::into_inner), false)
 }

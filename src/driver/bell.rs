@@ -78,14 +78,17 @@ impl Bell {
 
     fn doze(&self, until_us: u64) -> bool {
         let mut called = lock(&self.called);
+        // Where it comes so late that the clock stands, the clock does not tell it.
+        let mut is_over = false;
         loop {
             if std::mem::take(&mut *called) {
                 return true;
             }
-            if self.nudged.swap(false, Ordering::SeqCst) || now_us() >= until_us {
+            let nudged = self.nudged.swap(false, Ordering::SeqCst);
+            if nudged || is_over || now_us() >= until_us {
                 return false;
             }
-            called = wait_until(&self.rings, called, until_us);
+            (called, is_over) = wait_until(&self.rings, called, until_us);
         }
     }
 }

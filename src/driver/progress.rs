@@ -119,17 +119,26 @@ impl Progress {
     /// be stuck by itself: what only looks is, and what changes may take a while longer.
     pub(super) fn by_disk_ms(&self, kind: Kind, began_ms: u64, patience_ms: u64) -> u64 {
         let sort = Sort::of(kind);
-        let youngest_ms = self.youngest_ms[sort as usize].load(Ordering::Relaxed);
-        let is_overtaken = youngest_ms > began_ms + 2 * self.share_ms;
-        let (seen, most) = match sort {
-            Sort::Looks => (&self.disk.moved_ms, 0),
-            Sort::Changes | Sort::Syncs => (&self.disk.changed_ms, limits::OVERTAKEN_LIMITS_MAX),
+        let most = match sort {
+            Sort::Looks => 0,
+            Sort::Changes | Sort::Syncs => limits::OVERTAKEN_LIMITS_MAX,
+        };
+        // Its own reads are a sign, too, unless they are those of others.
+        let seen = match self.is_overtaken(Sort::Looks, began_ms) {
+            true => &self.disk.changed_ms,
+            false => &self.disk.moved_ms,
         };
         let seen_ms = seen.load(Ordering::Relaxed);
-        match is_overtaken {
+        match self.is_overtaken(sort, began_ms) {
             true => seen_ms.min(began_ms + u64::from(most) * patience_ms),
             false => seen_ms,
         }
+    }
+
+    /// Whether one of that sort has ended that began later.
+    fn is_overtaken(&self, by: Sort, began_ms: u64) -> bool {
+        let youngest_ms = self.youngest_ms[by as usize].load(Ordering::Relaxed);
+        youngest_ms > began_ms + 2 * self.share_ms
     }
 
     /// Looks at the disk's counters, unless that was done just now. Not for the watchdog.
@@ -196,13 +205,13 @@ mod tests {
         progress.disk.changed_ms.store(80_000, Ordering::Relaxed);
         let by_disk = |kind| progress.by_disk_ms(kind, 1000, PATIENCE_MS);
         assert_eq!(by_disk(Kind::Read), 90_000);
-        assert_eq!(by_disk(Kind::Write), 80_000);
-        assert_eq!(by_disk(Kind::SyncAll), 80_000);
+        assert_eq!(by_disk(Kind::Write), 90_000);
+        assert_eq!(by_disk(Kind::SyncAll), 90_000, "it reads, too");
         progress.ended(Kind::Read, 1100, 1200);
         assert_eq!(by_disk(Kind::Read), 90_000, "at about the same time");
         progress.ended(Kind::Read, 2000, 2100);
         assert_eq!(by_disk(Kind::Read), 1000);
-        assert_eq!(by_disk(Kind::SyncAll), 80_000, "reads are of another sort");
+        assert_eq!(by_disk(Kind::SyncAll), 80_000, "the reads are of others");
         progress.ended(Kind::SyncData, 2000, 2100);
         let most_ms = u64::from(limits::OVERTAKEN_LIMITS_MAX) * PATIENCE_MS;
         assert_eq!(by_disk(Kind::SyncAll), 1000 + most_ms);

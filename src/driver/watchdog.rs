@@ -228,3 +228,18 @@ fn report_stuck_poll(thread: &Polling) {
     super::core::count_stuck_poll();
     events::report(events::poll_stuck);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::clock::simulated::NOW_US;
+
+    /// Late, it finds a clock that stands, and has to come all the same: nobody else sets it going.
+    #[test]
+    fn it_comes_although_the_clock_stands() {
+        NOW_US.set(Some(1_000));
+        let called = Bell::new().sleep(6_000, 0, || NEVER);
+        NOW_US.set(None);
+        assert!(!called);
+    }
+}
