@@ -357,13 +357,14 @@ pub(super) fn learn_later(driver: &Arc<Driver>, stat: Stat) -> Arc<Mount> {
     mount
 }
 
-/// Closes a descriptor that was open only to look: at once on a local mount while the file has a name
-/// (the last close of a file without one frees its blocks, which sleeps), else on a thread.
+/// Closes a descriptor that was open only to look: at once while the file has a name (the last close of a file
+/// without one frees its blocks, which sleeps), unless a disk of ours does not answer just now, where the name may
+/// have gone meanwhile. Such a close asks no server anything. What remains does not wait behind what is stuck on
+/// that mount, where descriptors would pile up.
 pub(super) fn close_path(driver: &Arc<Driver>, fd: OwnedFd, stat: &Stat, mount: &Arc<Mount>) {
-    if mount.is_local() && mount.is_healthy() && stat.nlink > 0 {
+    if stat.nlink > 0 && (mount.is_healthy() || !mount.is_local()) {
         drop(fd);
     } else {
-        // Not behind what is stuck on that mount, where descriptors would pile up.
         driver.close_later(fd, &driver.group(&Mount::chores()));
     }
 }
