@@ -150,6 +150,10 @@ pub(crate) const WATCHDOG_TICK: Duration = Duration::from_millis(5);
 /// The watchdog's longest tick while nothing changes but operations are in flight.
 pub(crate) const WATCHDOG_TICK_MAX: Duration = Duration::from_millis(160);
 
+/// A watchdog that comes this much later than it meant to was not running, and neither was the process as a whole:
+/// what a loaded machine keeps a thread waiting is a fraction of it.
+pub(crate) const WATCHDOG_LATE: Duration = Duration::from_millis(50);
+
 /// Quiet ticks after which the watchdog sleeps until it is called.
 pub(crate) const WATCHDOG_QUIET_TICKS: u32 = 4;
 

@@ -57,6 +57,7 @@ mod on_tokio {
     mod options;
     mod pending;
     pub(crate) mod player;
+    pub(crate) mod sharing;
     mod special;
     mod streams;
     mod times;
@@ -90,6 +91,7 @@ mod on_tidegate {
     mod options;
     mod pending;
     pub(crate) mod player;
+    pub(crate) mod sharing;
     mod special;
     mod streams;
     mod times;

@@ -125,7 +125,7 @@ impl<O: Op> Cell<O> {
     /// Tells once that it takes longer than that, if somebody waits for it. What a peer has to send or to take
     /// takes as long as it takes; an open should not, whatever it waits for.
     pub(super) fn tell_if_slow(&self, after: Duration) {
-        let elapsed = self.started.elapsed();
+        let elapsed = self.age();
         let opens = matches!(self.kind, Kind::Open | Kind::OpenWithin);
         let takes_long = self.kind.row().deadline_class == DeadlineClass::Unbounded
             && self.kind != Kind::RemoveDirAll

@@ -19,7 +19,8 @@ use super::fence::Fenced;
 use super::group::{Group, Share};
 use super::life::{Dropped, GivenUp, Life};
 use super::limited::Why;
-use super::op::{Load, OnWorker, Op};
+use super::op::{Load, OnWorker, Op, is_entry};
+use super::paused::Clock;
 use super::registry::{NEVER, Place};
 use super::route::Way;
 use crate::error::{Error, LeftBehind};
@@ -28,7 +29,7 @@ use crate::limits;
 use crate::mounts::Mount;
 use crate::observe::{Ended, OpInFlight, OpState};
 use crate::opcode::Kind;
-use crate::sys::clock::{coarse_ms, now_us};
+use crate::sys::clock::{self, coarse_ms, now_us};
 use crate::sys::errno;
 use crate::sys::fd::Target;
 #[cfg(target_os = "linux")]
@@ -73,6 +74,8 @@ pub(crate) struct Cell<O: Op> {
     pub(super) group: Arc<Group>,
     pub(super) started: Instant,
     started_ms: u64,
+    /// What time was lost before.
+    lost_before: Duration,
     /// When it is to be looked at, in microseconds: its deadline, or the end of the grace after it.
     pub(super) due_us: AtomicU64,
     /// How long one of several steps may take, in microseconds; zero where the deadline is for all of it.
@@ -95,6 +98,8 @@ pub(crate) struct Cell<O: Op> {
     /// What it is about, while a thread has it.
     target: Mutex<Target>,
     pub(super) account: Account,
+    /// Its hold on a clock that a test has stopped.
+    pub(super) clock: Clock,
     pub(super) life: Life<O, Outcome, Why>,
 }
 
@@ -232,6 +237,7 @@ impl<O: Op> Cell<O> {
             group,
             started: Instant::now(),
             started_ms: coarse_ms(),
+            lost_before: clock::lost(),
             due_us: AtomicU64::new(NEVER),
             step_us: 0,
             patience_us: None,
@@ -244,8 +250,15 @@ impl<O: Op> Cell<O> {
             way: Mutex::new(None),
             target: Mutex::new(Target::Nothing),
             account: Account::default(),
+            clock: Clock::default(),
             life: life(op),
         }
+    }
+
+    /// How long it is there, without the time that the process was not running.
+    pub(super) fn age(&self) -> Duration {
+        let lost = clock::lost().saturating_sub(self.lost_before);
+        self.started.elapsed().saturating_sub(lost)
     }
 
     /// Lets go of all that knows it as in flight.
@@ -296,7 +309,7 @@ impl<O: Op> Cell<O> {
             GivenUp::TakenBack(waker) => {
                 timed_out.into_iter().for_each(|told| self.tell(told));
                 self.conclude();
-                wake(waker);
+                self.wake_caller(waker);
             }
             GivenUp::Asked => self.ask(),
             GivenUp::Left(waker) => self.leave(waker),
@@ -312,12 +325,20 @@ impl<O: Op> Cell<O> {
             }
         }
         self.mark_stuck();
+        self.wake_caller(waker);
+    }
+
+    /// There is something for its caller.
+    pub(super) fn wake_caller(&self, waker: Option<Waker>) {
         wake(waker);
+        self.clock.let_go();
     }
 
     /// The future is dropped.
     pub(super) fn left_by_caller(&self) {
-        match self.life.drop_caller() {
+        let dropped = self.life.drop_caller();
+        self.clock.let_go();
+        match dropped {
             Dropped::Nothing => {}
             Dropped::TakenBack(op) => {
                 self.count(Ended::Dropped);
@@ -550,24 +571,12 @@ impl<O: Op> Job for Cell<O> {
         Some(OpInFlight {
             operation: self.kind,
             path: self.path(),
-            age: self.started.elapsed(),
-            still_for: self.steps.still_for(self.started.elapsed()),
+            age: self.age(),
+            still_for: self.steps.still_for(self.age()),
             way: lock(&self.way).as_ref().map(Way::name),
             state,
             mount_point: self.group.mount().point(),
         })
-    }
-}
-
-/// What the request says of itself. Where the caller's buffer panics over that, a thread will hear it again, and
-/// tell the future.
-fn is_entry<O: Op>(op: &mut O) -> bool {
-    #[cfg(target_os = "linux")]
-    return catch_unwind(AssertUnwindSafe(|| op.request().entry().is_some())).unwrap_or(false);
-    #[cfg(not(target_os = "linux"))]
-    {
-        let _ = op;
-        false
     }
 }
 

@@ -20,6 +20,7 @@ use super::heart::Heart;
 use super::in_flight::InFlight;
 use super::limited;
 use super::op::Op;
+use super::paused::Keeper;
 use super::pool::ThreadCap;
 use super::registry::Registry;
 use super::route::{Route, Submit};
@@ -70,6 +71,9 @@ pub(crate) struct Driver {
     threads: Arc<ThreadCap>,
     pub(super) registry: Registry,
     pub(super) heart: Heart,
+    /// Whether one thread polls, and no other.
+    has_one_thread: bool,
+    pub(super) keeper: Arc<Keeper>,
     pub(crate) counters: SharedCounters,
 }
 
@@ -122,6 +126,8 @@ impl Driver {
             threads,
             registry: Registry::default(),
             heart: Heart::new(settings.heartbeat_interval, settings.warn_after),
+            has_one_thread: home.has_runtime() && workers == 1,
+            keeper: Arc::default(),
             counters,
         });
         #[cfg(not(target_os = "linux"))]
@@ -136,6 +142,14 @@ impl Driver {
 
     pub(crate) fn has_runtime(&self) -> bool {
         self.home.has_runtime()
+    }
+
+    pub(super) fn has_one_thread(&self) -> bool {
+        self.has_one_thread
+    }
+
+    pub(super) fn is_of(&self, runtime: tokio::runtime::Id) -> bool {
+        self.home == Home::Runtime(runtime)
     }
 
     pub(crate) fn submit(&self) -> Submit {
@@ -216,6 +230,9 @@ impl Driver {
             None
         };
         let cell = Cell::new(op, self.clone(), group.clone(), heard, due_us, began);
+        if heard {
+            cell.clock.hold(self);
+        }
         let job: Arc<dyn Job> = cell.clone();
         // What is kept was promised before; a descriptor has to be closed.
         if !job.is_kept() {
@@ -225,8 +242,9 @@ impl Driver {
             }
         }
         watchdog::call();
+        cell.stand();
         let passed = match &cell.fenced {
-            Some(fenced) => fenced.fence.pass(&fenced.range, cell.fence_number, job),
+            Some(fenced) => fenced.fence.pass(fenced, cell.fence_number, job),
             None => Pass::Goes(job),
         };
         match passed {
@@ -391,6 +409,7 @@ impl Driver {
         if self.closed.swap(true, Ordering::SeqCst) || fork::is_child() {
             return;
         }
+        self.keeper.close();
         #[cfg(target_os = "linux")]
         self.close_workers();
         let groups: Vec<_> = read(&self.groups).values().cloned().collect();

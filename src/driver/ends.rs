@@ -117,7 +117,7 @@ impl<O: Op> Cell<O> {
             Settled::Wake(waker) => {
                 timed_out.into_iter().for_each(|told| self.tell(told));
                 self.conclude();
-                wake(waker);
+                self.wake_caller(waker);
             }
             Settled::Unclaimed(op, outcome) => {
                 self.complain(op.as_ref(), &outcome);

@@ -33,6 +33,7 @@ mod limited;
 mod mount_breaker;
 pub(crate) mod op;
 mod orphans;
+mod paused;
 mod pool;
 mod registry;
 mod route;

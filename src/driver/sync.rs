@@ -8,7 +8,7 @@ use std::sync::MutexGuard;
 use std::time::Duration;
 
 use super::registry::NEVER;
-pub(super) use crate::sys::clock::now_us;
+pub(super) use crate::sys::clock::{now_us, watchdog_is_called as is_called};
 pub(super) use crate::sys::lock::lock;
 use crate::sys::lock::{wait, wait_timeout};
 

@@ -17,7 +17,7 @@ use super::core::Driver;
 use super::registry::NEVER;
 use crate::events;
 use crate::limits;
-use crate::sys::clock::now_us;
+use crate::sys::clock::{now_us, watchdog_is_called, watchdog_looks_by};
 use crate::sys::lock::lock;
 use crate::sys::released;
 
@@ -52,9 +52,12 @@ fn start() {
     let builder = std::thread::Builder::new()
         .name("tidegate-watch".into())
         .stack_size(limits::THREAD_STACK_BYTES);
-    if let Err(error) = builder.spawn(|| watchdog.run()) {
-        STARTED.store(false, Ordering::Release);
-        events::no_watchdog(&error);
+    match builder.spawn(|| watchdog.run()) {
+        Ok(_) => watchdog_is_called(),
+        Err(error) => {
+            STARTED.store(false, Ordering::Release);
+            events::no_watchdog(&error);
+        }
     }
 }
 
@@ -110,10 +113,22 @@ impl Watchdog {
             let began_us = now_us();
             self.look_at_deadlines(began_us);
             let least_us = began_us + limits::DEADLINE_LOOK_EVERY.as_micros() as u64;
-            let called = self.bell.sleep(end_us, least_us, || self.next_due_us());
+            let called = self.bell.sleep(end_us, least_us, || {
+                let due_us = self.next_due_us();
+                self.look_by(due_us.min(end_us).max(least_us));
+                due_us
+            });
+            self.look_by(now_us());
             if called || now_us() >= end_us {
                 return called;
             }
+        }
+    }
+
+    /// Says when it looks next. If it was late, moments of the system's clock may have come meanwhile.
+    fn look_by(&self, next_us: u64) {
+        if watchdog_looks_by(next_us) {
+            alarm::stir();
         }
     }
 
@@ -157,11 +172,13 @@ impl Watchdog {
     fn something_goes_on(&self) -> bool {
         let in_flight = |driver: &Arc<Driver>| driver.counters.in_flight() > 0;
         self.drivers().iter().any(in_flight)
+            || alarm::are_set()
             || polling_threads().iter().any(|thread| thread.is_inside())
     }
 
     fn look_at_drivers(&self) -> bool {
-        let mut active = false;
+        // Whoever waits for nothing but a moment has to know how much of the time until then was lost.
+        let mut active = alarm::are_set();
         for driver in self.drivers() {
             // Every driver is ticked, whatever the others say.
             active |= driver.tick();

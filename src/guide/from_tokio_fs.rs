@@ -26,6 +26,8 @@
 //! - A write returns when it is in a buffer, and its error comes with the next call: `flush` before somebody else
 //!   is to see what you wrote, and to be told how it went. Dropping a file closes it in the background.
 //! - Futures are `Send`.
+//! - A test that stops tokio's clock, with `start_paused` or `tokio::time::pause`, finds that it stands while
+//!   operations are in flight: a timeout does not elapse because a disk was asked.
 //!
 //! # What is not
 //!

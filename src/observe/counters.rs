@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::buffer_groups::BgidBook;
 use super::latency::Histogram;
@@ -11,6 +11,7 @@ use super::stats::{Counts, Stats};
 use super::submitted::Submitted;
 use super::{WAYS, Way};
 use crate::opcode::{KINDS, Kind};
+use crate::sys::clock::now_us;
 use crate::sys::lock::{lock, wait_timeout};
 
 const OPS: usize = KINDS;
@@ -228,13 +229,14 @@ impl Counters {
     }
 
     fn wait_for(&self, count: &AtomicU64, bound: Duration) {
-        let end = Instant::now() + bound;
+        let end_us = now_us().saturating_add(u64::try_from(bound.as_micros()).unwrap_or(u64::MAX));
         let mut draining = lock(&self.draining);
         while count.load(Ordering::SeqCst) > 0 {
             *draining = true;
-            let Some(left) = end.checked_duration_since(Instant::now()) else {
+            let left = Duration::from_micros(end_us.saturating_sub(now_us()));
+            if left.is_zero() {
                 break;
-            };
+            }
             // A short wait besides the notification: the count may fall between the two looks.
             draining = wait_timeout(&self.drained, draining, left.min(Duration::from_millis(20))).0;
         }

@@ -1,6 +1,6 @@
 //! An open file as operations share it: the descriptor, where it lives, and what is known of it.
 
-use std::io::{self, SeekFrom};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,7 +20,7 @@ use crate::mounts::{self, Mount};
 use crate::opcode::Kind;
 use crate::sys::fd::{Target, normal_readahead, position_of, status_flags};
 use crate::sys::stat::{Stat, kind};
-use crate::sys::{blocking, errno, request};
+use crate::sys::{errno, request};
 
 /// An open file. Dropping the last reference closes it, on a lane wherever that may sleep.
 pub(crate) struct SharedFile {
@@ -139,9 +139,9 @@ impl SharedFile {
         is_stream
     }
 
-    /// Whether a write to it goes on without the file that accepted it.
-    pub(super) fn has_orphan_write(&self) -> bool {
-        self.mount.has_orphan_write(self.opened.ino)
+    /// Whether a write to it that was accepted is not over: through this open file, or one that is dropped.
+    pub(super) fn has_accepted_write(&self) -> bool {
+        self.health.fence.has_accepted() || self.mount.has_orphan_write(self.opened.ino)
     }
 
     /// What tells it from other files of its mount, if that is known.
@@ -173,17 +173,9 @@ impl SharedFile {
         SharedFile::new(&driver::current_or_pool(), fd, flags)
     }
 
-    /// The kernel's own position, for a file that was read or written before it came here.
-    pub(crate) fn position_in_kernel(&self) -> u64 {
-        position_of(self.as_fd()).unwrap_or(0)
-    }
-
-    /// Lets go of the descriptor, with the kernel's position as if the kernel had done all the reading, and
-    /// its readahead on again unless a clone still reads. If operations are in flight, it is a duplicate.
-    pub(crate) fn release(self: Arc<Self>, position: u64) -> io::Result<OwnedFd> {
-        if self.is_seekable() {
-            let _ = blocking::seek(self.as_fd(), SeekFrom::Start(position));
-        }
+    /// Lets go of the descriptor, with the kernel's readahead on again unless a clone still reads. If
+    /// operations are in flight, it is a duplicate.
+    pub(crate) fn release(self: Arc<Self>) -> io::Result<OwnedFd> {
         let resident = self.resident.clone();
         let fd = match self.into_fd() {
             Ok(fd) => fd,
@@ -198,7 +190,7 @@ impl SharedFile {
 
     /// The attributes, with further fields, if they are exact and cannot sleep.
     pub(crate) fn stat_at_poll(&self, mask: u32) -> Option<Stat> {
-        if !self.driver.attempts() || self.has_orphan_write() {
+        if !self.driver.attempts() || self.has_accepted_write() {
             return None;
         }
         let look = || mounts::of_fd_with(self.as_fd(), mask);

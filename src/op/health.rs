@@ -5,7 +5,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-use crate::driver::fence::{Fence, Fenced};
+use crate::driver::fence::{Fence, Fenced, Role};
 use crate::error::Error;
 use crate::events;
 use crate::opcode::Kind;
@@ -112,19 +112,31 @@ impl Health {
 
     /// For an operation that changes these bytes.
     pub(super) fn changes(&self, range: Range<u64>) -> Fenced {
-        Fenced {
-            fence: self.fence.clone(),
-            range,
-            changes: true,
-        }
+        self.fenced(range, Role::Changes)
+    }
+
+    /// For one that its caller takes for done.
+    pub(super) fn accepts(&self, range: Range<u64>) -> Fenced {
+        self.fenced(range, Role::Accepted)
     }
 
     /// For an operation that has to come after the writes before it.
     pub(super) fn follows(&self) -> Fenced {
-        Fenced {
-            fence: self.fence.clone(),
-            range: 0..u64::MAX,
-            changes: false,
-        }
+        self.fenced(0..u64::MAX, Role::Follows)
+    }
+
+    /// For an operation that looks at these bytes, and sees what was accepted before it.
+    pub(super) fn looks(&self, range: Range<u64>) -> Fenced {
+        self.fenced(range, Role::Looks)
+    }
+
+    /// For one that looks at all of the file, or at its length.
+    pub(super) fn looks_at_all(&self) -> Fenced {
+        self.looks(0..u64::MAX)
+    }
+
+    fn fenced(&self, range: Range<u64>, role: Role) -> Fenced {
+        let fence = self.fence.clone();
+        Fenced { fence, range, role }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::file::SharedFile;
 use super::locate::locate;
+use crate::driver::fence::Fenced;
 use crate::driver::op::Op;
 use crate::driver::{self, Driver};
 use crate::error::Error;
@@ -23,6 +24,8 @@ struct Hop<T, F> {
     target: Target,
     #[cfg(feature = "testing")]
     besides: Besides,
+    /// What it looks at, if that is an open file.
+    fenced: Option<Fenced>,
     request: request::Hop<T, F>,
 }
 
@@ -51,6 +54,10 @@ where
 
     fn request(&mut self) -> &mut dyn Request {
         &mut self.request
+    }
+
+    fn fenced(&self) -> Option<Fenced> {
+        self.fenced.clone()
     }
 
     #[cfg(feature = "testing")]
@@ -101,6 +108,7 @@ where
         target: Target::Nothing,
         #[cfg(feature = "testing")]
         besides: Besides::Nothing,
+        fenced: None,
         request: request::Hop::new(work),
     };
     driver::current()?.start(hop, &Mount::apart()).await
@@ -134,6 +142,7 @@ where
         target: Target::Path(path.to_path_buf()),
         #[cfg(feature = "testing")]
         besides: to.map_or(Besides::Nothing, |to| Besides::Path(to.to_path_buf())),
+        fenced: None,
         request: request::Hop::new(work),
     };
     #[cfg(not(feature = "testing"))]
@@ -158,12 +167,13 @@ where
         target: Target::Path(path.to_path_buf()),
         #[cfg(feature = "testing")]
         besides: Besides::Nothing,
+        fenced: None,
         request: request::Hop::new(work),
     };
     driver.start(hop, mount)
 }
 
-/// The same for an open file.
+/// The same for an open file, after the writes that it has accepted.
 pub(crate) async fn hop_on_file<T, F>(file: &Arc<SharedFile>, kind: Kind, work: F) -> io::Result<T>
 where
     T: Send + 'static,
@@ -174,6 +184,7 @@ where
         target: Target::file(file.as_fd()),
         #[cfg(feature = "testing")]
         besides: Besides::File(file.clone()),
+        fenced: Some(file.health.looks_at_all()),
         request: request::Hop::new(work),
     };
     file.driver().start(hop, &file.mount()).await

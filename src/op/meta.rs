@@ -16,6 +16,7 @@ use super::hop::{hop_on, hop_on_file};
 use super::locate::{locate, locate_at};
 use super::open::{Open, flag};
 use crate::driver::attempt::attempt;
+use crate::driver::fence::Fenced;
 use crate::driver::op::Op;
 use crate::driver::{self, Driver, Route};
 use crate::error::{Error, raw_os_error};
@@ -36,6 +37,8 @@ struct Statx {
     feigns_dataless: bool,
     request: request::Statx,
     about: About,
+    /// What it looks at, if that is an open file.
+    fenced: Option<Fenced>,
 }
 
 impl Op for Statx {
@@ -51,6 +54,10 @@ impl Op for Statx {
 
     fn request(&mut self) -> &mut dyn Request {
         &mut self.request
+    }
+
+    fn fenced(&self) -> Option<Fenced> {
+        self.fenced.clone()
     }
 
     #[cfg(feature = "testing")]
@@ -139,6 +146,7 @@ pub(crate) async fn stat_path(
                         feigns_dataless: false,
                         request: request::Statx::new(target, how),
                         about: About::Path(path.to_path_buf()),
+                        fenced: None,
                     },
                     &mount,
                 ))
@@ -169,6 +177,7 @@ pub(crate) async fn stat_file(file: &Arc<SharedFile>, how: How) -> io::Result<St
         feigns_dataless: false,
         request: request::Statx::new(Target::Fd(file.clone()), how),
         about: About::file(file.as_fd()),
+        fenced: Some(file.health.looks_at_all()),
     };
     file.driver().start(statx, &file.mount()).await
 }
@@ -265,7 +274,7 @@ fn metadata_of_path_fd(driver: &Arc<Driver>, fd: OwnedFd) -> Option<Metadata> {
 
 /// std's attributes of an open file.
 pub(crate) async fn metadata_of_file(file: &Arc<SharedFile>) -> io::Result<Metadata> {
-    if file.driver().attempts() && !file.has_orphan_write() {
+    if file.driver().attempts() && !file.has_accepted_write() {
         let metadata = attempt(Some(file.mount_ref()), || {
             blocking::metadata_of(file.as_fd())
         });

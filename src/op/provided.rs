@@ -12,6 +12,7 @@ use super::file::SharedFile;
 use super::rw::{self, load_of};
 use crate::buf::group::Group;
 use crate::buf::{BufGroup, ProvidedBuf};
+use crate::driver::fence::Fenced;
 use crate::driver::op::{Load, OnWorker, Op};
 use crate::driver::{InFlight, is_limited, refused};
 use crate::error::{Error, LeftBehind, raw_os_error};
@@ -24,6 +25,7 @@ struct Read {
     request: ReadProvided,
     kind: Kind,
     load: Load,
+    fenced: Fenced,
 }
 
 impl Op for Read {
@@ -44,6 +46,10 @@ impl Op for Read {
     /// Each ring takes memory for all buffers of the group, and lanes are fewer.
     fn on_worker(&self) -> OnWorker {
         OnWorker::Never
+    }
+
+    fn fenced(&self) -> Option<Fenced> {
+        Some(self.fenced.clone())
     }
 
     fn load(&self) -> Load {
@@ -80,6 +86,7 @@ fn begin(file: &Arc<SharedFile>, kind: Kind, request: ReadProvided) -> InFlight<
         request,
         kind,
         load: load_of(file),
+        fenced: file.health.looks_at_all(),
     };
     driver.start(read, &mount)
 }

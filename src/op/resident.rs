@@ -38,8 +38,9 @@ mod linux {
     use crate::limits;
     use crate::mounts::{self, Mount};
     use crate::op::file::SharedFile;
-    use crate::sys::clock::coarse_ms;
+    use crate::sys::clock::system_ms;
     use crate::sys::errno;
+    use crate::sys::fd::normal_readahead;
     use crate::sys::linux::nowait;
 
     const PAGE_BYTES: u64 = 4096;
@@ -75,7 +76,7 @@ mod linux {
             read: impl FnOnce(usize) -> io::Result<usize>,
         ) -> Option<io::Result<usize>> {
             let mount = self.mount_ref();
-            if length == 0 || !self.may_read_at_poll() {
+            if length == 0 || !self.may_read_at_poll() || self.health.fence.has_accepted() {
                 return None;
             }
             let result = attempt(Some(mount), || {
@@ -116,6 +117,16 @@ mod linux {
             keeps
         }
 
+        /// The kernel reads ahead for this open file from now on, as it does for the system's own reads; none is
+        /// answered at the poll any more.
+        pub(crate) fn reads_ahead(&self) {
+            self.resident.loud.store(true, Ordering::Relaxed);
+            if self.resident.quiet.swap(false, Ordering::Relaxed) {
+                // A hint: without it, reads are only slower.
+                let _ = normal_readahead(self.as_fd());
+            }
+        }
+
         /// The kernel was told to start no readahead.
         pub(crate) fn note_quiet(&self) {
             self.resident.quiet.store(true, Ordering::Relaxed);
@@ -140,7 +151,7 @@ mod linux {
             if self.has_no_atime() {
                 return true;
             }
-            let now = coarse_ms();
+            let now = system_ms();
             if now < self.resident.settled_until_ms.load(Ordering::Relaxed) {
                 return true;
             }
@@ -208,6 +219,8 @@ mod elsewhere {
         pub(crate) fn keeps_random(&self) -> bool {
             false
         }
+
+        pub(crate) fn reads_ahead(&self) {}
 
         pub(crate) fn note_quiet(&self) {}
 

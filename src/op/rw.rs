@@ -15,11 +15,13 @@ use crate::error::Error;
 use crate::opcode::Kind;
 use crate::sys::errno;
 use crate::sys::fd::Target;
+pub(crate) use crate::sys::request::Place;
 use crate::sys::request::{self, Request};
 
 struct Read<B> {
     request: request::Read<B>,
     load: Load,
+    fenced: Fenced,
 }
 
 impl<B: IoBufMut> Op for Read<B> {
@@ -35,6 +37,10 @@ impl<B: IoBufMut> Op for Read<B> {
 
     fn request(&mut self) -> &mut dyn Request {
         &mut self.request
+    }
+
+    fn fenced(&self) -> Option<Fenced> {
+        Some(self.fenced.clone())
     }
 
     fn load(&self) -> Load {
@@ -171,7 +177,7 @@ pub(crate) fn read_missed<B: IoBufMut>(
 ) -> impl Future<Output = Result<(usize, B), BufError<B>>> + Send + 'static {
     file.after_miss(offset, buf.bytes_total() as u64);
     let offset = position(&file, Kind::Read, offset);
-    read_through(file, buf, offset)
+    read_through(file, buf, offset.into())
 }
 
 /// Reads once at an offset what the page cache holds; `None` if that has to wait.
@@ -196,56 +202,72 @@ pub(crate) async fn read_at_kernel<B: IoBufMut>(
 ) -> Result<(usize, B), BufError<B>> {
     let buf = check_offset(Kind::Read, offset, buf)?;
     let offset = position(&file, Kind::Read, offset);
-    read_through(file, buf, offset).await
+    read_through(file, buf, offset.into()).await
 }
 
-/// Reads once by ring or pool, never at the poll; without an offset for files that have no positions.
+/// Reads once by ring or pool, never at the poll.
 pub(crate) fn read_through<B: IoBufMut>(
     file: Arc<SharedFile>,
     buf: B,
-    offset: Option<u64>,
+    place: Place,
 ) -> impl Future<Output = Result<(usize, B), BufError<B>>> + Send + 'static {
     let (driver, mount, load) = (file.driver(), file.mount(), load_of(&file));
+    let fenced = looked_at(&file, place, buf.bytes_total());
     driver.start(
         Read {
             request: request::Read {
                 fd: file,
                 buf,
-                offset,
+                place,
             },
             load,
+            fenced,
         },
         &mount,
     )
 }
 
+/// What a read looks at, for the fence: all, where only the kernel knows which bytes.
+pub(super) fn looked_at(file: &SharedFile, place: Place, length: usize) -> Fenced {
+    file.health.looks(match place {
+        Place::At(offset) => offset..offset.saturating_add(length as u64),
+        Place::Kernel { .. } | Place::Stream => 0..u64::MAX,
+    })
+}
+
 /// The bytes of the file that a write may change: all, where only the kernel knows which.
-pub(super) fn changed(file: &SharedFile, offset: Option<u64>, length: usize) -> Range<u64> {
-    match offset {
-        Some(offset) if !file.is_append() => offset..offset.saturating_add(length as u64),
+pub(super) fn changed(file: &SharedFile, place: Place, length: usize) -> Range<u64> {
+    match place {
+        Place::At(offset) if !file.is_append() => offset..offset.saturating_add(length as u64),
         _ => 0..u64::MAX,
     }
 }
 
-/// Writes once; fewer bytes than asked for are no error. Without an offset for files that have none. A
-/// write that is kept goes on when the future is dropped.
+/// Writes once; fewer bytes than asked for are no error. A write that is kept goes on when the future is
+/// dropped, and whatever else is done through the file sees it.
 pub(crate) fn write_once<B: IoBuf>(
     file: Arc<SharedFile>,
     buf: B,
-    offset: Option<u64>,
+    place: Place,
     kept: bool,
 ) -> impl Future<Output = Result<(usize, B), BufError<B>>> + Send + 'static {
     file.note_write();
     let inode = if file.is_regular() { file.inode() } else { 0 };
     let health = file.health.clone();
-    let fenced = health.changes(changed(&file, offset, buf.bytes_init()));
+    let range = changed(&file, place, buf.bytes_init());
+    // What a pipe has not taken yet, its reader may be about to: who waited for that would wait for himself.
+    let fenced = if kept && place != Place::Stream {
+        health.accepts(range)
+    } else {
+        health.changes(range)
+    };
     let (driver, mount, load) = (file.driver(), file.mount(), load_of(&file));
     driver.start(
         Write {
             request: request::Write {
                 fd: file,
                 buf,
-                offset,
+                place,
             },
             load,
             kept,
@@ -298,7 +320,7 @@ pub(crate) async fn write_at<B: IoBuf>(
 ) -> Result<(usize, B), BufError<B>> {
     let buf = check_offset(Kind::Write, offset, buf)?;
     let offset = position(&file, Kind::Write, offset);
-    write_once(file, buf, offset, false).await
+    write_once(file, buf, offset.into(), false).await
 }
 
 /// Reads into the caller's own memory what the page cache holds; `None` if it has to wait.

@@ -66,7 +66,11 @@ pub(crate) async fn splice(from: End, to: End, len: usize) -> io::Result<usize> 
     to.0.note_write();
     let health = to.0.health.clone();
     // A pipe takes what comes in turn anyway.
-    let fenced = (!to.0.is_pipe()).then(|| health.changes(changed(&to.0, to.1, len)));
+    let fenced = if to.0.is_pipe() {
+        from.0.health.looks_at_all()
+    } else {
+        health.changes(changed(&to.0, to.1.into(), len))
+    };
     let end = |(fd, offset): End| request::End { fd, offset };
     let (from, to) = (end(from), end(to));
     let target = Target::file(from.fd.as_fd());
@@ -79,7 +83,7 @@ pub(crate) async fn splice(from: End, to: End, len: usize) -> io::Result<usize> 
                 kind,
                 request,
                 target,
-                fenced,
+                fenced: Some(fenced),
             },
             &Mount::of_peers(),
         )

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::file::SharedFile;
 use super::health::Health;
-use super::rw::{changed, check_offset, load_of, position};
+use super::rw::{changed, check_offset, load_of, looked_at, position};
 use crate::buf::{BufError, IoBuf, IoBufMut};
 use crate::driver::fence::Fenced;
 use crate::driver::op::{Load, Op};
@@ -18,6 +18,7 @@ use crate::sys::request::{self, Request};
 struct Read<B> {
     request: request::ReadVectored<B>,
     load: Load,
+    fenced: Fenced,
 }
 
 impl<B: IoBufMut> Op for Read<B> {
@@ -33,6 +34,10 @@ impl<B: IoBufMut> Op for Read<B> {
 
     fn request(&mut self) -> &mut dyn Request {
         &mut self.request
+    }
+
+    fn fenced(&self) -> Option<Fenced> {
+        Some(self.fenced.clone())
     }
 
     fn load(&self) -> Load {
@@ -112,8 +117,15 @@ pub(crate) async fn read<B: IoBufMut>(
     let bufs = check_offset(Kind::ReadVectored, offset, bufs)?;
     let (driver, mount, load) = (file.driver(), file.mount(), load_of(&file));
     let offset = position(&file, Kind::ReadVectored, offset);
+    let length = bufs.iter().map(|buf| buf.bytes_total()).sum();
+    let fenced = looked_at(&file, offset.into(), length);
     let request = request::ReadVectored::new(file, bufs, offset);
-    driver.start(Read { request, load }, &mount).await
+    let read = Read {
+        request,
+        load,
+        fenced,
+    };
+    driver.start(read, &mount).await
 }
 
 /// Writes once from the buffers, less the first `skip` bytes of all that they have.
@@ -133,7 +145,7 @@ pub(crate) async fn write<B: IoBuf>(
         .sum::<usize>()
         .saturating_sub(skip);
     let health = file.health.clone();
-    let fenced = health.changes(changed(&file, offset, length));
+    let fenced = health.changes(changed(&file, offset.into(), length));
     let request = request::WriteVectored::new(file, bufs, skip, offset);
     let write = Write {
         request,

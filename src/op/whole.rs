@@ -94,9 +94,10 @@ async fn read_on(file: Arc<SharedFile>, mut bytes: Vec<u8>, path: &Path) -> io::
         }
         let offset = file.is_seekable().then_some(start as u64);
         let capacity = bytes.capacity();
-        let (count, slice) = read_through(file.clone(), bytes.slice(start..capacity), offset)
-            .await
-            .map_err(|error| Error::on_path(error.into(), path))?;
+        let (count, slice) =
+            read_through(file.clone(), bytes.slice(start..capacity), offset.into())
+                .await
+                .map_err(|error| Error::on_path(error.into(), path))?;
         bytes = slice.into_inner();
         if count == 0 {
             return Ok(bytes);

@@ -43,7 +43,7 @@ impl File {
         let mut cursor = self.cursor.lock().await;
         cursor.idle().await;
         // What was read ahead of the caller may be cut off now.
-        cursor.give_back();
+        cursor.give_all_back(&self.shared).await?;
         self.shared.clone().set_len(len).await
     }
 
