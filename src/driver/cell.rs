@@ -19,7 +19,7 @@ use super::fence::Fenced;
 use super::group::{Group, Share};
 use super::life::{Dropped, GivenUp, Life};
 use super::limited::Why;
-use super::op::{Load, OnWorker, Op};
+use super::op::{Load, OnWorker, Op, is_entry};
 use super::paused::Clock;
 use super::registry::{NEVER, Place};
 use super::route::Way;
@@ -93,7 +93,7 @@ pub(crate) struct Cell<O: Op> {
     /// Whether a ring can take it.
     is_entry: bool,
     /// Whether the watchdog has asked the kernel for it back.
-    asked_back: AtomicBool,
+    pub(super) asked_back: AtomicBool,
     /// Where a ring has it: the entry's user data; zero while no ring does.
     user_data: AtomicU64,
     /// Which way it went last, for the cancel.
@@ -269,33 +269,6 @@ impl<O: Op> Cell<O> {
         }
     }
 
-    /// Whether this outcome means that the ring could not do it, so that a blocking thread should.
-    fn wants_another_way(&self, outcome: &Outcome) -> Option<&'static str> {
-        let Outcome::Result(number) = outcome else {
-            return None;
-        };
-        // What is kept is still owed, whoever gave it up.
-        let given_up = self.life.is_given_up() || self.driver.is_closed();
-        if *number >= 0 || given_up && !self.kept {
-            return None;
-        }
-        let reason = match -number {
-            // Nobody cancelled it: no kernel worker could be made, or the submitting thread ended.
-            errno::ECANCELED => "cancelled by the kernel",
-            // Its memory is there: this file does not take registered memory.
-            errno::EFAULT if self.kind.moves_data() => "registered memory refused",
-            // We asked for it back, and nothing was transferred.
-            errno::EINTR if self.asked_back.load(Ordering::Relaxed) => "asked back",
-            // std calls these again; the blocking equivalent does the same.
-            errno::EINTR if self.kept && self.kind != Kind::Close && self.driver.is_closed() => {
-                "interrupted"
-            }
-            errno::EINTR if !self.kind.hands_out_interruptions() => "interrupted",
-            _ => return None,
-        };
-        Some(reason)
-    }
-
     /// Lets go of all that knows it as in flight.
     pub(super) fn conclude(&self) {
         if let Some(place) = self.place.get() {
@@ -313,13 +286,6 @@ impl<O: Op> Cell<O> {
         if orphan != 0 {
             self.driver.orphan_write_ended(&self.group, orphan);
         }
-    }
-
-    /// No ring could do it: a thread will. Threads pass nothing on, so it ends there.
-    fn fall_back(self: Arc<Self>, reason: &'static str) {
-        self.driver.counters.fell_back(reason);
-        let (driver, group) = (self.driver.clone(), self.group.clone());
-        driver.to_thread(&group, self);
     }
 
     /// Asks whoever has it to let go.
@@ -634,18 +600,6 @@ impl<O: Op> Job for Cell<O> {
             state,
             mount_point: self.group.mount().point(),
         })
-    }
-}
-
-/// What the request says of itself. Where the caller's buffer panics over that, a thread will hear it again, and
-/// tell the future.
-fn is_entry<O: Op>(op: &mut O) -> bool {
-    #[cfg(target_os = "linux")]
-    return catch_unwind(AssertUnwindSafe(|| op.request().entry().is_some())).unwrap_or(false);
-    #[cfg(not(target_os = "linux"))]
-    {
-        let _ = op;
-        false
     }
 }
 

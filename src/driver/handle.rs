@@ -486,8 +486,12 @@ impl Builder {
         self
     }
 
-    /// How many blocking threads may be stuck in operations that nobody waits for any more, before further
-    /// ones on the same mounts are refused with [`Error::Saturated`]. Default: 64.
+    /// How many blocking threads a mount may have, stuck or not. Once all of them are stuck in operations that
+    /// nobody waits for any more, further ones on that mount are refused with [`Error::Saturated`]; while some are
+    /// only busy, they wait. A mount uses 64 at most besides stuck ones. Default: 64.
+    ///
+    /// All mounts of the handle have so many together, and 16 more, or as many as this if that is less, for each
+    /// mount besides the first: what hangs on one leaves the others their own.
     ///
     /// See [`Handle::settings`].
     pub fn stuck_threads_max(mut self, threads: usize) -> Builder {

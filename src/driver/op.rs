@@ -2,6 +2,8 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+#[cfg(target_os = "linux")]
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Weak;
 
 use super::fence::Fenced;
@@ -132,4 +134,16 @@ pub(crate) trait Op: Send + 'static {
 
     /// Called with the error number when nobody takes the output.
     fn unheard(&self, _number: i32) {}
+}
+
+/// What the request says of itself. Where the caller's buffer panics over that, a thread will hear it again, and
+/// tell the future.
+pub(super) fn is_entry<O: Op>(op: &mut O) -> bool {
+    #[cfg(target_os = "linux")]
+    return catch_unwind(AssertUnwindSafe(|| op.request().entry().is_some())).unwrap_or(false);
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = op;
+        false
+    }
 }

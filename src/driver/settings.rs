@@ -128,7 +128,7 @@ pub struct Settings {
     pub warn_after: Duration,
     /// How often a heartbeat comes while something is in flight.
     pub heartbeat_interval: Duration,
-    /// How many blocking threads may be stuck in operations that nobody waits for any more.
+    /// How many blocking threads a mount may have, as each of them may get stuck.
     pub stuck_threads_max: usize,
     /// When a mount that does not answer is left alone.
     pub breaker: Breaker,

@@ -374,6 +374,20 @@ mod tests {
         assert_eq!(stats.ops().count(), 1);
     }
 
+    /// What a ring could not do counts for the thread that did it.
+    #[test]
+    fn what_goes_another_way_counts_once() {
+        let counters = Counters::default();
+        for way in [Way::LaneRing, Way::LaneRing, Way::Pool] {
+            counters.went(Kind::Read, way);
+        }
+        counters.went_not(Kind::Read, Way::LaneRing as usize);
+        let stats = counters.snapshot();
+        assert_eq!(stats.count(Kind::Read, Way::LaneRing), 1);
+        assert_eq!(stats.count(Kind::Read, Way::Pool), 1);
+        assert_eq!(stats.ops().map(|op| op.total()).sum::<u64>(), 2);
+    }
+
     /// The high-water mark stays when the orphans are gone.
     #[test]
     fn the_most_orphans_at_a_time_are_remembered() {

@@ -169,6 +169,7 @@ impl SharedFile {
 
     /// One more descriptor of the same open file.
     pub(crate) fn duplicate(&self) -> io::Result<Arc<SharedFile>> {
+        self.driver.may_open(Kind::Duplicate, &self.mount)?;
         let fd = self.as_fd().try_clone_to_owned();
         let fd = fd.map_err(|error| self.tell(Kind::Duplicate, error))?;
         self.driver.answered(Kind::Duplicate);
