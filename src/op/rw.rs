@@ -20,6 +20,7 @@ use crate::sys::request::{self, Request};
 
 struct Read<B> {
     request: request::Read<B>,
+    on_worker: OnWorker,
     load: Load,
     fenced: Fenced,
 }
@@ -40,7 +41,7 @@ impl<B: IoBufMut> Op for Read<B> {
     }
 
     fn on_worker(&self) -> OnWorker {
-        on_worker(self.request.place)
+        self.on_worker
     }
 
     fn fenced(&self) -> Option<Fenced> {
@@ -68,6 +69,7 @@ impl<B: IoBufMut> Op for Read<B> {
 
 struct Write<B> {
     request: request::Write<B>,
+    on_worker: OnWorker,
     load: Load,
     kept: bool,
     inode: u64,
@@ -91,7 +93,7 @@ impl<B: IoBuf> Op for Write<B> {
     }
 
     fn on_worker(&self) -> OnWorker {
-        on_worker(self.request.place)
+        self.on_worker
     }
 
     fn is_kept(&self) -> bool {
@@ -141,9 +143,12 @@ pub(super) fn load_of(file: &SharedFile) -> Load {
     }
 }
 
-fn on_worker(place: Place) -> OnWorker {
+/// Whether a ring does it as the system's own call does. Of what is not to be waited for it would wait, though the
+/// call says at once that there is nothing.
+fn on_worker(file: &SharedFile, place: Place) -> OnWorker {
     match place {
         Place::Kernel { .. } => OnWorker::NoRing,
+        Place::Stream if file.is_nonblocking() => OnWorker::NoRing,
         Place::At(_) | Place::Stream => OnWorker::Async,
     }
 }
@@ -228,8 +233,10 @@ pub(crate) fn read_through<B: IoBufMut>(
 ) -> impl Future<Output = Result<(usize, B), BufError<B>>> + Send + 'static {
     let (driver, mount, load) = (file.driver(), file.mount(), load_of(&file));
     let fenced = looked_at(&file, place, buf.bytes_total());
+    let on_worker = on_worker(&file, place);
     driver.start(
         Read {
+            on_worker,
             request: request::Read {
                 fd: file,
                 buf,
@@ -277,8 +284,10 @@ pub(crate) fn write_once<B: IoBuf>(
         health.changes(range)
     };
     let (driver, mount, load) = (file.driver(), file.mount(), load_of(&file));
+    let on_worker = on_worker(&file, place);
     driver.start(
         Write {
+            on_worker,
             request: request::Write {
                 fd: file,
                 buf,
