@@ -13,9 +13,11 @@ use super::core::Driver;
 use super::group::Group;
 use super::op::Op;
 use super::registry::NEVER;
+use super::route::Way;
 use crate::limits;
 use crate::opcode::{DeadlineClass, Kind};
 use crate::sys::clock::{coarse_ms, now_us};
+use crate::sys::lock::lock;
 use crate::sys::moving::unwritten_pages;
 #[cfg(target_os = "linux")]
 use crate::sys::{linux::nowait::open_path_cached, path::with_c_path};
@@ -100,10 +102,22 @@ impl<O: Op> Cell<O> {
             self.started_ms,
             self.last_step_ms(),
             progress.in_order_ms(self.started_ms),
-            progress.by_disk_ms(self.kind, self.started_ms, patience_us / 1000),
             self.moves.written_ms.load(Ordering::Relaxed),
         ];
-        signs.into_iter().max().unwrap_or(0)
+        let own_ms = signs.into_iter().max().unwrap_or(0);
+        if lock(&self.way).as_ref().is_some_and(Way::is_no_disk) {
+            return own_ms;
+        }
+        let by_disk_ms = progress.by_disk_ms(self.kind, self.started_ms);
+        // Where the pages of a file cannot be counted, its sync has no other sign.
+        let counts_alone = self.kind.row().deadline_class == DeadlineClass::Sync
+            && !self.moves.are_counted.load(Ordering::Relaxed);
+        let most_ms = u64::from(limits::DISK_LIMITS_MAX) * (patience_us / 1000);
+        let by_disk_ms = match counts_alone {
+            true => by_disk_ms,
+            false => by_disk_ms.min(own_ms.saturating_add(most_ms)),
+        };
+        own_ms.max(by_disk_ms)
     }
 }
 
@@ -114,6 +128,8 @@ pub(super) struct Moves {
     /// Whether it waits for being looked at.
     is_asked: AtomicBool,
     pages: AtomicU64,
+    /// Whether there is a number of them.
+    are_counted: AtomicBool,
     /// When pages were last seen to have been written, in coarse milliseconds; zero for never.
     written_ms: AtomicU64,
 }
@@ -134,6 +150,7 @@ impl Moves {
     pub(super) fn look(&self, group: &Group) {
         let file = self.file.as_ref().and_then(Weak::upgrade);
         if let Some(pages) = file.and_then(|file| unwritten_pages(file.as_fd())) {
+            self.are_counted.store(true, Ordering::Relaxed);
             if pages < self.pages.swap(pages, Ordering::Relaxed) {
                 self.written_ms.store(coarse_ms(), Ordering::Relaxed);
             }
