@@ -175,6 +175,10 @@ impl SharedFile {
 
     /// The kernel's own position, for a file that was read or written before it came here.
     pub(crate) fn position_in_kernel(&self) -> u64 {
+        if !self.is_seekable() {
+            // Of a directory, btrfs searches its tree for that.
+            return 0;
+        }
         position_of(self.as_fd()).unwrap_or(0)
     }
 
