@@ -150,6 +150,10 @@ pub(crate) const WATCHDOG_TICK: Duration = Duration::from_millis(5);
 /// The watchdog's longest tick while nothing changes but operations are in flight.
 pub(crate) const WATCHDOG_TICK_MAX: Duration = Duration::from_millis(160);
 
+/// A watchdog that comes this much later than it meant to was not running, and neither was the process as a whole:
+/// what a loaded machine keeps a thread waiting is a fraction of it.
+pub(crate) const WATCHDOG_LATE: Duration = Duration::from_millis(50);
+
 /// Quiet ticks after which the watchdog sleeps until it is called.
 pub(crate) const WATCHDOG_QUIET_TICKS: u32 = 4;
 
@@ -218,6 +222,10 @@ pub(crate) const GROUP_BYTES_MAX: u64 = 64 << 30;
 
 /// How far a sequential reader is read ahead of.
 pub(crate) const PREFETCH_WINDOW_BYTES: u64 = 8 << 20;
+
+/// How long whoever closes a descriptor, or hands it out, waits on the spot until what reads ahead through it has
+/// given it back: a piece from a healthy disk takes less, and nobody notices a millisecond.
+pub(crate) const LENT_PATIENCE: Duration = Duration::from_millis(1);
 
 /// Bytes of one read ahead: small enough to stay in a processor's cache.
 pub(crate) const PREFETCH_CHUNK_BYTES: usize = 128 << 10;
@@ -295,6 +303,20 @@ pub(crate) const SEEK_UNCHECKED_BYTES_MAX: u64 = 1 << 40;
 /// How long an operation waits for the writes of files that were dropped before it began, so that it sees
 /// them: a healthy disk takes a write into memory in microseconds.
 pub(crate) const ORPHAN_WRITE_WAIT: Duration = Duration::from_millis(200);
+
+/// The parts of a default limit in which operations count as begun at the same time: a disk serves what waits for it
+/// in an order of its own, and one that is stuck among others has its limit by a tenth.
+pub(crate) const PROGRESS_SHARES: u32 = 16;
+
+/// How often within a default limit it is looked whether storage moves: each look costs a call or two.
+pub(crate) const PROGRESS_LOOKS: u32 = 8;
+
+/// How many limits of its own a change may take on a disk that does others: one that is larger than they are gets on
+/// meanwhile, and one that is stuck by itself ends all the same.
+pub(crate) const OVERTAKEN_LIMITS_MAX: u32 = 8;
+
+/// A thread that has had nothing to look at for this long ends.
+pub(crate) const GAUGE_IDLE: Duration = Duration::from_secs(10);
 
 /// Default for metadata: longer than any healthy filesystem takes, also over a network.
 pub(crate) const METADATA_TIMEOUT: Duration = Duration::from_secs(30);
@@ -399,3 +421,11 @@ pub(crate) const FIXED_ANEW_BYTES_MAX: usize = 64 << 20;
 /// Pieces of memory that one ring has registered: as many pools, and parts by which pools grew, as most
 /// processes have. Its table takes 512 bytes of the kernel's memory, and what comes on top is plain.
 pub(crate) const FIXED_SEGMENTS_MAX: usize = 64;
+
+/// How often in a row one call is begun again that says it was interrupted: far more than a freezer or a debugger
+/// come by, and a thread does not spin for ever with a server that never answers anything else.
+pub(crate) const INTERRUPTED_TRIES_MAX: u32 = 1000;
+
+/// What is asked for at once of a file that says it is empty. Files of procfs say so, and some give what they have to
+/// the first read alone: no less than the largest of them have, which are lists of a bit for each port.
+pub(crate) const MADE_UP_BYTES: usize = 128 << 10;

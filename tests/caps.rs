@@ -21,9 +21,12 @@ mod scene;
 mod stuck;
 
 #[cfg(target_os = "linux")]
+type Test = fn(scene::Scene) -> scene::Outcome;
+
+#[cfg(target_os = "linux")]
 fn main() -> std::process::ExitCode {
     use libtest_mimic::{Arguments, Completion, Trial};
-    use scene::{Outcome, SCENES, Scene};
+    use scene::SCENES;
     use tidegate::Route;
     use tidegate_rig::Requirements;
 
@@ -32,7 +35,7 @@ fn main() -> std::process::ExitCode {
     let mut args = Arguments::from_args();
     // One at a time: each counts the threads and descriptors of the process.
     args.test_threads = Some(1);
-    let tests: [(&str, fn(Scene) -> Outcome); 7] = [
+    let tests: [(&str, Test); 7] = [
         ("every_row_stays_within_its_caps", stuck::every_row),
         ("a_flood_stays_within_its_caps", stuck::flood),
         (

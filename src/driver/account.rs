@@ -17,7 +17,7 @@ use crate::events;
 use crate::limits;
 use crate::observe::{Ended, Promise};
 use crate::opcode::{DeadlineClass, Kind};
-use crate::sys::clock::now_us;
+use crate::sys::clock::{self, now_us};
 use crate::sys::lock::lock;
 
 /// What was done already.
@@ -36,6 +36,12 @@ pub(super) struct TimedOut {
 }
 
 impl<O: Op> Cell<O> {
+    /// How long it is there, without the time that the process was not running.
+    pub(super) fn age(&self) -> Duration {
+        let lost = clock::lost().saturating_sub(self.lost_before);
+        self.started.elapsed().saturating_sub(lost)
+    }
+
     /// Counts how it ended for its caller: the first end counts. May be called under locks. Returns whether
     /// it was the first.
     pub(super) fn count(&self, end: Ended) -> bool {
@@ -125,7 +131,7 @@ impl<O: Op> Cell<O> {
     /// Tells once that it takes longer than that, if somebody waits for it. What a peer has to send or to take
     /// takes as long as it takes; an open should not, whatever it waits for.
     pub(super) fn tell_if_slow(&self, after: Duration) {
-        let elapsed = self.started.elapsed();
+        let elapsed = self.age();
         let opens = matches!(self.kind, Kind::Open | Kind::OpenWithin);
         let takes_long = self.kind.row().deadline_class == DeadlineClass::Unbounded
             && self.kind != Kind::RemoveDirAll

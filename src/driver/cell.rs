@@ -14,12 +14,13 @@ use std::time::{Duration, Instant};
 
 use super::account::Account;
 use super::core::Driver;
-use super::due::default_patience;
+use super::due::{Moves, default_patience};
 use super::fence::Fenced;
 use super::group::{Group, Share};
 use super::life::{Dropped, GivenUp, Life};
 use super::limited::Why;
-use super::op::{Load, OnWorker, Op};
+use super::op::{Load, OnWorker, Op, is_entry};
+use super::paused::Clock;
 use super::registry::{NEVER, Place};
 use super::route::Way;
 use crate::error::{Error, LeftBehind};
@@ -28,7 +29,7 @@ use crate::limits;
 use crate::mounts::Mount;
 use crate::observe::{Ended, OpInFlight, OpState};
 use crate::opcode::Kind;
-use crate::sys::clock::{coarse_ms, now_us};
+use crate::sys::clock::{self, coarse_ms, now_us};
 use crate::sys::errno;
 use crate::sys::fd::Target;
 #[cfg(target_os = "linux")]
@@ -72,22 +73,27 @@ pub(crate) struct Cell<O: Op> {
     pub(super) driver: Arc<Driver>,
     pub(super) group: Arc<Group>,
     pub(super) started: Instant,
-    started_ms: u64,
+    pub(super) started_ms: u64,
+    /// What time was lost before.
+    pub(super) lost_before: Duration,
     /// When it is to be looked at, in microseconds: its deadline, or the end of the grace after it.
     pub(super) due_us: AtomicU64,
-    /// How long one of several steps may take, in microseconds; zero where the deadline is for all of it.
-    step_us: u64,
+    /// Its limit: what a caller said, or else when its handle's is over as far as was seen.
+    pub(super) until_us: AtomicU64,
+    /// Whether that is the handle's, which does not count while what it waits for gets on.
+    pub(super) by_default: AtomicBool,
+    pub(super) moves: Moves,
     /// How long its handle lets it take of itself, in microseconds.
     pub(super) patience_us: Option<u64>,
     /// Where the registry has it.
     pub(super) place: OnceLock<Place>,
-    steps: Steps,
+    pub(super) steps: Steps,
     /// What it counts as stuck on, once nobody waits for it and it is not over.
     pub(super) stuck: Mutex<Option<Share>>,
     /// Whether a ring can take it.
     is_entry: bool,
     /// Whether the watchdog has asked the kernel for it back.
-    asked_back: AtomicBool,
+    pub(super) asked_back: AtomicBool,
     /// Where a ring has it: the entry's user data; zero while no ring does.
     user_data: AtomicU64,
     /// Which way it went last, for the cancel.
@@ -95,6 +101,8 @@ pub(crate) struct Cell<O: Op> {
     /// What it is about, while a thread has it.
     target: Mutex<Target>,
     pub(super) account: Account,
+    /// Its hold on a clock that a test has stopped.
+    pub(super) clock: Clock,
     pub(super) life: Life<O, Outcome, Why>,
 }
 
@@ -113,6 +121,8 @@ pub(crate) trait Job: Send + Sync {
     }
     /// When it was started, in coarse milliseconds.
     fn started_ms(&self) -> u64;
+    /// When the last of its steps was over, in coarse milliseconds; zero where there is none.
+    fn last_step_ms(&self) -> u64;
     /// Whether nobody waits for it, so that whoever has it should let go.
     fn is_given_up(&self) -> bool;
     /// Whether it is over, so that there is nothing left to do where it still waits.
@@ -148,8 +158,11 @@ pub(crate) trait Job: Send + Sync {
     fn refuse(&self, error: io::Error);
     /// When it is to be looked at, in microseconds.
     fn due_us(&self) -> u64;
-    /// The time has come: gives up on it, or says that it is stuck. Does not panic and does not block.
-    fn expire(&self, now_us: u64);
+    /// The time has come: gives up on it, or says that it is stuck, or has its limit begin anew. Returns whether it
+    /// is to be looked at whether it moves. Does not panic and does not block.
+    fn expire(&self, now_us: u64) -> bool;
+    /// Looks whether what it waits for gets on. Does not panic and does not wait for storage.
+    fn look_whether_it_moves(&self);
     /// Gives up on it if it is about this descriptor; whether it is.
     fn cancel_on(&self, fd: BorrowedFd<'_>) -> bool;
     /// What it is about, where that has a name.
@@ -179,17 +192,21 @@ impl<O: Op> Cell<O> {
             group.close_begins();
         }
         let patience = default_patience(&driver, &group, kind);
-        let step_us = match (due_us, patience) {
-            (None, Some(patience)) if kind.has_steps() => patience,
-            _ => 0,
-        };
-        let due_us = due_us.or(patience.map(|patience| now_us() + patience));
+        let (by_default, now_us) = (due_us.is_none() && patience.is_some(), now_us());
+        let until_us = due_us.or(patience.map(|patience| now_us + patience));
+        let until_us = until_us.unwrap_or(NEVER);
+        let file = op.writes_back();
         let mut cell = Cell::made(op, driver, group, |op| Life::new(op, kept, heard));
         cell.fence_number = fenced.as_ref().map_or(0, |fenced| fenced.fence.number());
         cell.fenced = fenced;
-        cell.due_us = AtomicU64::new(due_us.unwrap_or(NEVER));
-        cell.step_us = step_us;
         cell.patience_us = patience;
+        cell.until_us = AtomicU64::new(until_us);
+        cell.by_default = AtomicBool::new(by_default);
+        cell.moves = Moves::new(file);
+        cell.due_us = AtomicU64::new(match by_default {
+            true => cell.next_look_us(now_us, until_us),
+            false => until_us,
+        });
         cell.started = began;
         let cell = Arc::new(cell);
         cell.driver.registry.insert(cell.clone(), |place| {
@@ -232,8 +249,11 @@ impl<O: Op> Cell<O> {
             group,
             started: Instant::now(),
             started_ms: coarse_ms(),
+            lost_before: clock::lost(),
             due_us: AtomicU64::new(NEVER),
-            step_us: 0,
+            until_us: AtomicU64::new(NEVER),
+            by_default: AtomicBool::new(false),
+            moves: Moves::new(None),
             patience_us: None,
             place: OnceLock::new(),
             steps: Steps::default(),
@@ -244,35 +264,9 @@ impl<O: Op> Cell<O> {
             way: Mutex::new(None),
             target: Mutex::new(Target::Nothing),
             account: Account::default(),
+            clock: Clock::default(),
             life: life(op),
         }
-    }
-
-    /// Whether this outcome means that the ring could not do it, so that a blocking thread should.
-    fn wants_another_way(&self, outcome: &Outcome) -> Option<&'static str> {
-        let Outcome::Result(number) = outcome else {
-            return None;
-        };
-        // What is kept is still owed, whoever gave it up.
-        let given_up = self.life.is_given_up() || self.driver.is_closed();
-        if *number >= 0 || given_up && !self.kept {
-            return None;
-        }
-        let reason = match -number {
-            // Nobody cancelled it: no kernel worker could be made, or the submitting thread ended.
-            errno::ECANCELED => "cancelled by the kernel",
-            // Its memory is there: this file does not take registered memory.
-            errno::EFAULT if self.kind.moves_data() => "registered memory refused",
-            // We asked for it back, and nothing was transferred.
-            errno::EINTR if self.asked_back.load(Ordering::Relaxed) => "asked back",
-            // std calls these again; the blocking equivalent does the same.
-            errno::EINTR if self.kept && self.kind != Kind::Close && self.driver.is_closed() => {
-                "interrupted"
-            }
-            errno::EINTR if !self.kind.hands_out_interruptions() => "interrupted",
-            _ => return None,
-        };
-        Some(reason)
     }
 
     /// Lets go of all that knows it as in flight.
@@ -292,13 +286,6 @@ impl<O: Op> Cell<O> {
         if orphan != 0 {
             self.driver.orphan_write_ended(&self.group, orphan);
         }
-    }
-
-    /// No ring could do it: a thread will. Threads pass nothing on, so it ends there.
-    fn fall_back(self: Arc<Self>, reason: &'static str) {
-        self.driver.counters.fell_back(reason);
-        let (driver, group) = (self.driver.clone(), self.group.clone());
-        driver.to_thread(&group, self);
     }
 
     /// Asks whoever has it to let go.
@@ -330,7 +317,7 @@ impl<O: Op> Cell<O> {
             GivenUp::TakenBack(waker) => {
                 timed_out.into_iter().for_each(|told| self.tell(told));
                 self.conclude();
-                wake(waker);
+                self.wake_caller(waker);
             }
             GivenUp::Asked => self.ask(),
             GivenUp::Left(waker) => self.leave(waker),
@@ -346,12 +333,20 @@ impl<O: Op> Cell<O> {
             }
         }
         self.mark_stuck();
+        self.wake_caller(waker);
+    }
+
+    /// There is something for its caller.
+    pub(super) fn wake_caller(&self, waker: Option<Waker>) {
         wake(waker);
+        self.clock.let_go();
     }
 
     /// The future is dropped.
     pub(super) fn left_by_caller(&self) {
-        match self.life.drop_caller() {
+        let dropped = self.life.drop_caller();
+        self.clock.let_go();
+        match dropped {
             Dropped::Nothing => {}
             Dropped::TakenBack(op) => {
                 self.count(Ended::Dropped);
@@ -409,6 +404,13 @@ impl<O: Op> Job for Cell<O> {
 
     fn started_ms(&self) -> u64 {
         self.started_ms
+    }
+
+    fn last_step_ms(&self) -> u64 {
+        match self.kind.has_steps() {
+            true => self.steps.last_ms(),
+            false => 0,
+        }
     }
 
     fn is_given_up(&self) -> bool {
@@ -532,26 +534,34 @@ impl<O: Op> Job for Cell<O> {
         self.due_us.load(Ordering::SeqCst)
     }
 
-    fn expire(&self, now_us: u64) {
+    fn expire(&self, now_us: u64) -> bool {
         if self.life.is_given_up() {
             // The grace is over.
             if let GivenUp::Left(waker) = self.life.leave(|| self.raise_fence()) {
-                return self.leave(waker);
+                self.leave(waker);
+            } else {
+                self.mark_stuck();
             }
-            return self.mark_stuck();
+            return false;
+        }
+        if let Some(look) = self.look(now_us) {
+            return look;
         }
         if self.life.is_left() {
             // It goes on for nobody, and takes too long for that.
-            return self.mark_stuck();
+            self.mark_stuck();
+            return false;
         }
-        let last_ms = self.steps.last_ms();
-        if self.step_us > 0 && last_ms > 0 {
-            let since_us = coarse_ms().saturating_sub(last_ms) * 1000;
-            if since_us < self.step_us {
-                return self.set_due(now_us + self.step_us - since_us);
-            }
+        if self.by_default.load(Ordering::SeqCst) && self.waits_for_a_peer() {
+            self.limit(NEVER, false);
+            return false;
         }
         self.give_up(Why::TimedOut);
+        false
+    }
+
+    fn look_whether_it_moves(&self) {
+        self.moves.look(&self.group);
     }
 
     fn cancel_on(&self, fd: BorrowedFd<'_>) -> bool {
@@ -584,24 +594,12 @@ impl<O: Op> Job for Cell<O> {
         Some(OpInFlight {
             operation: self.kind,
             path: self.path(),
-            age: self.started.elapsed(),
-            still_for: self.steps.still_for(self.started.elapsed()),
+            age: self.age(),
+            still_for: self.steps.still_for(self.age()),
             way: lock(&self.way).as_ref().map(Way::name),
             state,
             mount_point: self.group.mount().point(),
         })
-    }
-}
-
-/// What the request says of itself. Where the caller's buffer panics over that, a thread will hear it again, and
-/// tell the future.
-fn is_entry<O: Op>(op: &mut O) -> bool {
-    #[cfg(target_os = "linux")]
-    return catch_unwind(AssertUnwindSafe(|| op.request().entry().is_some())).unwrap_or(false);
-    #[cfg(not(target_os = "linux"))]
-    {
-        let _ = op;
-        false
     }
 }
 

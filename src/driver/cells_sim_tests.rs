@@ -132,7 +132,7 @@ impl World {
         let read = request::Read {
             fd: self.zeros.clone(),
             buf: vec![0; 64],
-            offset: None,
+            place: request::Place::Stream,
         };
         let op = Watched {
             kind,

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::Path;
 #[cfg(any(target_os = "linux", feature = "testing"))]
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -20,6 +21,7 @@ use super::heart::Heart;
 use super::in_flight::InFlight;
 use super::limited;
 use super::op::Op;
+use super::paused::Keeper;
 use super::pool::ThreadCap;
 use super::registry::Registry;
 use super::route::{Route, Submit};
@@ -71,6 +73,9 @@ pub(crate) struct Driver {
     threads: Arc<ThreadCap>,
     pub(super) registry: Registry,
     pub(super) heart: Heart,
+    /// Whether one thread polls, and no other.
+    has_one_thread: bool,
+    pub(super) keeper: Arc<Keeper>,
     pub(crate) counters: SharedCounters,
 }
 
@@ -97,12 +102,7 @@ impl Driver {
         };
         let counters = Counters::new(settings.buffer_groups_max);
         let threads = ThreadCap::new(settings.stuck_threads_max);
-        let spare = Group::new(
-            Mount::unknown(),
-            counters.clone(),
-            settings.breaker,
-            &threads,
-        );
+        let spare = Group::new(Mount::unknown(), counters.clone(), &settings, &threads);
         let driver = Arc::new(Driver {
             home,
             route: if usable { route } else { Route::Pool },
@@ -123,6 +123,8 @@ impl Driver {
             threads,
             registry: Registry::default(),
             heart: Heart::new(settings.heartbeat_interval, settings.warn_after),
+            has_one_thread: home.has_runtime() && workers == 1,
+            keeper: Arc::default(),
             counters,
         });
         #[cfg(not(target_os = "linux"))]
@@ -139,6 +141,14 @@ impl Driver {
         self.home.has_runtime()
     }
 
+    pub(super) fn has_one_thread(&self) -> bool {
+        self.has_one_thread
+    }
+
+    pub(super) fn is_of(&self, runtime: tokio::runtime::Id) -> bool {
+        self.home == Home::Runtime(runtime)
+    }
+
     pub(crate) fn submit(&self) -> Submit {
         self.submit
     }
@@ -149,6 +159,11 @@ impl Driver {
 
     pub(crate) fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// An error as this handle's callers are told of it.
+    pub(crate) fn tell(&self, operation: Kind, path: Option<&Path>, error: io::Error) -> io::Error {
+        self.settings.errors.tell(operation, path, error)
     }
 
     /// Whether polls may answer operations at once: not where the backend is pinned, nor where a limit says
@@ -179,8 +194,8 @@ impl Driver {
             Mount::unknown()
         };
         let made = || {
-            let (counters, breaker) = (self.counters.clone(), self.settings.breaker);
-            let group = Group::new(mount.clone(), counters, breaker, &self.threads);
+            let counters = self.counters.clone();
+            let group = Group::new(mount.clone(), counters, &self.settings, &self.threads);
             #[cfg(feature = "testing")]
             self.faults.get().inspect(|faults| group.set_faults(faults));
             // Whoever closes the driver either finds the group under this lock, or was seen.
@@ -217,6 +232,9 @@ impl Driver {
             None
         };
         let cell = Cell::new(op, self.clone(), group.clone(), heard, due_us, began);
+        if heard {
+            cell.clock.hold(self);
+        }
         let job: Arc<dyn Job> = cell.clone();
         // What is kept was promised before; a descriptor has to be closed.
         if !job.is_kept() {
@@ -226,8 +244,9 @@ impl Driver {
             }
         }
         watchdog::call();
+        cell.stand();
         let passed = match &cell.fenced {
-            Some(fenced) => fenced.fence.pass(&fenced.range, cell.fence_number, job),
+            Some(fenced) => fenced.fence.pass(fenced, cell.fence_number, job),
             None => Pass::Goes(job),
         };
         match passed {
@@ -407,6 +426,7 @@ impl Driver {
         if self.closed.swap(true, Ordering::SeqCst) || fork::is_child() {
             return;
         }
+        self.keeper.close();
         #[cfg(target_os = "linux")]
         self.close_workers();
         let groups: Vec<_> = read(&self.groups).values().cloned().collect();

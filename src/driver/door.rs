@@ -230,6 +230,13 @@ impl Driver {
         full.map_or(Ok(()), |full| Err(full.error(&group, kind)))
     }
 
+    /// Whether a poll may make a descriptor there: not where many wait to be closed, and none is.
+    pub(crate) fn may_open(&self, kind: Kind, mount: &Arc<Mount>) -> Result<(), Error> {
+        let group = self.group(mount);
+        let full = group.cannot_close();
+        full.map_or(Ok(()), |full| Err(full.error(&group, kind)))
+    }
+
     /// Whether an operation may begin: not under a limit that is passed, if a caller waits for it, nor on a
     /// mount that does not answer.
     pub(super) fn admits(

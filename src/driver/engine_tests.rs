@@ -105,7 +105,13 @@ impl Job for Mock {
         u64::MAX
     }
 
-    fn expire(&self, _now_us: u64) {}
+    fn last_step_ms(&self) -> u64 {
+        0
+    }
+    fn expire(&self, _now_us: u64) -> bool {
+        false
+    }
+    fn look_whether_it_moves(&self) {}
 
     fn cancel_on(&self, _fd: std::os::fd::BorrowedFd<'_>) -> bool {
         false

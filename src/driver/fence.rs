@@ -1,4 +1,8 @@
-//! Writes that nobody waits for any more and that are not over, and what may not overtake them.
+//! Writes that are not over though they were accepted, or though nobody waits for them any more, and what may
+//! not overtake them.
+//!
+//! What a cursor has accepted is done, as far as its caller knows: whatever he asks of the same open file
+//! afterwards sees it, so it waits.
 //!
 //! A write that timed out, was cancelled or dropped may reach the file at any later time. Whoever writes the
 //! same bytes of the same file afterwards wants his own to be the last, so his write waits for it, or is
@@ -18,15 +22,30 @@ pub(crate) struct Fenced {
     pub(crate) fence: Arc<Fence>,
     /// The bytes that it may change, or whose order it depends on.
     pub(crate) range: Range<u64>,
-    /// Whether it may change them, so that others wait for it once nobody does.
-    pub(crate) changes: bool,
+    pub(crate) role: Role,
 }
 
-/// A write, or a sync, that nobody waits for.
-struct Detached {
+/// What an operation does with its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// It changes them, and was accepted: others wait for it from its beginning on.
+    Accepted,
+    /// It may change them, so that other changes wait for it once nobody does.
+    Changes,
+    /// It changes nothing, and waits for all changes that nobody waits for.
+    Follows,
+    /// It looks at them, and waits for what was accepted.
+    Looks,
+}
+
+/// A write, or a sync, that others may have to wait for.
+struct Standing {
     number: u64,
     /// Empty for what changes nothing.
     range: Range<u64>,
+    is_accepted: bool,
+    /// Whether nobody waits for it any more.
+    is_detached: bool,
 }
 
 /// So few are not looked through.
@@ -34,7 +53,7 @@ const HELD_UNSWEPT: usize = 64;
 
 #[derive(Default)]
 struct State {
-    detached: Vec<Detached>,
+    standing: Vec<Standing>,
     held: Vec<Held>,
     /// How many are held when those are let go of next that were taken back.
     swept_at: usize,
@@ -45,6 +64,7 @@ struct State {
 /// wait for them any more either.
 struct Held {
     range: Range<u64>,
+    role: Role,
     number: u64,
     job: Arc<dyn Job>,
 }
@@ -64,13 +84,24 @@ impl State {
         given_up
     }
 
-    /// Whether it overlaps one of those before this number.
-    fn is_behind(&self, range: &Range<u64>, number: u64) -> bool {
-        let overlaps = |detached: &Detached| {
-            detached.range.start < range.end && range.start < detached.range.end
-        };
-        let mut before = self.detached.iter().filter(|one| one.number < number);
-        before.any(overlaps)
+    /// Those before this number that overlap it and that it waits for.
+    fn before<'a>(
+        &'a self,
+        range: &'a Range<u64>,
+        role: Role,
+        number: u64,
+    ) -> impl Iterator<Item = &'a Standing> {
+        self.standing.iter().filter(move |one| {
+            one.number < number
+                && one.range.start < range.end
+                && range.start < one.range.end
+                && (one.is_accepted || role != Role::Looks)
+        })
+    }
+
+    fn is_behind(&self, held: &Held) -> bool {
+        let mut before = self.before(&held.range, held.role, held.number);
+        before.next().is_some()
     }
 }
 
@@ -79,7 +110,9 @@ impl State {
 pub(crate) struct Fence {
     /// How many operations have begun.
     begun: AtomicU64,
-    /// How many are detached, to be read without the lock.
+    /// How many are detached, how many were accepted, and how many that are in all: to be read without the lock.
+    detached: AtomicUsize,
+    accepted: AtomicUsize,
     count: AtomicUsize,
     state: Mutex<State>,
 }
@@ -95,7 +128,12 @@ pub(crate) enum Pass {
 impl Fence {
     /// Whether anything that nobody waits for is not over.
     pub(crate) fn is_up(&self) -> bool {
-        self.count.load(Ordering::SeqCst) > 0
+        self.detached.load(Ordering::SeqCst) > 0
+    }
+
+    /// Whether anything that was accepted is not over.
+    pub(crate) fn has_accepted(&self) -> bool {
+        self.accepted.load(Ordering::SeqCst) > 0
     }
 
     /// What overlaps is refused from now on, instead of waiting.
@@ -110,45 +148,74 @@ impl Fence {
 
     /// Nobody waits any more for the operation of that number on these bytes.
     pub(super) fn raise(&self, fenced: &Fenced, number: u64) {
+        self.stand(fenced, number, true);
+    }
+
+    /// The operation of that number was accepted, and begins.
+    fn accept(&self, fenced: &Fenced, number: u64) {
+        self.stand(fenced, number, false);
+    }
+
+    fn stand(&self, fenced: &Fenced, number: u64, is_detached: bool) {
         let mut state = lock(&self.state);
-        let range = if fenced.changes {
-            fenced.range.clone()
-        } else {
-            0..0
-        };
-        state.detached.push(Detached { number, range });
-        self.count.store(state.detached.len(), Ordering::SeqCst);
+        match state.standing.iter_mut().find(|one| one.number == number) {
+            Some(accepted) => accepted.is_detached = is_detached,
+            None => {
+                let changes = matches!(fenced.role, Role::Accepted | Role::Changes);
+                state.standing.push(Standing {
+                    number,
+                    range: if changes { fenced.range.clone() } else { 0..0 },
+                    is_accepted: fenced.role == Role::Accepted,
+                    is_detached,
+                });
+            }
+        }
+        self.count(&state);
+    }
+
+    fn count(&self, state: &State) {
+        let count = |is: fn(&&Standing) -> bool| state.standing.iter().filter(is).count();
+        let (detached, accepted) = (count(|one| one.is_detached), count(|one| one.is_accepted));
+        self.detached.store(detached, Ordering::SeqCst);
+        self.accepted.store(accepted, Ordering::SeqCst);
+        self.count.store(state.standing.len(), Ordering::SeqCst);
     }
 
     /// It is over; returns what need not wait any more.
     /// Asks the operations nothing: whoever raises the fence has the lock of one.
     pub(super) fn lower(&self, number: u64) -> Vec<Arc<dyn Job>> {
         let mut state = lock(&self.state);
-        state.detached.retain(|detached| detached.number != number);
-        self.count.store(state.detached.len(), Ordering::SeqCst);
+        state.standing.retain(|one| one.number != number);
+        self.count(&state);
         let held = std::mem::take(&mut state.held);
-        let (behind, free): (Vec<_>, Vec<_>) = held
-            .into_iter()
-            .partition(|held| state.is_behind(&held.range, held.number));
+        let (behind, free): (Vec<_>, Vec<_>) =
+            held.into_iter().partition(|held| state.is_behind(held));
         state.held = behind;
         free.into_iter().map(|held| held.job).collect()
     }
 
-    /// Keeps an operation that must not overtake what is detached.
-    pub(super) fn pass(&self, range: &Range<u64>, number: u64, job: Arc<dyn Job>) -> Pass {
-        if !self.is_up() {
+    /// Keeps an operation that must not overtake what was accepted or is detached.
+    pub(super) fn pass(&self, fenced: &Fenced, number: u64, job: Arc<dyn Job>) -> Pass {
+        if self.count.load(Ordering::SeqCst) == 0 {
             return Pass::Goes(job);
         }
         let mut state = lock(&self.state);
-        if !state.is_behind(range, number) {
+        let role = fenced.role;
+        let before = state.before(&fenced.range, role, number);
+        let Some(is_lost) = before.map(|one| one.is_detached).reduce(|a, b| a | b) else {
             return Pass::Goes(job);
-        }
-        if state.refuses && !job.is_kept() {
+        };
+        if is_lost && role != Role::Looks && state.refuses && !job.is_kept() {
             return Pass::Refused(job);
         }
         let given_up = state.take_given_up();
-        let range = range.clone();
-        state.held.push(Held { range, number, job });
+        let range = fenced.range.clone();
+        state.held.push(Held {
+            range,
+            role,
+            number,
+            job,
+        });
         drop(state);
         // The last reference to a buffer or a file: not under the lock.
         drop(given_up);
@@ -157,9 +224,21 @@ impl Fence {
 }
 
 impl<O: Op> Cell<O> {
+    /// It begins: what comes after it in its file waits for it if it was accepted.
+    pub(super) fn stand(&self) {
+        if let Some(fenced) = self
+            .fenced
+            .as_ref()
+            .filter(|one| one.role == Role::Accepted)
+        {
+            fenced.fence.accept(fenced, self.fence_number);
+            self.is_fence_up.store(true, Ordering::SeqCst);
+        }
+    }
+
     /// Nobody waits for it any more: what comes after it in its file must not overtake it.
     pub(super) fn raise_fence(&self) {
-        if let Some(fenced) = &self.fenced {
+        if let Some(fenced) = self.fenced.as_ref().filter(|one| one.role != Role::Looks) {
             fenced.fence.raise(fenced, self.fence_number);
             self.is_fence_up.store(true, Ordering::SeqCst);
         }
@@ -217,16 +296,49 @@ mod tests {
     }
 
     fn raise_at(fence: &Arc<Fence>, range: Range<u64>, changes: bool, number: u64) {
-        let fenced = Fenced {
-            fence: fence.clone(),
-            range,
-            changes,
+        let role = if changes {
+            Role::Changes
+        } else {
+            Role::Follows
         };
-        fence.raise(&fenced, number);
+        fence.raise(&fenced(fence, range, role), number);
+    }
+
+    fn fenced(fence: &Arc<Fence>, range: Range<u64>, role: Role) -> Fenced {
+        let fence = fence.clone();
+        Fenced { fence, range, role }
     }
 
     fn pass(fence: &Arc<Fence>, range: Range<u64>) -> Pass {
-        fence.pass(&range, fence.number(), job())
+        pass_at(fence, range, fence.number())
+    }
+
+    fn pass_at(fence: &Arc<Fence>, range: Range<u64>, number: u64) -> Pass {
+        fence.pass(&fenced(fence, range, Role::Changes), number, job())
+    }
+
+    /// What looks waits for what was accepted, from its beginning on, and for nothing else; it is never refused.
+    #[test]
+    fn what_looks_waits_for_what_was_accepted() {
+        let fence = Arc::<Fence>::default();
+        let look = |range| {
+            let looks = fenced(&fence, range, Role::Looks);
+            fence.pass(&looks, fence.number(), job())
+        };
+        raise(&fence, 0..10, true);
+        fence.refuse(true);
+        assert!(matches!(look(0..10), Pass::Goes(_)), "it was not accepted");
+        assert!(!fence.has_accepted());
+        let accepted = fence.number();
+        fence.accept(&fenced(&fence, 20..30, Role::Accepted), accepted);
+        assert!(fence.has_accepted());
+        assert!(matches!(look(0..20), Pass::Goes(_)));
+        assert!(matches!(look(29..40), Pass::Held));
+        assert!(matches!(pass(&fence, 25..26), Pass::Held), "not refused");
+        fence.raise(&fenced(&fence, 20..30, Role::Accepted), accepted);
+        assert!(matches!(pass(&fence, 25..26), Pass::Refused(_)));
+        assert_eq!(fence.lower(accepted).len(), 2);
+        assert!(!fence.has_accepted());
     }
 
     /// What overlaps waits until all that it overlaps is over; what does not goes on at once.
@@ -255,11 +367,11 @@ mod tests {
         let fence = Arc::<Fence>::default();
         let [first, second, third] = [(); 3].map(|()| fence.number());
         raise_at(&fence, 0..10, true, second);
-        let passed = fence.pass(&(0..10), second, job());
+        let passed = pass_at(&fence, 0..10, second);
         assert!(matches!(passed, Pass::Goes(_)), "only itself is detached");
         raise_at(&fence, 0..10, true, first);
-        assert!(matches!(fence.pass(&(0..10), second, job()), Pass::Held));
-        assert!(matches!(fence.pass(&(0..10), third, job()), Pass::Held));
+        assert!(matches!(pass_at(&fence, 0..10, second), Pass::Held));
+        assert!(matches!(pass_at(&fence, 0..10, third), Pass::Held));
         raise_at(&fence, 0..10, true, third);
         assert_eq!(fence.lower(first).len(), 1);
         assert_eq!(fence.lower(third).len(), 0);

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use super::breaker::Breaker;
 use super::cell::{Job, Outcome};
 use super::door::{NotTaken, RingJob};
 #[cfg(target_os = "linux")]
@@ -14,6 +13,8 @@ use super::mount_breaker::MountBreaker;
 use super::op::Load;
 use super::orphans::Orphans;
 use super::pool::{Pool, ThreadCap};
+use super::progress::Progress;
+use super::settings::Settings;
 use crate::error::Error;
 #[cfg(target_os = "linux")]
 use crate::events;
@@ -151,6 +152,7 @@ pub(crate) struct Group {
     counters: Arc<Counters>,
     pool: Arc<Pool>,
     breaker: Arc<MountBreaker>,
+    progress: Progress,
     /// Whether lanes with a ring can be had.
     #[cfg(target_os = "linux")]
     ring_usable: AtomicBool,
@@ -172,11 +174,12 @@ impl Group {
     pub(super) fn new(
         mount: Arc<Mount>,
         counters: Arc<Counters>,
-        breaker: Breaker,
+        settings: &Settings,
         threads: &Arc<ThreadCap>,
     ) -> Arc<Group> {
         Arc::new(Group {
-            breaker: MountBreaker::new(mount.clone(), breaker),
+            breaker: MountBreaker::new(mount.clone(), settings.breaker),
+            progress: Progress::new(settings.timeouts.shortest()),
             mount,
             counters,
             pool: Pool::new(threads.clone()),
@@ -245,6 +248,10 @@ impl Group {
 
     pub(crate) fn mount_stats(&self) -> MountStats {
         self.breaker.stats()
+    }
+
+    pub(super) fn progress(&self) -> &Progress {
+        &self.progress
     }
 
     fn stuck_on(&self, share: Share) -> Option<&AtomicUsize> {
@@ -320,6 +327,8 @@ impl Group {
         let now = coarse_ms();
         let lanes_active = self.tick_lanes(now);
         let pool_active = self.pool.tick();
+        self.pool
+            .steps(|began_ms, step_ms| self.progress.moved(began_ms, step_ms));
         let oldest = self
             .lanes_oldest_for_ms(now)
             .max(self.pool.oldest_for_ms(now));

@@ -18,6 +18,7 @@ use super::op::OnWorker;
 use super::pool::extract;
 use super::slot::Tag;
 use crate::limits;
+use crate::mounts::Mount;
 use crate::sys::clock::coarse_ms;
 use crate::sys::linux::eventfd::EventFd;
 use crate::sys::linux::poll;
@@ -86,19 +87,25 @@ impl Lane {
             oldest_ms: AtomicU64::new(0),
             class,
         });
+        let mount = group.mount().clone();
         let (shared, counters) = (lane.clone(), group.counters().clone());
         let group = Arc::downgrade(group);
         // The ring is made on its thread: it belongs to that thread alone. Nobody waits for that, since who
         // starts a lane may be a poll, and the thread runs only when it gets a CPU.
-        let body = move || match Uring::new(Issuer::Lane, counters.buffer_groups.enrol()) {
-            Ok(ring) => LaneThread {
-                lane: shared,
-                group,
-                engine: Engine::new(ring, counters, workers),
-                armed: false,
+        let body = move || {
+            thread::shield();
+            match Uring::new(Issuer::Lane, counters.buffer_groups.enrol()) {
+                Ok(ring) => LaneThread {
+                    lane: shared,
+                    group,
+                    engine: Engine::new(ring, counters, workers),
+                    mount,
+                    workers: workers as usize,
+                    armed: false,
+                }
+                .live(),
+                Err(error) => shared.give_up(&group, &error, Vec::new()),
             }
-            .live(),
-            Err(error) => shared.give_up(&group, &error, Vec::new()),
         };
         std::thread::Builder::new()
             .name(format!("tidegate-{}", class.name()))
@@ -226,6 +233,9 @@ struct LaneThread {
     lane: Arc<Lane>,
     group: Weak<Group>,
     engine: Engine<Uring>,
+    mount: Arc<Mount>,
+    /// Kernel workers that it may use.
+    workers: usize,
     /// Whether the read of the event is in flight.
     armed: bool,
 }
@@ -270,11 +280,7 @@ impl LaneThread {
     }
 
     fn take(&mut self) -> Taken {
-        let room = if self.engine.has_room_for_any() {
-            limits::LANE_BATCH
-        } else {
-            0
-        };
+        let room = self.room();
         let mut inbox = lock(&self.lane.inbox);
         let count = room.min(inbox.jobs.len());
         if count > 0 {
@@ -286,6 +292,20 @@ impl LaneThread {
             closed: inbox.closed,
             cancel_all: std::mem::take(&mut inbox.cancel_all),
         }
+    }
+
+    /// How many may begin now. Where each entry is left to a kernel worker, no more than there are workers: what is
+    /// on top waits in the inbox, where it can be taken back at once. The kernel's own limit does not do it, as it
+    /// takes a read for one that may wait for ever, of which there may be any number.
+    fn room(&self) -> usize {
+        if !self.engine.has_room_for_any() {
+            return 0;
+        }
+        if !self.mount.may_wait_for_a_server() {
+            return limits::LANE_BATCH;
+        }
+        let left = self.workers.saturating_sub(self.engine.in_flight());
+        left.min(limits::LANE_BATCH)
     }
 
     fn start(&mut self, taken: Taken) {
@@ -384,7 +404,7 @@ impl LaneThread {
         self.lane.asleep.store(true, Ordering::SeqCst);
         let called = {
             let inbox = lock(&self.lane.inbox);
-            let startable = !inbox.jobs.is_empty() && self.engine.has_room_for_any();
+            let startable = !inbox.jobs.is_empty() && self.room() > 0;
             let over = inbox.closed && self.engine.in_flight() == 0;
             let unswept = self.lane.swept.load(Ordering::SeqCst) != released::count();
             startable || over || unswept || inbox.cancel_all || !inbox.cancels.is_empty()

@@ -16,6 +16,7 @@ use super::group::{Full, is_still};
 use crate::limits;
 use crate::sys::clock::coarse_ms;
 use crate::sys::lock::{lock, wait_timeout};
+use crate::sys::thread;
 
 #[derive(Default)]
 struct Queue {
@@ -226,6 +227,7 @@ impl Pool {
     }
 
     fn work(&self) {
+        thread::shield();
         let mut queue = lock(&self.queue);
         loop {
             if let Some(job) = queue.jobs.pop_front() {
@@ -287,6 +289,16 @@ impl Pool {
         drop(given_back);
         self.spawn(grow);
         active
+    }
+
+    /// Tells when what is running in several steps began, and when the last of them was over.
+    pub(super) fn steps(&self, mut tell: impl FnMut(u64, u64)) {
+        for (_, job) in &lock(&self.queue).busy {
+            match job.last_step_ms() {
+                0 => {}
+                step_ms => tell(job.started_ms(), step_ms),
+            }
+        }
     }
 
     /// Notes that so many threads more are stuck in jobs that nobody waits for.

@@ -79,7 +79,13 @@ impl Job for Mock {
         u64::MAX
     }
 
-    fn expire(&self, _now_us: u64) {}
+    fn last_step_ms(&self) -> u64 {
+        0
+    }
+    fn expire(&self, _now_us: u64) -> bool {
+        false
+    }
+    fn look_whether_it_moves(&self) {}
 
     fn cancel_on(&self, _fd: std::os::fd::BorrowedFd<'_>) -> bool {
         false
@@ -226,5 +232,116 @@ fn an_operation_that_comes_back_when_dropped_does_not_lock_up() {
         }))),
     }));
     assert_eq!(sorted(&receiver, 1), [7]);
+    pool.close();
+}
+
+/// Jobs that wait until the sender is dropped, and the number of threads once no more come.
+fn fill(pool: &Arc<Pool>, count: usize) -> (Sender<()>, usize) {
+    let (release, held) = channel::<()>();
+    let held = Arc::new(Mutex::new(held));
+    for _ in 0..count {
+        let held = held.clone();
+        pool.push_owed(Mock::job(move || {
+            let _ = lock(&held).recv();
+        }));
+    }
+    let mut still = 0;
+    while still < 8 {
+        let before = pool.threads();
+        pool.tick();
+        std::thread::yield_now();
+        still = if pool.threads() == before {
+            still + 1
+        } else {
+            0
+        };
+    }
+    (release, pool.threads())
+}
+
+/// Threads that are known to be stuck have their place within the cap, and at the cap more is refused.
+#[test]
+fn the_cap_is_exact_whatever_is_stuck() {
+    for cap in [1, 3, 8, limits::POOL_THREADS_MAX] {
+        let pool = Pool::new(ThreadCap::new(cap));
+        let (release, threads) = fill(&pool, 2 * cap);
+        assert_eq!(threads, cap);
+        for stuck in 1..=cap {
+            assert!(
+                pool.push(Mock::job(|| ())).is_ok(),
+                "a thread may come free"
+            );
+            pool.stuck(1);
+            pool.tick();
+            assert_eq!((pool.threads(), pool.stuck_count()), (cap, stuck));
+        }
+        let Err((_, full)) = pool.push(Mock::job(|| ())) else {
+            panic!("all {cap} are stuck");
+        };
+        assert_eq!(full.stuck, cap);
+        pool.stuck(-1);
+        assert!(pool.push(Mock::job(|| ())).is_ok());
+        drop(release);
+        pool.close();
+    }
+}
+
+/// A cap over what a pool uses at a time lets others take the places of those that are stuck.
+#[test]
+fn the_places_of_stuck_threads_are_taken_up_to_the_cap() {
+    const MORE: usize = 5;
+    let pool = Pool::new(ThreadCap::new(limits::POOL_THREADS_MAX + MORE));
+    let (release, threads) = fill(&pool, 3 * limits::POOL_THREADS_MAX);
+    assert_eq!(threads, limits::POOL_THREADS_MAX);
+    for more in [3, MORE] {
+        while pool.stuck_count() < more {
+            pool.stuck(1);
+        }
+        for _ in 0..8 {
+            pool.tick();
+        }
+        assert_eq!(pool.threads(), limits::POOL_THREADS_MAX + more);
+    }
+    pool.stuck(1);
+    for _ in 0..8 {
+        pool.tick();
+    }
+    assert_eq!(pool.threads(), limits::POOL_THREADS_MAX + MORE);
+    drop(release);
+    pool.close();
+}
+
+/// What one mount takes leaves the others their own, and no more than that once all is taken; what ends is given
+/// back.
+#[test]
+fn mounts_share_what_they_have_beyond_their_own() {
+    let own = limits::POOL_THREADS_OWN;
+    let cap = ThreadCap::new(own + 4);
+    let pools = [(); 3].map(|()| Pool::new(cap.clone()));
+    let (first, threads) = fill(&pools[0], 3 * own);
+    assert_eq!(threads, own + 4);
+    let (second, threads) = fill(&pools[1], 3 * own);
+    assert_eq!(threads, own);
+    drop(first);
+    pools[0].close();
+    while pools[0].threads() > 0 {
+        std::thread::yield_now();
+    }
+    let (third, threads) = fill(&pools[2], 3 * own);
+    assert_eq!(threads, own + 4);
+    drop((second, third));
+    pools[1..].iter().for_each(|pool| pool.close());
+}
+
+/// Of a queue that stands still no more than so many wait; one that moves may be longer.
+#[test]
+fn a_queue_that_stands_still_is_bounded() {
+    let pool = Pool::new(ThreadCap::new(1));
+    let (release, _) = fill(&pool, limits::QUEUED_MAX + 1);
+    assert!(pool.push(Mock::job(|| ())).is_ok(), "it has just begun");
+    lock(&pool.queue).moved_ms = 0;
+    assert!(pool.push(Mock::job(|| ())).is_err());
+    pool.push_owed(Mock::job(|| ()));
+    drop(release);
     pool.close();
 }

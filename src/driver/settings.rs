@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::breaker::Breaker;
 use super::dataless::Dataless;
-use crate::error::Error;
+use crate::error::{Error, Errors};
 use crate::events;
 use crate::limits;
 use crate::sys::lock::lock;
@@ -53,6 +53,14 @@ impl Default for Timeouts {
 }
 
 impl Timeouts {
+    /// The shortest of them, if there is any.
+    pub(super) fn shortest(&self) -> Option<Duration> {
+        [self.metadata, self.data, self.sync]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
     /// The process's default.
     fn of_process() -> Timeouts {
         static OF_PROCESS: Mutex<Option<Timeouts>> = Mutex::new(None);
@@ -120,7 +128,7 @@ pub struct Settings {
     pub warn_after: Duration,
     /// How often a heartbeat comes while something is in flight.
     pub heartbeat_interval: Duration,
-    /// How many blocking threads may be stuck in operations that nobody waits for any more.
+    /// How many blocking threads a mount may have, as each of them may get stuck.
     pub stuck_threads_max: usize,
     /// When a mount that does not answer is left alone.
     pub breaker: Breaker,
@@ -128,6 +136,8 @@ pub struct Settings {
     pub dataless: Dataless,
     /// How many groups of provided buffers each ring may have.
     pub buffer_groups_max: u32,
+    /// How errors of the system are handed out.
+    pub errors: Errors,
 }
 
 impl Default for Settings {
@@ -140,6 +150,7 @@ impl Default for Settings {
             breaker: Breaker::default(),
             dataless: Dataless::default(),
             buffer_groups_max: limits::BUFFER_GROUPS_MAX,
+            errors: Errors::of_process(),
         }
     }
 }

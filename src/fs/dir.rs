@@ -10,6 +10,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use futures_core::Stream;
+
 use crate::limits;
 use crate::op::blocking::{self, Entry, Listing};
 use crate::op::elsewhere::Elsewhere;
@@ -343,6 +345,26 @@ impl ReadDir {
                 }
             }
         }
+    }
+}
+
+/// The entries as a stream, as tokio-stream's `ReadDirStream` has them.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main] async fn main() -> std::io::Result<()> {
+/// use futures::TryStreamExt;
+/// let entries = tidegate::fs::read_dir("/").await?;
+/// let names: Vec<_> = entries.map_ok(|entry| entry.file_name()).try_collect().await?;
+/// assert!(!names.is_empty());
+/// # Ok(()) }
+/// ```
+impl Stream for ReadDir {
+    type Item = io::Result<DirEntry>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_next_entry(cx).map(Result::transpose)
     }
 }
 

@@ -196,6 +196,35 @@ pub(crate) fn of_fd_with(
     Ok((Stat::default(), None))
 }
 
+/// Whether reading or writing this open file may wait for something other than storage, as far as that is known.
+/// Cannot sleep.
+pub(crate) fn may_wait_here(fd: BorrowedFd<'_>, stat: &Stat, mount: Option<&Mount>) -> bool {
+    stat.is_special()
+        || stat.is_file() && mount.is_some_and(Mount::has_no_storage) && can_be_waited_for(fd)
+}
+
+/// The same, once all is asked that can be. Not for a poll.
+pub(crate) fn may_wait(fd: BorrowedFd<'_>) -> bool {
+    let Ok((stat, mount)) = of_fd(fd) else {
+        return false;
+    };
+    if stat.mode == 0 {
+        return crate::sys::blocking::stat_fd(fd).is_ok_and(|stat| stat.is_special());
+    }
+    // What is made as it is read does not know how long it is; and a server's file need not be described.
+    let mount = mount.or_else(|| (stat.is_file() && stat.blocks == 0).then(|| learn(&stat)));
+    may_wait_here(fd, &stat, mount.as_deref())
+}
+
+#[cfg(target_os = "linux")]
+use crate::sys::linux::poll::can_be_waited_for;
+
+/// Elsewhere there are no such filesystems.
+#[cfg(not(target_os = "linux"))]
+fn can_be_waited_for(_fd: BorrowedFd<'_>) -> bool {
+    false
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

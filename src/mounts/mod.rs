@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 pub(crate) use ask::Asker;
-pub(crate) use known::{learn, meet, of_fd, of_fd_with, of_name};
+pub(crate) use known::{learn, may_wait, may_wait_here, meet, of_fd, of_fd_with, of_name};
 pub use report::{MountAnswer, MountReport, mounts};
 pub use stats::{BreakerState, MountStats};
 pub(crate) use table::refresh;
@@ -21,6 +21,8 @@ pub(crate) use table::refresh;
 use crate::limits;
 use crate::sys::clock::coarse_ms;
 use crate::sys::lock::{lock, read, write};
+use crate::sys::mounted::Mounted;
+use crate::sys::moving::Disks;
 use crate::sys::stat::Stat;
 
 /// What is known of a filesystem's type.
@@ -43,6 +45,37 @@ pub(crate) enum FsKind {
 fn is_local_type(fs_type: &str) -> bool {
     let types = ["btrfs", "devtmpfs", "ext2", "ext3", "ext4", "tmpfs", "xfs"];
     cfg!(target_os = "linux") && types.contains(&fs_type)
+}
+
+/// Whether a filesystem of this type keeps nothing anywhere: its files are made as they are read, and some wait
+/// for what happens in the kernel or in other processes. tmpfs keeps its files, in memory.
+fn has_no_storage(fs_type: &str) -> bool {
+    const TYPES: [&str; 23] = [
+        "anon_inodefs",
+        "binder",
+        "binfmt_misc",
+        "bpf",
+        "cgroup",
+        "cgroup2",
+        "configfs",
+        "debugfs",
+        "devpts",
+        "efivarfs",
+        "functionfs",
+        "fusectl",
+        "mqueue",
+        "nfsd",
+        "nsfs",
+        "pidfs",
+        "proc",
+        "resctrl",
+        "rpc_pipefs",
+        "securityfs",
+        "selinuxfs",
+        "sysfs",
+        "tracefs",
+    ];
+    TYPES.contains(&fs_type)
 }
 
 /// What the kernel says of a mount.
@@ -199,9 +232,27 @@ impl Mount {
         self.place().map(|(point, _)| point.clone())
     }
 
+    /// The disks below it, as far as they are known. Not for a poll: it looks at the table of mounts.
+    pub(crate) fn disks(&self) -> Disks {
+        let source = || {
+            let point = self.point()?;
+            table::find(|table| {
+                let here = |mount: &&Mounted| mount.point == point;
+                let mount = table.reachable().find(here)?;
+                Some(PathBuf::from(&mount.source))
+            })
+        };
+        Disks::of(self.device, source)
+    }
+
     /// The type of its filesystem, once that was found out.
     pub(crate) fn fs_type(&self) -> Option<&str> {
         self.place().map(|(_, fs_type)| fs_type.as_str())
+    }
+
+    /// Whether reading or writing its files may wait for something other than a disk or a server.
+    pub(crate) fn has_no_storage(&self) -> bool {
+        self.fs_type().is_some_and(has_no_storage)
     }
 
     /// Whether somebody should have it described now; `true` once in a while until that was done.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::buffer_groups::BgidBook;
 use super::latency::Histogram;
@@ -11,6 +11,7 @@ use super::stats::{Counts, Stats};
 use super::submitted::Submitted;
 use super::{WAYS, Way};
 use crate::opcode::{KINDS, Kind};
+use crate::sys::clock::now_us;
 use crate::sys::lock::{lock, wait_timeout};
 
 const OPS: usize = KINDS;
@@ -228,13 +229,14 @@ impl Counters {
     }
 
     fn wait_for(&self, count: &AtomicU64, bound: Duration) {
-        let end = Instant::now() + bound;
+        let end_us = now_us().saturating_add(u64::try_from(bound.as_micros()).unwrap_or(u64::MAX));
         let mut draining = lock(&self.draining);
         while count.load(Ordering::SeqCst) > 0 {
             *draining = true;
-            let Some(left) = end.checked_duration_since(Instant::now()) else {
+            let left = Duration::from_micros(end_us.saturating_sub(now_us()));
+            if left.is_zero() {
                 break;
-            };
+            }
             // A short wait besides the notification: the count may fall between the two looks.
             draining = wait_timeout(&self.drained, draining, left.min(Duration::from_millis(20))).0;
         }
@@ -370,6 +372,20 @@ mod tests {
         assert_eq!(op.latency.count(), EACH * 5);
         assert_eq!(op.latency.max(), Some(Duration::from_micros(EACH - 1)));
         assert_eq!(stats.ops().count(), 1);
+    }
+
+    /// What a ring could not do counts for the thread that did it.
+    #[test]
+    fn what_goes_another_way_counts_once() {
+        let counters = Counters::default();
+        for way in [Way::LaneRing, Way::LaneRing, Way::Pool] {
+            counters.went(Kind::Read, way);
+        }
+        counters.went_not(Kind::Read, Way::LaneRing as usize);
+        let stats = counters.snapshot();
+        assert_eq!(stats.count(Kind::Read, Way::LaneRing), 1);
+        assert_eq!(stats.count(Kind::Read, Way::Pool), 1);
+        assert_eq!(stats.ops().map(|op| op.total()).sum::<u64>(), 2);
     }
 
     /// The high-water mark stays when the orphans are gone.

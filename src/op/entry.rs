@@ -10,7 +10,6 @@ use super::hop::hop_on;
 use super::locate::locate;
 use super::meta::{Cached, look};
 use crate::driver;
-use crate::error::Error;
 use crate::opcode::Kind;
 use crate::sys::blocking;
 use crate::sys::path::c_path;
@@ -19,8 +18,8 @@ use crate::sys::path::c_path;
 /// that was listed, wherever that is now. One attempt, whatever it comes to.
 pub(crate) async fn metadata(entry: Arc<DirEntry>, path: &Path) -> io::Result<Metadata> {
     let asked = {
-        let named = |error| Error::io(Kind::Metadata, Some(path), error);
         let driver = driver::current()?;
+        let named = |error| driver.tell(Kind::Metadata, Some(path), error);
         let looked = look(&driver, path.into(), false, 0, |fd, stat, _| {
             // Neither the directory nor the entry was renamed meanwhile.
             let is_it = stat.ino == entry.ino();

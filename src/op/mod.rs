@@ -16,6 +16,7 @@ pub(crate) mod many;
 pub(crate) mod meta;
 pub(crate) mod names;
 pub(crate) mod open;
+pub(crate) mod position;
 mod prefetch;
 pub(crate) mod provided;
 pub(crate) mod range;

@@ -10,7 +10,6 @@ use super::file::SharedFile;
 use super::locate::locate_at;
 use crate::driver::op::Op;
 use crate::driver::{self, Driver};
-use crate::error::Error;
 use crate::limits;
 #[cfg(target_os = "linux")]
 use crate::mounts::Mount;
@@ -26,9 +25,9 @@ use crate::sys::stat::Stat;
 /// What the kernel says to O_NOATIME on somebody else's file.
 pub(crate) const NOT_OWNER: i32 = errno::EPERM;
 
-/// The error for options that contradict each other, as std gives it.
-pub(crate) fn invalid() -> io::Error {
-    io::Error::from_raw_os_error(errno::EINVAL)
+/// The error for what is refused without asking the system. Like std's, it has no number.
+pub(crate) fn invalid(text: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, text)
 }
 
 /// Opens a file.
@@ -41,11 +40,10 @@ pub(super) struct Open<R> {
 impl Open<request::Open> {
     /// For the operation `kind`, which its error will name.
     pub(super) fn new(kind: Kind, at: At<'_>, flags: i32, mode: u32) -> io::Result<Self> {
-        let named = |error| Error::io(kind, Some(at.path), error);
         Ok(Open {
             kind,
             request: request::Open {
-                at: at.owned().map_err(named)?,
+                at: at.owned()?,
                 flags: flags | flag::O_CLOEXEC,
                 mode,
             },
@@ -70,9 +68,7 @@ impl<R: Request> Op for Open<R> {
     }
 
     fn finish(self, result: io::Result<i32>) -> io::Result<OwnedFd> {
-        result
-            .map(from_completion)
-            .map_err(|error| Error::io(self.kind, Some(&self.path), error))
+        result.map(from_completion)
     }
 
     fn lost(error: io::Error) -> io::Result<OwnedFd> {
@@ -88,7 +84,7 @@ impl<R: Request> Op for Open<R> {
 pub(crate) async fn open(path: &Path, flags: i32, mode: u32) -> io::Result<Arc<SharedFile>> {
     let pending = {
         let driver = driver::current()?;
-        let named = |error| Error::io(Kind::Open, Some(path), error);
+        let named = |error| driver.tell(Kind::Open, Some(path), error);
         let at_poll =
             with_c_path(path, |path| Ok(open_at_poll(&driver, path, flags))).map_err(named)?;
         match at_poll {
@@ -168,7 +164,7 @@ fn start<R: Request>(
 ) -> io::Result<impl Future<Output = io::Result<OwnedFd>> + Send + 'static> {
     let owned = at
         .owned()
-        .map_err(|error| Error::io(kind, Some(at.path), error))?;
+        .map_err(|error| driver.tell(kind, Some(at.path), error))?;
     let mount = locate_at(driver, at.dir, owned.path(), true);
     let open = Open {
         kind,

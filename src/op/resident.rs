@@ -4,7 +4,10 @@
 //! time update due; no readahead from this descriptor; and the kernel has just said that the whole range is in the page
 //! cache, with all that a readahead mark of another reader could make it read.
 
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::sys::fd::normal_readahead;
 
 /// What is known of an open file's reads.
 #[derive(Default)]
@@ -19,6 +22,14 @@ impl Resident {
     /// Whether the open file was told to start no readahead.
     pub(super) fn is_quiet(&self) -> bool {
         self.quiet.load(Ordering::Relaxed)
+    }
+
+    /// Lets the kernel read ahead again, until the next read that is answered at the poll.
+    pub(super) fn be_loud(&self, fd: BorrowedFd<'_>) {
+        if self.quiet.swap(false, Ordering::Relaxed) {
+            // A hint: without it, reads are only slower.
+            let _ = normal_readahead(fd);
+        }
     }
 }
 
@@ -81,7 +92,7 @@ mod linux {
             read: impl FnOnce(usize) -> io::Result<usize>,
         ) -> Option<io::Result<usize>> {
             let mount = self.mount_ref();
-            if length == 0 || !self.may_read_at_poll() {
+            if length == 0 || !self.may_read_at_poll() || self.health.fence.has_accepted() {
                 return None;
             }
             let end = offset.saturating_add(length as u64);
@@ -129,13 +140,24 @@ mod linux {
             keeps
         }
 
+        /// The kernel reads ahead for this open file from now on, as it does for the system's own reads; none is
+        /// answered at the poll any more.
+        pub(crate) fn reads_ahead(&self) {
+            self.resident.loud.store(true, Ordering::Relaxed);
+            self.resident.be_loud(self.as_fd());
+        }
+
         /// The kernel was told to start no readahead.
         pub(crate) fn note_quiet(&self) {
             self.resident.quiet.store(true, Ordering::Relaxed);
         }
 
-        /// No readahead from this descriptor: starting one sleeps when the disk's queue is full.
+        /// No readahead from this descriptor: starting one sleeps when the disk's queue is full. Behind what reads
+        /// ahead there is nothing left to start one.
         fn is_quiet(&self) -> bool {
+            if self.prefetch.streams() {
+                return true;
+            }
             if self.resident.loud.load(Ordering::Relaxed) {
                 return false;
             }
@@ -212,6 +234,8 @@ mod elsewhere {
         pub(crate) fn keeps_random(&self) -> bool {
             false
         }
+
+        pub(crate) fn reads_ahead(&self) {}
 
         pub(crate) fn note_quiet(&self) {}
     }

@@ -12,15 +12,16 @@ use super::rw::read_through;
 use crate::buf::IoBuf;
 use crate::driver::{self, Driver, Route};
 use crate::error::Error;
-use crate::mounts::Mount;
+use crate::limits;
+use crate::mounts::{self, Mount};
 use crate::opcode::Kind;
-use crate::sys::blocking;
+use crate::sys::blocking::{self, Whole};
 use crate::sys::path::with_c_path;
 
 /// The content of a file.
 pub(crate) async fn read(path: &Path) -> io::Result<Vec<u8>> {
     let driver = driver::current()?;
-    let named = |error| Error::io(Kind::ReadFile, Some(path), error);
+    let named = |error| driver.tell(Kind::ReadFile, Some(path), error);
     match with_c_path(path, |path| Ok(read_at_poll(&driver, path))).map_err(named)? {
         AtPoll::Answer(result) => {
             driver.answered(Kind::ReadFile);
@@ -76,10 +77,36 @@ async fn read_missed(
         return read_by_steps(path, Vec::new()).await;
     }
     let owned = path.to_path_buf();
-    hop(Kind::ReadFile, path, move |steps| {
-        blocking::read_file(&owned, steps)
+    let read = hop(Kind::ReadFile, path, move |steps| {
+        blocking::read_storage(&owned, steps, mounts::may_wait)
+    });
+    match read.await? {
+        Whole::Done(bytes) => Ok(bytes),
+        Whole::MayWait(fd) => {
+            let file = SharedFile::new(driver, fd, flag::O_RDONLY);
+            read_on(file, Vec::new(), path).await
+        }
+    }
+}
+
+/// Makes or replaces a file. One that may wait for something other than storage is only opened, and returned.
+pub(crate) async fn write(
+    path: &Path,
+    contents: Vec<u8>,
+) -> io::Result<Option<(Arc<SharedFile>, Vec<u8>)>> {
+    let owned = path.to_path_buf();
+    let written = hop(Kind::WriteFile, path, move |steps| {
+        let written = blocking::write_storage(&owned, &contents, steps, mounts::may_wait)?;
+        Ok((written, contents))
+    });
+    let (written, contents) = written.await?;
+    Ok(match written {
+        Whole::Done(()) => None,
+        Whole::MayWait(fd) => {
+            let file = SharedFile::new(&driver::current()?, fd, flag::O_WRONLY);
+            Some((file, contents))
+        }
     })
-    .await
 }
 
 /// Opens and reads it. `begun` is what came of it when it was opened before.
@@ -92,7 +119,12 @@ async fn read_by_steps(path: &Path, mut begun: Vec<u8>) -> io::Result<Vec<u8>> {
     let size = super::meta::size_of(&file).await;
     let size = size.map_err(|error| Error::on_path(error, path))?;
     let size = usize::try_from(size).unwrap_or(usize::MAX);
-    begun.try_reserve_exact(size.saturating_add(1))?;
+    let room = match size {
+        // It may give all it has to the first read or never.
+        0 => limits::MADE_UP_BYTES,
+        size => size.saturating_add(1),
+    };
+    begun.try_reserve_exact(room)?;
     read_on(file, begun, path).await
 }
 
@@ -106,9 +138,10 @@ async fn read_on(file: Arc<SharedFile>, mut bytes: Vec<u8>, path: &Path) -> io::
         }
         let offset = file.is_seekable().then_some(start as u64);
         let capacity = bytes.capacity();
-        let (count, slice) = read_through(file.clone(), bytes.slice(start..capacity), offset)
-            .await
-            .map_err(|error| Error::on_path(error.into(), path))?;
+        let (count, slice) =
+            read_through(file.clone(), bytes.slice(start..capacity), offset.into())
+                .await
+                .map_err(|error| Error::on_path(error.into(), path))?;
         bytes = slice.into_inner();
         if count == 0 {
             return Ok(bytes);
@@ -123,7 +156,6 @@ fn read_at_poll(driver: &Arc<Driver>, path: &std::ffi::CStr) -> AtPoll {
     use super::meta::{Cached, cached};
     use super::open::looks_at_nothing_else;
     use crate::driver::attempt::attempt;
-    use crate::limits;
     use crate::sys::linux::nowait;
 
     if !driver.attempts() {

@@ -8,13 +8,14 @@ static FORKED: AtomicBool = AtomicBool::new(false);
 
 extern "C" fn in_child() {
     FORKED.store(true, Ordering::Relaxed);
+    super::clock::watchdog_is_gone();
 }
 
 /// Watches for forks from now on; called when the first driver is made.
 pub(crate) fn watch() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        // SAFETY: the handler only stores to an atomic, which is allowed between fork and exec.
+        // SAFETY: the handler only stores to atomics, which is allowed between fork and exec.
         unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
     });
 }

@@ -114,12 +114,14 @@ impl Stat {
         self.type_bits() == kind::FILE
     }
 
-    /// Whether reading, writing or opening it may wait for something other than a disk.
+    /// Whether reading, writing or opening it may wait for something other than a disk: pipes, sockets, devices
+    /// of characters, and what the kernel makes without a type, as for events, timers and signals.
     pub(crate) fn is_special(&self) -> bool {
-        matches!(
-            self.type_bits(),
-            kind::FIFO | kind::SOCKET | kind::CHARACTER
-        )
+        match self.type_bits() {
+            kind::FIFO | kind::SOCKET | kind::CHARACTER => true,
+            0 => self.mode != 0,
+            _ => false,
+        }
     }
 
     /// Whether it is one of the devices that are nothing but memory, such as `/dev/null`.

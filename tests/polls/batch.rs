@@ -2,7 +2,7 @@
 
 use std::fs::{self, File as StdFile, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -91,7 +91,10 @@ impl<'a> Batch<'a> {
         (state.make)(&batch)?;
         stage.chill()?;
         batch.bind()?;
-        fs::metadata(batch.root.join("spare"))?;
+        // The first commit on a new mount begins with the journal's own block: the one that is held is a later one.
+        let spare = batch.open_spare()?;
+        spare.set_permissions(fs::Permissions::from_mode(0o640))?;
+        spare.sync_all()?;
         (state.warm)(&batch)?;
         Ok(batch)
     }

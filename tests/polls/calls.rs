@@ -68,6 +68,8 @@ pub(crate) enum Act {
 pub(crate) struct Call {
     pub(crate) name: &'static str,
     pub(crate) act: Act,
+    /// Whether it reads the content of a file.
+    pub(crate) reads: bool,
 }
 
 pub(crate) fn kept<T: Any + Send>(what: T) -> io::Result<Kept> {
@@ -83,6 +85,7 @@ fn path(name: &'static str, act: fn(Site) -> Doing) -> Call {
     Call {
         name,
         act: Act::Path(act),
+        reads: false,
     }
 }
 
@@ -96,10 +99,12 @@ pub(crate) fn all() -> Vec<Call> {
     // Reads come first: some of what is known of a file is known for a moment only.
     let mut calls = handles::reads();
     calls.extend(whole());
+    calls.iter_mut().for_each(|call| call.reads = true);
     calls.extend(looks());
     calls.extend(handles::others());
     calls.extend(by_options());
     calls.extend(by_dir());
+    calls.extend(handles::direct());
     calls.extend(changes());
     calls
 }
@@ -226,6 +231,15 @@ fn dir(name: &'static str, act: fn(Dir, Site) -> Doing) -> Call {
     Call {
         name,
         act: Act::Dir(act),
+        reads: false,
+    }
+}
+
+fn entry(name: &'static str, act: fn(fs::DirEntry, fs::ReadDir) -> Doing) -> Call {
+    Call {
+        name,
+        act: Act::Entry(act),
+        reads: false,
     }
 }
 
@@ -272,38 +286,26 @@ fn by_dir() -> Vec<Call> {
                 kept(())
             })
         }),
-        Call {
-            name: "DirEntry::metadata",
-            act: Act::Entry(|entry, list| {
-                Box::pin(async move { kept((entry.metadata().await, list)) })
-            }),
-        },
-        Call {
-            name: "DirEntry::file_type",
-            act: Act::Entry(|entry, list| {
-                Box::pin(async move { kept((entry.file_type().await, list)) })
-            }),
-        },
-        Call {
-            name: "ReadDir::next_entry",
-            act: Act::Entry(|_, mut list| {
-                Box::pin(async move {
-                    while let Some(entry) = list.next_entry().await? {
-                        drop(entry);
-                    }
-                    kept(list)
-                })
-            }),
-        },
-        Call {
-            name: "drop of a ReadDir",
-            act: Act::Entry(|entry, list| {
-                Box::pin(async move {
-                    drop(list);
-                    kept(entry)
-                })
-            }),
-        },
+        entry("DirEntry::metadata", |entry, list| {
+            Box::pin(async move { kept((entry.metadata().await, list)) })
+        }),
+        entry("DirEntry::file_type", |entry, list| {
+            Box::pin(async move { kept((entry.file_type().await, list)) })
+        }),
+        entry("ReadDir::next_entry", |_, mut list| {
+            Box::pin(async move {
+                while let Some(entry) = list.next_entry().await? {
+                    drop(entry);
+                }
+                kept(list)
+            })
+        }),
+        entry("drop of a ReadDir", |entry, list| {
+            Box::pin(async move {
+                drop(list);
+                kept(entry)
+            })
+        }),
     ]
 }
 

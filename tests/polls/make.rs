@@ -121,10 +121,12 @@ pub(crate) fn warm_pages(dir: &Path, first: u64, count: usize) -> io::Result<()>
 }
 
 /// Reads these pages in order, as a plain reader who leaves marks where the kernel is to read on.
-pub(crate) fn mark(dir: &Path, pages: &[u64]) -> io::Result<()> {
+/// `last` is the last page that the kernel reads by itself meanwhile; it is waited for.
+pub(crate) fn mark(dir: &Path, pages: &[u64], last: u64) -> io::Result<()> {
     let file = File::open(dir.join("file"))?;
     let read = |page: &u64| file.read_exact_at(&mut [0; 4096], page * 4096);
-    pages.iter().try_for_each(read)
+    pages.iter().try_for_each(read)?;
+    warm_pages(dir, last, 1)
 }
 
 pub(crate) fn dirty(dir: &Path) -> io::Result<File> {
@@ -258,9 +260,26 @@ fn asleep(
     }
 }
 
+/// Small files, so that what describes the one made before and the one made after is not in the same block.
+fn apart(dir: &Path, count: usize) -> io::Result<()> {
+    (0..count).try_for_each(|number| fs::write(dir.join(format!("apart-{number}")), [7; 2000]))
+}
+
+/// A file whose inode lies far from those of all others.
+pub(crate) fn lonely(batch: &Batch<'_>) -> io::Result<()> {
+    each(batch, |dir| {
+        apart(dir, if dir == batch.control() { 80 } else { 1 })?;
+        file(dir)
+    })
+}
+
 /// Directories of many blocks which do not lie side by side.
 pub(crate) fn directories(batch: &Batch<'_>) -> io::Result<()> {
-    each(batch, |dir| fs::create_dir(dir.join("dir")))?;
+    let is_tree = batch.stage.fs == Fs::Btrfs;
+    each(batch, |dir| {
+        fs::create_dir(dir.join("dir"))?;
+        apart(dir, if is_tree { 12 } else { 0 })
+    })?;
     let names = if batch.stage.fs == Fs::Xfs {
         NAMES
     } else {

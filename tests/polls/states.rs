@@ -64,6 +64,8 @@ pub(crate) struct State {
     /// Where a read reads.
     pub(crate) offset: u64,
     pub(crate) length: usize,
+    /// Whether it differs from another state for reads alone.
+    pub(crate) for_reads: bool,
     pub(crate) seen: Seen,
     /// Why there is no such state on this filesystem.
     pub(crate) lacks: fn(Fs) -> Option<&'static str>,
@@ -94,6 +96,10 @@ fn on_disk_itself(fs: Fs) -> Option<&'static str> {
     }
 }
 
+fn without_server(fs: Fs) -> Option<&'static str> {
+    (fs == Fs::Fuse).then_some("the server makes no special files")
+}
+
 fn no_sleepers(_: &Batch<'_>) -> io::Result<Vec<Sleeper>> {
     Ok(Vec::new())
 }
@@ -110,6 +116,7 @@ const CACHED: State = State {
     target: Target::File,
     offset: 4096,
     length: 8192,
+    for_reads: false,
     seen: Seen::Known,
     lacks: everywhere,
     make: |batch| each(batch, make::file),
@@ -137,6 +144,7 @@ fn cold() -> Vec<State> {
         State {
             name: "names cold",
             lacks: with_disk,
+            make: make::lonely,
             warm: nothing,
             primes: false,
             control: Some(Control {
@@ -317,6 +325,7 @@ fn mounts() -> Vec<State> {
             lacks: with_disk,
             seen: Seen::Fresh,
             offset: 250 * 8192,
+            for_reads: true,
             make: |batch| each(batch, |dir| make::fragmented(dir, 300)),
             warm: |batch| each(batch, make::look),
             primes: false,
@@ -332,10 +341,11 @@ fn marks() -> Vec<State> {
             name: "another reader's mark, queue full",
             lacks: on_disk_itself,
             length: 4096,
+            for_reads: true,
             make: |batch| each(batch, |dir| make::of_length(dir, 1 << 20)),
             warm: |batch| each(batch, make::look),
             primes: false,
-            before: |batch| each(batch, |dir| make::mark(dir, &[0])).map(|()| Vec::new()),
+            before: |batch| each(batch, |dir| make::mark(dir, &[0], 3)).map(|()| Vec::new()),
             during: make::fill_queue,
             control: Some(read_control("a read of a marked page", DISKS)),
             ..CACHED
@@ -351,10 +361,13 @@ fn marks() -> Vec<State> {
             // The first leaf of an extent tree ends with extent 339, each of them a block and a hole.
             offset: 672 * 4096,
             length: 4096,
+            for_reads: true,
             make: |batch| each(batch, |dir| make::fragmented(dir, 400)),
             warm: |batch| each(batch, make::look),
             primes: false,
-            before: |batch| each(batch, |dir| make::mark(dir, &[670, 671])).map(|()| Vec::new()),
+            before: |batch| {
+                each(batch, |dir| make::mark(dir, &[670, 671], 674)).map(|()| Vec::new())
+            },
             control: Some(read_control("a read of a marked page", &[Fs::Ext4])),
             ..CACHED
         },
@@ -423,9 +436,22 @@ fn targets() -> Vec<State> {
                 make::directories,
             )
         },
-        of("FIFO", Target::Fifo, |batch| each(batch, make::fifo)),
-        of("socket", Target::Socket, |batch| each(batch, make::socket)),
-        of("device", Target::Device, |batch| each(batch, make::device)),
+        State {
+            lacks: |fs| fs.has_disk().then_some("see directory, blocks cold"),
+            ..of("directory", Target::Dir, make::directories)
+        },
+        State {
+            lacks: without_server,
+            ..of("FIFO", Target::Fifo, |batch| each(batch, make::fifo))
+        },
+        State {
+            lacks: without_server,
+            ..of("socket", Target::Socket, |batch| each(batch, make::socket))
+        },
+        State {
+            lacks: without_server,
+            ..of("device", Target::Device, |batch| each(batch, make::device))
+        },
         State {
             lacks: with_disk,
             before: |batch| batch.stage.evict().map(|()| Vec::new()),
@@ -438,7 +464,7 @@ fn targets() -> Vec<State> {
             name: "unlinked",
             target: Target::Unlinked,
             offset: 250 * 8192,
-            make: |batch| each(batch, |dir| make::fragmented(dir, 300)),
+            make: |batch| each(batch, |dir| make::fragmented(dir, 700)),
             warm: |batch| each(batch, make::look),
             primes: false,
             before: |batch| {

@@ -24,6 +24,8 @@ pub(crate) trait Fakeable {
     fn back_late(&self);
     /// If it looks at a file, the file's content is elsewhere.
     fn feign_dataless(&self);
+    /// Whether it holds a clock that a test has stopped: not while it waits for that test.
+    fn holds_clock(&self, holds: bool);
     /// Whether nobody waits for it.
     fn is_left(&self) -> bool;
     /// The paths that it is about, as far as they are known.
@@ -37,6 +39,14 @@ impl<O: Op> Fakeable for Cell<O> {
 
     fn back_late(&self) {
         self.life.to_queue_late();
+    }
+
+    fn holds_clock(&self, holds: bool) {
+        if holds {
+            self.clock.hold(&self.driver);
+        } else {
+            self.clock.let_go();
+        }
     }
 
     fn is_left(&self) -> bool {
@@ -99,6 +109,8 @@ impl Held {
             lock(&held.what).take();
             return;
         }
+        job.fakeable()
+            .inspect(|job| job.holds_clock(until != Until::Released));
         held.keep(rule, until);
         // It may have been given up before it was known whom to tell (INV-11).
         if job.is_given_up() {
@@ -139,6 +151,7 @@ impl Held {
                 driver.to_thread_late(&group, job);
             }
             Some(What::Operation { driver, group, job }) => {
+                job.fakeable().inspect(|job| job.holds_clock(true));
                 if let Err(job) = group.orphans().hold(job) {
                     driver.send(&group, job, Sender::Queue);
                 }

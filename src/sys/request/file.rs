@@ -11,7 +11,7 @@
 use std::io;
 #[cfg(feature = "testing")]
 use std::os::fd::BorrowedFd;
-use std::os::fd::{AsFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
 #[cfg(target_os = "linux")]
@@ -19,7 +19,7 @@ use super::Entry;
 #[cfg(feature = "testing")]
 use super::Paths;
 use super::{FdRef, Request};
-use crate::sys::fd::with_file;
+use crate::sys::fd::{close, with_file};
 #[cfg(target_os = "linux")]
 use crate::sys::linux::sqe::Sqe;
 #[cfg(target_os = "linux")]
@@ -246,16 +246,9 @@ impl Request for Close {
         self.told = true;
         self.watched.as_ref().inspect(|watched| watched.begin());
         // SAFETY: the number is this request's own.
-        let closed = match unsafe { libc::close(self.number) } {
-            0 => Ok(0),
-            _ => Err(io::Error::last_os_error()),
-        };
+        let closed = close(unsafe { OwnedFd::from_raw_fd(self.number) }).map(|()| 0);
         self.watched.as_ref().inspect(|watched| watched.end());
-        match closed {
-            // The descriptor is gone all the same.
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
-            closed => closed,
-        }
+        closed
     }
 
     #[cfg(feature = "testing")]

@@ -32,7 +32,7 @@ pub(crate) use open::{Open, OpenWithin};
 #[cfg(feature = "testing")]
 pub(crate) use paths::Paths;
 pub(crate) use provided::{Arrived, ReadProvided, Took, is_for_one_by_one};
-pub(crate) use rw::{Read, Write};
+pub(crate) use rw::{Place, Read, Write};
 #[cfg(target_os = "linux")]
 pub(crate) use small::{Install, ReadSmall, Small};
 pub(crate) use splice::{End, Splice, Tee};

@@ -14,6 +14,7 @@ use super::Entry;
 #[cfg(feature = "testing")]
 use super::Paths;
 use super::{At, FdRef, Request};
+use crate::sys::errno::retry;
 #[cfg(target_os = "linux")]
 use crate::sys::linux::sqe::Sqe;
 #[cfg(target_os = "linux")]
@@ -35,8 +36,7 @@ impl Request for CreateDir {
 
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         let mode = Mode::from_bits_truncate(self.mode as libc::mode_t);
-        mkdirat(self.at.dir(), self.at.path(), mode)?;
-        Ok(0)
+        retry(|| Ok(mkdirat(self.at.dir(), self.at.path(), mode)?)).map(|()| 0)
     }
 
     #[cfg(feature = "testing")]
@@ -72,8 +72,7 @@ impl Request for Remove {
         } else {
             UnlinkatFlags::NoRemoveDir
         };
-        unlinkat(self.at.dir(), self.at.path(), flag)?;
-        Ok(0)
+        retry(|| Ok(unlinkat(self.at.dir(), self.at.path(), flag)?)).map(|()| 0)
     }
 
     #[cfg(feature = "testing")]
@@ -136,14 +135,8 @@ impl Request for HardLink {
 
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         let (original, link) = (&self.original, &self.link);
-        linkat(
-            original.dir(),
-            original.path(),
-            link.dir(),
-            link.path(),
-            AtFlags::empty(),
-        )?;
-        Ok(0)
+        let (from, to, flags) = (original.path(), link.path(), AtFlags::empty());
+        retry(|| Ok(linkat(original.dir(), from, link.dir(), to, flags)?)).map(|()| 0)
     }
 
     #[cfg(feature = "testing")]
@@ -192,14 +185,9 @@ impl Request for LinkFile {
 
     #[cfg(target_os = "linux")]
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
-        linkat(
-            self.original.dir(),
-            self.original.path(),
-            self.link.dir(),
-            self.link.path(),
-            AtFlags::AT_SYMLINK_FOLLOW,
-        )?;
-        Ok(0)
+        let (original, link) = (&self.original, &self.link);
+        let (from, to, flags) = (original.path(), link.path(), AtFlags::AT_SYMLINK_FOLLOW);
+        retry(|| Ok(linkat(original.dir(), from, link.dir(), to, flags)?)).map(|()| 0)
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -236,8 +224,8 @@ impl Request for Symlink {
     }
 
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
-        symlinkat(self.original.as_c_str(), self.link.dir(), self.link.path())?;
-        Ok(0)
+        let (original, link) = (self.original.as_c_str(), &self.link);
+        retry(|| Ok(symlinkat(original, link.dir(), link.path())?)).map(|()| 0)
     }
 
     #[cfg(feature = "testing")]

@@ -15,6 +15,7 @@ use super::{Entry, fixed};
 use super::{FdRef, Request};
 use crate::buf::{IoBuf, IoBufMut};
 use crate::limits::{RW_BYTES_MAX, VECTOR_PARTS_MAX};
+use crate::sys::errno::retry;
 #[cfg(target_os = "linux")]
 use crate::sys::linux::sqe::Sqe;
 #[cfg(target_os = "linux")]
@@ -131,12 +132,15 @@ impl<B: IoBufMut> Request for ReadVectored<B> {
         self.lay_out();
         let fd = self.fd.as_fd().as_raw_fd();
         let (parts, count) = self.parts.or_nothing();
-        // SAFETY: each part is memory of a buffer that this request owns.
-        check(unsafe {
-            match self.offset {
-                Some(offset) => libc::preadv(fd, parts, count, offset as libc::off_t),
-                None => libc::readv(fd, parts, count),
-            }
+        let offset = self.offset;
+        retry(|| {
+            // SAFETY: each part is memory of a buffer that this request owns.
+            check(unsafe {
+                match offset {
+                    Some(offset) => libc::preadv(fd, parts, count, offset as libc::off_t),
+                    None => libc::readv(fd, parts, count),
+                }
+            })
         })
     }
 
@@ -213,12 +217,15 @@ impl<B: IoBuf> Request for WriteVectored<B> {
         self.lay_out();
         let fd = self.fd.as_fd().as_raw_fd();
         let (parts, count) = self.parts.or_nothing();
-        // SAFETY: each part is initialised memory of a buffer that this request owns.
-        check(unsafe {
-            match self.offset {
-                Some(offset) => libc::pwritev(fd, parts, count, offset as libc::off_t),
-                None => libc::writev(fd, parts, count),
-            }
+        let offset = self.offset;
+        retry(|| {
+            // SAFETY: each part is initialised memory of a buffer that this request owns.
+            check(unsafe {
+                match offset {
+                    Some(offset) => libc::pwritev(fd, parts, count, offset as libc::off_t),
+                    None => libc::writev(fd, parts, count),
+                }
+            })
         })
     }
 
