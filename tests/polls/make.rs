@@ -240,6 +240,17 @@ pub(crate) fn truncate_by_others(batch: &Batch<'_>) -> io::Result<Vec<Sleeper>> 
     asleep(batch, start)
 }
 
+/// Each inode is locked by somebody who waits for the rest of a page.
+pub(crate) fn write_by_others(batch: &Batch<'_>) -> io::Result<Vec<Sleeper>> {
+    let start = |dir: &Path| {
+        let file = writable(dir)?;
+        Ok(Sleeper::start("a write", move || {
+            let _ = file.write_at(&[9; 100], FILE_BYTES as u64 - 4000);
+        }))
+    };
+    asleep(batch, start)
+}
+
 /// Each directory is locked by somebody who makes a name in it.
 pub(crate) fn create_by_others(batch: &Batch<'_>) -> io::Result<Vec<Sleeper>> {
     let start = |dir: &Path| {
