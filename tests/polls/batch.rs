@@ -257,8 +257,11 @@ fn prove(scene: &Scene<'_>, is_held: Option<&Sleeper>, during: &[Sleeper]) -> Re
     if !scene.stage.hold_is_real() {
         return Ok(());
     }
-    if !is_held.is_some_and(Sleeper::falls_asleep) {
-        return Err("the storage is not held".to_owned());
+    let Some(is_held) = is_held else {
+        return Err("nothing shows that the storage is held".to_owned());
+    };
+    if !is_held.falls_asleep() {
+        return Err(format!("the storage is not held: {}", is_held.describe()));
     }
     match during.iter().find(|sleeper| !sleeper.sleeps()) {
         Some(sleeper) => Err(format!("{} did not sleep all the time", sleeper.name)),

@@ -260,6 +260,13 @@ impl Sleeper {
         false
     }
 
+    /// What it does instead of sleeping.
+    pub(crate) fn describe(&self) -> String {
+        let is_over = self.is_over.load(Ordering::SeqCst);
+        let now = describe(self.number.load(Ordering::SeqCst));
+        format!("{}: over: {is_over}, {now}", self.name)
+    }
+
     pub(crate) fn sleeps(&self) -> bool {
         self.sight().is_some_and(Sight::sleeps)
     }
