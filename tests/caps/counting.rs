@@ -19,6 +19,11 @@ pub(crate) struct Most {
 }
 
 impl Most {
+    /// Whether any thread is there that runs operations.
+    pub(crate) fn has_any(&self) -> bool {
+        self.pool + self.workers + self.lanes > 0
+    }
+
     pub(crate) fn look(&mut self) {
         let now = now();
         self.pool = self.pool.max(now.pool);
