@@ -95,7 +95,7 @@ fn pool() -> Result<Completion, Failed> {
     if let Some(reason) = tidegate::probe::report().ring_reason() {
         return Ok(skip(name, &reason.to_string()));
     }
-    let needed = 2 * (POOL_BUFFERS * POOL_BUFFER_BYTES) as u64 >> 10;
+    let needed = (2 * (POOL_BUFFERS * POOL_BUFFER_BYTES) as u64) >> 10;
     if kib("/proc/meminfo", "MemAvailable:") < needed {
         return Ok(skip(name, "too little memory"));
     }

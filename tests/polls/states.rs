@@ -53,7 +53,7 @@ pub(crate) struct Control {
     /// Where it has to.
     pub(crate) sleeps_on: &'static [Fs],
     /// Prepared before the hold, with the files of a call of its own.
-    pub(crate) prepare: fn(&Batch<'_>) -> io::Result<Box<dyn FnOnce() + Send>>,
+    pub(crate) prepare: Step<Box<dyn FnOnce() + Send>>,
 }
 
 pub(crate) type Step<T> = fn(&Batch<'_>) -> io::Result<T>;
@@ -423,17 +423,18 @@ fn of(name: &'static str, target: Target, make: Step<()>) -> State {
     }
 }
 
+fn open_dir(sleeps_on: &'static [Fs]) -> Option<Control> {
+    Some(Control {
+        what: "open of a directory",
+        sleeps_on,
+        prepare: |batch| {
+            let path = batch.control().join("dir");
+            Ok(Box::new(move || drop(File::open(path))))
+        },
+    })
+}
+
 fn targets() -> Vec<State> {
-    let open_dir = |sleeps_on| {
-        Some(Control {
-            what: "open of a directory",
-            sleeps_on,
-            prepare: |batch| {
-                let path = batch.control().join("dir");
-                Ok(Box::new(move || drop(File::open(path))))
-            },
-        })
-    };
     vec![
         State {
             lacks: with_disk,
