@@ -19,9 +19,10 @@ pub(crate) struct Most {
 }
 
 impl Most {
-    /// Whether any thread is there that runs operations.
-    pub(crate) fn has_any(&self) -> bool {
-        self.pool + self.workers + self.lanes > 0
+    /// Whether there are more threads than those that idle a while: of the process's own handle, which closes what
+    /// is dropped when another is gone.
+    pub(crate) fn are_more_than_idle(&self) -> bool {
+        self.pool > 4 || self.workers > 4
     }
 
     pub(crate) fn look(&mut self) {
