@@ -478,7 +478,14 @@ fn targets() -> Vec<State> {
             name: "unlinked",
             target: Target::Unlinked,
             offset: 250 * 8192,
-            make: |batch| each(batch, |dir| make::fragmented(dir, 700)),
+            make: |batch| {
+                let extents = if batch.stage.fs == Fs::Btrfs {
+                    700
+                } else {
+                    300
+                };
+                each(batch, |dir| make::fragmented(dir, extents))
+            },
             warm: |batch| each(batch, make::look),
             primes: false,
             before: |batch| {
