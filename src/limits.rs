@@ -166,9 +166,13 @@ pub(crate) const MOUNT_STALLED_AFTER: Duration = Duration::from_millis(200);
 /// How long a stalled mount is not attempted after the last evidence.
 pub(crate) const MOUNT_STALLED_HOLD_OFF: Duration = Duration::from_secs(1);
 
-/// How long a thread that drops a file waits for its close where that may sleep: a healthy disk is done in a tenth of
+/// How long a thread that drops a file waits for a close that sleeps in the kernel: a healthy disk is done in a tenth of
 /// it, and a dead one holds up nobody for longer, once in `MOUNT_STALLED_HOLD_OFF`.
 pub(crate) const CLOSE_WAIT: Duration = Duration::from_millis(1);
+
+/// How long it waits for a close that only waits for a processor, as the thread itself might. Past it a runtime's other
+/// tasks would notice.
+pub(crate) const CLOSE_WAIT_MAX: Duration = Duration::from_millis(50);
 
 /// The largest file of which a drop asks whether anything is dirty, so that it may be closed on the spot: looking at so
 /// many single pages takes half of what handing the close on does.

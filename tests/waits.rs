@@ -57,6 +57,12 @@ fn fifo(dir: &std::path::Path) -> PathBuf {
     path
 }
 
+/// The reader's end and the writer's.
+fn pipe() -> (std::fs::File, std::fs::File) {
+    let (reader, writer) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
+    (reader.into(), writer.into())
+}
+
 /// What a system call gave that makes a descriptor.
 fn made(number: libc::c_int) -> OwnedFd {
     assert!(number >= 0, "{}", std::io::Error::last_os_error());
@@ -71,7 +77,7 @@ type Waiting = (&'static str, OwnedFd, Peer);
 
 /// Those of two ends.
 fn streams() -> [Waiting; 3] {
-    let (reader, mut writer) = std::io::pipe().unwrap();
+    let (reader, mut writer) = pipe();
     let to_pipe = move || writer.write_all(b"come").unwrap();
     let (near, mut far) = std::os::unix::net::UnixStream::pair().unwrap();
     let to_socket = move || far.write_all(b"come").unwrap();
@@ -183,7 +189,7 @@ fn whole_files_that_are_pipes_have_no_default_limit() {
             assert_eq!(fs::read_to_string(&path).await.unwrap(), "come", "{by}");
             peer.join().unwrap();
         }
-        let (reader, mut writer) = std::io::pipe().unwrap();
+        let (reader, mut writer) = pipe();
         let peer = late(move || writer.write_all(b"come").unwrap());
         let path = format!("/proc/self/fd/{}", reader.as_fd().as_raw_fd());
         assert_eq!(fs::read(path).await.unwrap(), b"come");

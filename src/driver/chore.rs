@@ -2,70 +2,27 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Condvar, Mutex};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use super::op::Op;
 use crate::events;
 use crate::opcode::Kind;
 use crate::sys::errno;
-use crate::sys::lock::{lock, wait_timeout};
+use crate::sys::progress::Progress;
 use crate::sys::request::{self, Request};
 use crate::sys::steps::Steps;
 
 /// Closes a descriptor off the polling thread.
-pub(crate) struct Close {
-    request: request::Close,
-    /// Told when it is done, by being dropped.
-    _ended: Option<Ended>,
-}
+pub(crate) struct Close(request::Close);
 
 impl Close {
     pub(crate) fn new(fd: OwnedFd) -> Close {
-        Close {
-            request: request::Close::new(fd),
-            _ended: None,
-        }
+        Close(request::Close::new(fd))
     }
 
-    /// On a blocking thread, where nothing else that may sleep comes before it; and what to wait for.
-    pub(super) fn awaited(fd: OwnedFd) -> (Close, End) {
-        let end = End::default();
-        let close = Close {
-            request: request::Close::by_thread(fd),
-            _ended: Some(Ended(end.0.clone())),
-        };
-        (close, end)
-    }
-}
-
-/// The end of something.
-#[derive(Default)]
-pub(super) struct End(Arc<(Mutex<bool>, Condvar)>);
-
-impl End {
-    /// Waits for it, but only so long; returns whether it came.
-    pub(super) fn wait(&self, bound: Duration) -> bool {
-        let until = Instant::now() + bound;
-        let (ended, bell) = &*self.0;
-        let mut is_over = lock(ended);
-        while !*is_over {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return false;
-            }
-            is_over = wait_timeout(bell, is_over, left).0;
-        }
-        true
-    }
-}
-
-struct Ended(Arc<(Mutex<bool>, Condvar)>);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        *lock(&self.0.0) = true;
-        self.0.1.notify_all();
+    /// On a blocking thread, where nothing else that may sleep comes before it, and which tells how far it has come.
+    pub(super) fn watched(fd: OwnedFd, progress: Arc<Progress>) -> Close {
+        Close(request::Close::watched(fd, progress))
     }
 }
 
@@ -77,7 +34,7 @@ impl Op for Close {
     }
 
     fn request(&mut self) -> &mut dyn Request {
-        &mut self.request
+        &mut self.0
     }
 
     /// Cancelled, it would leave its descriptor open.

@@ -35,6 +35,7 @@ use crate::mounts::{Mount, MountStats};
 use crate::observe::{Counters, OpInFlight, SharedCounters, Stats, Way};
 use crate::opcode::Kind;
 use crate::sys::lock::{read, write};
+use crate::sys::progress::Progress;
 use crate::sys::{fork, thread};
 
 #[cfg(target_os = "linux")]
@@ -329,12 +330,14 @@ impl Driver {
     /// Closes a descriptor on a thread, and waits for that, but only so long. Not for a thread of ours, which might
     /// wait for itself, nor where a close was late before.
     pub(crate) fn close_soon(self: &Arc<Self>, fd: OwnedFd, mount: &Arc<Mount>) {
+        let group = self.group(mount);
         if !mount.closes_in_time() || thread::is_ours() {
-            return self.close_later(fd, &self.group(mount));
+            return self.close_later(fd, &group);
         }
-        let (close, end) = super::chore::Close::awaited(fd);
-        self.start_detached(close, mount);
-        if !end.wait(limits::CLOSE_WAIT) {
+        let progress = Arc::new(Progress::default());
+        self.start_detached(super::chore::Close::watched(fd, progress.clone()), mount);
+        let is_held_up = || group.pool().is_held_up();
+        if !progress.wait(limits::CLOSE_WAIT, limits::CLOSE_WAIT_MAX, is_held_up) {
             mount.note_late_close();
         }
     }

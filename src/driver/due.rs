@@ -11,6 +11,8 @@ use std::time::Duration;
 use super::cell::{Cell, Job};
 use super::core::Driver;
 use super::group::Group;
+use super::life::GivenUp;
+use super::limited::Why;
 use super::op::Op;
 use super::registry::NEVER;
 use super::route::Way;
@@ -23,6 +25,33 @@ use crate::sys::moving::unwritten_pages;
 use crate::sys::{linux::nowait::open_path_cached, path::with_c_path};
 
 impl<O: Op> Cell<O> {
+    /// The time has come: gives up on it, or says that it is stuck. Whether it is to be seen whether it gets on.
+    pub(super) fn expire(&self, now_us: u64) -> bool {
+        if self.life.is_given_up() {
+            // The grace is over.
+            if let GivenUp::Left(waker) = self.life.leave(|| self.raise_fence()) {
+                self.leave(waker);
+            } else {
+                self.mark_stuck();
+            }
+            return false;
+        }
+        if let Some(look) = self.look(now_us) {
+            return look;
+        }
+        if self.life.is_left() {
+            // It goes on for nobody, and takes too long for that.
+            self.mark_stuck();
+            return false;
+        }
+        if self.by_default.load(Ordering::SeqCst) && self.waits_for_a_peer() {
+            self.limit(NEVER, false);
+            return false;
+        }
+        self.give_up(Why::TimedOut);
+        false
+    }
+
     pub(super) fn note_due(&self) {
         let due_us = self.due_us.load(Ordering::SeqCst);
         if let (Some(place), true) = (self.place.get(), due_us != NEVER) {
@@ -49,7 +78,7 @@ impl<O: Op> Cell<O> {
     }
 
     /// What was given up keeps its grace.
-    pub(super) fn limit(&self, until_us: u64, by_default: bool) -> bool {
+    fn limit(&self, until_us: u64, by_default: bool) -> bool {
         let set = || {
             self.until_us.store(until_us, Ordering::SeqCst);
             self.by_default.store(by_default, Ordering::SeqCst);

@@ -311,6 +311,17 @@ impl Pool {
         !lock(&self.queue).jobs.is_empty()
     }
 
+    /// Whether jobs wait, and every thread has been at its own for too long to be about to take the next.
+    pub(crate) fn is_held_up(&self) -> bool {
+        let (queue, now) = (lock(&self.queue), coarse_ms());
+        let is_long =
+            |since: u64| now.saturating_sub(since) >= limits::POLL_STUCK_AFTER.as_millis() as u64;
+        queue.idle == 0
+            && !queue.jobs.is_empty()
+            && !queue.busy.is_empty()
+            && queue.busy.iter().all(|(since, _)| is_long(*since))
+    }
+
     /// How long the oldest job that should be quick has been running, in milliseconds.
     pub(crate) fn oldest_for_ms(&self, now: u64) -> u64 {
         lock(&self.queue)

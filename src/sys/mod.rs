@@ -25,6 +25,7 @@ pub(crate) mod mounted;
 mod mounted_macos;
 pub(crate) mod moving;
 pub(crate) mod path;
+pub(crate) mod progress;
 pub(crate) mod range;
 pub(crate) mod released;
 pub(crate) mod rename;

@@ -53,7 +53,7 @@ pub(crate) struct Control {
     /// Where it has to.
     pub(crate) sleeps_on: &'static [Fs],
     /// Prepared before the hold, with the files of a call of its own.
-    pub(crate) prepare: fn(&Batch<'_>) -> io::Result<Box<dyn FnOnce() + Send>>,
+    pub(crate) prepare: Step<Box<dyn FnOnce() + Send>>,
 }
 
 pub(crate) type Step<T> = fn(&Batch<'_>) -> io::Result<T>;
@@ -358,15 +358,15 @@ fn marks() -> Vec<State> {
                 Fs::Btrfs => Some("where its tree's leaves end is not known"),
                 _ => on_disk_itself(fs),
             },
-            // The first leaf of an extent tree ends with extent 339, each of them a block and a hole.
-            offset: 672 * 4096,
+            // The first leaf of an extent tree ends before page 680: what is read on from here begins there.
+            offset: 677 * 4096,
             length: 4096,
             for_reads: true,
             make: |batch| each(batch, |dir| make::fragmented(dir, 400)),
             warm: |batch| each(batch, make::look),
             primes: false,
             before: |batch| {
-                each(batch, |dir| make::mark(dir, &[670, 671], 674)).map(|()| Vec::new())
+                each(batch, |dir| make::mark(dir, &[675, 676], 678)).map(|()| Vec::new())
             },
             control: Some(read_control("a read of a marked page", &[Fs::Ext4])),
             ..CACHED
@@ -388,12 +388,25 @@ fn locked() -> Vec<State> {
         },
         State {
             name: "inode locked by a truncation",
-            lacks: with_disk,
+            lacks: |fs| match fs {
+                Fs::Btrfs => Some("a truncation reads nothing"),
+                _ => with_disk(fs),
+            },
             offset: 0,
             length: 4096,
             warm: |batch| each(batch, |dir| make::warm_pages(dir, 0, 2)),
             primes: false,
             during: make::truncate_by_others,
+            ..CACHED
+        },
+        State {
+            name: "inode locked by a write",
+            lacks: with_disk,
+            offset: 0,
+            length: 4096,
+            warm: |batch| each(batch, |dir| make::warm_pages(dir, 0, 2)),
+            primes: false,
+            during: make::write_by_others,
             ..CACHED
         },
     ]
@@ -410,17 +423,18 @@ fn of(name: &'static str, target: Target, make: Step<()>) -> State {
     }
 }
 
+fn open_dir(sleeps_on: &'static [Fs]) -> Option<Control> {
+    Some(Control {
+        what: "open of a directory",
+        sleeps_on,
+        prepare: |batch| {
+            let path = batch.control().join("dir");
+            Ok(Box::new(move || drop(File::open(path))))
+        },
+    })
+}
+
 fn targets() -> Vec<State> {
-    let open_dir = |sleeps_on| {
-        Some(Control {
-            what: "open of a directory",
-            sleeps_on,
-            prepare: |batch| {
-                let path = batch.control().join("dir");
-                Ok(Box::new(move || drop(File::open(path))))
-            },
-        })
-    };
     vec![
         State {
             lacks: with_disk,
@@ -464,7 +478,14 @@ fn targets() -> Vec<State> {
             name: "unlinked",
             target: Target::Unlinked,
             offset: 250 * 8192,
-            make: |batch| each(batch, |dir| make::fragmented(dir, 700)),
+            make: |batch| {
+                let extents = if batch.stage.fs == Fs::Btrfs {
+                    700
+                } else {
+                    300
+                };
+                each(batch, |dir| make::fragmented(dir, extents))
+            },
             warm: |batch| each(batch, make::look),
             primes: false,
             before: |batch| {

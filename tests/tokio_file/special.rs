@@ -144,6 +144,13 @@ fn a_socket_that_becomes_a_file_is_read_and_written() {
     });
 }
 
+/// The reader's end of a pipe, and the writer's.
+#[cfg(target_os = "linux")]
+fn ends() -> (std::fs::File, std::fs::File) {
+    let (reader, writer) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
+    (reader.into(), writer.into())
+}
+
 /// Descriptors of every kind that there is something to say of at once, made anew by each call.
 #[cfg(target_os = "linux")]
 fn descriptors(dir: &Dir) -> Vec<(&'static str, OwnedFd)> {
@@ -174,9 +181,9 @@ fn descriptors(dir: &Dir) -> Vec<(&'static str, OwnedFd)> {
     let mut memory = std::fs::File::from(memory);
     memory.write_all(b"in memory").unwrap();
     std::io::Seek::rewind(&mut memory).unwrap();
-    let (reader, mut writer) = std::io::pipe().unwrap();
+    let (reader, mut writer) = ends();
     writer.write_all(b"through a pipe").unwrap();
-    let (empty, kept) = std::io::pipe().unwrap();
+    let (empty, kept) = ends();
     // SAFETY: the descriptor is open.
     unsafe { libc::fcntl(empty.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) };
     // A pipe that is empty and has a writer, for as long as the test runs.
@@ -191,15 +198,11 @@ fn descriptors(dir: &Dir) -> Vec<(&'static str, OwnedFd)> {
         ("memory", memory.into()),
         ("no notice", notify),
         ("a pipe's reader", reader.into()),
-        (
-            "a pipe's writer",
-            std::io::pipe()
-                .map(|(reader, writer)| {
-                    std::mem::forget(reader);
-                    writer.into()
-                })
-                .unwrap(),
-        ),
+        ("a pipe's writer", {
+            let (reader, writer) = ends();
+            std::mem::forget(reader);
+            writer.into()
+        }),
         ("an empty pipe", empty.into()),
         ("a socket", near.into()),
         ("/dev/null", open("/dev/null", true)),
@@ -216,6 +219,15 @@ fn descriptors(dir: &Dir) -> Vec<(&'static str, OwnedFd)> {
         ),
         ("a folder", open(dir.at("").to_str().unwrap(), false)),
     ]
+}
+
+/// What an operation came to. The number of a write's error is lost in tokio.
+#[cfg(target_os = "linux")]
+fn tell(result: &std::io::Result<usize>) -> String {
+    match result {
+        Ok(count) => format!("{count}"),
+        Err(error) => format!("{:?}", error.kind()),
+    }
 }
 
 /// Whatever a descriptor is, each operation on it comes to what it comes to on a file of std's.
@@ -278,11 +290,6 @@ fn an_operation_on_any_descriptor_does_what_std_s_does() {
                         let mut other_clone = of_crate.try_clone().await.unwrap();
                         (clone, other_clone.read(&mut other).await)
                     }
-                };
-                let tell = |result: &std::io::Result<usize>| match result {
-                    Ok(count) => format!("{count}"),
-                    // The number of a write's error is lost in tokio.
-                    Err(error) => format!("{:?}", error.kind()),
                 };
                 let (expected, found) = (tell(&expected), tell(&found));
                 if expected != found || buf != other {

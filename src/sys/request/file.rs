@@ -12,6 +12,7 @@ use std::io;
 #[cfg(feature = "testing")]
 use std::os::fd::BorrowedFd;
 use std::os::fd::{AsFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
 
 #[cfg(target_os = "linux")]
 use super::Entry;
@@ -23,6 +24,7 @@ use crate::sys::fd::{close, with_file};
 use crate::sys::linux::sqe::Sqe;
 #[cfg(target_os = "linux")]
 use crate::sys::linux::tables::Tables;
+use crate::sys::progress::Progress;
 use crate::sys::range::{self, Advice, Space, Writeback};
 use crate::sys::steps::Steps;
 
@@ -201,8 +203,9 @@ pub(crate) struct Close {
     number: RawFd,
     /// Whether the kernel was told to close it, by either way.
     told: bool,
-    /// Whether it is for a blocking thread: where the kernel closes for a ring, it may be done a little later.
-    by_thread: bool,
+    /// Who waits for it. It is for a blocking thread then: where the kernel closes for a ring, it may be done a little
+    /// later.
+    watched: Option<Arc<Progress>>,
 }
 
 impl Close {
@@ -210,13 +213,13 @@ impl Close {
         Close {
             number: fd.into_raw_fd(),
             told: false,
-            by_thread: false,
+            watched: None,
         }
     }
 
-    pub(crate) fn by_thread(fd: OwnedFd) -> Close {
+    pub(crate) fn watched(fd: OwnedFd, progress: Arc<Progress>) -> Close {
         let mut close = Close::new(fd);
-        close.by_thread = true;
+        close.watched = Some(progress);
         close
     }
 }
@@ -227,21 +230,25 @@ impl Drop for Close {
             // SAFETY: the number is this request's own and was not closed yet.
             unsafe { libc::close(self.number) };
         }
+        self.watched.as_ref().inspect(|watched| watched.end());
     }
 }
 
 impl Request for Close {
     #[cfg(target_os = "linux")]
     fn entry(&mut self) -> Option<&mut dyn Entry> {
-        (!self.by_thread).then_some(self as &mut dyn Entry)
+        self.watched.is_none().then_some(self as &mut dyn Entry)
     }
 
     /// Unlike `drop`, this reports what the filesystem says at the last flush. Also called for an entry
     /// that the kernel cancelled before it began, so that the number is still open.
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         self.told = true;
+        self.watched.as_ref().inspect(|watched| watched.begin());
         // SAFETY: the number is this request's own.
-        close(unsafe { OwnedFd::from_raw_fd(self.number) }).map(|()| 0)
+        let closed = close(unsafe { OwnedFd::from_raw_fd(self.number) }).map(|()| 0);
+        self.watched.as_ref().inspect(|watched| watched.end());
+        closed
     }
 
     #[cfg(feature = "testing")]
