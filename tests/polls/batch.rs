@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use nix::mount::MsFlags;
@@ -219,14 +219,13 @@ pub(crate) fn run(scene: &Scene<'_>, state: &State, calls: &[&Call]) -> Result<O
     let proof = proof.and_then(|()| prove(scene, is_held.as_ref(), &during));
     drop(guard);
 
-    drop((is_held, control, during, files, peers));
+    drop((files, peers));
+    let sleepers = is_held.into_iter().chain(control).chain(during);
+    sleepers.for_each(Sleeper::join);
     scene.finish(tasks, &mut outcome)?;
     scene.wait_idle()?;
-    let binds = batch.binds.into_iter();
-    binds
-        .map(Bind::end)
-        .collect::<io::Result<()>>()
-        .map_err(said("unmounting"))?;
+    let mut binds = batch.binds.into_iter();
+    binds.try_for_each(Bind::end).map_err(said("unmounting"))?;
     proof?;
     Ok(outcome)
 }
@@ -402,7 +401,7 @@ impl Scene<'_> {
                     let _entered = runtime.enter();
                     let mut watched = Box::pin(watched);
                     let mut cx = Context::from_waker(Waker::noop());
-                    if let Poll::Pending = watched.as_mut().poll(&mut cx) {
+                    if watched.as_mut().poll(&mut cx).is_pending() {
                         runtime.spawn(watched);
                     }
                 });

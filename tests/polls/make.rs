@@ -28,7 +28,7 @@ pub(crate) fn nothing(_: &Batch<'_>) -> io::Result<()> {
 
 /// Does it in the directory of each call.
 pub(crate) fn each(batch: &Batch<'_>, make: impl Fn(&Path) -> io::Result<()>) -> io::Result<()> {
-    batch.dirs().try_for_each(|dir| make(dir))
+    batch.dirs().try_for_each(make)
 }
 
 /// The same for what keeps a file open.
