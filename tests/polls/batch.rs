@@ -226,6 +226,8 @@ pub(crate) fn run(scene: &Scene<'_>, state: &State, calls: &[&Call]) -> Result<O
     scene.wait_idle()?;
     let mut binds = batch.binds.into_iter();
     binds.try_for_each(Bind::end).map_err(said("unmounting"))?;
+    // The next one may need the room.
+    fs::remove_dir_all(&batch.root).map_err(said("removing the files"))?;
     proof?;
     Ok(outcome)
 }
