@@ -21,7 +21,7 @@ use crate::watch::{Doing, Inside, LOOK_EVERY, Observer, Watched};
 const WAIT: Duration = Duration::from_secs(20);
 const POOL_BUFFERS: usize = 1024;
 const POOL_BUFFER_BYTES: usize = 1 << 20;
-/// What a drop may take of a processor: a thousandth of what giving back so much memory takes.
+/// What a drop may take of a processor. Giving back so much memory takes a multiple of it.
 const DROP_CPU_MAX: Duration = Duration::from_millis(20);
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -95,7 +95,7 @@ fn pool() -> Result<Completion, Failed> {
     if let Some(reason) = tidegate::probe::report().ring_reason() {
         return Ok(skip(name, &reason.to_string()));
     }
-    let needed = (2 * (POOL_BUFFERS * POOL_BUFFER_BYTES) as u64) >> 10;
+    let needed = (2 * POOL_BUFFERS * POOL_BUFFER_BYTES / 1024) as u64;
     if kib("/proc/meminfo", "MemAvailable:") < needed {
         return Ok(skip(name, "too little memory"));
     }

@@ -219,11 +219,15 @@ pub(crate) fn run(scene: &Scene<'_>, state: &State, calls: &[&Call]) -> Result<O
     let proof = proof.and_then(|()| prove(scene, is_held.as_ref(), &during));
     drop(guard);
 
-    drop((is_held, control, during, files, peers));
+    drop((files, peers));
+    let sleepers = is_held.into_iter().chain(control).chain(during);
+    sleepers.for_each(Sleeper::join);
     scene.finish(tasks, &mut outcome)?;
     scene.wait_idle()?;
     let mut binds = batch.binds.into_iter();
     binds.try_for_each(Bind::end).map_err(said("unmounting"))?;
+    // The next one may need the room.
+    fs::remove_dir_all(&batch.root).map_err(said("removing the files"))?;
     proof?;
     Ok(outcome)
 }

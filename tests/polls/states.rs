@@ -47,16 +47,17 @@ pub(crate) enum Seen {
     Changed { strict: bool },
 }
 
+pub(crate) type Step<T> = fn(&Batch<'_>) -> io::Result<T>;
+pub(crate) type Body = Box<dyn FnOnce() + Send>;
+
 /// Something done by std in the same state, which shows that it is one in which it sleeps.
 pub(crate) struct Control {
     pub(crate) what: &'static str,
     /// Where it has to.
     pub(crate) sleeps_on: &'static [Fs],
     /// Prepared before the hold, with the files of a call of its own.
-    pub(crate) prepare: Step<Box<dyn FnOnce() + Send>>,
+    pub(crate) prepare: Step<Body>,
 }
-
-pub(crate) type Step<T> = fn(&Batch<'_>) -> io::Result<T>;
 
 pub(crate) struct State {
     pub(crate) name: &'static str,
@@ -423,18 +424,17 @@ fn of(name: &'static str, target: Target, make: Step<()>) -> State {
     }
 }
 
-fn open_dir(sleeps_on: &'static [Fs]) -> Option<Control> {
-    Some(Control {
-        what: "open of a directory",
-        sleeps_on,
-        prepare: |batch| {
-            let path = batch.control().join("dir");
-            Ok(Box::new(move || drop(File::open(path))))
-        },
-    })
-}
-
 fn targets() -> Vec<State> {
+    let open_dir = |sleeps_on| {
+        Some(Control {
+            what: "open of a directory",
+            sleeps_on,
+            prepare: |batch| {
+                let path = batch.control().join("dir");
+                Ok(Box::new(move || drop(File::open(path))))
+            },
+        })
+    };
     vec![
         State {
             lacks: with_disk,
@@ -474,35 +474,39 @@ fn targets() -> Vec<State> {
             })
         },
         of("no such name", Target::Absent, nothing),
-        State {
-            name: "unlinked",
-            target: Target::Unlinked,
-            offset: 250 * 8192,
-            make: |batch| {
-                let extents = if batch.stage.fs == Fs::Btrfs {
-                    700
-                } else {
-                    300
-                };
-                each(batch, |dir| make::fragmented(dir, extents))
-            },
-            warm: |batch| each(batch, make::look),
-            primes: false,
-            before: |batch| {
-                each(batch, |dir| fs::remove_file(dir.join("file")))?;
-                batch.stage.evict().map(|()| Vec::new())
-            },
-            control: Some(Control {
-                what: "the last close of an unlinked file",
-                sleeps_on: &[Fs::Ext4, Fs::Btrfs],
-                prepare: |batch| {
-                    let file = File::open(batch.control().join("file"))?;
-                    Ok(Box::new(move || drop(file)))
-                },
-            }),
-            ..CACHED
-        },
+        unlinked(),
     ]
+}
+
+fn unlinked() -> State {
+    State {
+        name: "unlinked",
+        target: Target::Unlinked,
+        offset: 250 * 8192,
+        make: |batch| {
+            let extents = if batch.stage.fs == Fs::Btrfs {
+                700
+            } else {
+                300
+            };
+            each(batch, |dir| make::fragmented(dir, extents))
+        },
+        warm: |batch| each(batch, make::look),
+        primes: false,
+        before: |batch| {
+            each(batch, |dir| fs::remove_file(dir.join("file")))?;
+            batch.stage.evict().map(|()| Vec::new())
+        },
+        control: Some(Control {
+            what: "the last close of an unlinked file",
+            sleeps_on: &[Fs::Ext4, Fs::Btrfs],
+            prepare: |batch| {
+                let file = File::open(batch.control().join("file"))?;
+                Ok(Box::new(move || drop(file)))
+            },
+        }),
+        ..CACHED
+    }
 }
 
 impl State {

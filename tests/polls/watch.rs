@@ -321,6 +321,13 @@ impl Sleeper {
         false
     }
 
+    /// Waits for its end: only once nothing is held any more. Dropped instead, it ends when it can.
+    pub(crate) fn join(mut self) {
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+
     /// What it does instead of sleeping.
     pub(crate) fn describe(&self) -> String {
         let is_over = self.is_over.load(Ordering::SeqCst);
@@ -330,14 +337,5 @@ impl Sleeper {
 
     pub(crate) fn sleeps(&self) -> bool {
         self.sight().is_some_and(Sight::sleeps)
-    }
-}
-
-impl Drop for Sleeper {
-    /// Only once nothing is held any more.
-    fn drop(&mut self) {
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
     }
 }
