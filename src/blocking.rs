@@ -3,7 +3,9 @@
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
+use crate::error::{Error, LeftBehind};
 use crate::op::hop::{Steps, hop, hop_apart};
 use crate::opcode::Kind;
 
@@ -18,6 +20,7 @@ pub struct Stop<'a> {
     steps: &'a Steps,
     /// Whether the work was told.
     told: &'a AtomicBool,
+    began: Instant,
 }
 
 impl Stop<'_> {
@@ -36,14 +39,20 @@ impl Stop<'_> {
     ///
     /// # Errors
     ///
-    /// One of kind [`Interrupted`](io::ErrorKind::Interrupted).
+    /// [`Error::Cancelled`].
     ///
     /// # Examples
     ///
     /// See [`blocking`].
     pub fn check(self) -> io::Result<()> {
         if self.is_wanted() {
-            return Err(io::ErrorKind::Interrupted.into());
+            let cancelled = Error::Cancelled {
+                operation: Some(Kind::Blocking),
+                path: None,
+                elapsed: self.began.elapsed(),
+                left: LeftBehind::MayHaveTakenEffect,
+            };
+            return Err(cancelled.into());
         }
         Ok(())
     }
@@ -139,7 +148,11 @@ where
 /// Runs the work; one that was told to stop has come to no end of its own.
 fn run<T>(steps: &Steps, work: impl FnOnce(Stop<'_>) -> T) -> io::Result<T> {
     let told = AtomicBool::new(false);
-    let output = work(Stop { steps, told: &told });
+    let output = work(Stop {
+        steps,
+        told: &told,
+        began: Instant::now(),
+    });
     if told.into_inner() {
         return Err(io::ErrorKind::Interrupted.into());
     }

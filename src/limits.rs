@@ -53,7 +53,7 @@ pub(crate) const WORKER_DEPTH_BUFFERED: usize = 8;
 /// keep up with direct I/O until about 64 in flight on two rings.
 pub(crate) const WORKER_DEPTH_DIRECT: usize = 48;
 
-/// Kernel workers that a ring may use. The default of 4 per CPU lets 8 stuck operations stop a
+/// Kernel workers that a ring may use, and all lanes of one mount and class together. The default of 4 per CPU lets 8 stuck operations stop a
 /// thread's rings; this stays above what a worker ring has in flight, so none of them waits for a worker.
 pub(crate) const KERNEL_WORKERS_MAX: u32 = 64;
 
@@ -78,6 +78,18 @@ pub(crate) const LANE_RETRY_AFTER: Duration = Duration::from_millis(1);
 /// A write on a worker ring that is older than this may hold up other files' writes in the kernel, so
 /// that those go to lanes. Long enough that a busy disk is seldom taken for a stuck one.
 pub(crate) const SERIALISED_STUCK_AFTER: Duration = Duration::from_millis(20);
+
+/// Operations of one queue that wait while none of it goes on (`QUEUE_STILL_AFTER`), before further ones are
+/// refused: some 16 MiB, and more than any program has in flight on a disk that only takes a breath.
+pub(crate) const QUEUED_MAX: usize = 16_384;
+
+/// A queue of which none was taken for this long is still: longer than any disk in order lets all of its threads
+/// wait.
+pub(crate) const QUEUE_STILL_AFTER: Duration = Duration::from_secs(1);
+
+/// Descriptors of one mount that wait to be closed, of which none is closed for `QUEUE_STILL_AFTER`, before nothing
+/// is opened there any more: a sixteenth of what a process may usually have open.
+pub(crate) const CLOSES_WAITING_MAX: usize = 64;
 
 /// Wedged lanes of one mount and class at a time; past it, operations wait in the inbox.
 pub(crate) const LANES_WEDGED_MAX: usize = 4;
@@ -118,8 +130,13 @@ pub(crate) const PROBE_EVERY: Duration = Duration::from_secs(5);
 /// A mount whose description was asked for this long ago and never came is asked for again.
 pub(crate) const MOUNT_ASK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Threads of one mount's pool.
+/// Threads of one mount's pool that are not known to be stuck. With those that are, it has no more than the
+/// handle's setting says (`STUCK_THREADS_MAX`).
 pub(crate) const POOL_THREADS_MAX: usize = 64;
+
+/// Threads that each mount's pool may have whatever other mounts have taken: enough to keep a disk that answers
+/// within a millisecond busy, so that its speed does not depend on a dead neighbour.
+pub(crate) const POOL_THREADS_OWN: usize = 16;
 
 /// Threads that a pool starts at once; more come when the watchdog sees them all busy for a tick.
 pub(crate) const POOL_THREADS_EAGER: usize = 4;
@@ -133,6 +150,10 @@ pub(crate) const WATCHDOG_TICK: Duration = Duration::from_millis(5);
 /// The watchdog's longest tick while nothing changes but operations are in flight.
 pub(crate) const WATCHDOG_TICK_MAX: Duration = Duration::from_millis(160);
 
+/// A watchdog that comes this much later than it meant to was not running, and neither was the process as a whole:
+/// what a loaded machine keeps a thread waiting is a fraction of it.
+pub(crate) const WATCHDOG_LATE: Duration = Duration::from_millis(50);
+
 /// Quiet ticks after which the watchdog sleeps until it is called.
 pub(crate) const WATCHDOG_QUIET_TICKS: u32 = 4;
 
@@ -145,9 +166,21 @@ pub(crate) const MOUNT_STALLED_AFTER: Duration = Duration::from_millis(200);
 /// How long a stalled mount is not attempted after the last evidence.
 pub(crate) const MOUNT_STALLED_HOLD_OFF: Duration = Duration::from_secs(1);
 
-/// How long the answer 'no atime update is due' is reused; an update falls due only when the file
-/// is written or after 24 hours.
-pub(crate) const ATIME_CHECK_REUSE: Duration = Duration::from_millis(500);
+/// How long a thread that drops a file waits for a close that sleeps in the kernel: a healthy disk is done in a tenth of
+/// it, and a dead one holds up nobody for longer, once in `MOUNT_STALLED_HOLD_OFF`.
+pub(crate) const CLOSE_WAIT: Duration = Duration::from_millis(1);
+
+/// How long it waits for a close that only waits for a processor, as the thread itself might. Past it a runtime's other
+/// tasks would notice.
+pub(crate) const CLOSE_WAIT_MAX: Duration = Duration::from_millis(50);
+
+/// The largest file of which a drop asks whether anything is dirty, so that it may be closed on the spot: looking at so
+/// many single pages takes half of what handing the close on does.
+pub(crate) const CLOSE_LOOK_BYTES: u64 = 1 << 20;
+
+/// The most of a file that a read looks at in the page cache, behind what it wants, for whether readahead has anything to
+/// read there: single pages of so much take 15 µs, which is what a read on a lane takes.
+pub(crate) const READ_LOOK_BYTES: u64 = 2 << 20;
 
 /// The most that one read or write moves, as in the kernel (`MAX_RW_COUNT`); longer ones are short.
 pub(crate) const RW_BYTES_MAX: usize = 0x7fff_f000;
@@ -189,6 +222,10 @@ pub(crate) const GROUP_BYTES_MAX: u64 = 64 << 30;
 
 /// How far a sequential reader is read ahead of.
 pub(crate) const PREFETCH_WINDOW_BYTES: u64 = 8 << 20;
+
+/// How long whoever closes a descriptor, or hands it out, waits on the spot until what reads ahead through it has
+/// given it back: a piece from a healthy disk takes less, and nobody notices a millisecond.
+pub(crate) const LENT_PATIENCE: Duration = Duration::from_millis(1);
 
 /// Bytes of one read ahead: small enough to stay in a processor's cache.
 pub(crate) const PREFETCH_CHUNK_BYTES: usize = 128 << 10;
@@ -307,6 +344,20 @@ pub(crate) const SEEK_UNCHECKED_BYTES_MAX: u64 = 1 << 40;
 /// them: a healthy disk takes a write into memory in microseconds.
 pub(crate) const ORPHAN_WRITE_WAIT: Duration = Duration::from_millis(200);
 
+/// The parts of a default limit in which operations count as begun at the same time: a disk serves what waits for it
+/// in an order of its own, and one that is stuck among others has its limit by a tenth.
+pub(crate) const PROGRESS_SHARES: u32 = 16;
+
+/// How often within a default limit it is looked whether storage moves: each look costs a call or two.
+pub(crate) const PROGRESS_LOOKS: u32 = 8;
+
+/// How many limits more an operation has of which nothing is known but that its disk is busy: a large one gets on
+/// meanwhile, and one that is stuck by itself on a disk that others use ends all the same.
+pub(crate) const DISK_LIMITS_MAX: u32 = 8;
+
+/// A thread that has had nothing to look at for this long ends.
+pub(crate) const GAUGE_IDLE: Duration = Duration::from_secs(5);
+
 /// Default for metadata: longer than any healthy filesystem takes, also over a network.
 pub(crate) const METADATA_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -333,8 +384,8 @@ pub(crate) const WARN_AFTER: Duration = Duration::from_secs(10);
 /// Between two heartbeats: often enough for a spinner.
 pub(crate) const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Blocking threads of a handle that may be stuck in operations that nobody waits for: they cost a stack
-/// each, and end only when the kernel lets go.
+/// Blocking threads of one mount, stuck or not, as any may get stuck: they cost a stack each, and end only when
+/// the kernel lets go. Beyond `POOL_THREADS_OWN` each, all mounts of a handle have so many together.
 pub(crate) const STUCK_THREADS_MAX: usize = 64;
 
 /// Events that wait for the log's thread: enough for all that a stall causes at once, and no more memory than a
@@ -410,3 +461,11 @@ pub(crate) const FIXED_ANEW_BYTES_MAX: usize = 64 << 20;
 /// Pieces of memory that one ring has registered: as many pools, and parts by which pools grew, as most
 /// processes have. Its table takes 512 bytes of the kernel's memory, and what comes on top is plain.
 pub(crate) const FIXED_SEGMENTS_MAX: usize = 64;
+
+/// How often in a row one call is begun again that says it was interrupted: far more than a freezer or a debugger
+/// come by, and a thread does not spin for ever with a server that never answers anything else.
+pub(crate) const INTERRUPTED_TRIES_MAX: u32 = 1000;
+
+/// What is asked for at once of a file that says it is empty. Files of procfs say so, and some give what they have to
+/// the first read alone: no less than the largest of them have, which are lists of a bit for each port.
+pub(crate) const MADE_UP_BYTES: usize = 128 << 10;

@@ -298,17 +298,11 @@ impl Kind {
         )
     }
 
-    /// Whether an interruption is the caller's to handle, as with std.
+    /// Whether an interruption goes to whoever began the operation, because more than a call has to begin again.
     pub(crate) fn hands_out_interruptions(self) -> bool {
         matches!(
             self,
-            Kind::Close
-                | Kind::Read
-                | Kind::ReadProvided
-                | Kind::ReadProvidedStream
-                | Kind::ReadVectored
-                | Kind::Write
-                | Kind::WriteVectored
+            Kind::Close | Kind::ReadProvided | Kind::ReadProvidedStream
         )
     }
 

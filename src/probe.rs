@@ -369,7 +369,8 @@ pub struct Filesystem {
 #[cfg(target_os = "linux")]
 pub fn filesystem(path: &Path) -> io::Result<Filesystem> {
     use crate::sys::linux::{mount, statx};
-    let named = |error| crate::error::Error::io(Kind::Metadata, Some(path), error);
+    let errors = crate::error::Errors::of_process();
+    let named = |error| errors.tell(Kind::Metadata, Some(path), error);
     let c_path = crate::sys::path::c_path(path).map_err(named)?;
     let file = crate::sys::blocking::open_path(path).map_err(named)?;
     let (stat, _) = crate::mounts::of_fd(std::os::fd::AsFd::as_fd(&file)).map_err(named)?;
@@ -407,7 +408,8 @@ pub fn filesystem(path: &Path) -> io::Result<Filesystem> {
 /// ```
 #[cfg(not(target_os = "linux"))]
 pub fn filesystem(path: &Path) -> io::Result<Filesystem> {
-    let named = |error| crate::error::Error::io(Kind::Metadata, Some(path), error);
+    let errors = crate::error::Errors::of_process();
+    let named = |error| errors.tell(Kind::Metadata, Some(path), error);
     crate::sys::blocking::open_path(path).map_err(named)?;
     Ok(Filesystem {
         fs_type: "unknown".into(),

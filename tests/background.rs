@@ -194,6 +194,8 @@ fn a_sync_tells_of_a_write_that_failed() {
         }
         let error = full.flush().await.unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
+        full.flush().await.unwrap_err();
+        assert!(full.acknowledge().is_some());
         full.flush().await.unwrap();
     });
 }

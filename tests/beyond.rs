@@ -192,7 +192,7 @@ fn bytes_are_moved_through_pipes() {
             .await
             .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
-        assert!(error.to_string().starts_with("splice: "), "{error}");
+        assert_eq!(error.raw_os_error(), Some(libc::EINVAL), "{error}");
     });
 }
 
@@ -255,6 +255,6 @@ fn attributes_of_an_open_file_need_no_path() {
         file.remove_xattr("user.note").await.unwrap();
         assert_eq!(file.get_xattr("user.note").await.unwrap(), None);
         let error = file.remove_xattr("user.note").await.unwrap_err();
-        assert!(error.to_string().starts_with("remove_xattr: "), "{error}");
+        assert_eq!(error.raw_os_error(), Some(libc::ENODATA), "{error}");
     });
 }

@@ -201,58 +201,51 @@ fn buffers_come_back_with_errors() {
         let read_only = File::open(&path).await.unwrap();
         let write_only = OpenOptions::new().write(true).open(&path).await.unwrap();
         let error = write_only.read_at(b"kept".to_vec(), 0).await.unwrap_err();
-        check(error, b"kept", Some(libc::EBADF), "read: ");
+        check(error, b"kept", Some(libc::EBADF));
         let error = read_only
             .write_at(Bytes::from_static(b"kept"), 0)
             .await
             .unwrap_err();
-        check(error, b"kept", Some(libc::EBADF), "write: ");
+        check(error, b"kept", Some(libc::EBADF));
         let error = read_only.write_all_at("kept", 7).await.unwrap_err();
-        check(error, b"kept", Some(libc::EBADF), "write: ");
+        check(error, b"kept", Some(libc::EBADF));
         let error = read_only
             .read_at(b"kept".to_vec(), u64::MAX)
             .await
             .unwrap_err();
-        check(error, b"kept", Some(libc::EINVAL), "read: ");
+        check(error, b"kept", Some(libc::EINVAL));
         let error = write_only
             .write_at(b"kept".to_vec(), 1 << 63)
             .await
             .unwrap_err();
-        check(error, b"kept", Some(libc::EINVAL), "write: ");
+        check(error, b"kept", Some(libc::EINVAL));
         let slice = b"is kept".to_vec().slice(3..);
         let error = write_only.read_exact_at(slice, 0).await.unwrap_err();
-        check(error, b"kept", Some(libc::EBADF), "read: ");
+        check(error, b"kept", Some(libc::EBADF));
         // What there was is in the buffer (R68).
         let error = read_only
             .read_exact_at(vec![b'.'; 8], 15)
             .await
             .unwrap_err();
         assert_eq!(error.error.kind(), ErrorKind::UnexpectedEof);
-        check(error, b"fghij...", None, "read: ");
+        check(error, b"fghij...", None);
         let converted: io::Result<()> = async {
             read_only.write_all_at(vec![0; 10], 0).await?;
             Ok(())
         }
         .await;
         let error = converted.unwrap_err();
-        assert_eq!(tidegate::raw_os_error(&error), Some(libc::EBADF));
-        assert!(error.to_string().starts_with("write: "), "{error}");
+        assert_eq!(error.raw_os_error(), Some(libc::EBADF));
     });
 }
 
-fn check<B: IoBuf + std::fmt::Debug>(
-    error: BufError<B>,
-    kept: &[u8],
-    errno: Option<i32>,
-    start: &str,
-) {
+fn check<B: IoBuf + std::fmt::Debug>(error: BufError<B>, kept: &[u8], errno: Option<i32>) {
     assert!(!error.is_detached());
-    assert!(error.to_string().starts_with(start), "{error}");
     let boxed: &dyn std::error::Error = &error;
     assert!(boxed.source().is_some());
-    assert_eq!(tidegate::raw_os_error(&error.error), errno);
+    assert_eq!(error.error.raw_os_error(), errno);
     let (error, buf) = error.into_parts();
-    assert!(tidegate::Error::from_io(&error).is_some(), "{error:?}");
+    assert!(tidegate::Error::from_io(&error).is_none(), "{error:?}");
     assert_eq!(part(&buf.unwrap()), kept);
 }
 

@@ -62,10 +62,7 @@ fn a_rename_of_the_directory_redirects_nothing() {
         assert_eq!(names(&old), ["file"]);
         let error = dir.remove_file("missing").await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound);
-        assert!(
-            error.to_string().starts_with("remove_file missing: "),
-            "{error}"
-        );
+        assert_eq!(error.raw_os_error(), Some(libc::ENOENT), "{error}");
     });
 }
 
@@ -98,10 +95,9 @@ fn restrictions_close_the_ways_out() {
         }
         let kind = async |path: &str, within: Resolve| {
             let opened = dir.open_file_within(path, &reading(), within).await;
-            opened.map(drop).map_err(|error| {
-                assert!(error.to_string().starts_with("open_within "), "{error}");
-                tidegate::raw_os_error(&error).unwrap()
-            })
+            opened
+                .map(drop)
+                .map_err(|error| error.raw_os_error().unwrap())
         };
         let beneath = Resolve::new().beneath();
         for out in [
@@ -148,10 +144,7 @@ fn directories_within_are_restricted_by_themselves() {
         }
         let beneath = Resolve::new().beneath();
         let error = dir.open_dir_within("..", beneath).await.unwrap_err();
-        assert!(
-            error.to_string().contains("leads out of the directory"),
-            "{error}"
-        );
+        assert_eq!(error.raw_os_error(), Some(libc::EXDEV), "{error}");
         let sub = dir
             .open_dir_within("sub", beneath.no_symlinks())
             .await
@@ -306,7 +299,7 @@ fn an_unnamed_file_gets_a_name_when_it_is_whole() {
         assert_eq!(std::fs::read(&path).unwrap(), b"whole");
         let error = file.link(&path).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AlreadyExists);
-        assert!(error.to_string().contains("named"), "{error}");
+        assert_eq!(error.raw_os_error(), Some(libc::EEXIST), "{error}");
         let dir = Dir::open(root.path()).await.unwrap();
         let other = dir.open_file(".", options).await.unwrap();
         other.write_all_at("other", 0).await.unwrap();

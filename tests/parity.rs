@@ -24,8 +24,9 @@ mod tree;
 use std::path::Path;
 
 use common::child::{in_child_without_privileges, is_root};
-use common::on_each_route;
+use common::on_routes_with;
 use tidegate::opcode::TABLE;
+use tidegate::{Errors, Route};
 use tree::Place;
 
 /// Runs every case of the table in a place, and returns what differs.
@@ -49,19 +50,25 @@ fn differences(place: &Place) -> Vec<String> {
     }
     eprintln!("{} cases", cases.len());
     let found = std::cell::RefCell::new(Vec::new());
-    on_each_route(|route| {
-        let (cases, fresh, found) = (&cases, &fresh, &found);
-        async move {
-            for (name, case, theirs) in cases {
-                if let Some(text) = case.differs(place, fresh, theirs).await {
-                    let label = &case.label;
-                    found
-                        .borrow_mut()
-                        .push(format!("{name} {label} on {route:?}: {text}"));
+    for errors in [Errors::Plain, Errors::Named] {
+        // Where errors get their names, no route counts any more.
+        let routes = match errors {
+            Errors::Named => vec![Route::Auto],
+            _ => common::routes(),
+        };
+        on_routes_with(&routes, errors, |route| {
+            let (cases, fresh, found) = (&cases, &fresh, &found);
+            async move {
+                for (name, case, theirs) in cases {
+                    if let Some(text) = case.differs(place, fresh, theirs).await {
+                        let label = &case.label;
+                        let text = format!("{name} {label} on {route:?}, {errors:?}: {text}");
+                        found.borrow_mut().push(text);
+                    }
                 }
             }
-        }
-    });
+        });
+    }
     tree::remove(&place.build);
     found.into_inner()
 }

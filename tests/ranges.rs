@@ -102,7 +102,7 @@ fn bad_ranges_are_refused() {
         for range in [from..to, 0..u64::MAX, 1 << 63..(1 << 63) + 1] {
             let error = file.read_ranges(&[0..1, range]).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput);
-            assert!(error.to_string().starts_with("read: "), "{error}");
+            assert_eq!(error.raw_os_error(), None, "{error}");
         }
         let error = file.read_ranges(&[0..i64::MAX as u64]).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::OutOfMemory);

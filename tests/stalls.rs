@@ -27,6 +27,9 @@ mod disks;
 #[path = "stalls/ends.rs"]
 mod ends;
 #[cfg(target_os = "linux")]
+#[path = "stalls/moving.rs"]
+mod moving;
+#[cfg(target_os = "linux")]
 #[path = "stalls/neighbours.rs"]
 mod neighbours;
 #[cfg(target_os = "linux")]
@@ -130,6 +133,10 @@ const ON_FUSE: &[(&str, Test)] = &[
     ),
     ("small_files_dropped", small_files::dropped),
     ("small_files_given_back", small_files::given_back),
+    (
+        "one_is_stuck_among_others",
+        moving::one_is_stuck_among_others,
+    ),
 ];
 
 /// With a real filesystem on a disk that stalls, or beside a tree that does.
@@ -139,6 +146,9 @@ const ON_DISK: &[(&str, Test)] = &[
     ("hol_64_statx", neighbours::hol_64_statx),
     ("small_files_on_a_dead_disk", small_files::on_a_dead_disk),
     ("fsfreeze_write", disks::fsfreeze_write),
+    ("a_queue_is_no_stall", moving::a_queue_is_no_stall),
+    ("a_slow_sync_of_ext4", moving::a_slow_sync_of_ext4),
+    ("a_slow_direct_transfer", moving::a_slow_direct_transfer),
     ("throttle_slow_not_stuck", disks::throttle_slow_not_stuck),
     (
         "fsync_after_writes_on_a_disk",
@@ -169,6 +179,21 @@ fn main() -> std::process::ExitCode {
         }
         for (name, test) in ON_DISK {
             add(way, Requirements::disk(FsKind::Ext4), name, *test);
+        }
+        let of_kinds: [(_, _, Test); 2] = [
+            (
+                FsKind::Xfs,
+                "a_slow_sync_of_xfs",
+                moving::a_slow_sync_of_xfs,
+            ),
+            (
+                FsKind::Btrfs,
+                "a_slow_sync_of_btrfs",
+                moving::a_slow_sync_of_btrfs,
+            ),
+        ];
+        for (kind, name, test) in of_kinds {
+            add(way, Requirements::disk(kind), name, test);
         }
         add(
             way,

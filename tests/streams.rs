@@ -303,8 +303,7 @@ fn an_error_is_told_once() {
         ];
         for (mut stream, errno) in cases {
             let error = stream.try_next().await.unwrap_err();
-            assert_eq!(tidegate::raw_os_error(&error), Some(errno), "{error:?}");
-            assert!(error.to_string().starts_with("read: "), "{error}");
+            assert_eq!(error.raw_os_error(), Some(errno), "{error:?}");
             for _ in 0..3 {
                 assert!(stream.next().await.is_none());
             }
@@ -484,7 +483,7 @@ fn lines_of_a_file() {
         assert!(lines.next_line().await.unwrap().is_none());
         let error = fs::lines(dir.path().join("none")).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound);
-        assert!(error.to_string().contains("none"), "{error}");
+        assert_eq!(error.raw_os_error(), Some(libc::ENOENT), "{error}");
         std::fs::write(&path, b"\xff\n").unwrap();
         let error = fs::lines(&path)
             .await

@@ -57,6 +57,7 @@ mod on_tokio {
     mod options;
     mod pending;
     pub(crate) mod player;
+    pub(crate) mod sharing;
     mod special;
     mod streams;
     mod times;
@@ -72,6 +73,9 @@ mod on_tokio {
     pub(crate) fn errno(error: &std::io::Error) -> Option<i32> {
         error.raw_os_error()
     }
+
+    /// An error is told once.
+    pub(crate) fn acknowledge(_file: &fs::File) {}
 }
 
 #[path = "tokio_file"]
@@ -90,6 +94,7 @@ mod on_tidegate {
     mod options;
     mod pending;
     pub(crate) mod player;
+    pub(crate) mod sharing;
     mod special;
     mod streams;
     mod times;
@@ -101,6 +106,11 @@ mod on_tidegate {
     }
 
     pub(crate) fn errno(error: &std::io::Error) -> Option<i32> {
-        tidegate::raw_os_error(error)
+        error.raw_os_error()
+    }
+
+    /// An error is told until it is acknowledged.
+    pub(crate) fn acknowledge(file: &fs::File) {
+        file.acknowledge();
     }
 }

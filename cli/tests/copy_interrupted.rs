@@ -5,6 +5,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use common::{BACKENDS, can_run, leftovers, tidegate, wait_for};
 use nix::sys::signal::{Signal, kill};
@@ -122,5 +123,40 @@ fn a_signal_in_a_large_file_leaves_nothing() {
             "{:?}",
             common::paths(&destination)
         );
+    }
+}
+
+/// Stopped for longer than any step may take, as by Ctrl-Z, it goes on where it was.
+#[test]
+fn a_stopped_copy_goes_on() {
+    const TEST: &str = "a_stopped_copy_goes_on";
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("source");
+    make_many(&source);
+    for backend in BACKENDS {
+        if !can_run(TEST, backend) {
+            continue;
+        }
+        let destination = dir.path().join(backend);
+        let mut command = tidegate();
+        command
+            .args(["copy", "--json", "--timeout", "1s", "--backend", backend])
+            .arg(&source)
+            .arg(&destination);
+        let child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        wait_for("the first copied file", || has_file(&destination));
+        let process = Pid::from_raw(child.id() as i32);
+        for _ in 0..2 {
+            kill(process, Signal::SIGSTOP).unwrap();
+            std::thread::sleep(Duration::from_millis(2500));
+            kill(process, Signal::SIGCONT).unwrap();
+        }
+        let output = child.wait_with_output().unwrap();
+        common::assert_exit(&output, 0);
+        assert_eq!(common::json(&output)["files"], FILES);
     }
 }

@@ -4,6 +4,8 @@
 //! Their sources come from the registry, where cargo has them for this workspace, into a workspace in
 //! the target folder. What is left out is named, with the reason.
 
+#[path = "common/command.rs"]
+mod command;
 #[path = "drop_in/examples.rs"]
 mod examples;
 #[path = "../../tests/common/registry.rs"]
@@ -15,9 +17,10 @@ mod workspace;
 
 use std::sync::OnceLock;
 
+use command::read_tree;
 use registry::{folder, package};
 use rewrite::rewrite;
-use workspace::{Workspace, read_tree};
+use workspace::Workspace;
 
 /// Published packages with `tokio::fs` in them, and what their own tests need.
 const WITH_TESTS: &[(&str, &[&str])] = &[

@@ -72,19 +72,26 @@ impl Cgroup {
     /// # Errors
     /// Those of the control filesystem.
     pub fn enter(&self) -> io::Result<()> {
-        move_to(&self.dir)
+        move_to(&self.dir, std::process::id())
+    }
+
+    /// Moves another process into the group. It has to end, or leave, before this is dropped.
+    ///
+    /// # Errors
+    /// Those of the control filesystem.
+    pub fn take(&self, process: u32) -> io::Result<()> {
+        move_to(&self.dir, process)
     }
 }
 
-fn move_to(dir: &Path) -> io::Result<()> {
+fn move_to(dir: &Path, process: u32) -> io::Result<()> {
     let path = dir.join("cgroup.procs");
-    fs::write(&path, std::process::id().to_string())
-        .context(format_args!("write to {}", path.display()))
+    fs::write(&path, process.to_string()).context(format_args!("write to {}", path.display()))
 }
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        let _ = move_to(&self.before);
+        let _ = move_to(&self.before, std::process::id());
         let _ = fs::remove_dir(&self.dir);
     }
 }

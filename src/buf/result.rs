@@ -16,7 +16,7 @@ use crate::error::Error;
 /// let error = write_only.read_at(vec![7; 3], 0).await.unwrap_err();
 /// assert!(!error.is_detached());
 /// let (error, buf) = error.into_parts();
-/// assert_eq!(tidegate::raw_os_error(&error), Some(9));
+/// assert_eq!(error.raw_os_error(), Some(9));
 /// assert_eq!(buf, Some(vec![7; 3]));
 /// # Ok(()) }
 /// ```
@@ -51,6 +51,13 @@ impl<B> BufError<B> {
     /// See [`BufError`].
     pub fn into_parts(self) -> (io::Error, Option<B>) {
         (self.error, self.buf)
+    }
+
+    pub(crate) fn told(self, tell: impl FnOnce(io::Error) -> io::Error) -> BufError<B> {
+        BufError {
+            error: tell(self.error),
+            buf: self.buf,
+        }
     }
 
     pub(crate) fn map<C>(self, f: impl FnOnce(B) -> C) -> BufError<C> {

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
 use super::cell::{Cell, Job, Outcome};
@@ -17,13 +17,15 @@ use crate::events;
 use crate::limits;
 use crate::observe::{Ended, Promise};
 use crate::opcode::{DeadlineClass, Kind};
-use crate::sys::clock::now_us;
+use crate::sys::clock::{self, now_us};
 use crate::sys::lock::lock;
 
 /// What was done already.
 #[derive(Default)]
 pub(super) struct Account {
     ended: AtomicBool,
+    /// One more than the way that it was counted under; zero for none.
+    way: AtomicU8,
     slow: AtomicBool,
 }
 
@@ -34,6 +36,12 @@ pub(super) struct TimedOut {
 }
 
 impl<O: Op> Cell<O> {
+    /// How long it is there, without the time that the process was not running.
+    pub(super) fn age(&self) -> Duration {
+        let lost = clock::lost().saturating_sub(self.lost_before);
+        self.started.elapsed().saturating_sub(lost)
+    }
+
     /// Counts how it ended for its caller: the first end counts. May be called under locks. Returns whether
     /// it was the first.
     pub(super) fn count(&self, end: Ended) -> bool {
@@ -43,6 +51,19 @@ impl<O: Op> Cell<O> {
             self.driver.counters.over(self.kind, end, took);
         }
         is_first
+    }
+
+    /// Counts the way that it goes, once it has begun there. One that began somewhere else before, which could
+    /// not do it, is not counted there any more.
+    pub(super) fn count_way(&self) {
+        let Some(way) = lock(&self.way).as_ref().map(Way::name) else {
+            return;
+        };
+        let before = self.account.way.swap(way as u8 + 1, Ordering::AcqRel);
+        self.driver.counters.went(self.kind, way);
+        if let Some(before) = before.checked_sub(1) {
+            self.driver.counters.went_not(self.kind, before.into());
+        }
     }
 
     /// The same, and that it is not in flight any more.
@@ -110,7 +131,7 @@ impl<O: Op> Cell<O> {
     /// Tells once that it takes longer than that, if somebody waits for it. What a peer has to send or to take
     /// takes as long as it takes; an open should not, whatever it waits for.
     pub(super) fn tell_if_slow(&self, after: Duration) {
-        let elapsed = self.started.elapsed();
+        let elapsed = self.age();
         let opens = matches!(self.kind, Kind::Open | Kind::OpenWithin);
         let takes_long = self.kind.row().deadline_class == DeadlineClass::Unbounded
             && self.kind != Kind::RemoveDirAll
@@ -140,7 +161,6 @@ impl<O: Op> Cell<O> {
         }
         let share = lock(&self.way).as_ref().map_or(Share::Other, Way::share);
         self.group.stuck(share);
-        self.driver.stuck(share);
         self.driver.counters.orphaned();
         *stuck = Some(share);
         drop(stuck);
@@ -153,7 +173,6 @@ impl<O: Op> Cell<O> {
     pub(super) fn unmark_stuck(&self) {
         if let Some(share) = lock(&self.stuck).take() {
             self.group.unstuck(share);
-            self.driver.unstuck(share);
             self.driver.counters.orphan_ended();
         }
     }

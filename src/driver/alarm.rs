@@ -63,6 +63,19 @@ pub(super) fn ring(now_us: u64) {
     }
 }
 
+/// Wakes all of them, so that they look again when they are due: the clock has changed.
+pub(super) fn stir() {
+    let wakers: Vec<_> = lock(alarms()).values().cloned().collect();
+    for waker in wakers {
+        let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+    }
+}
+
+/// Whether anybody waits for one.
+pub(super) fn are_set() -> bool {
+    next_us() != NEVER
+}
+
 /// When the next one is due, in microseconds.
 pub(super) fn next_us() -> u64 {
     lock(alarms()).keys().next().map_or(NEVER, |key| key.0)

@@ -4,7 +4,9 @@
 //! Each side says its own first and looks at the other's afterwards, all in one order that everybody sees, so
 //! that one of the two always sees the other.
 
-use super::sync::{AtomicBool, AtomicU64, Condvar, Mutex, Ordering, lock, now_us, wait_until};
+use super::sync::{
+    AtomicBool, AtomicU64, Condvar, Mutex, Ordering, is_called, lock, now_us, wait_until,
+};
 
 /// See the module.
 pub(crate) struct Bell {
@@ -39,6 +41,7 @@ impl Bell {
     /// Says that something has begun. Costs one load unless the watchdog sleeps.
     pub(crate) fn call(&self) {
         if self.wants_call.load(Ordering::SeqCst) && self.wants_call.swap(false, Ordering::AcqRel) {
+            is_called();
             *lock(&self.called) = true;
             self.rings.notify_one();
         }
@@ -49,6 +52,7 @@ impl Bell {
     pub(crate) fn call_by(&self, due_us: u64) {
         if due_us < self.looks_at_us.load(Ordering::SeqCst) {
             self.looks_at_us.store(0, Ordering::SeqCst);
+            is_called();
             let called = lock(&self.called);
             self.nudged.store(true, Ordering::SeqCst);
             drop(called);
@@ -80,14 +84,17 @@ impl Bell {
 
     fn doze(&self, until_us: u64) -> bool {
         let mut called = lock(&self.called);
+        // Where it comes so late that the clock stands, the clock does not tell it.
+        let mut is_over = false;
         loop {
             if std::mem::take(&mut *called) {
                 return true;
             }
-            if self.nudged.swap(false, Ordering::SeqCst) || now_us() >= until_us {
+            let nudged = self.nudged.swap(false, Ordering::SeqCst);
+            if nudged || is_over || now_us() >= until_us {
                 return false;
             }
-            called = wait_until(&self.rings, called, until_us);
+            (called, is_over) = wait_until(&self.rings, called, until_us);
         }
     }
 }

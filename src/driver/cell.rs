@@ -14,12 +14,13 @@ use std::time::{Duration, Instant};
 
 use super::account::Account;
 use super::core::Driver;
-use super::due::default_patience;
+use super::due::{Moves, default_patience};
 use super::fence::Fenced;
 use super::group::{Group, Share};
 use super::life::{Dropped, GivenUp, Life};
 use super::limited::Why;
-use super::op::{Load, OnWorker, Op};
+use super::op::{Load, OnWorker, Op, is_entry};
+use super::paused::Clock;
 use super::registry::{NEVER, Place};
 use super::route::Way;
 use crate::error::{Error, LeftBehind};
@@ -28,7 +29,7 @@ use crate::limits;
 use crate::mounts::Mount;
 use crate::observe::{Ended, OpInFlight, OpState};
 use crate::opcode::Kind;
-use crate::sys::clock::{coarse_ms, now_us};
+use crate::sys::clock::{self, coarse_ms, now_us};
 use crate::sys::errno;
 use crate::sys::fd::Target;
 use crate::sys::fork::Born;
@@ -75,22 +76,27 @@ pub(crate) struct Cell<O: Op> {
     pub(super) driver: Arc<Driver>,
     pub(super) group: Arc<Group>,
     pub(super) started: Instant,
-    started_ms: u64,
+    pub(super) started_ms: u64,
+    /// What time was lost before.
+    pub(super) lost_before: Duration,
     /// When it is to be looked at, in microseconds: its deadline, or the end of the grace after it.
     pub(super) due_us: AtomicU64,
-    /// How long one of several steps may take, in microseconds; zero where the deadline is for all of it.
-    step_us: u64,
+    /// Its limit: what a caller said, or else when its handle's is over as far as was seen.
+    pub(super) until_us: AtomicU64,
+    /// Whether that is the handle's, which does not count while what it waits for gets on.
+    pub(super) by_default: AtomicBool,
+    pub(super) moves: Moves,
     /// How long its handle lets it take of itself, in microseconds.
     pub(super) patience_us: Option<u64>,
     /// Where the registry has it.
     pub(super) place: OnceLock<Place>,
-    steps: Steps,
+    pub(super) steps: Steps,
     /// What it counts as stuck on, once nobody waits for it and it is not over.
     pub(super) stuck: Mutex<Option<Share>>,
-    /// Whether the operation was sent a second way already.
-    rerouted: AtomicBool,
+    /// Whether a ring can take it.
+    is_entry: bool,
     /// Whether the watchdog has asked the kernel for it back.
-    asked_back: AtomicBool,
+    pub(super) asked_back: AtomicBool,
     /// Where a ring has it: the entry's user data; zero while no ring does.
     user_data: AtomicU64,
     /// Which way it went last, for the cancel.
@@ -98,6 +104,8 @@ pub(crate) struct Cell<O: Op> {
     /// What it is about, while a thread has it.
     target: Mutex<Target>,
     pub(super) account: Account,
+    /// Its hold on a clock that a test has stopped.
+    pub(super) clock: Clock,
     pub(super) life: Life<O, Outcome, Why>,
 }
 
@@ -108,8 +116,16 @@ pub(crate) trait Job: Send + Sync {
     fn on_worker(&self) -> OnWorker;
     /// Whether it goes on without its future and without its handle.
     fn is_kept(&self) -> bool;
+    /// Whether a ring can take it: else it is a call on a thread.
+    fn is_entry(&self) -> bool;
+    /// Whether it leaves a descriptor behind that has to be closed.
+    fn makes_descriptor(&self) -> bool {
+        false
+    }
     /// When it was started, in coarse milliseconds.
     fn started_ms(&self) -> u64;
+    /// When the last of its steps was over, in coarse milliseconds; zero where there is none.
+    fn last_step_ms(&self) -> u64;
     /// Whether nobody waits for it, so that whoever has it should let go.
     fn is_given_up(&self) -> bool;
     /// Whether it is over, so that there is nothing left to do where it still waits.
@@ -123,7 +139,7 @@ pub(crate) trait Job: Send + Sync {
     #[cfg(target_os = "linux")]
     fn ask_back(&self) -> bool;
     #[cfg(target_os = "linux")]
-    fn sqe(&self, tables: &mut dyn Tables) -> Option<Sqe>;
+    fn sqe(&self, tables: &mut dyn Tables) -> Result<Sqe, Outcome>;
     /// Takes in one of its completions, before its end. Does not panic.
     #[cfg(target_os = "linux")]
     fn on_completion(&self, _part: Part) {}
@@ -137,14 +153,19 @@ pub(crate) trait Job: Send + Sync {
     }
     /// Does it on this thread, and ends it. Does not panic.
     fn run(&self);
+    /// Does it on a thread instead, since no ring could, for this reason; or ends it. Does not panic.
+    fn instead(self: Arc<Self>, reason: &'static str);
     /// Ends it. Does not panic.
     fn end(self: Arc<Self>, outcome: Outcome);
     /// Ends it if it still is in a queue. Does not panic.
     fn refuse(&self, error: io::Error);
     /// When it is to be looked at, in microseconds.
     fn due_us(&self) -> u64;
-    /// The time has come: gives up on it, or says that it is stuck. Does not panic and does not block.
-    fn expire(&self, now_us: u64);
+    /// The time has come: gives up on it, or says that it is stuck, or has its limit begin anew. Returns whether it
+    /// is to be looked at whether it moves. Does not panic and does not block.
+    fn expire(&self, now_us: u64) -> bool;
+    /// Looks whether what it waits for gets on. Does not panic and does not wait for storage.
+    fn look_whether_it_moves(&self);
     /// Gives up on it if it is about this descriptor; whether it is.
     fn cancel_on(&self, fd: BorrowedFd<'_>) -> bool;
     /// What it is about, where that has a name.
@@ -170,18 +191,25 @@ impl<O: Op> Cell<O> {
         if kept && kind == Kind::Write {
             driver.counters.keep_write();
         }
+        if kept && kind == Kind::Close {
+            group.close_begins();
+        }
         let patience = default_patience(&driver, &group, kind);
-        let step_us = match (due_us, patience) {
-            (None, Some(patience)) if kind.has_steps() => patience,
-            _ => 0,
-        };
-        let due_us = due_us.or(patience.map(|patience| now_us() + patience));
+        let (by_default, now_us) = (due_us.is_none() && patience.is_some(), now_us());
+        let until_us = due_us.or(patience.map(|patience| now_us + patience));
+        let until_us = until_us.unwrap_or(NEVER);
+        let file = op.writes_back();
         let mut cell = Cell::made(op, driver, group, |op| Life::new(op, kept, heard));
         cell.fence_number = fenced.as_ref().map_or(0, |fenced| fenced.fence.number());
         cell.fenced = fenced;
-        cell.due_us = AtomicU64::new(due_us.unwrap_or(NEVER));
-        cell.step_us = step_us;
         cell.patience_us = patience;
+        cell.until_us = AtomicU64::new(until_us);
+        cell.by_default = AtomicBool::new(by_default);
+        cell.moves = Moves::new(file);
+        cell.due_us = AtomicU64::new(match by_default {
+            true => cell.next_look_us(now_us, until_us),
+            false => until_us,
+        });
         cell.started = began;
         let cell = Arc::new(cell);
         cell.driver.registry.insert(cell.clone(), |place| {
@@ -204,11 +232,12 @@ impl<O: Op> Cell<O> {
     }
 
     fn made(
-        op: O,
+        mut op: O,
         driver: Arc<Driver>,
         group: Arc<Group>,
         life: impl FnOnce(O) -> Life<O, Outcome, Why>,
     ) -> Cell<O> {
+        let is_entry = is_entry(&mut op);
         Cell {
             born: Born::here(),
             kind: op.kind(),
@@ -224,47 +253,24 @@ impl<O: Op> Cell<O> {
             group,
             started: Instant::now(),
             started_ms: coarse_ms(),
+            lost_before: clock::lost(),
             due_us: AtomicU64::new(NEVER),
-            step_us: 0,
+            until_us: AtomicU64::new(NEVER),
+            by_default: AtomicBool::new(false),
+            moves: Moves::new(None),
             patience_us: None,
             place: OnceLock::new(),
             steps: Steps::default(),
             stuck: Mutex::new(None),
-            rerouted: AtomicBool::new(false),
+            is_entry,
             asked_back: AtomicBool::new(false),
             user_data: AtomicU64::new(0),
             way: Mutex::new(None),
             target: Mutex::new(Target::Nothing),
             account: Account::default(),
+            clock: Clock::default(),
             life: life(op),
         }
-    }
-
-    /// Whether this outcome means that the ring could not do it, so that a blocking thread should.
-    fn wants_another_way(&self, outcome: &Outcome) -> Option<&'static str> {
-        let Outcome::Result(number) = outcome else {
-            return None;
-        };
-        // What is kept is still owed, whoever gave it up.
-        let given_up = self.life.is_given_up() || self.driver.is_closed();
-        if *number >= 0 || given_up && !self.kept {
-            return None;
-        }
-        let reason = match -number {
-            // Nobody cancelled it: no kernel worker could be made, or the submitting thread ended.
-            errno::ECANCELED => "cancelled by the kernel",
-            // Its memory is there: this file does not take registered memory.
-            errno::EFAULT if self.kind.moves_data() => "registered memory refused",
-            // We asked for it back, and nothing was transferred.
-            errno::EINTR if self.asked_back.load(Ordering::Relaxed) => "asked back",
-            // std calls these again; the blocking equivalent does the same.
-            errno::EINTR if self.kept && self.kind != Kind::Close && self.driver.is_closed() => {
-                "interrupted"
-            }
-            errno::EINTR if !self.kind.hands_out_interruptions() => "interrupted",
-            _ => return None,
-        };
-        (!self.rerouted.swap(true, Ordering::AcqRel)).then_some(reason)
     }
 
     /// Lets go of all that knows it as in flight.
@@ -273,6 +279,9 @@ impl<O: Op> Cell<O> {
             drop(self.driver.registry.remove(*place));
         }
         self.unmark_stuck();
+        if self.kept && self.kind == Kind::Close {
+            self.group.close_ends();
+        }
         if self.kept && self.kind == Kind::Write {
             self.driver.counters.end_kept_write();
         }
@@ -312,7 +321,7 @@ impl<O: Op> Cell<O> {
             GivenUp::TakenBack(waker) => {
                 timed_out.into_iter().for_each(|told| self.tell(told));
                 self.conclude();
-                wake(waker);
+                self.wake_caller(waker);
             }
             GivenUp::Asked => self.ask(),
             GivenUp::Left(waker) => self.leave(waker),
@@ -320,7 +329,7 @@ impl<O: Op> Cell<O> {
     }
 
     /// Tells its caller that it goes on.
-    fn leave(&self, waker: Option<Waker>) {
+    pub(super) fn leave(&self, waker: Option<Waker>) {
         if let Some(why) = self.life.why() {
             let timed_out = self.if_timed_out(why.into(), Some(LeftBehind::Detached));
             if self.count(why.into()) {
@@ -328,7 +337,13 @@ impl<O: Op> Cell<O> {
             }
         }
         self.mark_stuck();
+        self.wake_caller(waker);
+    }
+
+    /// There is something for its caller.
+    pub(super) fn wake_caller(&self, waker: Option<Waker>) {
         wake(waker);
+        self.clock.let_go();
     }
 
     /// The future is dropped.
@@ -337,7 +352,9 @@ impl<O: Op> Cell<O> {
         if self.born.is_of_parent() {
             return;
         }
-        match self.life.drop_caller() {
+        let dropped = self.life.drop_caller();
+        self.clock.let_go();
+        match dropped {
             Dropped::Nothing => {}
             Dropped::TakenBack(op) => {
                 self.count(Ended::Dropped);
@@ -382,8 +399,23 @@ impl<O: Op> Job for Cell<O> {
         self.kept
     }
 
+    fn is_entry(&self) -> bool {
+        self.is_entry
+    }
+
+    fn makes_descriptor(&self) -> bool {
+        self.kind.row().returns_fd || self.kind == Kind::Metadata && self.is_entry
+    }
+
     fn started_ms(&self) -> u64 {
         self.started_ms
+    }
+
+    fn last_step_ms(&self) -> u64 {
+        match self.kind.has_steps() {
+            true => self.steps.last_ms(),
+            false => 0,
+        }
     }
 
     fn is_given_up(&self) -> bool {
@@ -409,11 +441,22 @@ impl<O: Op> Job for Cell<O> {
     }
 
     #[cfg(target_os = "linux")]
-    fn sqe(&self, tables: &mut dyn Tables) -> Option<Sqe> {
-        // Where a buffer panics, a blocking thread tells the future.
-        let mut make = |op: &mut O| op.request().sqe(tables);
-        let make = |op: &mut O| catch_unwind(AssertUnwindSafe(|| make(op))).unwrap_or(None);
-        self.life.to_kernel(make)
+    fn sqe(&self, tables: &mut dyn Tables) -> Result<Sqe, Outcome> {
+        // Of what was given up before, nobody hears it.
+        let mut instead = Outcome::Result(-errno::ECANCELED);
+        let mut make = |op: &mut O| match op.request().entry() {
+            Some(entry) => entry.sqe(tables),
+            None => Err(io::ErrorKind::InvalidInput.into()),
+        };
+        let make = |op: &mut O| {
+            instead = match catch_unwind(AssertUnwindSafe(|| make(op))) {
+                Ok(Ok(sqe)) => return Some(sqe),
+                Ok(Err(error)) => Outcome::Refused(error),
+                Err(_) => Outcome::Panicked,
+            };
+            None
+        };
+        self.life.to_kernel(make).ok_or(instead)
     }
 
     #[cfg(target_os = "linux")]
@@ -423,6 +466,7 @@ impl<O: Op> Job for Cell<O> {
 
     #[cfg(target_os = "linux")]
     fn set_user_data(&self, user_data: u64) {
+        self.count_way();
         // With the flag in the opposite order in `ask`: one of the two sides sees the other (INV-11).
         self.user_data.store(user_data, Ordering::SeqCst);
     }
@@ -442,6 +486,7 @@ impl<O: Op> Job for Cell<O> {
             return;
         };
         *lock(&self.target) = op.target();
+        self.count_way();
         self.steps.go_on();
         // The lock is not held meanwhile (INV-8), so the future can be polled and dropped.
         let policy = self.driver.settings().dataless;
@@ -451,15 +496,21 @@ impl<O: Op> Job for Cell<O> {
         self.settle(Some(op), outcome);
     }
 
+    fn instead(self: Arc<Self>, reason: &'static str) {
+        let is_over = self.driver.is_closed() && !self.kept;
+        if is_over || !self.life.to_queue() {
+            return self.end(Outcome::Result(-errno::ECANCELED));
+        }
+        self.fall_back(reason);
+    }
+
     fn end(self: Arc<Self>, outcome: Outcome) {
         let Some(outcome) = self.unless_starved(outcome) else {
             return;
         };
         if let Some(reason) = self.wants_another_way(&outcome) {
             if self.life.to_queue() {
-                self.driver.counters.fell_back(reason);
-                let (driver, group) = (self.driver.clone(), self.group.clone());
-                return driver.to_pool(&group, self);
+                return self.fall_back(reason);
             }
         }
         let outcome = match outcome {
@@ -488,26 +539,12 @@ impl<O: Op> Job for Cell<O> {
         self.due_us.load(Ordering::SeqCst)
     }
 
-    fn expire(&self, now_us: u64) {
-        if self.life.is_given_up() {
-            // The grace is over.
-            if let GivenUp::Left(waker) = self.life.leave(|| self.raise_fence()) {
-                return self.leave(waker);
-            }
-            return self.mark_stuck();
-        }
-        if self.life.is_left() {
-            // It goes on for nobody, and takes too long for that.
-            return self.mark_stuck();
-        }
-        let last_ms = self.steps.last_ms();
-        if self.step_us > 0 && last_ms > 0 {
-            let since_us = coarse_ms().saturating_sub(last_ms) * 1000;
-            if since_us < self.step_us {
-                return self.set_due(now_us + self.step_us - since_us);
-            }
-        }
-        self.give_up(Why::TimedOut);
+    fn expire(&self, now_us: u64) -> bool {
+        Cell::expire(self, now_us)
+    }
+
+    fn look_whether_it_moves(&self) {
+        self.moves.look(&self.group);
     }
 
     fn cancel_on(&self, fd: BorrowedFd<'_>) -> bool {
@@ -540,8 +577,8 @@ impl<O: Op> Job for Cell<O> {
         Some(OpInFlight {
             operation: self.kind,
             path: self.path(),
-            age: self.started.elapsed(),
-            still_for: self.steps.still_for(self.started.elapsed()),
+            age: self.age(),
+            still_for: self.steps.still_for(self.age()),
             way: lock(&self.way).as_ref().map(Way::name),
             state,
             mount_point: self.group.mount().point(),

@@ -109,7 +109,7 @@ impl World {
         World {
             random: Random(seed),
             now_us: BEGIN_US,
-            engine: Engine::new(SimRing(kernel.clone()), SharedCounters::default()),
+            engine: Engine::new(SimRing(kernel.clone()), SharedCounters::default(), 64),
             kernel,
             group: driver.group(&Mount::unknown()),
             driver,
@@ -132,7 +132,7 @@ impl World {
         let read = request::Read {
             fd: self.zeros.clone(),
             buf: vec![0; 64],
-            offset: None,
+            place: request::Place::Stream,
         };
         let op = Watched {
             kind,
@@ -179,8 +179,7 @@ impl World {
                     self.all[index].user_data = Some(token.user_data());
                 }
                 Start::Full(_) => return self.inbox.push_front(index),
-                Start::GivenUp(job) => job.end(Outcome::Result(-errno::ECANCELED)),
-                Start::NoEntry(_) => assert!(self.all[index].cell.is_given_up()),
+                Start::Over(job, outcome) => job.end(outcome),
             }
         }
     }

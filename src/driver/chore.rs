@@ -2,9 +2,13 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use super::op::Op;
+use crate::events;
 use crate::opcode::Kind;
+use crate::sys::errno;
+use crate::sys::progress::Progress;
 use crate::sys::request::{self, Request};
 use crate::sys::steps::Steps;
 
@@ -14,6 +18,11 @@ pub(crate) struct Close(request::Close);
 impl Close {
     pub(crate) fn new(fd: OwnedFd) -> Close {
         Close(request::Close::new(fd))
+    }
+
+    /// On a blocking thread, where nothing else that may sleep comes before it, and which tells how far it has come.
+    pub(super) fn watched(fd: OwnedFd, progress: Arc<Progress>) -> Close {
+        Close(request::Close::watched(fd, progress))
     }
 }
 
@@ -34,11 +43,23 @@ impl Op for Close {
     }
 
     fn finish(self, result: io::Result<i32>) -> io::Result<()> {
-        result.map(drop)
+        match result {
+            // The descriptor is gone all the same.
+            Err(error) if error.raw_os_error() == Some(errno::EINTR) => Ok(()),
+            result => result.map(drop),
+        }
     }
 
     fn lost(error: io::Error) -> io::Result<()> {
         Err(error)
+    }
+
+    /// What the filesystem had only taken in may be lost, and whoever dropped the file is not told.
+    fn unheard(&self, number: i32) {
+        if number > 0 && ![errno::ECANCELED, errno::EINTR].contains(&number) {
+            let error = io::Error::from_raw_os_error(number);
+            events::report(move || events::background_failure(Kind::Close, &error));
+        }
     }
 }
 
@@ -47,6 +68,7 @@ type Work = Box<dyn FnOnce(&Steps) -> io::Result<()> + Send>;
 /// Anything that may block.
 pub(crate) struct Chore {
     kind: Kind,
+    kept: bool,
     hop: request::Hop<(), Work>,
 }
 
@@ -58,6 +80,20 @@ impl Chore {
         });
         Chore {
             kind,
+            kept: false,
+            hop: request::Hop::new(work),
+        }
+    }
+
+    /// What is done though nobody waits for it, and though its handle is closed.
+    pub(crate) fn kept(
+        kind: Kind,
+        work: impl FnOnce(&Steps) -> io::Result<()> + Send + 'static,
+    ) -> Chore {
+        let work: Work = Box::new(work);
+        Chore {
+            kind,
+            kept: true,
             hop: request::Hop::new(work),
         }
     }
@@ -72,6 +108,10 @@ impl Op for Chore {
 
     fn request(&mut self) -> &mut dyn Request {
         &mut self.hop
+    }
+
+    fn is_kept(&self) -> bool {
+        self.kept
     }
 
     fn finish(self, result: io::Result<i32>) -> io::Result<()> {

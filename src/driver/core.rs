@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::Path;
 #[cfg(any(target_os = "linux", feature = "testing"))]
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -10,8 +11,11 @@ use std::sync::{Arc, RwLock};
 use std::time::Instant;
 
 use super::cell::{Cell, Job, Outcome};
+use super::door::Sender;
 use super::fence::Pass;
-use super::group::{Class, Group, Share};
+use super::group::Group;
+#[cfg(target_os = "linux")]
+use super::group::{Class, Share};
 use super::handle::Home;
 use super::heart::Heart;
 use super::in_flight::InFlight;
@@ -19,8 +23,8 @@ use super::in_flight::InFlight;
 use super::io_driver::IoDriver;
 use super::limited;
 use super::op::Op;
-#[cfg(target_os = "linux")]
-use super::op::{Load, OnWorker};
+use super::paused::Keeper;
+use super::pool::ThreadCap;
 use super::registry::Registry;
 use super::route::{Route, Submit};
 use super::settings::Settings;
@@ -34,6 +38,8 @@ use crate::observe::{Counters, OpInFlight, SharedCounters, Stats, Way};
 use crate::opcode::Kind;
 use crate::sys::fork::Born;
 use crate::sys::lock::{read, write};
+use crate::sys::progress::Progress;
+use crate::sys::thread;
 
 #[cfg(target_os = "linux")]
 static DRIVERS_MADE: AtomicU64 = AtomicU64::new(0);
@@ -70,10 +76,13 @@ pub(crate) struct Driver {
     #[cfg(feature = "testing")]
     pub(super) faults: OnceLock<super::faults::Faults>,
     settings: Settings,
-    /// Blocking threads in operations that nobody waits for any more.
-    pub(super) stuck_threads: AtomicUsize,
+    /// How many blocking threads there may be.
+    threads: Arc<ThreadCap>,
     pub(super) registry: Registry,
     pub(super) heart: Heart,
+    /// Whether one thread polls, and no other.
+    has_one_thread: bool,
+    pub(super) keeper: Arc<Keeper>,
     pub(crate) counters: SharedCounters,
 }
 
@@ -99,6 +108,8 @@ impl Driver {
             0
         };
         let counters = Counters::new(settings.buffer_groups_max);
+        let threads = ThreadCap::new(settings.stuck_threads_max);
+        let spare = Group::new(Mount::unknown(), counters.clone(), &settings, &threads);
         let driver = Arc::new(Driver {
             born: Born::here(),
             home,
@@ -117,14 +128,16 @@ impl Driver {
             #[cfg(target_os = "linux")]
             workers: (0..rings).map(|_| OnceLock::new()).collect(),
             groups: RwLock::default(),
-            spare: Group::new(Mount::unknown(), counters.clone(), settings.breaker),
+            spare,
             closed: AtomicBool::new(false),
             #[cfg(feature = "testing")]
             faults: OnceLock::new(),
             settings,
-            stuck_threads: AtomicUsize::new(0),
+            threads,
             registry: Registry::default(),
             heart: Heart::new(settings.heartbeat_interval, settings.warn_after),
+            has_one_thread: home.has_runtime() && workers == 1,
+            keeper: Arc::default(),
             counters,
         });
         #[cfg(not(target_os = "linux"))]
@@ -139,6 +152,14 @@ impl Driver {
 
     pub(crate) fn has_runtime(&self) -> bool {
         self.home.has_runtime()
+    }
+
+    pub(super) fn has_one_thread(&self) -> bool {
+        self.has_one_thread
+    }
+
+    pub(super) fn is_of(&self, runtime: tokio::runtime::Id) -> bool {
+        self.home == Home::Runtime(runtime)
     }
 
     pub(crate) fn submit(&self) -> Submit {
@@ -158,6 +179,11 @@ impl Driver {
         &self.settings
     }
 
+    /// An error as this handle's callers are told of it.
+    pub(crate) fn tell(&self, operation: Kind, path: Option<&Path>, error: io::Error) -> io::Error {
+        self.settings.errors.tell(operation, path, error)
+    }
+
     /// Whether polls may answer operations at once: not where the backend is pinned, nor where a limit says
     /// that nothing may begin any more, nor while the fake backend has a rule.
     pub(crate) fn attempts(&self) -> bool {
@@ -166,18 +192,6 @@ impl Driver {
             return false;
         }
         self.attempts && limited::refused().is_none() && !self.is_of_parent()
-    }
-
-    pub(super) fn stuck(&self, share: Share) {
-        if share == Share::Thread {
-            self.stuck_threads.fetch_add(1, Ordering::SeqCst);
-        }
-    }
-
-    pub(super) fn unstuck(&self, share: Share) {
-        if share == Share::Thread {
-            self.stuck_threads.fetch_sub(1, Ordering::SeqCst);
-        }
     }
 
     /// Counts an operation that was answered at the poll.
@@ -198,7 +212,8 @@ impl Driver {
             Mount::unknown()
         };
         let made = || {
-            let group = Group::new(mount.clone(), self.counters.clone(), self.settings.breaker);
+            let counters = self.counters.clone();
+            let group = Group::new(mount.clone(), counters, &self.settings, &self.threads);
             #[cfg(feature = "testing")]
             self.faults.get().inspect(|faults| group.set_faults(faults));
             // Whoever closes the driver either finds the group under this lock, or was seen.
@@ -235,6 +250,9 @@ impl Driver {
             None
         };
         let cell = Cell::new(op, self.clone(), group.clone(), heard, due_us, began);
+        if heard {
+            cell.clock.hold(self);
+        }
         let job: Arc<dyn Job> = cell.clone();
         // What is kept was promised before; a descriptor has to be closed.
         if !job.is_kept() {
@@ -244,8 +262,9 @@ impl Driver {
             }
         }
         watchdog::call();
+        cell.stand();
         let passed = match &cell.fenced {
-            Some(fenced) => fenced.fence.pass(&fenced.range, cell.fence_number, job),
+            Some(fenced) => fenced.fence.pass(fenced, cell.fence_number, job),
             None => Pass::Goes(job),
         };
         match passed {
@@ -256,7 +275,7 @@ impl Driver {
                     return cell;
                 };
                 if let Err(job) = group.orphans().hold(job) {
-                    self.dispatch(&group, job);
+                    self.send(&group, job, Sender::Poll);
                 }
             }
             Pass::Refused(job) => {
@@ -274,128 +293,20 @@ impl Driver {
         let Some(job) = self.unless_faulty(group, job) else {
             return;
         };
-        self.dispatch_held(group, vec![job]);
-    }
-
-    /// Sends an operation its way.
-    fn dispatch(&self, group: &Arc<Group>, job: Arc<dyn Job>) {
-        if let Err(job) = self.to_ring(group, job) {
-            self.to_pool(group, job);
-        }
+        self.send(group, job, Sender::Queue);
     }
 
     /// A write without a file is over: what came after it goes its way.
     pub(super) fn orphan_write_ended(&self, group: &Arc<Group>, number: u64) {
         let ready = group.orphans().end(group.mount(), number);
-        self.dispatch_held(group, ready);
+        self.send_all(group, ready);
     }
 
-    /// Sends on what was kept back. Not to a worker ring, which takes only what no future can drop meanwhile.
-    pub(super) fn dispatch_held(&self, group: &Arc<Group>, jobs: Vec<Arc<dyn Job>>) {
+    /// Sends on what was kept back.
+    pub(super) fn send_all(&self, group: &Arc<Group>, jobs: Vec<Arc<dyn Job>>) {
         for job in jobs {
-            if job.is_over() {
-                // It was taken back while it was held.
-                continue;
-            }
-            if let Err(job) = self.to_lane(group, job) {
-                self.to_pool(group, job);
-            }
+            self.send(group, job, Sender::Queue);
         }
-    }
-
-    pub(crate) fn to_pool(&self, group: &Arc<Group>, job: Arc<dyn Job>) {
-        if let Err(full) = self.check_room(group, &job, Share::Thread) {
-            return job.end(Outcome::Refused(full.into()));
-        }
-        self.counters.went(job.kind(), Way::Pool);
-        group.push_to_pool(job);
-    }
-
-    fn to_ring(&self, group: &Arc<Group>, job: Arc<dyn Job>) -> Result<(), Arc<dyn Job>> {
-        if !self.has_ring_for(group, job.kind()) {
-            return Err(job);
-        }
-        match self.to_worker(group, job) {
-            Ok(()) => Ok(()),
-            Err(job) => self.to_lane(group, job),
-        }
-    }
-
-    fn to_lane(&self, group: &Arc<Group>, job: Arc<dyn Job>) -> Result<(), Arc<dyn Job>> {
-        let kind = job.kind();
-        if !self.has_ring_for(group, kind) {
-            return Err(job);
-        }
-        let share = Share::Lane(Class::of(job.load()));
-        if let Err(full) = self.check_room(group, &job, share) {
-            job.end(Outcome::Refused(full.into()));
-            return Ok(());
-        }
-        group
-            .to_lane(job)
-            .inspect(|()| self.counters.went(kind, Way::LaneRing))
-    }
-
-    pub(super) fn has_ring_for(&self, group: &Arc<Group>, kind: Kind) -> bool {
-        if kind.row().opcode.is_none() || self.route == Route::Pool || self.is_closed() {
-            return false;
-        }
-        // What a FUSE daemon's flush answers could be ECANCELED too, as for a close that never began, and
-        // the number would be closed twice.
-        if kind == Kind::Close && !group.mount().is_local() {
-            return false;
-        }
-        let known = crate::probe::report().has_opcode(kind);
-        if !known {
-            self.counters.fell_back("the kernel lacks the opcode");
-        }
-        known
-    }
-
-    /// The polling thread's own ring, where a submission cannot sleep and few are in flight.
-    #[cfg(target_os = "linux")]
-    fn to_worker(&self, group: &Arc<Group>, job: Arc<dyn Job>) -> Result<(), Arc<dyn Job>> {
-        let mount = group.mount();
-        if job.on_worker() == OnWorker::Never {
-            return Err(job);
-        }
-        let inline = self.submit == Submit::Inline;
-        let cannot_sleep = mount.is_local() && mount.is_healthy();
-        if !(inline || cannot_sleep) {
-            return Err(job);
-        }
-        let Some(worker) = self.worker() else {
-            return Err(job);
-        };
-        let depth = match job.load() {
-            _ if inline => usize::MAX,
-            Load::Direct => limits::WORKER_DEPTH_DIRECT,
-            Load::Buffered | Load::Metadata => limits::WORKER_DEPTH_BUFFERED,
-        };
-        // One that waits behind another file's stuck one may be out of reach of any cancel: only those go
-        // here that most filesystems do not serialise.
-        if !inline && job.kind().is_serialised() && job.load() != Load::Direct {
-            return Err(job);
-        }
-        if worker.in_flight() >= depth || job.kind().is_serialised() && worker.is_serial_stuck() {
-            return Err(job);
-        }
-        let (kind, how) = (
-            job.kind(),
-            if inline {
-                OnWorker::Plain
-            } else {
-                job.on_worker()
-            },
-        );
-        worker
-            .start(job, how)
-            .inspect(|()| self.counters.went(kind, Way::WorkerRing))
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn to_worker(&self, _group: &Arc<Group>, job: Arc<dyn Job>) -> Result<(), Arc<dyn Job>> {
-        Err(job)
     }
 
     /// Whether operations on this mount's data are stuck in a ring.
@@ -408,6 +319,21 @@ impl Driver {
     /// ends with it.
     pub(crate) fn close_later(self: &Arc<Self>, fd: OwnedFd, group: &Arc<Group>) {
         self.start_detached(super::chore::Close::new(fd), group.mount());
+    }
+
+    /// Closes a descriptor on a thread, and waits for that, but only so long. Not for a thread of ours, which might
+    /// wait for itself, nor where a close was late before.
+    pub(crate) fn close_soon(self: &Arc<Self>, fd: OwnedFd, mount: &Arc<Mount>) {
+        let group = self.group(mount);
+        if !mount.closes_in_time() || thread::is_ours() {
+            return self.close_later(fd, &group);
+        }
+        let progress = Arc::new(Progress::default());
+        self.start_detached(super::chore::Close::watched(fd, progress.clone()), mount);
+        let is_held_up = || group.pool().is_held_up();
+        if !progress.wait(limits::CLOSE_WAIT, limits::CLOSE_WAIT_MAX, is_held_up) {
+            mount.note_late_close();
+        }
     }
 
     /// Runs something that nobody waits for on a blocking thread that has nothing to do with storage.
@@ -427,7 +353,7 @@ impl Driver {
             Instant::now(),
         );
         watchdog::call();
-        driver.to_pool(&group, cell);
+        driver.send(&group, cell, Sender::Queue);
     }
 
     /// This driver, or the one for everything outside of a runtime once this one is closed.
@@ -451,7 +377,7 @@ impl Driver {
         let mut active = false;
         for group in &groups {
             let overdue = group.orphans().expire(group.mount());
-            self.dispatch_held(group, overdue);
+            self.send_all(group, overdue);
             active |= group.tick();
         }
         self.tick_workers() || active
@@ -464,6 +390,7 @@ impl Driver {
         if self.is_of_parent() || self.closed.swap(true, Ordering::SeqCst) {
             return;
         }
+        self.keeper.close();
         #[cfg(target_os = "linux")]
         {
             self.io_driver.close();
@@ -474,7 +401,7 @@ impl Driver {
             for job in group.close() {
                 // What is not kept never began.
                 if job.is_kept() {
-                    group.push_to_pool(job);
+                    self.to_thread(&group, job);
                 } else {
                     let refused: io::Error = Error::Closed {
                         operation: job.kind(),

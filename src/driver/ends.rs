@@ -2,12 +2,17 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::account::TimedOut;
 use super::cell::{Cell, Outcome, wake};
+#[cfg(target_os = "linux")]
+use super::door::Sender;
 use super::in_flight::left_by;
 use super::life::Settled;
 use super::op::Op;
+use crate::opcode::Kind;
+use crate::sys::clock::coarse_ms;
 use crate::sys::errno;
 #[cfg(target_os = "linux")]
 use crate::sys::request::Part;
@@ -19,6 +24,10 @@ impl<O: Op> Cell<O> {
         self.group.note_end(self.kind, self.kept, &outcome);
         // Its runtime most likely waits for it just now.
         self.driver.look_for_io_driver();
+        if outcome.is_answer() {
+            let progress = self.group.progress();
+            progress.ended(self.kind, self.started_ms, coarse_ms());
+        }
         let keep = matches!(outcome, Outcome::Lost(_));
         let end = self.end_of(op.as_ref(), &outcome);
         let timed_out = self.if_timed_out(end, left_by(self.kind, &outcome));
@@ -44,7 +53,7 @@ impl<O: Op> Cell<O> {
                 self.driver
                     .counters
                     .fell_back("no provided buffer was left");
-                self.driver.dispatch_held(&self.group, vec![self.clone()]);
+                self.driver.send(&self.group, self.clone(), Sender::Queue);
                 None
             }
             Outcome::Result(number) => Some(Outcome::Result(errno::of_interrupted(number))),
@@ -52,13 +61,49 @@ impl<O: Op> Cell<O> {
         }
     }
 
+    /// Whether this outcome means that the ring could not do it, so that a blocking thread should.
+    pub(super) fn wants_another_way(&self, outcome: &Outcome) -> Option<&'static str> {
+        let Outcome::Result(number) = outcome else {
+            return None;
+        };
+        // What is kept is still owed, whoever gave it up.
+        let given_up = self.life.is_given_up() || self.driver.is_closed();
+        if *number >= 0 || given_up && !self.kept {
+            return None;
+        }
+        let reason = match -number {
+            // Nobody cancelled it: no kernel worker could be made, or the submitting thread ended.
+            errno::ECANCELED => "cancelled by the kernel",
+            // Its memory is there: this file does not take registered memory.
+            errno::EFAULT if self.kind.moves_data() => "registered memory refused",
+            // We asked for it back, and nothing was transferred.
+            errno::EINTR if self.asked_back.load(Ordering::Relaxed) => "asked back",
+            // std calls these again; the blocking equivalent does the same.
+            errno::EINTR if self.kept && self.kind != Kind::Close && self.driver.is_closed() => {
+                "interrupted"
+            }
+            errno::EINTR if !self.kind.hands_out_interruptions() => "interrupted",
+            _ => return None,
+        };
+        Some(reason)
+    }
+
+    /// No ring could do it: a thread will. Threads pass nothing on, so it ends there.
+    pub(super) fn fall_back(self: Arc<Self>, reason: &'static str) {
+        self.driver.counters.fell_back(reason);
+        let (driver, group) = (self.driver.clone(), self.group.clone());
+        driver.to_thread(&group, self);
+    }
+
     /// Tells the operation of a completion, and whoever waits for it if there is something to take.
     #[cfg(target_os = "linux")]
     pub(super) fn tell_of(&self, part: Part) {
         wake(self.life.tell(|op| {
-            let request = op.request();
-            request.on_completion(part);
-            request.has_news()
+            let Some(entry) = op.request().entry() else {
+                return false;
+            };
+            entry.on_completion(part);
+            entry.has_news()
         }));
     }
 
@@ -66,7 +111,7 @@ impl<O: Op> Cell<O> {
     fn does_without(&self) -> bool {
         let mut does = false;
         self.life.tell(|op| {
-            does = op.request().do_without();
+            does = op.request().entry().is_some_and(|entry| entry.do_without());
             false
         });
         does
@@ -79,7 +124,7 @@ impl<O: Op> Cell<O> {
             Settled::Wake(waker) => {
                 timed_out.into_iter().for_each(|told| self.tell(told));
                 self.conclude();
-                wake(waker);
+                self.wake_caller(waker);
             }
             Settled::Unclaimed(op, outcome) => {
                 self.complain(op.as_ref(), &outcome);

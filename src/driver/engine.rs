@@ -23,10 +23,8 @@ pub(crate) enum Start {
     Queued(Token),
     /// There is no room; it comes back.
     Full(Arc<dyn Job>),
-    /// It was given up before the kernel had it.
-    GivenUp(Arc<dyn Job>),
-    /// There is no opcode for just this operation; it comes back.
-    NoEntry(Arc<dyn Job>),
+    /// It ends so, and the kernel never had it.
+    Over(Arc<dyn Job>, Outcome),
 }
 
 /// What a turn of the ring yielded.
@@ -106,9 +104,10 @@ pub(crate) struct Engine<R> {
 }
 
 impl<R: Ring> Engine<R> {
-    pub(crate) fn new(mut ring: R, counters: SharedCounters) -> Engine<R> {
+    /// An engine that may use so many kernel workers.
+    pub(crate) fn new(mut ring: R, counters: SharedCounters, workers: u32) -> Engine<R> {
         // Refused before 5.15, where the kernel's default stays.
-        let _ = ring.limit_kernel_workers(limits::KERNEL_WORKERS_MAX);
+        let _ = ring.limit_kernel_workers(workers);
         let slots = Slots::new(ring.capacity());
         Engine {
             ring,
@@ -205,8 +204,9 @@ impl<R: Ring> Engine<R> {
         if let Some(reason) = self.ring.take_refusal() {
             self.counters.fell_back(reason);
         }
-        let Some(mut sqe) = sqe else {
-            return Start::NoEntry(job);
+        let mut sqe = match sqe {
+            Ok(sqe) => sqe,
+            Err(outcome) => return Start::Over(job, outcome),
         };
         if on_worker == Some(OnWorker::Async) {
             sqe = sqe.for_kernel_worker();
@@ -220,7 +220,7 @@ impl<R: Ring> Engine<R> {
                 if job.back() {
                     return Start::Full(job);
                 }
-                Start::GivenUp(job)
+                Start::Over(job, Outcome::Result(-errno::ECANCELED))
             }
         }
     }

@@ -81,6 +81,10 @@ impl Job for Mock {
         OnWorker::Async
     }
 
+    fn is_entry(&self) -> bool {
+        true
+    }
+
     fn started_ms(&self) -> u64 {
         1 + self.id as u64
     }
@@ -101,7 +105,13 @@ impl Job for Mock {
         u64::MAX
     }
 
-    fn expire(&self, _now_us: u64) {}
+    fn last_step_ms(&self) -> u64 {
+        0
+    }
+    fn expire(&self, _now_us: u64) -> bool {
+        false
+    }
+    fn look_whether_it_moves(&self) {}
 
     fn cancel_on(&self, _fd: std::os::fd::BorrowedFd<'_>) -> bool {
         false
@@ -117,9 +127,9 @@ impl Job for Mock {
         None
     }
 
-    fn sqe(&self, _tables: &mut dyn crate::sys::linux::tables::Tables) -> Option<Sqe> {
+    fn sqe(&self, _tables: &mut dyn crate::sys::linux::tables::Tables) -> Result<Sqe, Outcome> {
         let links = self.links.iter();
-        Some(links.fold(Sqe::nop(), |all, link| all.then(*link, Sqe::nop())))
+        Ok(links.fold(Sqe::nop(), |all, link| all.then(*link, Sqe::nop())))
     }
 
     /// Each member tells of itself once, before the end.
@@ -143,6 +153,8 @@ impl Job for Mock {
     }
 
     fn run(&self) {}
+
+    fn instead(self: Arc<Self>, _reason: &'static str) {}
 
     fn end(self: Arc<Self>, outcome: Outcome) {
         let what = match &outcome {
@@ -190,7 +202,7 @@ impl World {
         let kernel = Kernel::new(seed ^ 0x5eed, capacity, faults);
         World {
             random: Random(seed),
-            engine: Engine::new(SimRing(kernel.clone()), SharedCounters::default()),
+            engine: Engine::new(SimRing(kernel.clone()), SharedCounters::default(), 64),
             kernel,
             records: Records::default(),
             ids: HashMap::new(),
@@ -223,7 +235,7 @@ impl World {
                 assert_eq!(before, None, "user data was used twice");
                 Some(user_data)
             }
-            Start::GivenUp(_) => panic!("nobody gives up here"),
+            Start::Over(..) => panic!("nobody gives up here"),
             Start::Full(job) => {
                 let full = !self.engine.has_room() || self.engine.has_queued();
                 assert!(self.broken || full || is_linked && !self.engine.has_room_for_any());
@@ -231,7 +243,6 @@ impl World {
                 drop(job);
                 None
             }
-            Start::NoEntry(_) => unreachable!("the mock has an entry"),
         }
     }
 

@@ -1,4 +1,8 @@
-//! Writes that nobody waits for any more and that are not over, and what may not overtake them.
+//! Writes that are not over though they were accepted, or though nobody waits for them any more, and what may
+//! not overtake them.
+//!
+//! What a cursor has accepted is done, as far as its caller knows: whatever he asks of the same open file
+//! afterwards sees it, so it waits.
 //!
 //! A write that timed out, was cancelled or dropped may reach the file at any later time. Whoever writes the
 //! same bytes of the same file afterwards wants his own to be the last, so his write waits for it, or is
@@ -19,21 +23,41 @@ pub(crate) struct Fenced {
     pub(crate) fence: Arc<Fence>,
     /// The bytes that it may change, or whose order it depends on.
     pub(crate) range: Range<u64>,
-    /// Whether it may change them, so that others wait for it once nobody does.
-    pub(crate) changes: bool,
+    pub(crate) role: Role,
 }
 
-/// A write, or a sync, that nobody waits for.
-struct Detached {
+/// What an operation does with its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// It changes them, and was accepted: others wait for it from its beginning on.
+    Accepted,
+    /// It may change them, so that other changes wait for it once nobody does.
+    Changes,
+    /// It changes nothing, and waits for all changes that nobody waits for.
+    Follows,
+    /// It looks at them, and waits for what was accepted.
+    Looks,
+}
+
+/// A write, or a sync, that others may have to wait for.
+struct Standing {
     number: u64,
     /// Empty for what changes nothing.
     range: Range<u64>,
+    is_accepted: bool,
+    /// Whether nobody waits for it any more.
+    is_detached: bool,
 }
+
+/// So few are not looked through.
+const HELD_UNSWEPT: usize = 64;
 
 #[derive(Default)]
 struct State {
-    detached: Vec<Detached>,
+    standing: Vec<Standing>,
     held: Vec<Held>,
+    /// How many are held when those are let go of next that were taken back.
+    swept_at: usize,
     refuses: bool,
 }
 
@@ -41,18 +65,44 @@ struct State {
 /// wait for them any more either.
 struct Held {
     range: Range<u64>,
+    role: Role,
     number: u64,
     job: Arc<dyn Job>,
 }
 
 impl State {
-    /// Whether it overlaps one of those before this number.
-    fn is_behind(&self, range: &Range<u64>, number: u64) -> bool {
-        let overlaps = |detached: &Detached| {
-            detached.range.start < range.end && range.start < detached.range.end
-        };
-        let mut before = self.detached.iter().filter(|one| one.number < number);
-        before.any(overlaps)
+    /// What was taken back while it was held, each time that twice as many are held: what is behind a write that
+    /// never ends would stay for as long. Asks for a mark alone, and not for a lock of the operations.
+    fn take_given_up(&mut self) -> Vec<Held> {
+        if self.held.len() < self.swept_at.max(HELD_UNSWEPT) {
+            return Vec::new();
+        }
+        let held = std::mem::take(&mut self.held);
+        let is_given_up = |held: &Held| held.job.is_given_up() && !held.job.is_kept();
+        let (given_up, held): (Vec<_>, Vec<_>) = held.into_iter().partition(is_given_up);
+        self.swept_at = 2 * held.len();
+        self.held = held;
+        given_up
+    }
+
+    /// Those before this number that overlap it and that it waits for.
+    fn before<'a>(
+        &'a self,
+        range: &'a Range<u64>,
+        role: Role,
+        number: u64,
+    ) -> impl Iterator<Item = &'a Standing> {
+        self.standing.iter().filter(move |one| {
+            one.number < number
+                && one.range.start < range.end
+                && range.start < one.range.end
+                && (one.is_accepted || role != Role::Looks)
+        })
+    }
+
+    fn is_behind(&self, held: &Held) -> bool {
+        let mut before = self.before(&held.range, held.role, held.number);
+        before.next().is_some()
     }
 }
 
@@ -63,7 +113,9 @@ pub(crate) struct Fence {
     born: Born,
     /// How many operations have begun.
     begun: AtomicU64,
-    /// How many are detached, to be read without the lock.
+    /// How many are detached, how many were accepted, and how many that are in all: to be read without the lock.
+    detached: AtomicUsize,
+    accepted: AtomicUsize,
     count: AtomicUsize,
     state: Mutex<State>,
 }
@@ -79,7 +131,12 @@ pub(crate) enum Pass {
 impl Fence {
     /// Whether anything that nobody waits for is not over.
     pub(crate) fn is_up(&self) -> bool {
-        !self.born.is_of_parent() && self.count.load(Ordering::SeqCst) > 0
+        !self.born.is_of_parent() && self.detached.load(Ordering::SeqCst) > 0
+    }
+
+    /// Whether anything that was accepted is not over.
+    pub(crate) fn has_accepted(&self) -> bool {
+        !self.born.is_of_parent() && self.accepted.load(Ordering::SeqCst) > 0
     }
 
     /// What overlaps is refused from now on, instead of waiting.
@@ -96,17 +153,40 @@ impl Fence {
 
     /// Nobody waits any more for the operation of that number on these bytes.
     pub(super) fn raise(&self, fenced: &Fenced, number: u64) {
+        self.stand(fenced, number, true);
+    }
+
+    /// The operation of that number was accepted, and begins.
+    fn accept(&self, fenced: &Fenced, number: u64) {
+        self.stand(fenced, number, false);
+    }
+
+    fn stand(&self, fenced: &Fenced, number: u64, is_detached: bool) {
         if self.born.is_of_parent() {
             return;
         }
         let mut state = lock(&self.state);
-        let range = if fenced.changes {
-            fenced.range.clone()
-        } else {
-            0..0
-        };
-        state.detached.push(Detached { number, range });
-        self.count.store(state.detached.len(), Ordering::SeqCst);
+        match state.standing.iter_mut().find(|one| one.number == number) {
+            Some(accepted) => accepted.is_detached = is_detached,
+            None => {
+                let changes = matches!(fenced.role, Role::Accepted | Role::Changes);
+                state.standing.push(Standing {
+                    number,
+                    range: if changes { fenced.range.clone() } else { 0..0 },
+                    is_accepted: fenced.role == Role::Accepted,
+                    is_detached,
+                });
+            }
+        }
+        self.count(&state);
+    }
+
+    fn count(&self, state: &State) {
+        let count = |is: fn(&&Standing) -> bool| state.standing.iter().filter(is).count();
+        let (detached, accepted) = (count(|one| one.is_detached), count(|one| one.is_accepted));
+        self.detached.store(detached, Ordering::SeqCst);
+        self.accepted.store(accepted, Ordering::SeqCst);
+        self.count.store(state.standing.len(), Ordering::SeqCst);
     }
 
     /// It is over; returns what need not wait any more.
@@ -116,38 +196,60 @@ impl Fence {
             return Vec::new();
         }
         let mut state = lock(&self.state);
-        state.detached.retain(|detached| detached.number != number);
-        self.count.store(state.detached.len(), Ordering::SeqCst);
+        state.standing.retain(|one| one.number != number);
+        self.count(&state);
         let held = std::mem::take(&mut state.held);
-        let (behind, free): (Vec<_>, Vec<_>) = held
-            .into_iter()
-            .partition(|held| state.is_behind(&held.range, held.number));
+        let (behind, free): (Vec<_>, Vec<_>) =
+            held.into_iter().partition(|held| state.is_behind(held));
         state.held = behind;
         free.into_iter().map(|held| held.job).collect()
     }
 
-    /// Keeps an operation that must not overtake what is detached.
-    pub(super) fn pass(&self, range: &Range<u64>, number: u64, job: Arc<dyn Job>) -> Pass {
-        if !self.is_up() {
+    /// Keeps an operation that must not overtake what was accepted or is detached.
+    pub(super) fn pass(&self, fenced: &Fenced, number: u64, job: Arc<dyn Job>) -> Pass {
+        if self.count.load(Ordering::SeqCst) == 0 {
             return Pass::Goes(job);
         }
         let mut state = lock(&self.state);
-        if !state.is_behind(range, number) {
+        let role = fenced.role;
+        let before = state.before(&fenced.range, role, number);
+        let Some(is_lost) = before.map(|one| one.is_detached).reduce(|a, b| a | b) else {
             return Pass::Goes(job);
-        }
-        if state.refuses && !job.is_kept() {
+        };
+        if is_lost && role != Role::Looks && state.refuses && !job.is_kept() {
             return Pass::Refused(job);
         }
-        let range = range.clone();
-        state.held.push(Held { range, number, job });
+        let given_up = state.take_given_up();
+        let range = fenced.range.clone();
+        state.held.push(Held {
+            range,
+            role,
+            number,
+            job,
+        });
+        drop(state);
+        // The last reference to a buffer or a file: not under the lock.
+        drop(given_up);
         Pass::Held
     }
 }
 
 impl<O: Op> Cell<O> {
+    /// It begins: what comes after it in its file waits for it if it was accepted.
+    pub(super) fn stand(&self) {
+        if let Some(fenced) = self
+            .fenced
+            .as_ref()
+            .filter(|one| one.role == Role::Accepted)
+        {
+            fenced.fence.accept(fenced, self.fence_number);
+            self.is_fence_up.store(true, Ordering::SeqCst);
+        }
+    }
+
     /// Nobody waits for it any more: what comes after it in its file must not overtake it.
     pub(super) fn raise_fence(&self) {
-        if let Some(fenced) = &self.fenced {
+        if let Some(fenced) = self.fenced.as_ref().filter(|one| one.role != Role::Looks) {
             fenced.fence.raise(fenced, self.fence_number);
             self.is_fence_up.store(true, Ordering::SeqCst);
         }
@@ -205,16 +307,49 @@ mod tests {
     }
 
     fn raise_at(fence: &Arc<Fence>, range: Range<u64>, changes: bool, number: u64) {
-        let fenced = Fenced {
-            fence: fence.clone(),
-            range,
-            changes,
+        let role = if changes {
+            Role::Changes
+        } else {
+            Role::Follows
         };
-        fence.raise(&fenced, number);
+        fence.raise(&fenced(fence, range, role), number);
+    }
+
+    fn fenced(fence: &Arc<Fence>, range: Range<u64>, role: Role) -> Fenced {
+        let fence = fence.clone();
+        Fenced { fence, range, role }
     }
 
     fn pass(fence: &Arc<Fence>, range: Range<u64>) -> Pass {
-        fence.pass(&range, fence.number(), job())
+        pass_at(fence, range, fence.number())
+    }
+
+    fn pass_at(fence: &Arc<Fence>, range: Range<u64>, number: u64) -> Pass {
+        fence.pass(&fenced(fence, range, Role::Changes), number, job())
+    }
+
+    /// What looks waits for what was accepted, from its beginning on, and for nothing else; it is never refused.
+    #[test]
+    fn what_looks_waits_for_what_was_accepted() {
+        let fence = Arc::<Fence>::default();
+        let look = |range| {
+            let looks = fenced(&fence, range, Role::Looks);
+            fence.pass(&looks, fence.number(), job())
+        };
+        raise(&fence, 0..10, true);
+        fence.refuse(true);
+        assert!(matches!(look(0..10), Pass::Goes(_)), "it was not accepted");
+        assert!(!fence.has_accepted());
+        let accepted = fence.number();
+        fence.accept(&fenced(&fence, 20..30, Role::Accepted), accepted);
+        assert!(fence.has_accepted());
+        assert!(matches!(look(0..20), Pass::Goes(_)));
+        assert!(matches!(look(29..40), Pass::Held));
+        assert!(matches!(pass(&fence, 25..26), Pass::Held), "not refused");
+        fence.raise(&fenced(&fence, 20..30, Role::Accepted), accepted);
+        assert!(matches!(pass(&fence, 25..26), Pass::Refused(_)));
+        assert_eq!(fence.lower(accepted).len(), 2);
+        assert!(!fence.has_accepted());
     }
 
     /// What overlaps waits until all that it overlaps is over; what does not goes on at once.
@@ -243,11 +378,11 @@ mod tests {
         let fence = Arc::<Fence>::default();
         let [first, second, third] = [(); 3].map(|()| fence.number());
         raise_at(&fence, 0..10, true, second);
-        let passed = fence.pass(&(0..10), second, job());
+        let passed = pass_at(&fence, 0..10, second);
         assert!(matches!(passed, Pass::Goes(_)), "only itself is detached");
         raise_at(&fence, 0..10, true, first);
-        assert!(matches!(fence.pass(&(0..10), second, job()), Pass::Held));
-        assert!(matches!(fence.pass(&(0..10), third, job()), Pass::Held));
+        assert!(matches!(pass_at(&fence, 0..10, second), Pass::Held));
+        assert!(matches!(pass_at(&fence, 0..10, third), Pass::Held));
         raise_at(&fence, 0..10, true, third);
         assert_eq!(fence.lower(first).len(), 1);
         assert_eq!(fence.lower(third).len(), 0);

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 #[cfg(target_os = "linux")]
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use super::breaker::Breaker;
 use super::cell::{Job, Outcome};
+use super::door::{NotTaken, RingJob};
 #[cfg(target_os = "linux")]
 use super::lane::Lane;
 use super::mount_breaker::MountBreaker;
 use super::op::Load;
 use super::orphans::Orphans;
-use super::pool::Pool;
+use super::pool::{Pool, ThreadCap};
+use super::progress::Progress;
+use super::settings::Settings;
 use crate::error::Error;
 #[cfg(target_os = "linux")]
 use crate::events;
@@ -63,6 +65,55 @@ pub(crate) enum Share {
     Thread,
 }
 
+/// There is no room for one more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Full {
+    /// How many operations are stuck there that nobody waits for, or closes that do not end.
+    pub(super) stuck: usize,
+}
+
+impl Full {
+    pub(super) fn error(self, group: &Group, operation: Kind) -> Error {
+        Error::Saturated {
+            operation,
+            mount_point: group.mount().point(),
+            stuck: self.stuck,
+        }
+    }
+}
+
+/// Descriptors that wait to be closed.
+#[derive(Default)]
+struct Closes {
+    count: AtomicUsize,
+    /// When the first of them began, or the last one ended, in coarse milliseconds.
+    moved_ms: AtomicU64,
+}
+
+impl Closes {
+    fn begin(&self) {
+        if self.count.fetch_add(1, Ordering::SeqCst) == 0 {
+            self.moved_ms.store(coarse_ms(), Ordering::SeqCst);
+        }
+    }
+
+    fn end(&self) {
+        self.moved_ms.store(coarse_ms(), Ordering::SeqCst);
+        self.count.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    fn pile_up(&self) -> Option<Full> {
+        let stuck = self.count.load(Ordering::SeqCst);
+        let is_many = stuck >= limits::CLOSES_WAITING_MAX;
+        (is_many && is_still(self.moved_ms.load(Ordering::SeqCst))).then_some(Full { stuck })
+    }
+}
+
+/// Whether what moved last at that moment, in coarse milliseconds, is taken not to move any more.
+pub(super) fn is_still(moved_ms: u64) -> bool {
+    coarse_ms().saturating_sub(moved_ms) >= limits::QUEUE_STILL_AFTER.as_millis() as u64
+}
+
 /// The lanes of one class.
 #[cfg(target_os = "linux")]
 #[derive(Default)]
@@ -101,6 +152,7 @@ pub(crate) struct Group {
     counters: Arc<Counters>,
     pool: Arc<Pool>,
     breaker: Arc<MountBreaker>,
+    progress: Progress,
     /// Whether lanes with a ring can be had.
     #[cfg(target_os = "linux")]
     ring_usable: AtomicBool,
@@ -109,6 +161,7 @@ pub(crate) struct Group {
     #[cfg(target_os = "linux")]
     metadata: Mutex<Lanes>,
     orphans: Orphans,
+    closes: Closes,
     /// Operations that nobody waits for and that are not over: on threads, on the data lanes, on the
     /// metadata lanes.
     stuck_threads: AtomicUsize,
@@ -118,12 +171,19 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    pub(crate) fn new(mount: Arc<Mount>, counters: Arc<Counters>, breaker: Breaker) -> Arc<Group> {
+    pub(super) fn new(
+        mount: Arc<Mount>,
+        counters: Arc<Counters>,
+        settings: &Settings,
+        threads: &Arc<ThreadCap>,
+    ) -> Arc<Group> {
         Arc::new(Group {
-            breaker: MountBreaker::new(mount.clone(), breaker),
+            breaker: MountBreaker::new(mount.clone(), settings.breaker),
+            progress: Progress::new(settings.timeouts.shortest()),
             mount,
             counters,
-            pool: Arc::default(),
+            pool: Pool::new(threads.clone()),
+            closes: Closes::default(),
             #[cfg(target_os = "linux")]
             ring_usable: AtomicBool::new(true),
             #[cfg(target_os = "linux")]
@@ -166,11 +226,6 @@ impl Group {
         &self.orphans
     }
 
-    pub(crate) fn push_to_pool(&self, job: Arc<dyn Job>) {
-        job.set_way(super::route::Way::Pool);
-        self.pool.push(job);
-    }
-
     /// Whether an operation may go to this mount: not while the mount itself does not answer.
     pub(crate) fn admits(&self, kind: Kind) -> Result<(), Error> {
         self.breaker.admits(kind)
@@ -193,6 +248,10 @@ impl Group {
 
     pub(crate) fn mount_stats(&self) -> MountStats {
         self.breaker.stats()
+    }
+
+    pub(super) fn progress(&self) -> &Progress {
+        &self.progress
     }
 
     fn stuck_on(&self, share: Share) -> Option<&AtomicUsize> {
@@ -224,6 +283,30 @@ impl Group {
         }
     }
 
+    /// Why nothing more may go there, if so: it would only be stuck as well.
+    pub(super) fn full(&self, share: Share) -> Option<Full> {
+        match share {
+            Share::Lane(class) => self.lane_full(class),
+            Share::Other => None,
+            Share::Thread => self.pool.full(),
+        }
+    }
+
+    /// A descriptor is to be closed here.
+    pub(super) fn close_begins(&self) {
+        self.closes.begin();
+    }
+
+    /// It is.
+    pub(super) fn close_ends(&self) {
+        self.closes.end();
+    }
+
+    /// Why no descriptor may be made here, if so: many wait to be closed, and none is.
+    pub(super) fn cannot_close(&self) -> Option<Full> {
+        self.closes.pile_up()
+    }
+
     /// How many operations are stuck there.
     pub(crate) fn stuck_count(&self, share: Share) -> usize {
         self.stuck_on(share)
@@ -244,6 +327,8 @@ impl Group {
         let now = coarse_ms();
         let lanes_active = self.tick_lanes(now);
         let pool_active = self.pool.tick();
+        self.pool
+            .steps(|began_ms, step_ms| self.progress.moved(began_ms, step_ms));
         let oldest = self
             .lanes_oldest_for_ms(now)
             .max(self.pool.oldest_for_ms(now));
@@ -265,12 +350,32 @@ impl Group {
     }
 
     /// Sends an operation to the lane of its class; back to the caller if there can be none.
-    pub(crate) fn to_lane(self: &Arc<Self>, job: Arc<dyn Job>) -> Result<(), Arc<dyn Job>> {
-        let Some(lane) = self.lane(Class::of(job.load())) else {
-            return Err(job);
+    pub(super) fn to_lane(self: &Arc<Self>, entry: RingJob) -> Result<(), NotTaken<RingJob>> {
+        let class = Class::of(entry.job().load());
+        let (is_kept, stuck) = (entry.job().is_kept(), self.stuck_count(Share::Lane(class)));
+        if !is_kept && stuck >= limits::KERNEL_WORKERS_MAX as usize {
+            return Err(NotTaken::Full(entry, Full { stuck }));
+        }
+        let Some(lane) = self.lane(class) else {
+            return Err(NotTaken::NoQueue(entry));
         };
-        job.set_way(super::route::Way::Lane(lane.clone()));
-        lane.push(job)
+        entry.job().set_way(super::route::Way::Lane(lane.clone()));
+        lane.push(entry, is_kept).map_err(|not| match not {
+            NotTaken::Full(entry, _) => NotTaken::Full(entry, Full { stuck }),
+            no_queue => no_queue,
+        })
+    }
+
+    fn lane_full(&self, class: Class) -> Option<Full> {
+        let stuck = self.stuck_count(Share::Lane(class));
+        let is_full = || {
+            let lanes = lock(self.lanes(class));
+            lanes
+                .current
+                .as_ref()
+                .is_some_and(|lane| lane.is_overfull())
+        };
+        (stuck >= limits::KERNEL_WORKERS_MAX as usize || is_full()).then_some(Full { stuck })
     }
 
     fn lane(self: &Arc<Self>, class: Class) -> Option<Arc<Lane>> {
@@ -286,7 +391,7 @@ impl Group {
             lanes.make_room();
         }
         if lanes.current.is_none() {
-            let started = Lane::start(self, class);
+            let started = Lane::start(self, class, self.workers_left(0));
             let error = match started {
                 Ok(lane) => return Some(lanes.current.insert(lane).clone()),
                 Err(error) => error,
@@ -301,7 +406,6 @@ impl Group {
     /// No more rings for this mount: the pool does everything.
     pub(crate) fn ring_broke(&self, error: &std::io::Error) {
         if self.ring_usable.swap(false, Ordering::Relaxed) {
-            self.counters.fell_back("no ring for a lane");
             let error = error.to_string();
             events::report(move || events::lane_without_ring(&error));
         }
@@ -329,17 +433,25 @@ impl Group {
         }
         self.mount.mark_stalled();
         if lanes.wedged.len() < limits::LANES_WEDGED_MAX && !self.closed.load(Ordering::Acquire) {
-            let replaced = self.replace(&mut lanes, &lane);
+            let busy: usize = lanes.wedged.iter().map(|lane| lane.in_flight()).sum();
+            let workers = self.workers_left(busy + lane.in_flight());
+            if workers == 0 {
+                return active;
+            }
+            let replaced = self.replace(&mut lanes, &lane, workers);
             drop(lanes);
             match replaced {
-                Ok(moved) => {
+                Ok((moved, rest)) => {
+                    for entry in rest {
+                        entry.into_job().instead("no ring for a lane");
+                    }
                     let (class, in_flight) = (class.name(), lane.in_flight());
                     events::report(move || events::lane_replaced(class, in_flight, moved));
                 }
                 Err(error) => {
                     self.ring_broke(&error);
-                    for job in lane.close(false) {
-                        self.push_to_pool(job);
+                    for entry in lane.close(false) {
+                        entry.into_job().instead("no ring for a lane");
                     }
                 }
             }
@@ -347,21 +459,42 @@ impl Group {
         active
     }
 
-    /// Puts a new lane in the place of a wedged one; returns how many operations moved.
-    fn replace(self: &Arc<Self>, lanes: &mut Lanes, wedged: &Arc<Lane>) -> std::io::Result<usize> {
-        let fresh = Lane::start(self, wedged.class())?;
+    /// Kernel workers for a lane, where other lanes of its class have so many operations in flight: together they
+    /// have no more than one alone. On a disk of ours, where submissions sleep and lanes are replaced though no
+    /// worker is busy, each replacement has one kept for it.
+    fn workers_left(&self, busy: usize) -> u32 {
+        let kept = if self.mount.is_local() {
+            limits::LANES_WEDGED_MAX as u32
+        } else {
+            0
+        };
+        let left = limits::KERNEL_WORKERS_MAX.saturating_sub(kept + busy as u32);
+        left.max(kept.min(1))
+    }
+
+    /// Puts a new lane in the place of a wedged one; returns how many operations moved, and those that it did
+    /// not take.
+    fn replace(
+        self: &Arc<Self>,
+        lanes: &mut Lanes,
+        wedged: &Arc<Lane>,
+        workers: u32,
+    ) -> std::io::Result<(usize, Vec<RingJob>)> {
+        let fresh = Lane::start(self, wedged.class(), workers)?;
         let moved = wedged.close(false);
         let count = moved.len();
         self.counters.lane_replaced();
-        for job in moved {
-            job.set_way(super::route::Way::Lane(fresh.clone()));
-            if let Err(job) = fresh.push(job) {
-                self.push_to_pool(job);
+        let push = |entry: RingJob| {
+            entry.job().set_way(super::route::Way::Lane(fresh.clone()));
+            match fresh.push(entry, true) {
+                Ok(()) => None,
+                Err(NotTaken::NoQueue(entry) | NotTaken::Full(entry, _)) => Some(entry),
             }
-        }
+        };
+        let rest = moved.into_iter().filter_map(push).collect();
         lanes.wedged.push(wedged.clone());
         lanes.current = Some(fresh);
-        Ok(count)
+        Ok((count, rest))
     }
 
     fn all_lanes(&self) -> Vec<Arc<Lane>> {
@@ -385,6 +518,7 @@ impl Group {
         self.all_lanes()
             .iter()
             .flat_map(|lane| lane.close(true))
+            .map(RingJob::into_job)
             .collect()
     }
 }
@@ -392,8 +526,12 @@ impl Group {
 /// Without a ring there are no lanes, only the pool.
 #[cfg(not(target_os = "linux"))]
 impl Group {
-    pub(crate) fn to_lane(&self, job: Arc<dyn Job>) -> Result<(), Arc<dyn Job>> {
-        Err(job)
+    pub(super) fn to_lane(&self, entry: RingJob) -> Result<(), NotTaken<RingJob>> {
+        Err(NotTaken::NoQueue(entry))
+    }
+
+    fn lane_full(&self, _class: Class) -> Option<Full> {
+        None
     }
 
     pub(crate) fn lane_count(&self) -> usize {

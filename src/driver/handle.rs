@@ -4,6 +4,8 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::future::poll_fn;
+use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex, Weak};
 use std::task::Poll;
 use std::time::Duration;
@@ -19,11 +21,12 @@ use super::dataless::Dataless;
 use super::faults::Faults;
 use super::route::{Route, Submit};
 use super::settings::{Settings, Timeouts};
-use crate::error::Error;
+use crate::error::{Error, Errors};
 use crate::events;
 use crate::limits;
 use crate::mounts::MountStats;
 use crate::observe::{Heartbeat, OpInFlight, Stats};
+use crate::opcode::Kind;
 use crate::sys::clock::now_us;
 use crate::sys::global::Global;
 use crate::sys::lock::lock;
@@ -126,7 +129,15 @@ pub(crate) fn current() -> Result<Arc<Driver>, Error> {
     Ok(driver)
 }
 
-/// The same for callers that cannot be told of an error: without a driver, blocking threads do it.
+/// An error as callers are told of it here.
+pub(crate) fn tell(operation: Kind, path: Option<&Path>, error: io::Error) -> io::Error {
+    match current() {
+        Ok(driver) => driver.tell(operation, path, error),
+        Err(_) => Errors::of_process().tell(operation, path, error),
+    }
+}
+
+/// The driver of the runtime that polls here, for callers that cannot be told of an error: without one, blocking threads do it.
 pub(crate) fn current_or_pool() -> Arc<Driver> {
     static POOL: Global<Arc<Driver>> = Global::new();
     current().unwrap_or_else(|error| {
@@ -499,8 +510,12 @@ impl Builder {
         self
     }
 
-    /// How many blocking threads may be stuck in operations that nobody waits for any more, before further
-    /// ones on the same mounts are refused with [`Error::Saturated`]. Default: 64.
+    /// How many blocking threads a mount may have, stuck or not. Once all of them are stuck in operations that
+    /// nobody waits for any more, further ones on that mount are refused with [`Error::Saturated`]; while some are
+    /// only busy, they wait. A mount uses 64 at most besides stuck ones. Default: 64.
+    ///
+    /// All mounts of the handle have so many together, and 16 more, or as many as this if that is less, for each
+    /// mount besides the first: what hangs on one leaves the others their own.
     ///
     /// See [`Handle::settings`].
     pub fn stuck_threads_max(mut self, threads: usize) -> Builder {
@@ -529,6 +544,14 @@ impl Builder {
     /// ```
     pub fn buffer_groups_max(mut self, groups: u32) -> Builder {
         self.settings.buffer_groups_max = groups;
+        self
+    }
+
+    /// How errors of the system are handed out. Default: as they are, unless `TIDEGATE_ERRORS` says otherwise.
+    ///
+    /// See [`Errors`].
+    pub fn errors(mut self, errors: Errors) -> Builder {
+        self.settings.errors = errors;
         self
     }
 

@@ -10,11 +10,12 @@ use std::task::{Context, Poll};
 use super::cell::{Cell, Job, Outcome};
 use super::life::Given;
 use super::limited::{self, Why};
-use super::op::Op;
+use super::op::{Op, Told};
 use crate::error::{Error, LeftBehind};
 use crate::opcode::{CancelLeaves, Kind};
 use crate::sys::clock::now_us;
 use crate::sys::errno;
+use crate::sys::fd::Target;
 
 /// See the module.
 pub(crate) struct InFlight<O: Op> {
@@ -83,6 +84,7 @@ fn finish<O: Op>(cell: &Cell<O>, op: O, outcome: Outcome) -> O::Output {
         let path = op.target().path();
         return op.finish(Err(given_up(cell, why, left, path)));
     }
+    let errors = cell.driver.settings().errors;
     let result = match outcome {
         Outcome::Result(number) => errno::from_completion(number),
         Outcome::Returned(result) => result,
@@ -93,7 +95,12 @@ fn finish<O: Op>(cell: &Cell<O>, op: O, outcome: Outcome) -> O::Output {
         .into()),
         Outcome::TakenBack => Err(io::ErrorKind::Interrupted.into()),
     };
-    op.finish(result)
+    let target = match &result {
+        Ok(_) => Target::Nothing,
+        Err(_) => op.target(),
+    };
+    let tell = |error| errors.tell(cell.kind, target.given(), error);
+    op.finish(result).told(tell)
 }
 
 /// What an operation that was given up has left behind; `None` if it came to an end of its own.

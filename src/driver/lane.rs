@@ -10,12 +10,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
-use super::cell::{Job, Outcome};
+use super::cell::Job;
+use super::door::{NotTaken, RingJob};
 use super::engine::{Engine, Start};
-use super::group::{Class, Group};
+use super::group::{Class, Full, Group, is_still};
 use super::op::OnWorker;
+use super::pool::extract;
 use super::slot::Tag;
 use crate::limits;
+use crate::mounts::Mount;
 use crate::sys::clock::coarse_ms;
 use crate::sys::linux::eventfd::EventFd;
 use crate::sys::linux::poll;
@@ -26,12 +29,21 @@ use crate::sys::{released, thread};
 
 #[derive(Default)]
 struct Inbox {
-    jobs: VecDeque<Arc<dyn Job>>,
+    jobs: VecDeque<RingJob>,
+    /// When one was taken last, or the first of these came, in coarse milliseconds.
+    moved_ms: u64,
     cancels: Vec<u64>,
     /// No more jobs are taken in: the handle was closed, or the lane quarantined.
     closed: bool,
     /// At the end, cancel what is in flight.
     cancel_all: bool,
+}
+
+impl Inbox {
+    /// Whether very many wait, and none goes on.
+    fn is_overfull(&self) -> bool {
+        self.jobs.len() >= limits::QUEUED_MAX && is_still(self.moved_ms)
+    }
 }
 
 /// What other threads see of a lane.
@@ -55,15 +67,15 @@ pub(crate) struct Lane {
 
 /// What a lane's thread took from the inbox.
 struct Taken {
-    jobs: Vec<Arc<dyn Job>>,
+    jobs: Vec<RingJob>,
     cancels: Vec<u64>,
     closed: bool,
     cancel_all: bool,
 }
 
 impl Lane {
-    /// Starts a lane for one class of a mount's operations.
-    pub(crate) fn start(group: &Arc<Group>, class: Class) -> io::Result<Arc<Lane>> {
+    /// Starts a lane for one class of a mount's operations, which may use so many kernel workers.
+    pub(crate) fn start(group: &Arc<Group>, class: Class, workers: u32) -> io::Result<Arc<Lane>> {
         let lane = Arc::new(Lane {
             inbox: Mutex::default(),
             event: EventFd::new()?,
@@ -75,19 +87,25 @@ impl Lane {
             oldest_ms: AtomicU64::new(0),
             class,
         });
+        let mount = group.mount().clone();
         let (shared, counters) = (lane.clone(), group.counters().clone());
         let group = Arc::downgrade(group);
         // The ring is made on its thread: it belongs to that thread alone. Nobody waits for that, since who
         // starts a lane may be a poll, and the thread runs only when it gets a CPU.
-        let body = move || match Uring::new(Issuer::Lane, counters.buffer_groups.enrol()) {
-            Ok(ring) => LaneThread {
-                lane: shared,
-                group,
-                engine: Engine::new(ring, counters),
-                armed: false,
+        let body = move || {
+            thread::shield();
+            match Uring::new(Issuer::Lane, counters.buffer_groups.enrol()) {
+                Ok(ring) => LaneThread {
+                    lane: shared,
+                    group,
+                    engine: Engine::new(ring, counters, workers),
+                    mount,
+                    workers: workers as usize,
+                    armed: false,
+                }
+                .live(),
+                Err(error) => shared.give_up(&group, &error, Vec::new()),
             }
-            .live(),
-            Err(error) => shared.give_up(&group, &error, Vec::new()),
         };
         std::thread::Builder::new()
             .name(format!("tidegate-{}", class.name()))
@@ -99,25 +117,28 @@ impl Lane {
     /// There is no ring, or no longer: what the kernel never took goes to the pool, and so does everything
     /// from now on.
     fn give_up(&self, group: &Weak<Group>, error: &io::Error, unsent: Vec<Arc<dyn Job>>) {
-        let group = group.upgrade();
-        if let Some(group) = &group {
+        if let Some(group) = group.upgrade() {
             group.ring_broke(error);
         }
-        for job in unsent.into_iter().chain(self.close(false)) {
-            match &group {
-                Some(group) => group.push_to_pool(job),
-                None => job.run(),
-            }
+        let waiting = self.close(false).into_iter().map(RingJob::into_job);
+        for job in unsent.into_iter().chain(waiting) {
+            job.instead("no ring for a lane");
         }
     }
 
-    /// Takes an operation in; back to the caller if the lane takes no more.
-    pub(crate) fn push(&self, job: Arc<dyn Job>) -> Result<(), Arc<dyn Job>> {
+    /// Takes an operation in; back to the caller if the lane takes no more, or has no room and need not.
+    pub(super) fn push(&self, entry: RingJob, is_owed: bool) -> Result<(), NotTaken<RingJob>> {
         let mut inbox = lock(&self.inbox);
         if inbox.closed {
-            return Err(job);
+            return Err(NotTaken::NoQueue(entry));
         }
-        inbox.jobs.push_back(job);
+        if !is_owed && inbox.is_overfull() {
+            return Err(NotTaken::Full(entry, Full { stuck: 0 }));
+        }
+        if inbox.jobs.is_empty() {
+            inbox.moved_ms = coarse_ms();
+        }
+        inbox.jobs.push_back(entry);
         drop(inbox);
         self.call();
         Ok(())
@@ -131,7 +152,7 @@ impl Lane {
     }
 
     /// Ends the lane once nothing is in flight. Returns what was still in the inbox.
-    pub(crate) fn close(&self, cancel_all: bool) -> VecDeque<Arc<dyn Job>> {
+    pub(super) fn close(&self, cancel_all: bool) -> VecDeque<RingJob> {
         let mut inbox = lock(&self.inbox);
         inbox.closed = true;
         inbox.cancel_all |= cancel_all;
@@ -143,9 +164,25 @@ impl Lane {
 
     /// Has the thread let go of what nobody uses any more, if it has not.
     pub(crate) fn tick(&self) {
+        drop(self.take_what_is_over());
         if self.swept.load(Ordering::SeqCst) != released::count() {
             self.call();
         }
+    }
+
+    /// What was taken back while it waited is of no use to anybody, and nobody takes it from here while nothing
+    /// goes on.
+    fn take_what_is_over(&self) -> Vec<RingJob> {
+        let mut inbox = lock(&self.inbox);
+        if inbox.jobs.is_empty() || !is_still(inbox.moved_ms) {
+            return Vec::new();
+        }
+        extract(&mut inbox.jobs, |entry| entry.job().is_over())
+    }
+
+    /// Whether very many wait here, and none goes on.
+    pub(super) fn is_overfull(&self) -> bool {
+        lock(&self.inbox).is_overfull()
     }
 
     /// Wakes the thread. It may sleep on storage where it waits, in what goes on there of linked entries: from
@@ -196,6 +233,9 @@ struct LaneThread {
     lane: Arc<Lane>,
     group: Weak<Group>,
     engine: Engine<Uring>,
+    mount: Arc<Mount>,
+    /// Kernel workers that it may use.
+    workers: usize,
     /// Whether the read of the event is in flight.
     armed: bool,
 }
@@ -240,13 +280,12 @@ impl LaneThread {
     }
 
     fn take(&mut self) -> Taken {
-        let room = if self.engine.has_room_for_any() {
-            limits::LANE_BATCH
-        } else {
-            0
-        };
+        let room = self.room();
         let mut inbox = lock(&self.lane.inbox);
         let count = room.min(inbox.jobs.len());
+        if count > 0 {
+            inbox.moved_ms = coarse_ms();
+        }
         Taken {
             jobs: inbox.jobs.drain(..count).collect(),
             cancels: std::mem::take(&mut inbox.cancels),
@@ -255,9 +294,24 @@ impl LaneThread {
         }
     }
 
+    /// How many may begin now. Where each entry is left to a kernel worker, no more than there are workers: what is
+    /// on top waits in the inbox, where it can be taken back at once. The kernel's own limit does not do it, as it
+    /// takes a read for one that may wait for ever, of which there may be any number.
+    fn room(&self) -> usize {
+        if !self.engine.has_room_for_any() {
+            return 0;
+        }
+        if !self.mount.may_wait_for_a_server() {
+            return limits::LANE_BATCH;
+        }
+        let left = self.workers.saturating_sub(self.engine.in_flight());
+        left.min(limits::LANE_BATCH)
+    }
+
     fn start(&mut self, taken: Taken) {
         let mut back = Vec::new();
-        for job in taken.jobs {
+        for entry in taken.jobs {
+            let job = entry.into_job();
             if job.is_over() {
                 // It was taken back while it waited.
                 continue;
@@ -275,9 +329,8 @@ impl LaneThread {
                         self.engine.cancel(token.user_data());
                     }
                 }
-                Start::NoEntry(job) => self.elsewhere(job),
-                Start::Full(job) => back.push(job),
-                Start::GivenUp(job) => job.end(Outcome::Result(-crate::sys::errno::ECANCELED)),
+                Start::Full(job) => back.extend(RingJob::of(job).ok()),
+                Start::Over(job, outcome) => job.end(outcome),
             }
         }
         self.put_back(back);
@@ -291,24 +344,17 @@ impl LaneThread {
         self.note_load();
     }
 
-    /// What found no room waits on in the inbox. Once that is closed nobody takes from it: it ends as if the
-    /// kernel had cancelled it, and goes another way unless the handle is closed.
-    fn put_back(&self, jobs: Vec<Arc<dyn Job>>) {
+    /// What found no room waits on in the inbox. Once that is closed nobody takes from it: it goes to a thread
+    /// unless the handle is closed.
+    fn put_back(&self, entries: Vec<RingJob>) {
         let mut inbox = lock(&self.lane.inbox);
         if !inbox.closed {
-            let back = jobs.into_iter().rev();
-            return back.for_each(|job| inbox.jobs.push_front(job));
+            let back = entries.into_iter().rev();
+            return back.for_each(|entry| inbox.jobs.push_front(entry));
         }
         drop(inbox);
-        for job in jobs {
-            job.end(Outcome::Result(-crate::sys::errno::ECANCELED));
-        }
-    }
-
-    fn elsewhere(&self, job: Arc<dyn Job>) {
-        match self.group.upgrade() {
-            Some(group) => group.push_to_pool(job),
-            None => job.run(),
+        for entry in entries {
+            entry.into_job().instead("its lane was replaced");
         }
     }
 
@@ -358,7 +404,7 @@ impl LaneThread {
         self.lane.asleep.store(true, Ordering::SeqCst);
         let called = {
             let inbox = lock(&self.lane.inbox);
-            let startable = !inbox.jobs.is_empty() && self.engine.has_room_for_any();
+            let startable = !inbox.jobs.is_empty() && self.room() > 0;
             let over = inbox.closed && self.engine.in_flight() == 0;
             let unswept = self.lane.swept.load(Ordering::SeqCst) != released::count();
             startable || over || unswept || inbox.cancel_all || !inbox.cancels.is_empty()
@@ -371,15 +417,7 @@ impl LaneThread {
 
     /// The ring broke: what the kernel never took goes to the pool, and so does everything from now on.
     fn break_up(&mut self, error: &io::Error) {
-        let mut unsent = self.engine.break_up(error).deliver();
-        unsent.retain(|job| {
-            let wanted = job.back();
-            if !wanted {
-                job.clone()
-                    .end(Outcome::Result(-crate::sys::errno::ECANCELED));
-            }
-            wanted
-        });
+        let unsent = self.engine.break_up(error).deliver();
         self.lane.give_up(&self.group, error, unsent);
     }
 }

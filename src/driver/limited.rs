@@ -7,7 +7,6 @@
 
 use std::cell::Cell;
 use std::future::Future;
-use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -20,7 +19,7 @@ use super::registry::NEVER;
 use crate::error::{Error, LeftBehind};
 use crate::limits;
 use crate::opcode::Kind;
-use crate::sys::clock::{now_us, to_us};
+use crate::sys::clock::{self, now_us};
 
 /// Until when.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,7 +29,10 @@ pub(crate) enum Until {
     Default,
     /// So long after the first operation begins to wait.
     After(Duration),
+    /// That moment of the system's clock, whatever the process did meanwhile.
     At(Instant),
+    /// By the clock of limits, in microseconds.
+    By(u64),
     /// As long as it takes.
     Forever,
 }
@@ -40,8 +42,12 @@ impl Until {
     fn fixed(self) -> Until {
         match self {
             Until::After(after) => {
-                let at = Instant::now().checked_add(after);
-                at.map_or(Until::Forever, Until::At)
+                // The part of a microsecond counts too: never too soon.
+                let after_us = u64::try_from(after.as_micros()).unwrap_or(NEVER);
+                match now_us().saturating_add(after_us).saturating_add(1) {
+                    NEVER => Until::Forever,
+                    by => Until::By(by),
+                }
             }
             other => other,
         }
@@ -52,11 +58,20 @@ impl Until {
         if outer == Until::Default {
             return self;
         }
-        match (self.fixed(), outer.fixed()) {
-            (Until::At(inner), Until::At(outer)) => Until::At(inner.min(outer)),
-            (Until::At(at), _) | (_, Until::At(at)) => Until::At(at),
-            (Until::Forever, _) | (_, Until::Forever) => Until::Forever,
-            _ => Until::Default,
+        let (inner, outer) = (self.fixed(), outer.fixed());
+        match (inner.due_us(), outer.due_us()) {
+            (Some(inner_us), Some(outer_us)) if inner_us <= outer_us => inner,
+            _ => outer,
+        }
+    }
+
+    /// When that is, by the clock of limits; [`NEVER`] for as long as it takes.
+    fn due_us(self) -> Option<u64> {
+        match self.fixed() {
+            Until::At(at) => Some(clock::due_us(at).saturating_add(1)),
+            Until::By(by) => Some(by),
+            Until::Default => None,
+            Until::After(_) | Until::Forever => Some(NEVER),
         }
     }
 }
@@ -109,27 +124,6 @@ thread_local! {
     };
 }
 
-thread_local! {
-    /// The error that ends the limited future which is polled here.
-    static TOLD: Cell<Option<Error>> = const { Cell::new(None) };
-}
-
-/// An answer of the traits for reading and writing. Their callers try what was interrupted again, and what is
-/// cancelled would be interrupted for ever: such an error goes to the limited future itself.
-pub(crate) fn answer<T>(answered: io::Result<T>) -> Poll<io::Result<T>> {
-    let is_retried = |error: &io::Error| error.kind() == io::ErrorKind::Interrupted;
-    match answered {
-        Err(error) if is_retried(&error) && refused().is_some() => match error.downcast() {
-            Ok(cancelled) => {
-                TOLD.set(Some(cancelled));
-                Poll::Pending
-            }
-            Err(error) => Poll::Ready(Err(error)),
-        },
-        answered => Poll::Ready(answered),
-    }
-}
-
 /// When an operation that begins or is waited for here is due, in microseconds, if a caller has said so;
 /// [`NEVER`] if it may take as long as it takes.
 pub(crate) fn due_us(kind: Kind) -> Option<u64> {
@@ -138,14 +132,7 @@ pub(crate) fn due_us(kind: Kind) -> Option<u64> {
     scope.last = Some(kind);
     scope.until = scope.until.fixed();
     SCOPE.set(scope);
-    if scope.until == Until::Default {
-        return None;
-    }
-    match scope.until {
-        // The part of a microsecond counts too: never too soon.
-        Until::At(at) => Some(to_us(at).saturating_add(1)),
-        _ => Some(NEVER),
-    }
+    scope.until.due_us()
 }
 
 /// Whether a caller has said here until when.
@@ -179,7 +166,8 @@ pub(crate) fn refused() -> Option<Why> {
 /// # Ok(()) }
 /// ```
 pub trait OpExt: Future + Sized {
-    /// Gives up so long after it first has to wait; [`Duration::MAX`] means never. A timeout of zero is refused with
+    /// Gives up so long after it first has to wait, without the time in which the process was stopped;
+    /// [`Duration::MAX`] means never. A timeout of zero is refused with
     /// [`Error::ZeroTimeout`].
     ///
     /// # Cancel safety
@@ -201,7 +189,7 @@ pub trait OpExt: Future + Sized {
         Limited::new(self).until(Until::After(after))
     }
 
-    /// Gives up at that moment. If it has passed, nothing begins.
+    /// Gives up at that moment, also if the process was stopped meanwhile. If it has passed, nothing begins.
     ///
     /// # Cancel safety
     ///
@@ -239,7 +227,7 @@ pub trait OpExt: Future + Sized {
     ///
     /// # Errors
     ///
-    /// [`Error::Cancelled`], of kind [`Interrupted`](std::io::ErrorKind::Interrupted).
+    /// [`Error::Cancelled`], of kind [`Other`](std::io::ErrorKind::Other): no loop tries such an operation again.
     ///
     /// # Examples
     ///
@@ -380,15 +368,9 @@ where
             .expect("a limited future was polled after it was ready")
             .poll(cx);
         drop(in_force);
-        let told = TOLD.take();
         if polled.is_ready() {
             *this.alarm = None;
             return polled;
-        }
-        if let Some(error) = told {
-            *this.alarm = None;
-            this.future.set(None);
-            return Poll::Ready(Err(error.into()));
         }
         let begun = *this.begun.get_or_insert_with(Instant::now);
         match wait(this.scope, this.tokens, this.alarm, cx) {
@@ -409,7 +391,12 @@ fn refuses(until: Until, tokens: &[Token]) -> Option<Why> {
     if tokens.iter().any(|token| token.token.is_cancelled()) {
         return Some(Why::Cancelled);
     }
-    matches!(until, Until::At(at) if at <= Instant::now()).then_some(Why::TimedOut)
+    let is_over = match until {
+        Until::At(at) => at <= Instant::now(),
+        Until::By(by) => by <= now_us(),
+        _ => false,
+    };
+    is_over.then_some(Why::TimedOut)
 }
 
 /// Has the task woken at the limit, and again a little later, when operations have had the time to end.
@@ -434,8 +421,10 @@ fn wait(
         (Some(_), _) => alarm
             .as_ref()
             .map_or(now + GIVE_UP_AFTER_US, |(due, _)| *due),
-        (None, Until::At(at)) => to_us(at),
-        (None, _) => return None,
+        (None, until) => match until.due_us() {
+            None | Some(NEVER) => return None,
+            Some(due_us) => due_us,
+        },
     };
     match scope.refuses {
         Some(why) if due_us <= now => return Some(why),

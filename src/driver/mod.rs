@@ -14,6 +14,7 @@ mod cell;
 pub(crate) mod chore;
 mod core;
 mod dataless;
+mod door;
 #[cfg(target_os = "linux")]
 mod driven;
 mod due;
@@ -23,6 +24,7 @@ mod engine;
 #[cfg(feature = "testing")]
 mod faults;
 pub(crate) mod fence;
+mod gauge;
 mod group;
 mod handle;
 mod heart;
@@ -37,10 +39,11 @@ mod limited;
 mod mount_breaker;
 pub(crate) mod op;
 mod orphans;
+mod paused;
 mod pool;
+mod progress;
 mod registry;
 mod rings;
-mod room;
 mod route;
 mod settings;
 #[cfg(target_os = "linux")]
@@ -57,9 +60,9 @@ pub use dataless::Dataless;
 #[cfg(feature = "testing")]
 pub use faults::{Fault, FaultGuard, Faults};
 pub use handle::{Builder, Handle, ShutdownReport};
-pub(crate) use handle::{current, current_or_pool};
+pub(crate) use handle::{current, current_or_pool, tell};
 pub(crate) use in_flight::InFlight;
 pub use limited::{Limited, OpExt};
-pub(crate) use limited::{answer, is_limited, refused};
+pub(crate) use limited::{is_limited, refused};
 pub use route::{Route, Submit};
 pub use settings::{Settings, Timeouts};

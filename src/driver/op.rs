@@ -1,9 +1,13 @@
 //! What the driver asks of an operation.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
+#[cfg(target_os = "linux")]
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Weak;
 
 use super::fence::Fenced;
+use crate::buf::BufError;
 use crate::opcode::Kind;
 use crate::sys::fd::Target;
 #[cfg(feature = "testing")]
@@ -32,10 +36,27 @@ pub(crate) enum Load {
     Metadata,
 }
 
+/// What a caller gets: a success, or an error, which can be told in another way.
+pub(crate) trait Told {
+    fn told(self, tell: impl FnOnce(io::Error) -> io::Error) -> Self;
+}
+
+impl<T> Told for io::Result<T> {
+    fn told(self, tell: impl FnOnce(io::Error) -> io::Error) -> Self {
+        self.map_err(tell)
+    }
+}
+
+impl<T, B> Told for Result<T, BufError<B>> {
+    fn told(self, tell: impl FnOnce(io::Error) -> io::Error) -> Self {
+        self.map_err(|error| error.told(tell))
+    }
+}
+
 /// An operation: a request to the kernel and what its result means.
 pub(crate) trait Op: Send + 'static {
     /// What the caller gets.
-    type Output: Send + 'static;
+    type Output: Told + Send + 'static;
 
     /// The row of the op table.
     fn kind(&self) -> Kind;
@@ -64,6 +85,11 @@ pub(crate) trait Op: Send + 'static {
         0
     }
 
+    /// The file whose pages it waits for, so that it can be seen whether they become fewer.
+    fn writes_back(&self) -> Option<Weak<dyn AsFd + Send + Sync>> {
+        None
+    }
+
     /// What it has to do with the fence of its file.
     fn fenced(&self) -> Option<Fenced> {
         None
@@ -84,7 +110,8 @@ pub(crate) trait Op: Send + 'static {
         Load::Metadata
     }
 
-    /// The output, once the kernel or a blocking thread is done.
+    /// The output, once the kernel or a blocking thread is done. Errors are handed on as they came: their caller
+    /// is told of them as the handle is set, with the operation's kind and target.
     fn finish(self, result: io::Result<i32>) -> Self::Output;
 
     /// The output when the kernel may still hold the operation's memory for ever.
@@ -107,4 +134,16 @@ pub(crate) trait Op: Send + 'static {
 
     /// Called with the error number when nobody takes the output.
     fn unheard(&self, _number: i32) {}
+}
+
+/// What the request says of itself. Where the caller's buffer panics over that, a thread will hear it again, and
+/// tell the future.
+pub(super) fn is_entry<O: Op>(op: &mut O) -> bool {
+    #[cfg(target_os = "linux")]
+    return catch_unwind(AssertUnwindSafe(|| op.request().entry().is_some())).unwrap_or(false);
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = op;
+        false
+    }
 }

@@ -2,16 +2,21 @@
 //!
 //! A few threads start at once. More come only when the watchdog sees that none of them took a job for
 //! a tick while jobs wait, so short jobs are not spread over threads that only switch.
+//!
+//! Any thread may get stuck in what it does, so all of them count for the bound, and not only those that are
+//! known to be stuck: see [`ThreadCap`].
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicIsize, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::atomic::{AtomicIsize, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use super::cell::{Job, Outcome};
+use super::group::{Full, is_still};
 use crate::limits;
 use crate::sys::clock::coarse_ms;
 use crate::sys::lock::{lock, wait_timeout};
+use crate::sys::thread;
 
 #[derive(Default)]
 struct Queue {
@@ -22,6 +27,8 @@ struct Queue {
     called: usize,
     /// Jobs taken so far.
     taken: u64,
+    /// When one was taken last, or the first of those that wait came, in coarse milliseconds.
+    moved_ms: u64,
     closed: bool,
     /// What each busy thread has, since when in coarse milliseconds.
     busy: Vec<(u64, Arc<dyn Job>)>,
@@ -38,10 +45,7 @@ impl Queue {
 }
 
 /// Takes those out for which this holds.
-pub(super) fn extract(
-    jobs: &mut VecDeque<Arc<dyn Job>>,
-    mut holds: impl FnMut(&Arc<dyn Job>) -> bool,
-) -> Vec<Arc<dyn Job>> {
+pub(super) fn extract<J>(jobs: &mut VecDeque<J>, mut holds: impl FnMut(&J) -> bool) -> Vec<J> {
     let mut out = Vec::new();
     for job in std::mem::take(jobs) {
         if holds(&job) {
@@ -53,9 +57,59 @@ pub(super) fn extract(
     out
 }
 
+/// How many blocking threads a handle may have.
+///
+/// A mount has no more of them than `each`, stuck or not. Its first `own` ones are its own; what it has beyond
+/// those, all mounts take from the same rest. So one dead mount has `each` threads at most, of `mounts` dead ones
+/// every further one `own` more, and a mount that answers has its own whatever the others have taken.
+#[derive(Debug)]
+pub(super) struct ThreadCap {
+    each: usize,
+    own: usize,
+    /// Threads beyond their mounts' own.
+    lent: AtomicUsize,
+}
+
+impl ThreadCap {
+    pub(super) fn new(each: usize) -> Arc<ThreadCap> {
+        let each = each.max(1);
+        Arc::new(ThreadCap {
+            each,
+            own: each.min(limits::POOL_THREADS_OWN),
+            lent: AtomicUsize::new(0),
+        })
+    }
+
+    /// A place for one more thread of a pool that has so many.
+    fn take(&self, threads: usize) -> bool {
+        if threads >= self.each {
+            return false;
+        }
+        let rest = self.each - self.own;
+        let lend = |lent: usize| (lent < rest).then_some(lent + 1);
+        threads < self.own
+            || self
+                .lent
+                .fetch_update(Ordering::AcqRel, Ordering::Acquire, lend)
+                .is_ok()
+    }
+
+    /// A thread of a pool that has so many with it ends.
+    fn give(&self, threads: usize) {
+        if threads > self.own {
+            self.lent.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+
+    fn has_place(&self, threads: usize) -> bool {
+        let has_rest = || self.lent.load(Ordering::Acquire) < self.each - self.own;
+        threads < self.own || threads < self.each && has_rest()
+    }
+}
+
 /// The blocking threads of one mount.
-#[derive(Default)]
 pub(crate) struct Pool {
+    cap: Arc<ThreadCap>,
     queue: Mutex<Queue>,
     available: Condvar,
     /// Jobs taken when the watchdog looked last.
@@ -65,19 +119,71 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    pub(crate) fn push(self: &Arc<Self>, job: Arc<dyn Job>) {
-        let mut queue = lock(&self.queue);
+    pub(super) fn new(cap: Arc<ThreadCap>) -> Arc<Pool> {
+        Arc::new(Pool {
+            cap,
+            queue: Mutex::default(),
+            available: Condvar::new(),
+            taken_at_tick: AtomicU64::new(0),
+            stuck: AtomicIsize::new(0),
+        })
+    }
+
+    /// Takes a job in, or says why it would only be stuck as well.
+    pub(super) fn push(self: &Arc<Self>, job: Arc<dyn Job>) -> Result<(), (Arc<dyn Job>, Full)> {
+        let queue = lock(&self.queue);
+        match self.full_with(&queue) {
+            Some(full) => Err((job, full)),
+            None => {
+                self.push_into(queue, job);
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes a job in that was promised to be done.
+    pub(super) fn push_owed(self: &Arc<Self>, job: Arc<dyn Job>) {
+        self.push_into(lock(&self.queue), job);
+    }
+
+    fn push_into(self: &Arc<Self>, mut queue: MutexGuard<'_, Queue>, job: Arc<dyn Job>) {
+        if queue.jobs.is_empty() {
+            queue.moved_ms = coarse_ms();
+        }
         queue.jobs.push_back(job);
         if queue.idle > queue.called {
             queue.called += 1;
             drop(queue);
             return self.available.notify_one();
         }
-        if queue.threads < limits::POOL_THREADS_EAGER {
+        if self.working(&queue) < limits::POOL_THREADS_EAGER && self.cap.take(queue.threads) {
             queue.threads += 1;
             drop(queue);
             self.spawn(1);
         }
+    }
+
+    /// Why a job would only be stuck as well, if so.
+    pub(super) fn full(&self) -> Option<Full> {
+        self.full_with(&lock(&self.queue))
+    }
+
+    /// All the threads that there may be are stuck, or very many jobs wait and none is taken.
+    fn full_with(&self, queue: &Queue) -> Option<Full> {
+        let stuck = self.stuck_count();
+        let all_are_stuck = stuck >= self.cap.each
+            || stuck > 0 && stuck >= queue.threads && !self.cap.has_place(queue.threads);
+        let is_overfull = || queue.jobs.len() >= limits::QUEUED_MAX && is_still(queue.moved_ms);
+        (all_are_stuck || is_overfull()).then_some(Full { stuck })
+    }
+
+    fn stuck_count(&self) -> usize {
+        self.stuck.load(Ordering::SeqCst).max(0) as usize
+    }
+
+    /// Threads that are not known to be stuck.
+    fn working(&self, queue: &Queue) -> usize {
+        queue.threads.saturating_sub(self.stuck_count())
     }
 
     /// Starts threads that are already counted.
@@ -96,7 +202,7 @@ impl Pool {
     /// Without any thread nobody would take the jobs: they end with the error. Otherwise they wait.
     fn cannot_spawn(&self, error: &std::io::Error) {
         let mut queue = lock(&self.queue);
-        queue.threads -= 1;
+        self.thread_ends(&mut queue);
         let stranded = if queue.threads == 0 {
             std::mem::take(&mut queue.jobs)
         } else {
@@ -115,12 +221,20 @@ impl Pool {
         }
     }
 
+    fn thread_ends(&self, queue: &mut Queue) {
+        self.cap.give(queue.threads);
+        queue.threads -= 1;
+    }
+
     fn work(&self) {
+        thread::shield();
         let mut queue = lock(&self.queue);
         loop {
             if let Some(job) = queue.jobs.pop_front() {
                 queue.taken += 1;
-                queue.busy.push((coarse_ms(), job.clone()));
+                queue.moved_ms = coarse_ms();
+                let since_ms = queue.moved_ms;
+                queue.busy.push((since_ms, job.clone()));
                 drop(queue);
                 // It ends by itself if it panics; what its parts do when they are dropped is another matter.
                 let _ = catch_unwind(AssertUnwindSafe(|| job.run()));
@@ -142,7 +256,7 @@ impl Pool {
                 break;
             }
         }
-        queue.threads -= 1;
+        self.thread_ends(&mut queue);
     }
 
     /// Lets the threads end once the queue is empty. Later jobs still run, on new threads.
@@ -156,8 +270,7 @@ impl Pool {
     pub(crate) fn tick(self: &Arc<Self>) -> bool {
         let mut queue = lock(&self.queue);
         let stuck = self.taken_at_tick.swap(queue.taken, Ordering::Relaxed) == queue.taken;
-        let most = limits::POOL_THREADS_MAX + self.stuck.load(Ordering::SeqCst).max(0) as usize;
-        let room = most.saturating_sub(queue.threads);
+        let room = limits::POOL_THREADS_MAX.saturating_sub(self.working(&queue));
         // What was taken back while it waited is of no use to anybody.
         let given_back: Vec<_> = if stuck {
             extract(&mut queue.jobs, |job| job.is_over())
@@ -165,13 +278,27 @@ impl Pool {
             Vec::new()
         };
         let wanted = queue.jobs.len().min(queue.threads.max(1)).min(room);
-        let grow = if stuck && queue.idle == 0 { wanted } else { 0 };
-        queue.threads += grow;
+        let wanted = if stuck && queue.idle == 0 { wanted } else { 0 };
+        let mut grow = 0;
+        while grow < wanted && self.cap.take(queue.threads) {
+            queue.threads += 1;
+            grow += 1;
+        }
         let active = !queue.jobs.is_empty() || !queue.busy.is_empty();
         drop(queue);
         drop(given_back);
         self.spawn(grow);
         active
+    }
+
+    /// Tells when what is running in several steps began, and when the last of them was over.
+    pub(super) fn steps(&self, mut tell: impl FnMut(u64, u64)) {
+        for (_, job) in &lock(&self.queue).busy {
+            match job.last_step_ms() {
+                0 => {}
+                step_ms => tell(job.started_ms(), step_ms),
+            }
+        }
     }
 
     /// Notes that so many threads more are stuck in jobs that nobody waits for.
@@ -182,6 +309,17 @@ impl Pool {
     /// Whether jobs wait for a thread.
     pub(crate) fn has_waiting(&self) -> bool {
         !lock(&self.queue).jobs.is_empty()
+    }
+
+    /// Whether jobs wait, and every thread has been at its own for too long to be about to take the next.
+    pub(crate) fn is_held_up(&self) -> bool {
+        let (queue, now) = (lock(&self.queue), coarse_ms());
+        let is_long =
+            |since: u64| now.saturating_sub(since) >= limits::POLL_STUCK_AFTER.as_millis() as u64;
+        queue.idle == 0
+            && !queue.jobs.is_empty()
+            && !queue.busy.is_empty()
+            && queue.busy.iter().all(|(since, _)| is_long(*since))
     }
 
     /// How long the oldest job that should be quick has been running, in milliseconds.

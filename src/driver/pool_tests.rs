@@ -3,7 +3,7 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, Weak};
 
-use super::Pool;
+use super::{Pool, ThreadCap};
 use crate::driver::cell::{Job, Outcome};
 use crate::driver::op::{Load, OnWorker};
 use crate::driver::route::Way;
@@ -55,6 +55,10 @@ impl Job for Mock {
         OnWorker::Async
     }
 
+    fn is_entry(&self) -> bool {
+        false
+    }
+
     fn started_ms(&self) -> u64 {
         1
     }
@@ -75,7 +79,13 @@ impl Job for Mock {
         u64::MAX
     }
 
-    fn expire(&self, _now_us: u64) {}
+    fn last_step_ms(&self) -> u64 {
+        0
+    }
+    fn expire(&self, _now_us: u64) -> bool {
+        false
+    }
+    fn look_whether_it_moves(&self) {}
 
     fn cancel_on(&self, _fd: std::os::fd::BorrowedFd<'_>) -> bool {
         false
@@ -95,8 +105,8 @@ impl Job for Mock {
     fn sqe(
         &self,
         _tables: &mut dyn crate::sys::linux::tables::Tables,
-    ) -> Option<crate::sys::linux::sqe::Sqe> {
-        None
+    ) -> Result<crate::sys::linux::sqe::Sqe, Outcome> {
+        unreachable!("only rings ask")
     }
 
     #[cfg(target_os = "linux")]
@@ -119,6 +129,8 @@ impl Job for Mock {
         work.expect("an operation is run once")();
     }
 
+    fn instead(self: Arc<Self>, _reason: &'static str) {}
+
     fn end(self: Arc<Self>, _outcome: Outcome) {}
 }
 
@@ -126,11 +138,15 @@ fn sender() -> (Sender<usize>, Receiver<usize>) {
     channel()
 }
 
+fn pool() -> Arc<Pool> {
+    Pool::new(ThreadCap::new(limits::POOL_THREADS_MAX))
+}
+
 /// Pushes operations that say their number.
 fn push(pool: &Arc<Pool>, numbers: std::ops::Range<usize>, sender: &Sender<usize>) {
     for number in numbers {
         let sender = sender.clone();
-        pool.push(Mock::job(move || {
+        pool.push_owed(Mock::job(move || {
             let _ = sender.send(number);
         }));
     }
@@ -145,7 +161,7 @@ fn sorted(receiver: &Receiver<usize>, count: usize) -> Vec<usize> {
 /// Each operation is done once, by a bounded number of threads.
 #[test]
 fn every_job_is_done_once_by_few_threads() {
-    let (pool, (sender, receiver)) = (Arc::<Pool>::default(), sender());
+    let (pool, (sender, receiver)) = (pool(), sender());
     push(&pool, 0..1000, &sender);
     assert_eq!(sorted(&receiver, 1000), Vec::from_iter(0..1000));
     assert!(pool.threads() <= limits::POOL_THREADS_EAGER);
@@ -155,12 +171,12 @@ fn every_job_is_done_once_by_few_threads() {
 /// Stuck operations get more threads, tick by tick, up to the bound.
 #[test]
 fn threads_grow_while_jobs_are_stuck_and_are_bounded() {
-    let (pool, (sender, receiver)) = (Arc::<Pool>::default(), sender());
+    let (pool, (sender, receiver)) = (pool(), sender());
     let (release, held) = channel::<()>();
     let held = Arc::new(Mutex::new(held));
     for number in 0..limits::POOL_THREADS_MAX + 8 {
         let (sender, held) = (sender.clone(), held.clone());
-        pool.push(Mock::job(move || {
+        pool.push_owed(Mock::job(move || {
             let _ = sender.send(number);
             // All wait here until the test lets them go.
             let _ = lock(&held).recv();
@@ -181,7 +197,7 @@ fn threads_grow_while_jobs_are_stuck_and_are_bounded() {
 /// What waits at the close is done, and so is what comes later.
 #[test]
 fn jobs_survive_the_close() {
-    let (pool, (sender, receiver)) = (Arc::<Pool>::default(), sender());
+    let (pool, (sender, receiver)) = (pool(), sender());
     push(&pool, 0..100, &sender);
     pool.close();
     push(&pool, 100..200, &sender);
@@ -191,9 +207,9 @@ fn jobs_survive_the_close() {
 /// Panicking operations cost no thread, and none stays listed as running.
 #[test]
 fn a_panicking_job_costs_no_thread() {
-    let (pool, (sender, receiver)) = (Arc::<Pool>::default(), sender());
+    let (pool, (sender, receiver)) = (pool(), sender());
     for _ in 0..limits::POOL_THREADS_EAGER * 4 {
-        pool.push(Mock::job(|| panic!("on purpose")));
+        pool.push_owed(Mock::job(|| panic!("on purpose")));
     }
     push(&pool, 0..10, &sender);
     assert_eq!(sorted(&receiver, 10), Vec::from_iter(0..10));
@@ -206,9 +222,9 @@ fn a_panicking_job_costs_no_thread() {
 /// The last reference to a file may close it through the same pool: its drop runs without the lock.
 #[test]
 fn an_operation_that_comes_back_when_dropped_does_not_lock_up() {
-    let (pool, (sender, receiver)) = (Arc::<Pool>::default(), sender());
+    let (pool, (sender, receiver)) = (pool(), sender());
     let weak: Weak<Pool> = Arc::downgrade(&pool);
-    pool.push(Arc::new(Mock {
+    pool.push_owed(Arc::new(Mock {
         work: Mutex::new(Some(Box::new(|| {}))),
         last: Mutex::new(Some(Box::new(move || {
             let pool = weak.upgrade().expect("the test holds the pool");
@@ -216,5 +232,116 @@ fn an_operation_that_comes_back_when_dropped_does_not_lock_up() {
         }))),
     }));
     assert_eq!(sorted(&receiver, 1), [7]);
+    pool.close();
+}
+
+/// Jobs that wait until the sender is dropped, and the number of threads once no more come.
+fn fill(pool: &Arc<Pool>, count: usize) -> (Sender<()>, usize) {
+    let (release, held) = channel::<()>();
+    let held = Arc::new(Mutex::new(held));
+    for _ in 0..count {
+        let held = held.clone();
+        pool.push_owed(Mock::job(move || {
+            let _ = lock(&held).recv();
+        }));
+    }
+    let mut still = 0;
+    while still < 8 {
+        let before = pool.threads();
+        pool.tick();
+        std::thread::yield_now();
+        still = if pool.threads() == before {
+            still + 1
+        } else {
+            0
+        };
+    }
+    (release, pool.threads())
+}
+
+/// Threads that are known to be stuck have their place within the cap, and at the cap more is refused.
+#[test]
+fn the_cap_is_exact_whatever_is_stuck() {
+    for cap in [1, 3, 8, limits::POOL_THREADS_MAX] {
+        let pool = Pool::new(ThreadCap::new(cap));
+        let (release, threads) = fill(&pool, 2 * cap);
+        assert_eq!(threads, cap);
+        for stuck in 1..=cap {
+            assert!(
+                pool.push(Mock::job(|| ())).is_ok(),
+                "a thread may come free"
+            );
+            pool.stuck(1);
+            pool.tick();
+            assert_eq!((pool.threads(), pool.stuck_count()), (cap, stuck));
+        }
+        let Err((_, full)) = pool.push(Mock::job(|| ())) else {
+            panic!("all {cap} are stuck");
+        };
+        assert_eq!(full.stuck, cap);
+        pool.stuck(-1);
+        assert!(pool.push(Mock::job(|| ())).is_ok());
+        drop(release);
+        pool.close();
+    }
+}
+
+/// A cap over what a pool uses at a time lets others take the places of those that are stuck.
+#[test]
+fn the_places_of_stuck_threads_are_taken_up_to_the_cap() {
+    const MORE: usize = 5;
+    let pool = Pool::new(ThreadCap::new(limits::POOL_THREADS_MAX + MORE));
+    let (release, threads) = fill(&pool, 3 * limits::POOL_THREADS_MAX);
+    assert_eq!(threads, limits::POOL_THREADS_MAX);
+    for more in [3, MORE] {
+        while pool.stuck_count() < more {
+            pool.stuck(1);
+        }
+        for _ in 0..8 {
+            pool.tick();
+        }
+        assert_eq!(pool.threads(), limits::POOL_THREADS_MAX + more);
+    }
+    pool.stuck(1);
+    for _ in 0..8 {
+        pool.tick();
+    }
+    assert_eq!(pool.threads(), limits::POOL_THREADS_MAX + MORE);
+    drop(release);
+    pool.close();
+}
+
+/// What one mount takes leaves the others their own, and no more than that once all is taken; what ends is given
+/// back.
+#[test]
+fn mounts_share_what_they_have_beyond_their_own() {
+    let own = limits::POOL_THREADS_OWN;
+    let cap = ThreadCap::new(own + 4);
+    let pools = [(); 3].map(|()| Pool::new(cap.clone()));
+    let (first, threads) = fill(&pools[0], 3 * own);
+    assert_eq!(threads, own + 4);
+    let (second, threads) = fill(&pools[1], 3 * own);
+    assert_eq!(threads, own);
+    drop(first);
+    pools[0].close();
+    while pools[0].threads() > 0 {
+        std::thread::yield_now();
+    }
+    let (third, threads) = fill(&pools[2], 3 * own);
+    assert_eq!(threads, own + 4);
+    drop((second, third));
+    pools[1..].iter().for_each(|pool| pool.close());
+}
+
+/// Of a queue that stands still no more than so many wait; one that moves may be longer.
+#[test]
+fn a_queue_that_stands_still_is_bounded() {
+    let pool = Pool::new(ThreadCap::new(1));
+    let (release, _) = fill(&pool, limits::QUEUED_MAX + 1);
+    assert!(pool.push(Mock::job(|| ())).is_ok(), "it has just begun");
+    lock(&pool.queue).moved_ms = 0;
+    assert!(pool.push(Mock::job(|| ())).is_err());
+    pool.push_owed(Mock::job(|| ()));
+    drop(release);
     pool.close();
 }

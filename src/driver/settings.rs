@@ -4,14 +4,16 @@ use std::time::Duration;
 
 use super::breaker::Breaker;
 use super::dataless::Dataless;
-use crate::error::Error;
+use crate::error::{Error, Errors};
 use crate::events;
 use crate::limits;
 use crate::sys::global::Kept;
 
 /// How long operations may take where their callers do not say; `None` means as long as they take.
 ///
-/// An operation of several steps in one, as a copy, may take so long for each of them. No default applies
+/// It counts from the last sign that an operation gets on, or what it waits behind: a step of a copy, an operation of the
+/// same mount that began before and is done, pages of the file that a sync has written, what the disk has done. So what is
+/// slow and moves is waited for, and what is stuck is not. A limit that a caller sets counts from the start. No default applies
 /// to what waits for a peer or goes through a tree: see
 /// [`DeadlineClass::Unbounded`](crate::opcode::DeadlineClass::Unbounded).
 ///
@@ -52,6 +54,14 @@ impl Default for Timeouts {
 }
 
 impl Timeouts {
+    /// The shortest of them, if there is any.
+    pub(super) fn shortest(&self) -> Option<Duration> {
+        [self.metadata, self.data, self.sync]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
     /// The process's default.
     fn of_process() -> Timeouts {
         static OF_PROCESS: Kept<Timeouts> = Kept::new();
@@ -118,7 +128,7 @@ pub struct Settings {
     pub warn_after: Duration,
     /// How often a heartbeat comes while something is in flight.
     pub heartbeat_interval: Duration,
-    /// How many blocking threads may be stuck in operations that nobody waits for any more.
+    /// How many blocking threads a mount may have, as each of them may get stuck.
     pub stuck_threads_max: usize,
     /// When a mount that does not answer is left alone.
     pub breaker: Breaker,
@@ -126,6 +136,8 @@ pub struct Settings {
     pub dataless: Dataless,
     /// How many groups of provided buffers each ring may have.
     pub buffer_groups_max: u32,
+    /// How errors of the system are handed out.
+    pub errors: Errors,
 }
 
 impl Default for Settings {
@@ -138,6 +150,7 @@ impl Default for Settings {
             breaker: Breaker::default(),
             dataless: Dataless::default(),
             buffer_groups_max: limits::BUFFER_GROUPS_MAX,
+            errors: Errors::of_process(),
         }
     }
 }

@@ -31,6 +31,10 @@ impl Job for Nothing {
         OnWorker::Async
     }
 
+    fn is_entry(&self) -> bool {
+        true
+    }
+
     fn started_ms(&self) -> u64 {
         1
     }
@@ -51,7 +55,13 @@ impl Job for Nothing {
         u64::MAX
     }
 
-    fn expire(&self, _now_us: u64) {}
+    fn last_step_ms(&self) -> u64 {
+        0
+    }
+    fn expire(&self, _now_us: u64) -> bool {
+        false
+    }
+    fn look_whether_it_moves(&self) {}
 
     fn cancel_on(&self, _fd: std::os::fd::BorrowedFd<'_>) -> bool {
         false
@@ -67,8 +77,8 @@ impl Job for Nothing {
         None
     }
 
-    fn sqe(&self, _tables: &mut dyn crate::sys::linux::tables::Tables) -> Option<Sqe> {
-        None
+    fn sqe(&self, _tables: &mut dyn crate::sys::linux::tables::Tables) -> Result<Sqe, Outcome> {
+        Ok(Sqe::nop())
     }
 
     fn set_user_data(&self, _user_data: u64) {}
@@ -84,6 +94,8 @@ impl Job for Nothing {
     }
 
     fn run(&self) {}
+
+    fn instead(self: Arc<Self>, _reason: &'static str) {}
 
     fn end(self: Arc<Self>, _outcome: Outcome) {}
 }

@@ -8,21 +8,21 @@ use std::sync::MutexGuard;
 use std::time::Duration;
 
 use super::registry::NEVER;
-pub(super) use crate::sys::clock::now_us;
+pub(super) use crate::sys::clock::{now_us, watchdog_is_called as is_called};
 pub(super) use crate::sys::lock::lock;
 use crate::sys::lock::{wait, wait_timeout};
 
-/// Waits for a notification, or until then.
+/// Waits for a notification, or until then; whether it waited so long.
 pub(super) fn wait_until<'a, T>(
     condvar: &Condvar,
     guard: MutexGuard<'a, T>,
     until_us: u64,
-) -> MutexGuard<'a, T> {
+) -> (MutexGuard<'a, T>, bool) {
     match until_us {
-        NEVER => wait(condvar, guard),
+        NEVER => (wait(condvar, guard), false),
         _ => {
             let left = Duration::from_micros(until_us.saturating_sub(now_us()));
-            wait_timeout(condvar, guard, left).0
+            wait_timeout(condvar, guard, left)
         }
     }
 }

@@ -14,10 +14,11 @@ use super::alarm;
 use super::attempt::{Polling, polling_threads};
 use super::bell::Bell;
 use super::core::Driver;
+use super::gauge;
 use super::registry::NEVER;
 use crate::events;
 use crate::limits;
-use crate::sys::clock::now_us;
+use crate::sys::clock::{now_us, watchdog_is_called, watchdog_looks_by};
 use crate::sys::global::Global;
 use crate::sys::lock::lock;
 use crate::sys::released;
@@ -53,9 +54,12 @@ fn start() {
     let builder = std::thread::Builder::new()
         .name("tidegate-watch".into())
         .stack_size(limits::FOREIGN_STACK_BYTES);
-    if let Err(error) = builder.spawn(|| watchdog.run()) {
-        started.store(false, Ordering::Release);
-        events::no_watchdog(&error);
+    match builder.spawn(|| watchdog.run()) {
+        Ok(_) => watchdog_is_called(),
+        Err(error) => {
+            started.store(false, Ordering::Release);
+            events::no_watchdog(&error);
+        }
     }
 }
 
@@ -112,22 +116,37 @@ impl Watchdog {
             let began_us = now_us();
             self.look_at_deadlines(began_us);
             let least_us = began_us + limits::DEADLINE_LOOK_EVERY.as_micros() as u64;
-            let called = self.bell.sleep(end_us, least_us, || self.next_due_us());
+            let called = self.bell.sleep(end_us, least_us, || {
+                let due_us = self.next_due_us();
+                self.look_by(due_us.min(end_us).max(least_us));
+                due_us
+            });
+            self.look_by(now_us());
             if called || now_us() >= end_us {
                 return called;
             }
         }
     }
 
+    /// Says when it looks next. If it was late, moments of the system's clock may have come meanwhile.
+    fn look_by(&self, next_us: u64) {
+        if watchdog_looks_by(next_us) {
+            alarm::stir();
+        }
+    }
+
     /// Gives up on what is due, and gives the signs of life. Whatever panics there costs no other.
     fn look_at_deadlines(&self, now_us: u64) {
         for driver in self.drivers() {
+            let mut looked_at = Vec::new();
             for job in driver.registry.take_due(now_us) {
                 let _ = catch_unwind(AssertUnwindSafe(|| {
-                    job.expire(now_us);
-                    drop(job);
+                    if job.expire(now_us) {
+                        looked_at.push(job);
+                    }
                 }));
             }
+            gauge::ask(looked_at);
             let _ = catch_unwind(AssertUnwindSafe(|| driver.beat(now_us)));
         }
         alarm::ring(now_us);
@@ -166,11 +185,13 @@ impl Watchdog {
     fn something_goes_on(&self) -> bool {
         let in_flight = |driver: &Arc<Driver>| driver.counters.in_flight() > 0;
         self.drivers().iter().any(in_flight)
+            || alarm::are_set()
             || polling_threads().iter().any(|thread| thread.is_inside())
     }
 
     fn look_at_drivers(&self) -> bool {
-        let mut active = false;
+        // Whoever waits for nothing but a moment has to know how much of the time until then was lost.
+        let mut active = alarm::are_set();
         for driver in self.drivers() {
             // Every driver is ticked, whatever the others say.
             active |= driver.tick();
@@ -221,4 +242,19 @@ fn report_stuck_poll(thread: &Polling) {
     }
     super::core::count_stuck_poll();
     events::report(events::poll_stuck);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::clock::simulated::NOW_US;
+
+    /// Late, it finds a clock that stands, and has to come all the same: nobody else sets it going.
+    #[test]
+    fn it_comes_although_the_clock_stands() {
+        NOW_US.set(Some(1_000));
+        let called = Bell::new().sleep(6_000, 0, || NEVER);
+        NOW_US.set(None);
+        assert!(!called);
+    }
 }

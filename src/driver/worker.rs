@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::unix::AsyncFd;
 
-use super::cell::{Job, Outcome};
+use super::door::RingJob;
 use super::driven::Driven;
 use super::engine::{Broken, Engine, Reaped, Start};
 use super::helpers::help;
@@ -54,7 +54,11 @@ impl Worker {
         let descriptor = ring.fd().try_clone_to_owned().ok()?;
         let number = ring.fd().as_raw_fd();
         let worker = Arc::new(Worker {
-            engine: Mutex::new(Engine::new(ring, counters.clone())),
+            engine: Mutex::new(Engine::new(
+                ring,
+                counters.clone(),
+                limits::KERNEL_WORKERS_MAX,
+            )),
             in_flight: AtomicUsize::new(0),
             youngest_ms: AtomicU64::new(0),
             driven: Driven::default(),
@@ -90,18 +94,15 @@ impl Worker {
         self.serial_stuck.load(Ordering::Relaxed)
     }
 
-    /// Submits an operation; back to the caller if the ring has no room or no entry for it.
-    pub(crate) fn start(
-        self: &Arc<Self>,
-        job: Arc<dyn Job>,
-        how: OnWorker,
-    ) -> Result<(), Arc<dyn Job>> {
-        job.set_way(Way::Worker(self.clone()));
+    /// Submits an operation; back to the caller if the ring has no room for it.
+    pub(super) fn start(self: &Arc<Self>, entry: RingJob, how: OnWorker) -> Result<(), RingJob> {
+        entry.job().set_way(Way::Worker(self.clone()));
         let mut engine = lock(&self.engine);
         // Asked under the lock: what is in before `close` has it is seen there, and nothing comes after.
         if self.closed.load(Ordering::Acquire) {
-            return Err(job);
+            return Err(entry);
         }
+        let job = entry.job().clone();
         match engine.start(job.clone(), Some(how)) {
             Start::Queued(token) => {
                 job.set_user_data(token.user_data());
@@ -110,15 +111,15 @@ impl Worker {
                     engine.cancel(token.user_data());
                 }
             }
-            Start::Full(job) | Start::NoEntry(job) => return Err(job),
-            Start::GivenUp(job) => {
+            Start::Full(_) => return Err(entry),
+            Start::Over(job, outcome) => {
                 drop(engine);
-                job.end(Outcome::Result(-crate::sys::errno::ECANCELED));
+                job.end(outcome);
                 return Ok(());
             }
         }
         self.youngest_ms.store(job.started_ms(), Ordering::Relaxed);
-        drop(job);
+        drop((job, entry));
         self.turn(engine);
         Ok(())
     }
@@ -151,8 +152,7 @@ impl Worker {
         drop(engine);
         reaped.deliver();
         for job in broken.into_iter().flat_map(Broken::deliver) {
-            // The same as for an entry that the kernel cancelled: it goes to the pool.
-            job.end(Outcome::Result(-crate::sys::errno::ECANCELED));
+            job.instead("the ring broke");
         }
     }
 

@@ -1,71 +1,75 @@
-//! Whether errors of the system come with operation and path, or plain.
+//! Whether errors of the system come plain, or with operation and path.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::io;
+use std::path::Path;
 
-/// How errors of the system are handed out, in the whole process.
+use super::Error;
+use crate::opcode::Kind;
+
+/// How a handle hands out the errors of the system.
 ///
-/// An [`io::Error`](std::io::Error) holds either a number or something with a text of its own, never both. Without another
-/// choice it is the latter, so that errors name operation and path. A program, or a crate that it uses,
-/// may ask [`io::Error::raw_os_error`](std::io::Error::raw_os_error) instead of the kind: then it wants them plain.
+/// An [`io::Error`] holds either a number or something with a text of its own, never both. Programs that were
+/// written for `std::fs` or `tokio::fs` ask it for the number, so that is what they get. Those that would rather
+/// read which operation failed on which path choose [`Errors::Named`] for their handle; a library that runs on
+/// somebody else's handle is not asked. `TIDEGATE_ERRORS=named` makes the choice for a program that does not.
 ///
-/// `TIDEGATE_ERRORS=plain` or `named` in the environment makes the choice for a program that does not.
+/// Errors that have no number, as that of a timeout, carry an [`Error`] either way.
 ///
 /// ```
-/// # #[tokio::main] async fn main() {
-/// use tidegate::{Errors, fs};
+/// # #[tokio::main] async fn main() -> Result<(), tidegate::Error> {
+/// use tidegate::{Errors, Handle, fs};
+/// let handle = Handle::builder().errors(Errors::Named).install()?;
+/// assert_eq!(handle.settings().errors, Errors::Named);
 /// let named = fs::read("/no/such/file").await.unwrap_err();
 /// assert_eq!((named.raw_os_error(), tidegate::raw_os_error(&named)), (None, Some(2)));
 /// assert!(named.to_string().contains("/no/such/file"));
-///
-/// Errors::Plain.set_for_process();
-/// let plain = fs::read("/no/such/file").await.unwrap_err();
-/// assert_eq!((plain.raw_os_error(), tidegate::raw_os_error(&plain)), (Some(2), Some(2)));
-/// # }
+/// # Ok(()) }
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-#[repr(u8)]
 pub enum Errors {
-    /// With operation, path, and what to do about it; [`raw_os_error`](crate::raw_os_error) has the number. The default.
+    /// With operation, path, and what to do about it; [`raw_os_error`](crate::raw_os_error) has the number.
+    Named,
+    /// As the system gave them, with the kind and the number that `tokio::fs` gives them, and nothing else. The default.
     #[default]
-    Named = 1,
-    /// As the system gave them, with the number and nothing else, as from `tokio::fs`. Errors that have no
-    /// number are as ever.
-    Plain = 2,
+    Plain,
 }
 
-/// The choice, as its number; zero until it was made.
-static ERRORS: AtomicU8 = AtomicU8::new(0);
-
 impl Errors {
-    /// Chooses, for all errors from now on. See [`Errors`].
-    pub fn set_for_process(self) {
-        ERRORS.store(self as u8, Ordering::Relaxed);
-    }
-
-    pub(super) fn in_process() -> Errors {
-        if ERRORS.load(Ordering::Relaxed) == 0 {
-            let (unset, found) = (0, Errors::from_environment() as u8);
-            // Whoever has chosen meanwhile is right.
-            let _ = ERRORS.compare_exchange(unset, found, Ordering::Relaxed, Ordering::Relaxed);
-        }
-        match ERRORS.load(Ordering::Relaxed) {
-            2 => Errors::Plain,
-            _ => Errors::Named,
-        }
-    }
-
-    fn from_environment() -> Errors {
+    /// What handles have that are told nothing.
+    pub(crate) fn of_process() -> Errors {
         let Some(value) = std::env::var_os("TIDEGATE_ERRORS") else {
             return Errors::default();
         };
         match &*value.to_string_lossy().trim().to_ascii_lowercase() {
-            "plain" => Errors::Plain,
-            "" | "named" => Errors::Named,
+            "named" => Errors::Named,
+            "" | "plain" => Errors::Plain,
             _ => {
                 crate::events::errors_variable(&value);
-                Errors::Named
+                Errors::default()
             }
+        }
+    }
+
+    /// The error as its caller is told of it. An error of the system may have been named before, by a step that
+    /// knew its path better.
+    pub(crate) fn tell(self, operation: Kind, path: Option<&Path>, error: io::Error) -> io::Error {
+        match (self, error.downcast::<Error>()) {
+            (Errors::Plain, Ok(Error::Io { source, .. })) => source,
+            (
+                _,
+                Ok(Error::Dataless {
+                    operation,
+                    path: None,
+                }),
+            ) => Error::Dataless {
+                operation,
+                path: path.map(Path::to_path_buf),
+            }
+            .into(),
+            (_, Ok(typed)) => typed.into(),
+            (Errors::Plain, Err(source)) => source,
+            (Errors::Named, Err(source)) => Error::io(operation, path, source),
         }
     }
 }

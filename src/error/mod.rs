@@ -1,8 +1,9 @@
 //! What can go wrong, typed.
 //!
-//! The functions of [`crate::fs`] return [`std::io::Error`], as `tokio::fs` does. Each of them
-//! carries an [`Error`] that keeps the kind and the errno, names the operation and the path, and
-//! says what can be done. [`Error::from_io`] gives it back.
+//! The functions of [`crate::fs`] return [`std::io::Error`], as `tokio::fs` does: those of the system as they
+//! are, or named, as the handle is set ([`Errors`]). A named one carries an [`Error`] that keeps the kind and the
+//! number, names the operation and the path, and says what can be done; so does every error that is this crate's
+//! own. [`Error::from_io`] gives it back.
 
 mod choice;
 mod display;
@@ -57,7 +58,7 @@ pub enum Error {
         /// How many of them have come back: none.
         free_list_len: u32,
     },
-    /// A token of [`OpExt::cancel_on`](crate::OpExt::cancel_on) was cancelled.
+    /// A token of [`OpExt::cancel_on`](crate::OpExt::cancel_on) was cancelled, or the work was told to stop.
     Cancelled {
         /// The operation; `None` where the future waited for something else.
         operation: Option<Kind>,
@@ -205,7 +206,6 @@ impl Error {
             | Error::Setting { .. }
             | Error::ZeroTimeout => io::ErrorKind::InvalidInput,
             Error::BufferGroupsExhausted { .. } => io::ErrorKind::OutOfMemory,
-            Error::Cancelled { .. } => io::ErrorKind::Interrupted,
             // The system's own error for it is EDEADLK.
             Error::Dataless { .. } => io::ErrorKind::Deadlock,
             Error::Overlaps { .. } | Error::Saturated { .. } => io::ErrorKind::ResourceBusy,
@@ -216,8 +216,9 @@ impl Error {
                 io::ErrorKind::BrokenPipe
             }
             Error::ForkedChild { .. } | Error::RingUnavailable { .. } => io::ErrorKind::Unsupported,
-            // The kind that `tokio::fs` gives it.
-            Error::SeekPending => io::ErrorKind::Other,
+            // No loop takes it for a reason to go on, as many do for `Interrupted` and some for `TimedOut`. For
+            // a seek it is the kind that `tokio::fs` gives it.
+            Error::Cancelled { .. } | Error::SeekPending => io::ErrorKind::Other,
             Error::Io { source, .. }
             | Error::Poisoned { source, .. }
             | Error::Thread { source, .. } => source.kind(),
@@ -287,33 +288,28 @@ impl Error {
         }
     }
 
-    /// The error of this crate inside an [`io::Error`] that came from it.
+    /// The error of this crate inside an [`io::Error`], if it has one: what the system did not refuse, and all errors
+    /// of handles that name them.
     ///
     /// ```
-    /// # #[tokio::main] async fn main() {
+    /// # #[tokio::main] async fn main() -> Result<(), tidegate::Error> {
+    /// use tidegate::{Errors, Handle};
+    /// Handle::builder().errors(Errors::Named).install()?;
     /// let error = tidegate::fs::metadata("/no/such/file").await.unwrap_err();
     /// let typed = tidegate::Error::from_io(&error).unwrap();
     /// assert_eq!(typed.kind(), std::io::ErrorKind::NotFound);
     /// assert_eq!(typed.operation().unwrap().name(), "metadata");
     /// assert_eq!(typed.path().unwrap(), std::path::Path::new("/no/such/file"));
     /// assert_eq!(typed.raw_os_error(), Some(2));
-    /// # }
+    /// # Ok(()) }
     /// ```
     pub fn from_io(error: &io::Error) -> Option<&Error> {
         error.get_ref()?.downcast_ref()
     }
 
+    /// Names an error of the system, unless it is typed already.
     pub(crate) fn io(operation: Kind, path: Option<&Path>, source: io::Error) -> io::Error {
-        let is_plain = || source.raw_os_error().is_some() && Errors::in_process() == Errors::Plain;
         if Error::from_io(&source).is_some() {
-            return match (Error::from_io(&source), path) {
-                (Some(Error::Dataless { path: None, .. }), Some(path)) => {
-                    Error::on_path(source, path)
-                }
-                _ => source,
-            };
-        }
-        if is_plain() {
             return source;
         }
         Error::Io {
@@ -324,6 +320,16 @@ impl Error {
         .into()
     }
 
+    /// The same error once more, for another who has to be told.
+    pub(crate) fn again(error: &io::Error) -> io::Error {
+        let kind = io::Error::from(error.kind());
+        let source = raw_os_error(error).map_or(kind, io::Error::from_raw_os_error);
+        match Error::from_io(error).and_then(Error::operation) {
+            Some(operation) => Error::io(operation, None, source),
+            None => source,
+        }
+    }
+
     /// Names the path in the error of a step on an open file, for an operation that was given a path.
     pub(crate) fn on_path(error: io::Error, path: &Path) -> io::Error {
         match error.downcast::<Error>() {
@@ -331,7 +337,12 @@ impl Error {
                 operation,
                 path: None,
                 source,
-            }) => Error::io(operation, Some(path), source),
+            }) => Error::Io {
+                operation,
+                path: Some(path.to_path_buf()),
+                source,
+            }
+            .into(),
             Ok(Error::Dataless {
                 operation,
                 path: None,

@@ -124,7 +124,7 @@ pub(crate) fn errors_variable(value: &dyn fmt::Debug) {
     tracing::warn!(
         target: target::ERROR,
         { { field::VALUE } = ?value },
-        "TIDEGATE_ERRORS is neither plain nor named: named"
+        "TIDEGATE_ERRORS is neither plain nor named: plain"
     );
 }
 

@@ -191,7 +191,7 @@ impl CopyFile {
         self
     }
 
-    /// A flag that ends the copy at the next chunk with `Interrupted` once it is set.
+    /// A flag that ends the copy at the next chunk with [`Error::Cancelled`](crate::Error::Cancelled) once it is set.
     ///
     /// See [`CopyFile::run`].
     pub fn stop(mut self, stop: Arc<AtomicBool>) -> CopyFile {
@@ -234,9 +234,9 @@ impl CopyFile {
     ///
     /// # Errors
     ///
-    /// Those of `open(2)`, `read(2)`, `write(2)` and `rename(2)`, with the path of the side they are about;
+    /// Those of `open(2)`, `read(2)`, `write(2)`, `close(2)` and `rename(2)`; named ones have the path of the side they are about;
     /// `InvalidInput` if the source is not a regular file, or is the destination itself;
-    /// `UnexpectedEof` if it shrinks, `ResourceBusy` if it grows or is written to; `Interrupted` if stopped.
+    /// `UnexpectedEof` if it shrinks, `ResourceBusy` if it is changed, as far as its size and times tell: not what is written through a mapping; [`Error::Cancelled`](crate::Error::Cancelled) if stopped.
     ///
     /// # Backend
     ///

@@ -4,17 +4,19 @@ use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs::{self, FileType, Metadata};
 use std::io;
-use std::os::unix::fs::{DirEntryExt, MetadataExt};
+use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use futures_core::Stream;
+
 use crate::limits;
 use crate::op::blocking::{self, Entry, Listing};
 use crate::op::elsewhere::Elsewhere;
 use crate::op::hop::hop;
-use crate::op::{meta, names};
+use crate::op::{entry, names};
 use crate::opcode::Kind;
 
 /// Makes a directory, with the permissions that the umask leaves of `rwxrwxrwx`.
@@ -346,6 +348,26 @@ impl ReadDir {
     }
 }
 
+/// The entries as a stream, as tokio-stream's `ReadDirStream` has them.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main] async fn main() -> std::io::Result<()> {
+/// use futures::TryStreamExt;
+/// let entries = tidegate::fs::read_dir("/").await?;
+/// let names: Vec<_> = entries.map_ok(|entry| entry.file_name()).try_collect().await?;
+/// assert!(!names.is_empty());
+/// # Ok(()) }
+/// ```
+impl Stream for ReadDir {
+    type Item = io::Result<DirEntry>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_next_entry(cx).map(Result::transpose)
+    }
+}
+
 /// One entry of a directory.
 ///
 /// # Examples
@@ -397,8 +419,8 @@ impl DirEntry {
     ///
     /// # Backend
     ///
-    /// As for [`symlink_metadata`](super::symlink_metadata), where the path still leads to the entry;
-    /// else `fstatat(2)` on a blocking thread, from the directory that was listed.
+    /// At the first poll where the path still leads to the entry and its attributes are in memory; else
+    /// `fstatat(2)` on a blocking thread, from the directory that was listed.
     ///
     /// # Examples
     ///
@@ -416,15 +438,7 @@ impl DirEntry {
     /// # Ok(()) }
     /// ```
     pub async fn metadata(&self) -> io::Result<Metadata> {
-        match meta::metadata_of_path(self.path(), false).await {
-            // Neither the directory nor the entry was renamed meanwhile.
-            Ok(metadata) if metadata.ino() == self.ino() => Ok(metadata),
-            _ => {
-                let entry = self.std.clone();
-                let work = move |_: &_| blocking::metadata_of_entry(&entry);
-                hop(Kind::Metadata, &self.path(), work).await
-            }
-        }
+        entry::metadata(self.std.clone(), &self.path()).await
     }
 
     /// What kind of file it is; asks the file only where the directory does not say.

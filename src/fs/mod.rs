@@ -2,7 +2,7 @@
 //!
 //! Every function takes the way that is fastest for it: answered at the first poll where the kernel has
 //! the answer in memory, through the ring where there is an opcode, else on blocking threads of the
-//! path's mount. Errors keep kind and errno and name the operation, see [`crate::Error`].
+//! path's mount. Errors have the kind and the number that std gives them, see [`crate::Errors`].
 
 mod copy_file;
 mod dir;

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::File;
-use crate::error::Error;
+use crate::driver;
 use crate::op::blocking;
 use crate::op::file::SharedFile;
 use crate::op::hop::hop;
@@ -237,7 +237,7 @@ impl OpenOptions {
         if let Some(std) = &self.std {
             let std = self
                 .completed(std)
-                .map_err(|error| Error::io(Kind::Open, Some(&path), error))?;
+                .map_err(|error| driver::tell(Kind::Open, Some(&path), error))?;
             let owned = path.clone();
             let fd = hop(Kind::Open, &path, move |_| {
                 blocking::open(&std, &owned).map(OwnedFd::from)
@@ -260,7 +260,7 @@ impl OpenOptions {
     where
         F: Future<Output = io::Result<Arc<SharedFile>>>,
     {
-        let named = |error| Error::io(kind, Some(path), error);
+        let named = |error| driver::tell(kind, Some(path), error);
         if self.std.is_some() {
             return Err(named(io::ErrorKind::Unsupported.into()));
         }
@@ -307,7 +307,10 @@ impl OpenOptions {
             (true, true, false) => flag::O_RDWR,
             (false, _, true) => flag::O_WRONLY | flag::O_APPEND,
             (true, _, true) => flag::O_RDWR | flag::O_APPEND,
-            (false, false, false) => return Err(open::invalid()),
+            (false, false, false) => {
+                let text = "must specify at least one of read, write, or append access";
+                return Err(open::invalid(text));
+            }
         };
         let contradiction = if self.append {
             self.truncate && !self.create_new
@@ -315,7 +318,8 @@ impl OpenOptions {
             !self.write && (self.truncate || self.create || self.create_new)
         };
         if contradiction {
-            return Err(open::invalid());
+            let text = "creating or truncating a file requires write access, and appending excludes truncating";
+            return Err(open::invalid(text));
         }
         let creation = match (self.create, self.truncate, self.create_new) {
             (_, _, true) => flag::O_CREAT | flag::O_EXCL,
@@ -374,7 +378,10 @@ mod tests {
                 .create_new(on(5));
             let theirs = theirs.open(&path).map(drop).map_err(|error| error.kind());
             match (ours.flags(), theirs) {
-                (Err(ours), theirs) => assert_eq!(Err(ours.kind()), theirs, "{ours:?} {bits:06b}"),
+                (Err(ours), theirs) => {
+                    assert_eq!(Err(ours.kind()), theirs, "{ours:?} {bits:06b}");
+                    assert_eq!(ours.raw_os_error(), None, "{bits:06b}");
+                }
                 (Ok(_), theirs) => {
                     assert_ne!(theirs, Err(io::ErrorKind::InvalidInput), "{bits:06b}")
                 }

@@ -3,11 +3,10 @@
 use std::io;
 use std::path::Path;
 
+use super::File;
 use super::open_options::OpenOptions;
 use crate::driver::{self, Route};
 use crate::error::Error;
-use crate::op::blocking;
-use crate::op::hop::hop;
 use crate::op::whole;
 use crate::opcode::Kind;
 
@@ -70,7 +69,7 @@ pub async fn read_to_string(path: impl AsRef<Path>) -> io::Result<String> {
     String::from_utf8(bytes).map_err(|_| {
         let text = "stream did not contain valid UTF-8";
         let error = io::Error::new(io::ErrorKind::InvalidData, text);
-        Error::io(Kind::ReadFile, Some(&path), error)
+        driver::tell(Kind::ReadFile, Some(&path), error)
     })
 }
 
@@ -82,7 +81,7 @@ pub async fn read_to_string(path: impl AsRef<Path>) -> io::Result<String> {
 ///
 /// # Errors
 ///
-/// Those of `open(2)` and `write(2)`.
+/// Those of `open(2)`, `write(2)` and `close(2)`: some filesystems report at the close what they could not write.
 ///
 /// # Backend
 ///
@@ -107,14 +106,17 @@ pub async fn write(path: impl AsRef<Path>, contents: impl AsRef<[u8]>) -> io::Re
             .truncate(true)
             .open(&path)
             .await?;
-        let named = |error| Error::on_path(error, &path);
-        let written = file.write_all_at(contents, 0).await;
-        written.map_err(|error| named(error.into()))?;
-        return file.close().await.map_err(named);
+        return write_open(file, contents, &path).await;
     }
-    let owned = path.clone();
-    hop(Kind::WriteFile, &path, move |steps| {
-        blocking::write_file(&owned, &contents, steps)
-    })
-    .await
+    match whole::write(&path, contents).await? {
+        None => Ok(()),
+        Some((file, contents)) => write_open(File::from_shared(file), contents, &path).await,
+    }
+}
+
+async fn write_open(file: File, contents: Vec<u8>, path: &Path) -> io::Result<()> {
+    let named = |error| Error::on_path(error, path);
+    let written = file.write_all_at(contents, 0).await;
+    written.map_err(|error| named(error.into()))?;
+    file.close().await.map_err(named)
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use super::metadata::Follow;
-use crate::error::Error;
+use crate::driver;
 use crate::op::hop::hop;
 use crate::op::{c_path, names, xattr};
 use crate::opcode::Kind;
@@ -111,7 +111,7 @@ pub async fn remove_xattr(
     follow: Follow,
 ) -> io::Result<()> {
     let path = path.as_ref().to_path_buf();
-    let named = |error| Error::io(Kind::RemoveXattr, Some(&path), error);
+    let named = |error| driver::tell(Kind::RemoveXattr, Some(&path), error);
     let (c_file, c_name) = (
         c_path(&path).map_err(named)?,
         c_path(Path::new(name.as_ref())).map_err(named)?,
@@ -147,7 +147,8 @@ pub async fn remove_xattr(
 #[doc(alias = "listxattr")]
 pub async fn list_xattrs(path: impl AsRef<Path>, follow: Follow) -> io::Result<Vec<OsString>> {
     let path = path.as_ref().to_path_buf();
-    let c_file = c_path(&path).map_err(|error| Error::io(Kind::ListXattrs, Some(&path), error))?;
+    let c_file =
+        c_path(&path).map_err(|error| driver::tell(Kind::ListXattrs, Some(&path), error))?;
     hop(Kind::ListXattrs, &path, move |_| {
         xattr::list(&c_file, follow == Follow::Links)
     })

@@ -48,9 +48,10 @@
 //! time. `tokio::time::timeout` works as well: it drops the future, and nobody is told what became of it.
 //!
 //! Operations have a limit also where nobody sets one: [`Timeouts`](crate::Timeouts) of the handle, 30 s for
-//! metadata and 60 s for data and syncs, unless they wait for a pipe's other end or go through a tree.
-//! `timeout(Duration::MAX)` takes it away. A file that is opened without knowing that it is a FIFO falls under
-//! the limit for metadata.
+//! metadata and 60 s for data and syncs, unless they go through a tree or may wait for something other than
+//! storage: opening a FIFO, and reading and writing pipes, sockets, terminals and other devices of characters,
+//! events and timers, and those files of procfs and its like that can be waited for. `timeout(Duration::MAX)` takes the
+//! limit away.
 //!
 //! # Streams and copies
 //!

@@ -19,24 +19,49 @@
 //! # Ok(()) }
 //! ```
 //!
+//! # What can hurt
+//!
+//! - **Limits.** An operation ends in an error of kind `TimedOut` after 30 s for names and attributes, and after 60 s
+//!   for data and syncs, where tokio's waits for ever. `TIDEGATE_TIMEOUTS=metadata=off,data=off,sync=off` switches
+//!   them off for a process, [`Timeouts`](crate::Timeouts) for a handle, `timeout(Duration::MAX)` for a call.
+//! - **Dropped futures** are cancelled, and so are spawned ones when their runtime ends; tokio's calls go on in the
+//!   background. [A table](super::dropped_futures) says for each function what is left.
+//! - **Refusals.** Where a mount does not answer, operations on it end at once in
+//!   [`MountUnresponsive`](crate::Error::MountUnresponsive); where too many threads are stuck, in
+//!   [`Saturated`](crate::Error::Saturated). [`Breaker`](crate::Breaker) and
+//!   [`stuck_threads_max`](crate::Builder::stuck_threads_max) set when.
+//! - **Failed syncs stay.** After a `sync_all` that failed, further ones fail until
+//!   [`acknowledge`](crate::fs::File::acknowledge), because the kernel tells of lost data once.
+//! - **Late closes.** A dropped file may be closed by a thread, a moment later; [`File::close`](crate::fs::File::close)
+//!   waits for it, and tells of errors.
+//! - **Readahead.** Reads through a file that came from std or a descriptor switch the kernel's readahead off for the
+//!   open file, also for others that share it; it is on again when the file goes back.
+//! - **Tasks.** `num_alive_tasks()` of a runtime counts one task of this crate's from the first operation on, which
+//!   notices the runtime's end, and one for each thread with a ring. They do nothing while nothing is in flight.
+//!
 //! # What is the same
 //!
 //! - Types: [`std::fs::Metadata`], `Permissions` and `FileType` are std's; files go from and into std's.
-//! - Kinds of errors, and the numbers that the system gave.
+//! - Errors: kind, `raw_os_error()` and text.
 //! - A write returns when it is in a buffer, and its error comes with the next call: `flush` before somebody else
 //!   is to see what you wrote, and to be told how it went. Dropping a file closes it in the background.
 //! - Futures are `Send`.
+//! - A test that stops tokio's clock, with `start_paused` or `tokio::time::pause`, finds that it stands while
+//!   operations are in flight: a timeout does not elapse because a disk was asked.
 //!
 //! # What is not
 //!
-//! - `error.raw_os_error()` is `None`, because the error carries operation and path instead:
-//!   [`raw_os_error`](crate::raw_os_error) has the number. Where code that you cannot change asks std's,
-//!   as tower-http does, choose [`Errors::Plain`](crate::Errors) or set `TIDEGATE_ERRORS=plain`.
+//! - What the system did not refuse has an error of this crate's, without a number: a timeout, a cancel, a mount
+//!   that does not answer, a handle that was shut down. See [`Error`](crate::Error).
 //! - Futures are not [`UnwindSafe`](std::panic::UnwindSafe) by themselves; files are.
 //! - `sync_all` and `sync_data` tell of a write of the cursor that failed, and do not leave it to `flush`.
+//! - A write that was accepted and failed is told with every `flush`, `shutdown` and sync until
+//!   [`File::acknowledge`](crate::fs::File::acknowledge); tokio's tells it once, and then that all is well.
+//! - `write` and `copy` of whole files tell what the filesystem answers at the close; tokio's and std's do not ask.
+//! - A `copy` leaves out set-user-id and set-group-id bits where owner or group are others.
 //! - A `copy` of a file onto itself is refused; tokio's empties the file.
 //! - A `write` of a whole file that is dropped half-way is cancelled; tokio's goes on.
-//! - The text of an error names operation and path. Do not compare texts; compare kinds.
+//! - The text of an error names operation and path if you choose so for the handle, see [`Errors`](crate::Errors).
 //! - What a write has accepted is written, also when the file or the runtime is dropped right after. An error is
 //!   then logged, since nobody is left to be told.
 //! - There is no Windows.

@@ -63,16 +63,17 @@
 //!
 //! # Errors
 //!
-//! They are [`std::io::Error`] with the kind that std gives, and say more than std's: the operation, the path,
-//! and often what to do.
+//! They are [`std::io::Error`] with the kind and the number that std gives. A handle can be told to name them, so
+//! that they say the operation, the path, and often what to do:
 //!
 //! ```
-//! # #[tokio::main] async fn main() {
+//! # #[tokio::main] async fn main() -> Result<(), tidegate::Error> {
+//! tidegate::Handle::builder().errors(tidegate::Errors::Named).install()?;
 //! let error = tidegate::fs::read("/no/such/file").await.unwrap_err();
 //! assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
 //! assert_eq!(tidegate::raw_os_error(&error), Some(2));
 //! assert!(error.to_string().contains("/no/such/file"));
-//! # }
+//! # Ok(()) }
 //! ```
 //!
 //! Outside of tokio everything works as well: futures of this crate can be awaited on any executor.

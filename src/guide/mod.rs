@@ -2,6 +2,7 @@
 //!
 //! - [Getting started](getting_started): the first program, and which way its operations took.
 //! - [Moving from `tokio::fs`](from_tokio_fs): what is the same, and what is not.
+//! - [Dropped futures](dropped_futures): what becomes of each call, where tokio finishes it.
 //! - [Buffers](buffers): why they go in by value, and which kinds there are.
 //! - [Cancellation](cancellation): what a dropped future leaves behind, timeouts, and the end of a runtime.
 //! - [Seeing what goes on](observing): counters, what is in flight, heartbeats, events, metrics.
@@ -14,6 +15,7 @@
 pub mod buffers;
 pub mod cancellation;
 pub mod containers;
+pub mod dropped_futures;
 pub mod from_tokio_fs;
 pub mod getting_started;
 pub mod observing;

@@ -13,11 +13,11 @@ use crate::limits;
 use crate::sys::global::Global;
 use crate::sys::lock::{read, write};
 #[cfg(target_os = "linux")]
-use crate::sys::mounted::Mounted;
+use crate::sys::mounted::{Mounted, readahead_bytes};
 use crate::sys::stat::Stat;
 
-/// The mounts that were met so far. Ids are never used again by the kernel, so entries stay true; only
-/// remounting with other options can change one, and the flags only lean to caution.
+/// The mounts that were met so far. Ids are never used again by the kernel, so entries stay; what was said of a
+/// mount holds until the table of mounts changes.
 fn known() -> &'static RwLock<Vec<Arc<Mount>>> {
     static KNOWN: Global<RwLock<Vec<Arc<Mount>>>> = Global::new();
     KNOWN.get_or_make(RwLock::default)
@@ -29,8 +29,16 @@ fn find(stat: &Stat) -> Option<Arc<Mount>> {
     met(&read(known()), stat).filter(|mount| mount.is_described())
 }
 
+/// The unique id says all; without one the device tells mounts apart.
+fn key(stat: &Stat) -> (u64, u64) {
+    match stat.mount_id {
+        0 => (0, stat.dev),
+        id => (id, 0),
+    }
+}
+
 fn met(mounts: &[Arc<Mount>], stat: &Stat) -> Option<Arc<Mount>> {
-    let key = (stat.mount_id, stat.dev);
+    let key = key(stat);
     mounts.iter().find(|mount| mount.key() == key).cloned()
 }
 
@@ -45,7 +53,7 @@ pub(crate) fn meet(stat: &Stat) -> Arc<Mount> {
         return mount;
     }
     forget_one(&mut known);
-    let mount = Arc::new(Mount::new(stat.mount_id, stat.dev));
+    let mount = Arc::new(Mount::new(key(stat).0, key(stat).1));
     known.push(mount.clone());
     mount
 }
@@ -63,9 +71,9 @@ fn forget_one(known: &mut Vec<Arc<Mount>>) {
 pub(crate) fn learn(stat: &Stat) -> Arc<Mount> {
     let mount = meet(stat);
     if !mount.is_described() {
+        super::watch::begin();
         let (nature, place) = describe(stat);
-        // Whoever was faster has found the same.
-        let _ = mount.nature.set(nature);
+        mount.set_nature(nature);
         let _ = place.map(|place| mount.place.set(place));
         mount.descriptions.fetch_add(1, Ordering::Relaxed);
     }
@@ -74,19 +82,31 @@ pub(crate) fn learn(stat: &Stat) -> Arc<Mount> {
 
 #[cfg(target_os = "linux")]
 fn describe(stat: &Stat) -> (Nature, Option<table::Place>) {
+    use super::watch;
     use crate::sys::linux::mount::{describe, magic};
+    // Before anything is asked: what changes meanwhile is seen to.
+    let asked_at = watch::state();
     // Before 6.8 there is no unique id, and an ordinary one may come to mean another filesystem.
     let Ok(description) = describe(stat.mount_id) else {
-        return (UNKNOWN, place_without_unique_id(stat));
+        let unknown = Nature {
+            asked_at,
+            ..UNKNOWN
+        };
+        return (unknown, place_without_unique_id(stat));
     };
     let nature = Nature {
         kind: match description.magic {
-            magic::BTRFS | magic::EXT4 | magic::XFS => FsKind::Disk,
+            magic::BTRFS => FsKind::Btrfs,
+            magic::EXT4 => FsKind::Ext,
+            magic::XFS => FsKind::Xfs,
             magic::TMPFS => FsKind::Memory,
             _ => FsKind::Other,
         },
         no_atime: description.no_atime,
         strict_atime: description.strict_atime,
+        answers_from_memory: watch::answers_from_memory(&description.fs_type),
+        readahead_bytes: readahead_bytes(description.device, &description.fs_type),
+        asked_at,
     };
     // The table has the type with its subtype on every kernel. Ids are used again: an entry of another place
     // is of a mount that is gone.
@@ -135,13 +155,13 @@ pub(crate) fn of_name(path: &Path, refresh: impl FnOnce()) -> Option<Arc<Mount>>
         dev: mounted.device,
         ..Stat::default()
     });
-    let _ = mount.nature.set(UNKNOWN);
+    mount.set_nature(UNKNOWN);
     let _ = mount.place.get_or_init(|| table::place(mounted));
     Some(mount)
 }
 
-/// The attributes of an open file, and its mount if that is known. Cannot sleep on any filesystem; on
-/// others than local ones the attributes may be old.
+/// The attributes of an open file, and its mount if that is known. Cannot sleep on any filesystem; on others than
+/// local ones the attributes may be old. Where asking might wait, they are empty but for the mount.
 pub(crate) fn of_fd(fd: BorrowedFd<'_>) -> io::Result<(Stat, Option<Arc<Mount>>)> {
     of_fd_with(fd, 0)
 }
@@ -149,7 +169,20 @@ pub(crate) fn of_fd(fd: BorrowedFd<'_>) -> io::Result<(Stat, Option<Arc<Mount>>)
 /// The same with further fields of the kernel's `statx`.
 #[cfg(target_os = "linux")]
 pub(crate) fn of_fd_with(fd: BorrowedFd<'_>, mask: u32) -> io::Result<(Stat, Option<Arc<Mount>>)> {
-    use crate::sys::linux::statx;
+    use crate::sys::linux::{nowait, statx};
+    if super::watch::some_ask() {
+        let only_id = Stat {
+            mount_id: nowait::mount_id(fd)?,
+            ..Stat::default()
+        };
+        let mount = find(&only_id);
+        if !mount
+            .as_ref()
+            .is_some_and(|mount| mount.answers_from_memory())
+        {
+            return Ok((only_id, mount));
+        }
+    }
     let stat = statx::of_fd_in_memory(fd, statx::MASK | mask)?;
     let mount = find(&stat);
     Ok((stat, mount))
@@ -162,6 +195,35 @@ pub(crate) fn of_fd_with(
     _mask: u32,
 ) -> io::Result<(Stat, Option<Arc<Mount>>)> {
     Ok((Stat::default(), None))
+}
+
+/// Whether reading or writing this open file may wait for something other than storage, as far as that is known.
+/// Cannot sleep.
+pub(crate) fn may_wait_here(fd: BorrowedFd<'_>, stat: &Stat, mount: Option<&Mount>) -> bool {
+    stat.is_special()
+        || stat.is_file() && mount.is_some_and(Mount::has_no_storage) && can_be_waited_for(fd)
+}
+
+/// The same, once all is asked that can be. Not for a poll.
+pub(crate) fn may_wait(fd: BorrowedFd<'_>) -> bool {
+    let Ok((stat, mount)) = of_fd(fd) else {
+        return false;
+    };
+    if stat.mode == 0 {
+        return crate::sys::blocking::stat_fd(fd).is_ok_and(|stat| stat.is_special());
+    }
+    // What is made as it is read does not know how long it is; and a server's file need not be described.
+    let mount = mount.or_else(|| (stat.is_file() && stat.blocks == 0).then(|| learn(&stat)));
+    may_wait_here(fd, &stat, mount.as_deref())
+}
+
+#[cfg(target_os = "linux")]
+use crate::sys::linux::poll::can_be_waited_for;
+
+/// Elsewhere there are no such filesystems.
+#[cfg(not(target_os = "linux"))]
+fn can_be_waited_for(_fd: BorrowedFd<'_>) -> bool {
+    false
 }
 
 #[cfg(test)]

@@ -6,13 +6,14 @@ mod known;
 mod report;
 mod stats;
 mod table;
+mod watch;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 pub(crate) use ask::Asker;
-pub(crate) use known::{learn, meet, of_fd, of_fd_with, of_name};
+pub(crate) use known::{learn, may_wait, may_wait_here, meet, of_fd, of_fd_with, of_name};
 pub use report::{MountAnswer, MountReport, mounts};
 pub use stats::{BreakerState, MountStats};
 pub(crate) use table::refresh;
@@ -20,26 +21,62 @@ pub(crate) use table::refresh;
 use crate::limits;
 use crate::sys::clock::coarse_ms;
 use crate::sys::global::Global;
-use crate::sys::lock::lock;
+use crate::sys::lock::{lock, read, write};
+use crate::sys::mounted::Mounted;
+use crate::sys::moving::Disks;
 use crate::sys::stat::Stat;
 
 /// What is known of a filesystem's type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FsKind {
-    /// ext4, XFS or btrfs: cached metadata and resident data are answered without sleeping.
-    Disk,
+    /// These three answer cached metadata and resident data without sleeping.
+    Btrfs,
+    /// And ext2 and ext3, which are the same driver's or alike.
+    Ext,
     /// tmpfs: cached metadata is answered without sleeping; its reads have no non-blocking form.
     Memory,
     /// Anything else: only lanes.
     Other,
     /// It could not be found out: only lanes.
     Unknown,
+    Xfs,
 }
 
 /// Whether files of a filesystem type may be answered for at a poll.
 fn is_local_type(fs_type: &str) -> bool {
     let types = ["btrfs", "devtmpfs", "ext2", "ext3", "ext4", "tmpfs", "xfs"];
     cfg!(target_os = "linux") && types.contains(&fs_type)
+}
+
+/// Whether a filesystem of this type keeps nothing anywhere: its files are made as they are read, and some wait
+/// for what happens in the kernel or in other processes. tmpfs keeps its files, in memory.
+fn has_no_storage(fs_type: &str) -> bool {
+    const TYPES: [&str; 23] = [
+        "anon_inodefs",
+        "binder",
+        "binfmt_misc",
+        "bpf",
+        "cgroup",
+        "cgroup2",
+        "configfs",
+        "debugfs",
+        "devpts",
+        "efivarfs",
+        "functionfs",
+        "fusectl",
+        "mqueue",
+        "nfsd",
+        "nsfs",
+        "pidfs",
+        "proc",
+        "resctrl",
+        "rpc_pipefs",
+        "securityfs",
+        "selinuxfs",
+        "sysfs",
+        "tracefs",
+    ];
+    TYPES.contains(&fs_type)
 }
 
 /// What the kernel says of a mount.
@@ -50,6 +87,21 @@ struct Nature {
     no_atime: bool,
     /// Whether every read changes the access time.
     strict_atime: bool,
+    /// Whether the attributes in memory can be had without asking anybody.
+    answers_from_memory: bool,
+    /// How far the kernel reads ahead of a reader, if that could be found out.
+    readahead_bytes: Option<u64>,
+    /// The state of the table of mounts before this was asked; options may be others since. `None` where nobody
+    /// would see that.
+    asked_at: Option<u64>,
+}
+
+impl Nature {
+    /// Whether no mount has changed since. Where nobody looks, nothing is known to have.
+    fn is_current(&self) -> bool {
+        self.asked_at
+            .is_none_or(|asked_at| watch::state() == Some(asked_at))
+    }
 }
 
 /// Together with an id that the kernel does not give.
@@ -59,6 +111,9 @@ const UNKNOWN: Nature = Nature {
     kind: FsKind::Unknown,
     no_atime: false,
     strict_atime: false,
+    answers_from_memory: false,
+    readahead_bytes: None,
+    asked_at: None,
 };
 
 /// One mount.
@@ -68,14 +123,20 @@ pub(crate) struct Mount {
     id: u64,
     /// The device number of its files; tells mounts apart where there is no id.
     device: u64,
-    /// Filled in off the polling thread; until then only lanes.
-    nature: OnceLock<Nature>,
+    /// Filled in off the polling thread, and again when the table of mounts has changed; until then only lanes.
+    nature: RwLock<Option<Nature>>,
+    /// The state of the table of mounts when a regular file was opened here last; zero for never.
+    opened_at: AtomicU64,
+    /// When a close here was late, in coarse milliseconds; zero for never.
+    late_ms: AtomicU64,
     /// Where it lies, and its type. May stay unknown.
     place: OnceLock<table::Place>,
     /// How often it was described.
     descriptions: AtomicU32,
-    /// When its description was last asked for, in coarse milliseconds; zero for never.
+    /// When its description was last asked for, in coarse milliseconds, and what the state of the table of mounts
+    /// was; zero for never.
     asked_ms: AtomicU64,
+    asked_state: AtomicU64,
     /// When it was last seen stalled, in coarse milliseconds; zero for never.
     stalled_ms: AtomicU64,
     /// The inodes of writes in flight that were accepted from files that are dropped by now, and how many
@@ -91,10 +152,13 @@ impl Mount {
         Mount {
             id,
             device,
-            nature: OnceLock::new(),
+            nature: RwLock::default(),
+            opened_at: AtomicU64::new(0),
+            late_ms: AtomicU64::new(0),
             place: OnceLock::new(),
             descriptions: AtomicU32::new(0),
             asked_ms: AtomicU64::new(0),
+            asked_state: AtomicU64::new(0),
             stalled_ms: AtomicU64::new(0),
             orphans: Mutex::default(),
             orphans_count: AtomicU64::new(0),
@@ -139,7 +203,11 @@ impl Mount {
     }
 
     fn nature(&self) -> Nature {
-        self.nature.get().copied().unwrap_or(UNKNOWN)
+        read(&self.nature).unwrap_or(UNKNOWN)
+    }
+
+    fn set_nature(&self, nature: Nature) {
+        *write(&self.nature) = Some(nature);
     }
 
     fn place(&self) -> Option<&table::Place> {
@@ -151,7 +219,13 @@ impl Mount {
     fn is_described(&self) -> bool {
         let is_placed = self.place.get().is_some()
             || self.descriptions.load(Ordering::Relaxed) >= limits::MOUNT_DESCRIPTIONS_MAX;
-        self.nature.get().is_some() && is_placed
+        read(&self.nature).is_some_and(|nature| nature.is_current()) && is_placed
+    }
+
+    /// Whether what is known of its options holds at this moment.
+    pub(crate) fn is_current(&self) -> bool {
+        let nature = self.nature();
+        nature.asked_at.is_some() && nature.is_current()
     }
 
     /// Where it is mounted, once that was found out.
@@ -159,21 +233,45 @@ impl Mount {
         self.place().map(|(point, _)| point.clone())
     }
 
+    /// The disks below it, as far as they are known. Not for a poll: it looks at the table of mounts.
+    pub(crate) fn disks(&self) -> Disks {
+        let source = || {
+            let point = self.point()?;
+            table::find(|table| {
+                let here = |mount: &&Mounted| mount.point == point;
+                let mount = table.reachable().find(here)?;
+                Some(PathBuf::from(&mount.source))
+            })
+        };
+        Disks::of(self.device, source)
+    }
+
     /// The type of its filesystem, once that was found out.
     pub(crate) fn fs_type(&self) -> Option<&str> {
         self.place().map(|(_, fs_type)| fs_type.as_str())
     }
 
+    /// Whether reading or writing its files may wait for something other than a disk or a server.
+    pub(crate) fn has_no_storage(&self) -> bool {
+        self.fs_type().is_some_and(has_no_storage)
+    }
+
     /// Whether somebody should have it described now; `true` once in a while until that was done.
     pub(crate) fn wants_description(&self) -> bool {
+        if self.is_described() {
+            return false;
+        }
         let (now, asked) = (coarse_ms(), self.asked_ms.load(Ordering::Relaxed));
+        let state = watch::state().unwrap_or(0);
+        let changed = self.asked_state.swap(state, Ordering::Relaxed) != state;
         let due = asked == 0 || now > asked + limits::MOUNT_ASK_AGAIN.as_millis() as u64;
-        !self.is_described()
-            && due
-            && self
-                .asked_ms
-                .compare_exchange(asked, now, Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok()
+        let exchange = || {
+            let set =
+                self.asked_ms
+                    .compare_exchange(asked, now, Ordering::Relaxed, Ordering::Relaxed);
+            set.is_ok()
+        };
+        changed || due && exchange()
     }
 
     /// What tells this mount's lanes from others'.
@@ -183,7 +281,55 @@ impl Mount {
 
     /// Whether it is a local filesystem of which it was measured what can sleep.
     pub(crate) fn is_local(&self) -> bool {
-        matches!(self.nature().kind, FsKind::Disk | FsKind::Memory)
+        self.reads_nowait() || self.nature().kind == FsKind::Memory
+    }
+
+    /// Whether the attributes that it has in memory can be had without asking or waiting for anybody.
+    pub(crate) fn answers_from_memory(&self) -> bool {
+        self.nature().answers_from_memory
+    }
+
+    /// Whether opening a directory that is in memory looks at nothing else: btrfs searches its tree then, and XFS
+    /// reads extents.
+    pub(crate) fn opens_directories(&self) -> bool {
+        matches!(self.nature().kind, FsKind::Ext | FsKind::Memory)
+    }
+
+    /// Whether opening a file that is in memory looks at nothing else. The first open after ext4 was mounted, or
+    /// became writable, writes to its superblock.
+    pub(crate) fn opens_files(&self) -> bool {
+        self.nature().kind != FsKind::Ext
+            || watch::state().is_some_and(|now| self.opened_at.load(Ordering::Relaxed) == now)
+    }
+
+    /// A regular file was opened here, on a thread that may sleep.
+    pub(crate) fn note_opened(&self) {
+        let now = watch::state().unwrap_or(0);
+        if self.opened_at.load(Ordering::Relaxed) != now {
+            self.opened_at.store(now, Ordering::Relaxed);
+        }
+    }
+
+    /// How far the kernel reads ahead of a reader.
+    pub(crate) fn readahead_bytes(&self) -> Option<u64> {
+        self.nature().readahead_bytes
+    }
+
+    /// Whether closes here end soon, as far as is known.
+    pub(crate) fn closes_in_time(&self) -> bool {
+        let late = self.late_ms.load(Ordering::Relaxed);
+        let is_over = || coarse_ms() > late + limits::MOUNT_STALLED_HOLD_OFF.as_millis() as u64;
+        self.is_healthy() && (late == 0 || is_over())
+    }
+
+    /// One did not.
+    pub(crate) fn note_late_close(&self) {
+        self.late_ms.store(coarse_ms(), Ordering::Relaxed);
+    }
+
+    /// Whether blocks behind a file's end are to be freed when a descriptor that may write is closed.
+    pub(crate) fn frees_at_close(&self) -> bool {
+        self.nature().kind == FsKind::Xfs
     }
 
     /// Whether each operation may wait for a server as long as that likes: then none is handed to the kernel
@@ -195,7 +341,8 @@ impl Mount {
 
     /// Whether resident data can be read without sleeping.
     pub(crate) fn reads_nowait(&self) -> bool {
-        self.nature().kind == FsKind::Disk
+        let kind = self.nature().kind;
+        matches!(kind, FsKind::Btrfs | FsKind::Ext | FsKind::Xfs)
     }
 
     /// Whether a poll may try at all: local, and not seen stalled lately.
@@ -242,11 +389,14 @@ impl Mount {
         self.stalled_ms.swap(coarse_ms(), Ordering::Relaxed) == 0
     }
 
-    /// Whether a read of this file, through a descriptor without O_NOATIME, changes no access time:
+    /// Whether a read of this file, through a descriptor without O_NOATIME, changes no access time at this moment:
     /// what the kernel's `relatime_need_update` says, with a minute to spare.
     pub(crate) fn atime_is_settled(&self, stat: &Stat) -> bool {
         const DAY_S: i64 = 24 * 60 * 60;
         let nature = self.nature();
+        if nature.asked_at.is_none() || !nature.is_current() {
+            return false;
+        }
         if nature.no_atime {
             return true;
         }

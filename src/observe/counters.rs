@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::buffer_groups::BgidBook;
 use super::latency::Histogram;
@@ -11,6 +11,7 @@ use super::stats::{Counts, Stats};
 use super::submitted::Submitted;
 use super::{WAYS, Way};
 use crate::opcode::{KINDS, Kind};
+use crate::sys::clock::now_us;
 use crate::sys::lock::{lock, wait_timeout};
 
 const OPS: usize = KINDS;
@@ -35,6 +36,8 @@ pub(super) const ENDS: usize = 6;
 #[derive(Default)]
 struct Launched {
     started: AtomicU64,
+    /// By way: what began there, and then was done another way.
+    left_ways: [AtomicU64; WAYS],
     ended: [AtomicU64; ENDS],
     latency: Histogram,
 }
@@ -117,6 +120,11 @@ impl Counters {
     pub(crate) fn went(&self, kind: Kind, way: Way) {
         let shard = &self.shards[thread_index() % SHARDS];
         shard.0[kind as usize][way as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// An operation that was counted under this way is done another way after all, and counted there.
+    pub(crate) fn went_not(&self, kind: Kind, way: usize) {
+        self.launched(kind).left_ways[way].fetch_add(1, Ordering::Release);
     }
 
     pub(crate) fn fell_back(&self, reason: &'static str) {
@@ -221,13 +229,14 @@ impl Counters {
     }
 
     fn wait_for(&self, count: &AtomicU64, bound: Duration) {
-        let end = Instant::now() + bound;
+        let end_us = now_us().saturating_add(u64::try_from(bound.as_micros()).unwrap_or(u64::MAX));
         let mut draining = lock(&self.draining);
         while count.load(Ordering::SeqCst) > 0 {
             *draining = true;
-            let Some(left) = end.checked_duration_since(Instant::now()) else {
+            let left = Duration::from_micros(end_us.saturating_sub(now_us()));
+            if left.is_zero() {
                 break;
-            };
+            }
             // A short wait besides the notification: the count may fall between the two looks.
             draining = wait_timeout(&self.drained, draining, left.min(Duration::from_millis(20))).0;
         }
@@ -236,6 +245,18 @@ impl Counters {
 
     pub(crate) fn snapshot(&self) -> Stats {
         let mut ops = vec![Counts::default(); OPS];
+        // What left a way first: there is never more of it than of what went there.
+        let left: Vec<_> = self
+            .launched
+            .0
+            .iter()
+            .map(|launched| {
+                let ways = launched.get().map(|launched| &launched.left_ways)?;
+                Some(std::array::from_fn::<u64, WAYS, _>(|way| {
+                    ways[way].load(Ordering::Acquire)
+                }))
+            })
+            .collect();
         for shard in self.shards.iter() {
             for (sum, counts) in ops.iter_mut().zip(&shard.0) {
                 let counts = counts.iter().map(|count| count.load(Ordering::Relaxed));
@@ -243,6 +264,11 @@ impl Counters {
                     .iter_mut()
                     .zip(counts)
                     .for_each(|(sum, count)| *sum += count);
+            }
+        }
+        for (counts, left) in ops.iter_mut().zip(left) {
+            for (way, left) in counts.ways.iter_mut().zip(left.unwrap_or_default()) {
+                *way -= left;
             }
         }
         for (counts, launched) in ops.iter_mut().zip(&self.launched.0) {
@@ -346,6 +372,20 @@ mod tests {
         assert_eq!(op.latency.count(), EACH * 5);
         assert_eq!(op.latency.max(), Some(Duration::from_micros(EACH - 1)));
         assert_eq!(stats.ops().count(), 1);
+    }
+
+    /// What a ring could not do counts for the thread that did it.
+    #[test]
+    fn what_goes_another_way_counts_once() {
+        let counters = Counters::default();
+        for way in [Way::LaneRing, Way::LaneRing, Way::Pool] {
+            counters.went(Kind::Read, way);
+        }
+        counters.went_not(Kind::Read, Way::LaneRing as usize);
+        let stats = counters.snapshot();
+        assert_eq!(stats.count(Kind::Read, Way::LaneRing), 1);
+        assert_eq!(stats.count(Kind::Read, Way::Pool), 1);
+        assert_eq!(stats.ops().map(|op| op.total()).sum::<u64>(), 2);
     }
 
     /// The high-water mark stays when the orphans are gone.

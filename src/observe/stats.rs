@@ -124,7 +124,8 @@ impl OpStats {
         }
     }
 
-    /// How often the operation took a way, whichever. One that was sent a second way counts for both.
+    /// How many of them have begun, whichever way. Each counts once: for the way that it went last, where a ring
+    /// could not do it and a thread did.
     ///
     /// See [`Stats::ops`].
     pub fn total(&self) -> u64 {

@@ -4,9 +4,10 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::time::Instant;
 
 use super::hop::hop_between;
-use crate::error::Error;
+use crate::error::{Error, LeftBehind};
 use crate::opcode::Kind;
 use crate::sys::copy::{self, Flow};
 use crate::sys::steps::Steps;
@@ -20,15 +21,25 @@ pub(crate) async fn copy(
     stop: Option<Arc<AtomicBool>>,
     progress: Option<Arc<AtomicU64>>,
 ) -> io::Result<Copied> {
-    let (from, to) = (request.from.clone(), request.to.clone());
+    let (from, to, began) = (request.from.clone(), request.to.clone(), Instant::now());
     let work = move |steps: &Steps| {
         let flow = Flow {
             steps,
             stop: stop.as_deref(),
             progress: progress.as_deref(),
         };
-        copy::copy_file(&request, &flow)
-            .map_err(|failed| Error::io(Kind::CopyFile, Some(&failed.path), failed.error))
+        copy::copy_file(&request, &flow).map_err(|failed| match failed.error {
+            error if flow.is_stopped() && error.kind() == io::ErrorKind::Interrupted => {
+                Error::Cancelled {
+                    operation: Some(Kind::CopyFile),
+                    path: Some(failed.path),
+                    elapsed: began.elapsed(),
+                    left: LeftBehind::MayHaveTakenEffect,
+                }
+                .into()
+            }
+            error => Error::io(Kind::CopyFile, Some(&failed.path), error),
+        })
     };
     hop_between(Kind::CopyFile, &from, &to, work).await
 }

@@ -2,13 +2,13 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::file::SharedFile;
 use crate::driver::fence::Fenced;
 use crate::driver::op::{Load, OnWorker, Op};
 use crate::error::Error;
-use crate::opcode::Kind;
+use crate::opcode::{DeadlineClass, Kind};
 use crate::sys::fd::Target;
 use crate::sys::request::{Hop, Request};
 
@@ -51,6 +51,14 @@ impl<R: Request> Op for Durable<R> {
         Load::Buffered
     }
 
+    fn writes_back(&self) -> Option<Weak<dyn AsFd + Send + Sync>> {
+        let syncs = self.kind.row().deadline_class == DeadlineClass::Sync;
+        syncs.then(|| {
+            let file: Weak<SharedFile> = Arc::downgrade(&self.file);
+            file as Weak<dyn AsFd + Send + Sync>
+        })
+    }
+
     fn fenced(&self) -> Option<Fenced> {
         Some(self.file.health.follows())
     }
@@ -60,7 +68,7 @@ impl<R: Request> Op for Durable<R> {
             self.file
                 .health
                 .note_sync(error.raw_os_error().unwrap_or(0), true);
-            return Err(Error::io(self.kind, None, error));
+            return Err(error);
         }
         // A write that failed meanwhile, with nobody to hear of it.
         self.file.health.check(self.kind)

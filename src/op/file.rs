@@ -1,30 +1,34 @@
 //! An open file as operations share it: the descriptor, where it lives, and what is known of it.
 
-use std::io::{self, SeekFrom};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use super::close::close;
 use super::durable::Durable;
 use super::health::Health;
 use super::meta::learn_later;
 use super::open::flag;
-use super::prefetch::Prefetch;
+use super::prefetch::{Prefetch, close_lent};
 use super::resident::Resident;
 use super::unit::Unit;
 use crate::driver::attempt::attempt;
 use crate::driver::op::OnWorker;
 use crate::driver::{self, Driver};
-use crate::error::{Error, raw_os_error};
+use crate::error::raw_os_error;
+use crate::limits;
 use crate::mounts::{self, Mount};
 use crate::opcode::Kind;
 use crate::sys::fd::{Target, normal_readahead, position_of, status_flags};
 use crate::sys::stat::{Stat, kind};
-use crate::sys::{blocking, errno, request};
+use crate::sys::{errno, request};
 
-/// An open file. Dropping the last reference closes it, on a lane wherever that may sleep.
+/// An open file. Dropping the last reference closes it.
 pub(crate) struct SharedFile {
-    fd: Option<OwnedFd>,
+    /// Shared with what reads ahead, while it does.
+    fd: Option<Arc<OwnedFd>>,
     driver: Arc<Driver>,
     mount: Arc<Mount>,
     /// The attributes at the open; what can change is only a hint.
@@ -49,17 +53,20 @@ impl SharedFile {
         let is_stream = match opened.type_bits() {
             kind::BLOCK | kind::FILE => flags & flag::O_PATH != 0,
             // Where the type is not known without asking, the position is.
-            0 => position_of(fd.as_fd()).is_err(),
+            0 if opened.mode == 0 => position_of(fd.as_fd()).is_err(),
             _ => true,
         };
+        // Nothing else is known to have no position.
+        let may_wait = opened.mode == 0 && is_stream
+            || mounts::may_wait_here(fd.as_fd(), &opened, mount.as_deref());
         let is_stream = AtomicBool::new(is_stream);
         let mount = match mount {
-            _ if opened.is_special() => Mount::of_peers(),
+            _ if may_wait => Mount::of_peers(),
             Some(mount) => mount,
             None => learn_later(driver, opened.clone()),
         };
         SharedFile {
-            fd: Some(fd),
+            fd: Some(Arc::new(fd)),
             driver: driver.clone(),
             mount,
             opened,
@@ -115,6 +122,11 @@ impl SharedFile {
         self.flags & flag::O_APPEND != 0
     }
 
+    /// Whether it was opened so that nothing waits for it.
+    pub(super) fn is_nonblocking(&self) -> bool {
+        self.flags & flag::O_NONBLOCK != 0
+    }
+
     pub(super) fn is_read_only(&self) -> bool {
         self.flags & flag::O_ACCMODE == flag::O_RDONLY
     }
@@ -153,9 +165,9 @@ impl SharedFile {
         is_stream
     }
 
-    /// Whether a write to it goes on without the file that accepted it.
-    pub(super) fn has_orphan_write(&self) -> bool {
-        self.mount.has_orphan_write(self.opened.ino)
+    /// Whether a write to it that was accepted is not over: through this open file, or one that is dropped.
+    pub(super) fn has_accepted_write(&self) -> bool {
+        self.health.fence.has_accepted() || self.mount.has_orphan_write(self.opened.ino)
     }
 
     /// What tells it from other files of its mount, if that is known.
@@ -169,10 +181,16 @@ impl SharedFile {
         stat.is_file().then_some(stat.size)
     }
 
+    /// An error of an operation on this file, as its caller is told of it.
+    pub(crate) fn tell(&self, operation: Kind, error: io::Error) -> io::Error {
+        self.driver.tell(operation, None, error)
+    }
+
     /// One more descriptor of the same open file.
     pub(crate) fn duplicate(&self) -> io::Result<Arc<SharedFile>> {
+        self.driver.may_open(Kind::Duplicate, &self.mount)?;
         let fd = self.as_fd().try_clone_to_owned();
-        let fd = fd.map_err(|error| Error::io(Kind::Duplicate, None, error))?;
+        let fd = fd.map_err(|error| self.tell(Kind::Duplicate, error))?;
         self.driver.answered(Kind::Duplicate);
         let mut file = SharedFile::alone(&self.driver, fd, self.flags);
         file.resident = self.resident.clone();
@@ -186,17 +204,9 @@ impl SharedFile {
         SharedFile::new(&driver::current_or_pool(), fd, flags)
     }
 
-    /// The kernel's own position, for a file that was read or written before it came here.
-    pub(crate) fn position_in_kernel(&self) -> u64 {
-        position_of(self.as_fd()).unwrap_or(0)
-    }
-
-    /// Lets go of the descriptor, with the kernel's position as if the kernel had done all the reading, and
-    /// its readahead on again unless a clone still reads. If operations are in flight, it is a duplicate.
-    pub(crate) fn release(self: Arc<Self>, position: u64) -> io::Result<OwnedFd> {
-        if self.is_seekable() {
-            let _ = blocking::seek(self.as_fd(), SeekFrom::Start(position));
-        }
+    /// Lets go of the descriptor, with the kernel's readahead on again unless a clone still reads. If
+    /// operations are in flight, it is a duplicate.
+    pub(crate) fn release(self: Arc<Self>) -> io::Result<OwnedFd> {
         let resident = self.resident.clone();
         let fd = match self.into_fd() {
             Ok(fd) => fd,
@@ -211,7 +221,7 @@ impl SharedFile {
 
     /// The attributes, with further fields, if they are exact and cannot sleep.
     pub(crate) fn stat_at_poll(&self, mask: u32) -> Option<Stat> {
-        if !self.driver.attempts() || self.has_orphan_write() {
+        if !self.driver.attempts() || self.has_accepted_write() {
             return None;
         }
         let look = || mounts::of_fd_with(self.as_fd(), mask);
@@ -228,11 +238,21 @@ impl SharedFile {
 
     /// Takes the descriptor out of the last reference; the file back if there are others.
     pub(crate) fn into_fd(self: Arc<Self>) -> Result<OwnedFd, Arc<SharedFile>> {
-        Arc::try_unwrap(self).map(|mut file| {
-            file.fd
-                .take()
-                .expect("the descriptor is there until the file is dropped")
+        let mut file = Arc::try_unwrap(self)?;
+        let Some(fd) = file.fd.take() else {
+            return Err(Arc::new(file));
+        };
+        let taken = file.prefetch.take_back(fd, Some(limits::LENT_PATIENCE));
+        taken.map_err(|fd| {
+            file.fd = Some(fd);
+            Arc::new(file)
         })
+    }
+
+    pub(super) fn shared_fd(&self) -> &Arc<OwnedFd> {
+        self.fd
+            .as_ref()
+            .expect("the descriptor is there until the file is dropped")
     }
 
     pub(crate) async fn sync(self: Arc<Self>, data_only: bool) -> io::Result<()> {
@@ -255,7 +275,6 @@ impl SharedFile {
     }
 
     pub(crate) async fn set_len(self: Arc<Self>, len: u64) -> io::Result<()> {
-        self.note_write();
         let target = Target::file(self.as_fd());
         let fenced = self.health.changes(len..u64::MAX);
         let request = request::SetLen {
@@ -285,45 +304,48 @@ impl SharedFile {
     /// Closes the descriptor if this is the last reference, and says what the filesystem answered.
     pub(crate) async fn close(self: Arc<Self>) -> io::Result<()> {
         let (driver, mount) = (self.driver(), self.mount());
-        match self.into_fd() {
-            Ok(fd) => driver.start(driver::chore::Close::new(fd), &mount).await,
+        let mut file = match Arc::try_unwrap(self) {
+            Ok(file) => file,
             // An operation still holds it, and closes it when it is over.
-            Err(_) => Ok(()),
+            Err(_) => return Ok(()),
+        };
+        let Some(fd) = file.fd.take() else {
+            return Ok(());
+        };
+        match file.prefetch.take_back(fd, Some(Duration::ZERO)) {
+            Ok(fd) => driver.start(driver::chore::Close::new(fd), &mount).await,
+            Err(fd) => {
+                let close = close_lent(file.prefetch.clone(), fd);
+                driver.start(close, &mount).await
+            }
         }
     }
 }
 
 impl AsFd for SharedFile {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd
-            .as_ref()
-            .expect("the descriptor is there until the file is dropped")
-            .as_fd()
+        self.shared_fd().as_fd()
     }
 }
 
 impl Drop for SharedFile {
-    /// At once where that cannot sleep: a read-only descriptor of a file with a name, on a healthy
-    /// local mount. Everything else closes on a lane, as what was written may be flushed.
+    /// When this returns, the descriptor is closed, unless its close takes longer than a millisecond. It may sleep
+    /// only on a thread.
     fn drop(&mut self) {
-        self.prefetch.stop();
         let Some(fd) = self.fd.take() else { return };
         if self.driver.is_of_parent() {
-            return close_in_child(fd, &self.mount());
+            // What the parent's thread read ahead through stays open here.
+            if let Ok(fd) = Arc::try_unwrap(fd) {
+                close_in_child(fd, &self.mount());
+            }
+            return;
         }
-        let mut fd = Some(fd);
-        let mount = self.mount();
-        if self.is_read_only() && self.driver.attempts() {
-            attempt(Some(&mount), || {
-                let named = fd
-                    .as_ref()
-                    .and_then(|fd| mounts::of_fd(fd.as_fd()).ok())
-                    .is_some_and(|(stat, _)| stat.nlink > 0);
-                drop(fd.take_if(|_| named));
-            });
-        }
-        if let Some(fd) = fd {
-            self.driver.close_later(fd, &self.driver.group(&mount));
+        match self.prefetch.take_back(fd, Some(limits::LENT_PATIENCE)) {
+            Ok(fd) => close(&self.driver, fd, &self.mount, !self.is_read_only()),
+            Err(fd) => {
+                let close = close_lent(self.prefetch.clone(), fd);
+                self.driver.start_detached(close, &self.mount);
+            }
         }
     }
 }

@@ -10,7 +10,6 @@ use super::file::SharedFile;
 use super::hop::hop_on_file;
 use super::unit::Unit;
 use crate::driver::op::Op;
-use crate::error::Error;
 use crate::opcode::Kind;
 use crate::sys::fd::{Target, with_file};
 use crate::sys::path::c_path;
@@ -39,7 +38,7 @@ impl Op for GetFileXattr {
         match result {
             Ok(length) => Ok(Some(self.0.into_value(length))),
             Err(error) if is_absent(&error) => Ok(None),
-            Err(error) => Err(Error::io(Kind::GetFileXattr, None, error)),
+            Err(error) => Err(error),
         }
     }
 
@@ -50,7 +49,7 @@ impl Op for GetFileXattr {
 
 impl SharedFile {
     pub(crate) async fn get_xattr(self: Arc<Self>, name: &OsStr) -> io::Result<Option<Vec<u8>>> {
-        let name = c_name(Kind::GetFileXattr, name)?;
+        let name = c_name(&self, Kind::GetFileXattr, name)?;
         let (driver, mount) = (self.driver(), self.mount());
         let request = request::GetFileXattr {
             fd: self,
@@ -61,7 +60,7 @@ impl SharedFile {
     }
 
     pub(crate) async fn set_xattr(self: Arc<Self>, name: &OsStr, value: Vec<u8>) -> io::Result<()> {
-        let name = c_name(Kind::SetFileXattr, name)?;
+        let name = c_name(&self, Kind::SetFileXattr, name)?;
         let (driver, mount) = (self.driver(), self.mount());
         let target = Target::file(self.as_fd());
         let request = request::SetFileXattr {
@@ -74,7 +73,7 @@ impl SharedFile {
     }
 
     pub(crate) async fn remove_xattr(self: Arc<Self>, name: &OsStr) -> io::Result<()> {
-        let name = c_name(Kind::RemoveXattr, name)?;
+        let name = c_name(&self, Kind::RemoveXattr, name)?;
         let file = self.clone();
         let work = move |_: &_| with_file(file.as_fd(), |file| xattr_open::remove(file, &name));
         hop_on_file(&self, Kind::RemoveXattr, work).await
@@ -87,6 +86,6 @@ impl SharedFile {
     }
 }
 
-fn c_name(kind: Kind, name: &OsStr) -> io::Result<std::ffi::CString> {
-    c_path(Path::new(name)).map_err(|error| Error::io(kind, None, error))
+fn c_name(file: &SharedFile, kind: Kind, name: &OsStr) -> io::Result<std::ffi::CString> {
+    c_path(Path::new(name)).map_err(|error| file.tell(kind, error))
 }

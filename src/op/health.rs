@@ -5,8 +5,8 @@ use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-use crate::driver::fence::{Fence, Fenced};
-use crate::error::Error;
+use crate::driver::fence::{Fence, Fenced, Role};
+use crate::error::{Error, raw_os_error};
 use crate::events;
 use crate::opcode::Kind;
 use crate::sys::errno;
@@ -22,14 +22,29 @@ pub enum FileState {
     Healthy,
     /// A write or a sync that nobody waits for any more is not over: it may still take effect.
     Indeterminate,
-    /// A write or its writeback failed. The kernel tells of that once, so each sync from now on does, until
+    /// A write that was accepted, or its writeback, failed. That is told once, so each sync and flush from now on does, until
     /// [`File::acknowledge`](crate::fs::File::acknowledge).
     Poisoned,
 }
 
-/// An error that has to be told.
+/// An error that has to be told, again and again.
+enum Failure {
+    Number(i32),
+    /// It has no number, as a write of nothing or a refusal.
+    Kind(io::ErrorKind),
+}
+
+impl Failure {
+    fn error(&self) -> io::Error {
+        match *self {
+            Failure::Number(number) => io::Error::from_raw_os_error(number),
+            Failure::Kind(kind) => kind.into(),
+        }
+    }
+}
+
 struct Poison {
-    number: i32,
+    failure: Failure,
     /// Whether anybody was told.
     told: bool,
 }
@@ -44,11 +59,11 @@ pub(crate) struct Health {
 impl Drop for Health {
     fn drop(&mut self) {
         if let Some(Poison {
-            number,
+            failure,
             told: false,
         }) = lock(&self.poison).take()
         {
-            let error = io::Error::from_raw_os_error(number);
+            let error = failure.error();
             // Whoever drops the last reference may not wait for the log.
             events::report(move || events::writeback_failed(&error));
         }
@@ -73,16 +88,16 @@ impl Health {
     /// Forgets the error, and returns it.
     pub(crate) fn acknowledge(&self) -> Option<io::Error> {
         let poison = lock(&self.poison).take();
-        poison.map(|poison| io::Error::from_raw_os_error(poison.number))
+        poison.map(|poison| poison.failure.error())
     }
 
-    /// What a sync has to say before the kernel is asked: the error that it told, or would have told.
-    pub(super) fn check(&self, operation: Kind) -> io::Result<()> {
+    /// What a sync or a flush has to say before anybody is asked: the error that was told, or would have been.
+    pub(crate) fn check(&self, operation: Kind) -> io::Result<()> {
         match &mut *lock(&self.poison) {
             None => Ok(()),
             Some(poison) => {
                 poison.told = true;
-                let source = io::Error::from_raw_os_error(poison.number);
+                let source = poison.failure.error();
                 Err(Error::Poisoned { operation, source }.into())
             }
         }
@@ -100,31 +115,53 @@ impl Health {
         self.note(number, false);
     }
 
+    /// Notes that a write which was accepted was not done, of which whoever has the cursor is told.
+    pub(crate) fn note_accepted(&self, error: &io::Error) {
+        let failure = match raw_os_error(error) {
+            Some(number) => Failure::Number(number),
+            None => Failure::Kind(error.kind()),
+        };
+        self.poison_with(failure, true);
+    }
+
     fn note(&self, number: i32, told: bool) {
-        if number <= 0 || [errno::ECANCELED, errno::EINTR].contains(&number) {
-            return;
+        if number > 0 && ![errno::ECANCELED, errno::EINTR].contains(&number) {
+            self.poison_with(Failure::Number(number), told);
         }
-        let mut poison = lock(&self.poison);
-        if poison.is_none() {
-            *poison = Some(Poison { number, told });
-        }
+    }
+
+    /// The first is what counts.
+    fn poison_with(&self, failure: Failure, told: bool) {
+        lock(&self.poison).get_or_insert(Poison { failure, told });
     }
 
     /// For an operation that changes these bytes.
     pub(super) fn changes(&self, range: Range<u64>) -> Fenced {
-        Fenced {
-            fence: self.fence.clone(),
-            range,
-            changes: true,
-        }
+        self.fenced(range, Role::Changes)
+    }
+
+    /// For one that its caller takes for done.
+    pub(super) fn accepts(&self, range: Range<u64>) -> Fenced {
+        self.fenced(range, Role::Accepted)
     }
 
     /// For an operation that has to come after the writes before it.
     pub(super) fn follows(&self) -> Fenced {
-        Fenced {
-            fence: self.fence.clone(),
-            range: 0..u64::MAX,
-            changes: false,
-        }
+        self.fenced(0..u64::MAX, Role::Follows)
+    }
+
+    /// For an operation that looks at these bytes, and sees what was accepted before it.
+    pub(super) fn looks(&self, range: Range<u64>) -> Fenced {
+        self.fenced(range, Role::Looks)
+    }
+
+    /// For one that looks at all of the file, or at its length.
+    pub(super) fn looks_at_all(&self) -> Fenced {
+        self.looks(0..u64::MAX)
+    }
+
+    fn fenced(&self, range: Range<u64>, role: Role) -> Fenced {
+        let fence = self.fence.clone();
+        Fenced { fence, range, role }
     }
 }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use super::file::SharedFile;
 use super::locate::locate;
+use crate::driver::fence::Fenced;
 use crate::driver::op::Op;
 use crate::driver::{self, Driver};
-use crate::error::Error;
 use crate::mounts::Mount;
 use crate::opcode::Kind;
 use crate::sys::fd::Target;
@@ -23,6 +23,8 @@ struct Hop<T, F> {
     target: Target,
     #[cfg(feature = "testing")]
     besides: Besides,
+    /// What it looks at, if that is an open file.
+    fenced: Option<Fenced>,
     request: request::Hop<T, F>,
 }
 
@@ -53,6 +55,10 @@ where
         &mut self.request
     }
 
+    fn fenced(&self) -> Option<Fenced> {
+        self.fenced.clone()
+    }
+
     #[cfg(feature = "testing")]
     fn paths(&mut self, paths: &mut request::Paths) {
         self.target
@@ -67,11 +73,9 @@ where
     }
 
     fn finish(self, result: io::Result<i32>) -> io::Result<T> {
-        let named = |error| Error::io(self.kind, self.target.given(), error);
-        result.map_err(named)?;
-        self.request
-            .into_output()
-            .ok_or_else(|| named(io::ErrorKind::BrokenPipe.into()))
+        result?;
+        let output = self.request.into_output();
+        output.ok_or_else(|| io::ErrorKind::BrokenPipe.into())
     }
 
     fn lost(error: io::Error) -> io::Result<T> {
@@ -101,6 +105,7 @@ where
         target: Target::Nothing,
         #[cfg(feature = "testing")]
         besides: Besides::Nothing,
+        fenced: None,
         request: request::Hop::new(work),
     };
     driver::current()?.start(hop, &Mount::apart()).await
@@ -127,13 +132,14 @@ where
     F: FnOnce(&Steps) -> io::Result<T> + Send + 'static,
 {
     let driver = driver::current()?;
-    let c_path = c_path(path).map_err(|error| Error::io(kind, Some(path), error))?;
+    let c_path = c_path(path).map_err(|error| driver.tell(kind, Some(path), error))?;
     let mount = locate(&driver, &c_path, true);
     let hop = Hop {
         kind,
         target: Target::Path(path.to_path_buf()),
         #[cfg(feature = "testing")]
         besides: to.map_or(Besides::Nothing, |to| Besides::Path(to.to_path_buf())),
+        fenced: None,
         request: request::Hop::new(work),
     };
     #[cfg(not(feature = "testing"))]
@@ -158,12 +164,13 @@ where
         target: Target::Path(path.to_path_buf()),
         #[cfg(feature = "testing")]
         besides: Besides::Nothing,
+        fenced: None,
         request: request::Hop::new(work),
     };
     driver.start(hop, mount)
 }
 
-/// The same for an open file.
+/// The same for an open file, after the writes that it has accepted.
 pub(crate) async fn hop_on_file<T, F>(file: &Arc<SharedFile>, kind: Kind, work: F) -> io::Result<T>
 where
     T: Send + 'static,
@@ -174,6 +181,7 @@ where
         target: Target::file(file.as_fd()),
         #[cfg(feature = "testing")]
         besides: Besides::File(file.clone()),
+        fenced: Some(file.health.looks_at_all()),
         request: request::Hop::new(work),
     };
     file.driver().start(hop, &file.mount()).await

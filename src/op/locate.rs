@@ -92,7 +92,7 @@ fn mount_of(
         let fd = fd.ok()?;
         let (stat, mount) = mounts::of_fd(fd.as_fd()).ok()?;
         let mount = mount.unwrap_or_else(|| super::meta::learn_later(driver, stat.clone()));
-        super::meta::close_path(driver, fd, &stat, &mount);
+        super::close::close_path(driver, fd, &stat, &mount);
         Some(if stat.is_special() {
             Mount::of_peers()
         } else {

@@ -11,14 +11,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::at::At;
+use super::close::close_path;
 use super::file::SharedFile;
 use super::hop::{hop_on, hop_on_file};
 use super::locate::{locate, locate_at};
 use super::open::{Open, flag};
 use crate::driver::attempt::attempt;
+use crate::driver::fence::Fenced;
 use crate::driver::op::Op;
 use crate::driver::{self, Driver, Route};
-use crate::error::{Error, raw_os_error};
+use crate::error::raw_os_error;
 use crate::mounts::{self, Mount};
 use crate::opcode::Kind;
 use crate::sys::fd::Target as About;
@@ -36,6 +38,8 @@ struct Statx {
     feigns_dataless: bool,
     request: request::Statx,
     about: About,
+    /// What it looks at, if that is an open file.
+    fenced: Option<Fenced>,
 }
 
 impl Op for Statx {
@@ -53,13 +57,17 @@ impl Op for Statx {
         &mut self.request
     }
 
+    fn fenced(&self) -> Option<Fenced> {
+        self.fenced.clone()
+    }
+
     #[cfg(feature = "testing")]
     fn feign_dataless(&mut self) {
         self.feigns_dataless = true;
     }
 
     fn finish(self, result: io::Result<i32>) -> io::Result<Stat> {
-        result.map_err(|error| Error::io(self.kind, self.about.given(), error))?;
+        result?;
         #[cfg(feature = "testing")]
         if self.feigns_dataless {
             let mut stat = self.request.into_stat();
@@ -85,7 +93,7 @@ pub(super) enum Cached<T> {
 }
 
 /// Looks a path up in the kernel's memory, unless the backend is pinned.
-fn look<T>(
+pub(super) fn look<T>(
     driver: &Arc<Driver>,
     at: At<'_>,
     follow: bool,
@@ -112,7 +120,7 @@ pub(crate) async fn stat_path(
         let at = at.into();
         let path = at.path;
         let driver = driver::current()?;
-        let named = |error| Error::io(kind, Some(path), error);
+        let named = |error| driver.tell(kind, Some(path), error);
         let cached = match how.sync {
             Sync::Force => Cached::Unknown(None),
             _ => look(&driver, at, follow, how.mask, |_, stat, _| Some(stat)).map_err(named)?,
@@ -139,6 +147,7 @@ pub(crate) async fn stat_path(
                         feigns_dataless: false,
                         request: request::Statx::new(target, how),
                         about: About::Path(path.to_path_buf()),
+                        fenced: None,
                     },
                     &mount,
                 ))
@@ -169,6 +178,7 @@ pub(crate) async fn stat_file(file: &Arc<SharedFile>, how: How) -> io::Result<St
         feigns_dataless: false,
         request: request::Statx::new(Target::Fd(file.clone()), how),
         about: About::file(file.as_fd()),
+        fenced: Some(file.health.looks_at_all()),
     };
     file.driver().start(statx, &file.mount()).await
 }
@@ -187,7 +197,7 @@ pub(crate) async fn metadata_of_path(path: impl AsRef<Path>, follow: bool) -> io
     let next = {
         let path = path.as_ref();
         let driver = driver::current()?;
-        let named = |error| Error::io(Kind::Metadata, Some(path), error);
+        let named = |error| driver.tell(Kind::Metadata, Some(path), error);
         let cached = look(&driver, path.into(), follow, 0, |fd, _, _| {
             blocking::metadata_of(fd).ok()
         });
@@ -225,9 +235,10 @@ async fn ask(
     path: PathBuf,
     follow: bool,
 ) -> io::Result<Metadata> {
+    // Elsewhere the descriptor would tell nothing, and a second attempt would be needed.
     let by_ring = match driver.route() {
         Route::Auto => mount.is_local() && mount.is_healthy(),
-        Route::Ring => true,
+        Route::Ring => mount.is_local(),
         Route::Pool => false,
     };
     if by_ring && flag::O_PATH != 0 {
@@ -264,7 +275,7 @@ fn metadata_of_path_fd(driver: &Arc<Driver>, fd: OwnedFd) -> Option<Metadata> {
 
 /// std's attributes of an open file.
 pub(crate) async fn metadata_of_file(file: &Arc<SharedFile>) -> io::Result<Metadata> {
-    if file.driver().attempts() && !file.has_orphan_write() {
+    if file.driver().attempts() && !file.has_accepted_write() {
         let metadata = attempt(Some(file.mount_ref()), || {
             blocking::metadata_of(file.as_fd())
         });
@@ -354,14 +365,4 @@ pub(super) fn learn_later(driver: &Arc<Driver>, stat: Stat) -> Arc<Mount> {
         driver.chore(Kind::Metadata, move || drop(mounts::learn(&stat)));
     }
     mount
-}
-
-/// Closes a descriptor that was open only to look: at once on a local mount while the file has a name
-/// (the last close of a file without one frees its blocks, which sleeps), else on a lane.
-pub(super) fn close_path(driver: &Arc<Driver>, fd: OwnedFd, stat: &Stat, mount: &Arc<Mount>) {
-    if mount.is_local() && mount.is_healthy() && stat.nlink > 0 {
-        drop(fd);
-    } else {
-        driver.close_later(fd, &driver.group(mount));
-    }
 }

@@ -2,9 +2,11 @@
 
 mod acquire;
 pub(crate) mod at;
+mod close;
 pub(crate) mod copy;
 mod durable;
 pub(crate) mod elsewhere;
+pub(crate) mod entry;
 pub(crate) mod file;
 pub(crate) mod file_xattr;
 pub(crate) mod health;
@@ -14,6 +16,7 @@ pub(crate) mod many;
 pub(crate) mod meta;
 pub(crate) mod names;
 pub(crate) mod open;
+pub(crate) mod position;
 mod prefetch;
 pub(crate) mod provided;
 pub(crate) mod range;

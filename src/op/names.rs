@@ -9,7 +9,6 @@ use super::file::SharedFile;
 use super::locate::locate_at;
 use super::unit::Unit;
 use crate::driver;
-use crate::error::Error;
 use crate::opcode::Kind;
 use crate::sys::path::c_path;
 use crate::sys::rename::RenameMode;
@@ -21,8 +20,8 @@ fn start<R: Request>(
     at: At<'_>,
     request: impl FnOnce(request::At) -> io::Result<R>,
 ) -> io::Result<impl Future<Output = io::Result<()>> + Send + 'static> {
-    let named = |error| Error::io(kind, Some(at.path), error);
     let driver = driver::current()?;
+    let named = |error| driver.tell(kind, Some(at.path), error);
     let owned = at.owned().map_err(named)?;
     let mount = locate_at(&driver, at.dir, owned.path(), false);
     let request = request(owned).map_err(named)?;

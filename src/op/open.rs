@@ -10,21 +10,24 @@ use super::file::SharedFile;
 use super::locate::locate_at;
 use crate::driver::op::Op;
 use crate::driver::{self, Driver};
-use crate::error::Error;
 use crate::limits;
+#[cfg(target_os = "linux")]
+use crate::mounts::Mount;
 use crate::opcode::Kind;
 use crate::sys::errno;
 use crate::sys::fd::{Target, from_completion};
 pub(crate) use crate::sys::flag::{self, resolve};
 use crate::sys::path::with_c_path;
 use crate::sys::request::{self, Request};
+#[cfg(target_os = "linux")]
+use crate::sys::stat::Stat;
 
 /// What the kernel says to O_NOATIME on somebody else's file.
 pub(crate) const NOT_OWNER: i32 = errno::EPERM;
 
-/// The error for options that contradict each other, as std gives it.
-pub(crate) fn invalid() -> io::Error {
-    io::Error::from_raw_os_error(errno::EINVAL)
+/// The error for what is refused without asking the system. Like std's, it has no number.
+pub(crate) fn invalid(text: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, text)
 }
 
 /// Opens a file.
@@ -37,11 +40,10 @@ pub(super) struct Open<R> {
 impl Open<request::Open> {
     /// For the operation `kind`, which its error will name.
     pub(super) fn new(kind: Kind, at: At<'_>, flags: i32, mode: u32) -> io::Result<Self> {
-        let named = |error| Error::io(kind, Some(at.path), error);
         Ok(Open {
             kind,
             request: request::Open {
-                at: at.owned().map_err(named)?,
+                at: at.owned()?,
                 flags: flags | flag::O_CLOEXEC,
                 mode,
             },
@@ -66,9 +68,7 @@ impl<R: Request> Op for Open<R> {
     }
 
     fn finish(self, result: io::Result<i32>) -> io::Result<OwnedFd> {
-        result
-            .map(from_completion)
-            .map_err(|error| Error::io(self.kind, Some(&self.path), error))
+        result.map(from_completion)
     }
 
     fn lost(error: io::Error) -> io::Result<OwnedFd> {
@@ -84,7 +84,7 @@ impl<R: Request> Op for Open<R> {
 pub(crate) async fn open(path: &Path, flags: i32, mode: u32) -> io::Result<Arc<SharedFile>> {
     let pending = {
         let driver = driver::current()?;
-        let named = |error| Error::io(Kind::Open, Some(path), error);
+        let named = |error| driver.tell(Kind::Open, Some(path), error);
         let at_poll =
             with_c_path(path, |path| Ok(open_at_poll(&driver, path, flags))).map_err(named)?;
         match at_poll {
@@ -106,8 +106,17 @@ pub(crate) async fn open(path: &Path, flags: i32, mode: u32) -> io::Result<Arc<S
             driver::spend().await;
             result
         }
-        Err((pending, driver)) => Ok(SharedFile::new(&driver, pending.await?, flags)),
+        Err((pending, driver)) => Ok(opened(&driver, pending.await?, flags)),
     }
+}
+
+/// What was opened on a thread that may sleep.
+fn opened(driver: &Arc<Driver>, fd: OwnedFd, flags: i32) -> Arc<SharedFile> {
+    let file = SharedFile::new(driver, fd, flags);
+    if file.is_regular() && flags & flag::O_PATH == 0 {
+        file.mount().note_opened();
+    }
+    file
 }
 
 /// Opens a path that starts from an open directory; `resolve` are the flags of `openat2(2)`, none for
@@ -126,7 +135,7 @@ pub(crate) async fn open_at(
             flags: all,
             mode,
         });
-        return Ok(SharedFile::new(&driver, started?.await?, flags));
+        return Ok(opened(&driver, started?.await?, flags));
     }
     let mut tries = 1;
     loop {
@@ -141,7 +150,7 @@ pub(crate) async fn open_at(
             {
                 tries += 1;
             }
-            opened => return Ok(SharedFile::new(&driver, opened?, flags)),
+            result => return Ok(opened(&driver, result?, flags)),
         }
     }
 }
@@ -155,7 +164,7 @@ fn start<R: Request>(
 ) -> io::Result<impl Future<Output = io::Result<OwnedFd>> + Send + 'static> {
     let owned = at
         .owned()
-        .map_err(|error| Error::io(kind, Some(at.path), error))?;
+        .map_err(|error| driver.tell(kind, Some(at.path), error))?;
     let mount = locate_at(driver, at.dir, owned.path(), true);
     let open = Open {
         kind,
@@ -163,6 +172,13 @@ fn start<R: Request>(
         path: at.path.to_path_buf(),
     };
     Ok(driver.start(open, &mount))
+}
+
+/// Whether opening it for reading, now that its inode is in memory, reads and writes nothing on the disk.
+#[cfg(target_os = "linux")]
+pub(super) fn looks_at_nothing_else(stat: &Stat, mount: &Mount) -> bool {
+    let opens = stat.is_file() && mount.opens_files() || stat.is_dir() && mount.opens_directories();
+    opens && !stat.is_read_at_open()
 }
 
 /// Opens a file that is in the kernel's memory, for reading, on a local mount.
@@ -191,7 +207,7 @@ fn open_at_poll(
         Cached::Error(error) => return Some(Err(error)),
         Cached::Unknown(_) => return None,
     };
-    if !stat.is_file() && !stat.is_dir() {
+    if !looks_at_nothing_else(&stat, &mount) {
         return None;
     }
     attempt(Some(&mount), || match open_read_cached(path, flags) {

@@ -1,23 +1,30 @@
 //! Reading ahead for a sequential reader.
 //!
 //! The kernel's own readahead is off for our descriptors, because a read that is answered from memory
-//! would start it, and starting it can sleep. A blocking thread does it instead: it reads the file
-//! through a second description, which has the kernel's readahead on and gets its large pages, and
-//! stays a window ahead of the reader. The reader is answered at the poll only up to where that thread
-//! has been, since behind it no page has a readahead mark left.
+//! would start it, and starting it can sleep. While a reader is sequential a blocking thread does it instead: it
+//! reads through the same descriptor, with the kernel's readahead on and its large pages, and stays a window
+//! ahead of the reader. The reader is answered at the poll only up to where that thread has been, since behind
+//! it no page has a readahead mark left.
+//!
+//! A descriptor of its own would not do: closing any drops the process's record locks on the file. So the
+//! thread borrows the file's, and whoever closes that waits until it is given back.
 
-use std::fs::File;
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
 
 use super::file::SharedFile;
+use super::hop::hop_apart;
 use crate::driver::chore::Chore;
 use crate::limits;
 use crate::opcode::Kind;
-use crate::sys::blocking::reopen;
+use crate::sys::fd::with_file;
+use crate::sys::lock::{lock, wait, wait_timeout};
 use crate::sys::range::Advice;
+use crate::sys::request::{Close, Request};
 
 /// Where a reader is and how far ahead of it was read. Races between readers only misplace a window.
 #[derive(Default)]
@@ -34,8 +41,9 @@ pub(super) struct Prefetch {
     advised: AtomicU8,
     /// Whether a thread is at it.
     running: AtomicBool,
-    /// The file is closed: a thread that is at it stops.
-    stopped: AtomicBool,
+    /// Held while that thread gives the descriptor back.
+    giving_back: Mutex<()>,
+    given_back: Condvar,
 }
 
 /// Nothing was said: the reads are watched.
@@ -65,20 +73,43 @@ impl Prefetch {
         !self.streaming.load(Ordering::Relaxed) || end <= self.done.load(Ordering::Acquire)
     }
 
-    pub(super) fn stop(&self) {
-        self.stopped.store(true, Ordering::Relaxed);
+    /// Whether a reader is read ahead for: then the kernel reads ahead of reads through the descriptor.
+    pub(super) fn streams(&self) -> bool {
+        self.streaming.load(Ordering::Relaxed)
+    }
+
+    /// The descriptor, once it is given back; the thread that has it reads one piece at most. Returns it as it
+    /// is after so long.
+    pub(super) fn take_back(
+        &self,
+        mut fd: Arc<OwnedFd>,
+        patience: Option<Duration>,
+    ) -> Result<OwnedFd, Arc<OwnedFd>> {
+        let end = patience.map(|patience| Instant::now() + patience);
+        loop {
+            self.streaming.store(false, Ordering::Relaxed);
+            let none_gives = lock(&self.giving_back);
+            fd = match Arc::try_unwrap(fd) {
+                Ok(fd) => return Ok(fd),
+                Err(fd) => fd,
+            };
+            match end.map(|end| end.saturating_duration_since(Instant::now())) {
+                None => drop(wait(&self.given_back, none_gives)),
+                Some(Duration::ZERO) => return Err(fd),
+                Some(left) => drop(wait_timeout(&self.given_back, none_gives, left).0),
+            }
+        }
     }
 
     /// Reads on until the target, which moves while the reader does.
-    fn run(&self, file: &File) {
+    fn run(&self, fd: &OwnedFd) {
         let mut scratch = vec![0; limits::PREFETCH_CHUNK_BYTES];
         loop {
             let position = self.done.load(Ordering::Relaxed);
-            let wanted = !self.stopped.load(Ordering::Relaxed)
-                && self.streaming.load(Ordering::Relaxed)
+            let wanted = self.streaming.load(Ordering::Relaxed)
                 && position < self.target.load(Ordering::Acquire);
             let read = if wanted {
-                file.read_at(&mut scratch, position)
+                with_file(fd.as_fd(), |file| file.read_at(&mut scratch, position))
             } else {
                 Ok(0)
             };
@@ -102,6 +133,39 @@ impl Prefetch {
 }
 
 impl SharedFile {
+    /// Whether nothing reads ahead through the descriptor any more, or soon does not.
+    pub(crate) fn is_given_back(&self) -> bool {
+        self.prefetch.streaming.store(false, Ordering::Relaxed);
+        let none_gives = lock(&self.prefetch.giving_back);
+        if Arc::strong_count(self.shared_fd()) > 1 {
+            let patience = limits::LENT_PATIENCE;
+            drop(wait_timeout(
+                &self.prefetch.given_back,
+                none_gives,
+                patience,
+            ));
+        }
+        Arc::strong_count(self.shared_fd()) == 1
+    }
+
+    /// Waits until nothing reads ahead through the descriptor.
+    pub(crate) async fn given_back(self: &Arc<Self>) {
+        if Arc::strong_count(self.shared_fd()) == 1 {
+            return;
+        }
+        self.prefetch.streaming.store(false, Ordering::Relaxed);
+        let (state, fd) = (self.prefetch.clone(), Arc::downgrade(self.shared_fd()));
+        let work = move |_: &_| {
+            let mut none_gives = lock(&state.giving_back);
+            while fd.strong_count() > 1 {
+                none_gives = wait(&state.given_back, none_gives);
+            }
+            Ok(())
+        };
+        // Whoever gives up on it finds the descriptor lent.
+        let _ = hop_apart(Kind::Prefetch, work).await;
+    }
+
     /// A read was answered from memory: keeps ahead of a reader that is known to be sequential.
     pub(super) fn after_hit(self: &Arc<Self>, offset: u64, length: u64) {
         if self.prefetch.streaming.load(Ordering::Relaxed) {
@@ -153,10 +217,15 @@ impl SharedFile {
             .target
             .store(end.saturating_add(ahead), Ordering::Release);
         if !state.running.swap(true, Ordering::AcqRel) {
-            let (weak, state) = (Arc::downgrade(self), state.clone());
+            let (fd, state) = (Arc::downgrade(self.shared_fd()), state.clone());
+            let resident = self.resident.clone();
             let work = move || {
-                if let Some(file) = open_again(&weak) {
-                    state.run(&file);
+                if let Some(fd) = fd.upgrade() {
+                    resident.be_loud(fd.as_fd());
+                    state.run(&fd);
+                    let _gives = lock(&state.giving_back);
+                    drop(fd);
+                    state.given_back.notify_all();
                 }
                 state.running.store(false, Ordering::Release);
             };
@@ -166,10 +235,15 @@ impl SharedFile {
     }
 }
 
-/// The same file through a description of its own, unless it was closed meanwhile.
-fn open_again(file: &Weak<SharedFile>) -> Option<File> {
-    let file = file.upgrade()?;
-    reopen(&*file, file.has_no_atime()).ok()
+/// Closes a descriptor that is lent, on a blocking thread.
+pub(super) fn close_lent(prefetch: Arc<Prefetch>, fd: Arc<OwnedFd>) -> Chore {
+    Chore::kept(Kind::Close, move |steps| {
+        // Without an end to its patience it always gets it.
+        match prefetch.take_back(fd, None) {
+            Ok(fd) => Close::new(fd).block(steps).map(drop),
+            Err(_) => Ok(()),
+        }
+    })
 }
 
 #[cfg(test)]

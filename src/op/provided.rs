@@ -12,6 +12,7 @@ use super::file::SharedFile;
 use super::rw::{self, load_of};
 use crate::buf::group::Group;
 use crate::buf::{BufGroup, ProvidedBuf};
+use crate::driver::fence::Fenced;
 use crate::driver::op::{Load, OnWorker, Op};
 use crate::driver::{InFlight, is_limited, refused};
 use crate::error::{Error, LeftBehind, raw_os_error};
@@ -24,6 +25,7 @@ struct Read {
     request: ReadProvided,
     kind: Kind,
     load: Load,
+    fenced: Fenced,
 }
 
 impl Op for Read {
@@ -46,6 +48,10 @@ impl Op for Read {
         OnWorker::Never
     }
 
+    fn fenced(&self) -> Option<Fenced> {
+        Some(self.fenced.clone())
+    }
+
     fn load(&self) -> Load {
         self.load
     }
@@ -55,7 +61,7 @@ impl Op for Read {
     }
 
     fn finish(self, result: io::Result<i32>) -> io::Result<Took> {
-        let took = match result {
+        match result {
             // Those who took what it read have given some buffers back.
             Err(error)
                 if error
@@ -65,8 +71,7 @@ impl Op for Read {
                 Ok(Took::Arrived)
             }
             result => result.and_then(|count| self.request.into_took(count)),
-        };
-        took.map_err(|error| Error::io(self.kind, None, error))
+        }
     }
 
     fn lost(error: io::Error) -> io::Result<Took> {
@@ -80,6 +85,7 @@ fn begin(file: &Arc<SharedFile>, kind: Kind, request: ReadProvided) -> InFlight<
         request,
         kind,
         load: load_of(file),
+        fenced: file.health.looks_at_all(),
     };
     driver.start(read, &mount)
 }
@@ -98,12 +104,13 @@ pub(crate) async fn read_at(
     if group.is_incremental() {
         return Err(Error::IncrementalGroup { operation: kind }.into());
     }
-    rw::check_offset(kind, offset, ())?;
+    rw::check_offset(&file, kind, offset, ())?;
     loop {
         let offset = rw::position(&file, kind, offset);
         match begin(&file, kind, request(&file, group.inner(), offset)).await {
             Ok(Took::Read(buf)) => return Ok(buf),
             Ok(Took::Arrived) => {}
+            Err(error) if rw::is_interruption(&error) => {}
             Err(error) if offset.is_some() && file.has_no_positions(&error) => {
                 return read_in_turn(&file, group.inner()).await;
             }
@@ -178,7 +185,10 @@ impl Reading {
             let next = match self.arrived.take() {
                 Some(arrived) => {
                     self.unhurry();
-                    Some(arrived.map_err(|error| Error::io(Kind::ReadProvidedStream, None, error)))
+                    Some(arrived.map_err(|error| {
+                        let driver = self.file.driver_ref();
+                        driver.tell(Kind::ReadProvidedStream, None, error)
+                    }))
                 }
                 None => self.ended.take().and_then(|ended| self.take(ended)),
             };
@@ -228,7 +238,7 @@ impl Reading {
             if group.incremental {
                 return Err(Error::IncrementalGroup { operation: kind }.into());
             }
-            rw::check_offset(kind, self.position, ())?;
+            rw::check_offset(file, kind, self.position, ())?;
             return Ok(begin(file, kind, request(file, group, Some(self.position))));
         }
         let request = request(file, group, None);

@@ -20,7 +20,6 @@ impl SharedFile {
         len: u64,
         how: Space,
     ) -> io::Result<()> {
-        self.note_write();
         let (driver, mount) = (self.driver(), self.mount());
         let target = Target::file(self.as_fd());
         // Some ways of it move all that follows.

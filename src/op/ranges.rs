@@ -11,7 +11,6 @@ use super::many::try_in_order;
 use super::open::invalid;
 use super::rw;
 use crate::buf::{IoBuf, Slice};
-use crate::error::Error;
 use crate::limits;
 use crate::opcode::Kind;
 
@@ -20,11 +19,13 @@ pub(crate) async fn read_ranges(
     file: Arc<SharedFile>,
     ranges: Vec<Range<u64>>,
 ) -> io::Result<Vec<Bytes>> {
-    let named = |error| Error::io(Kind::Read, None, error);
+    let named = |error| file.tell(Kind::Read, error);
     let backwards = |range: &Range<u64>| range.start > range.end;
     let beyond = |range: &Range<u64>| i64::try_from(range.end).is_err();
     if ranges.iter().any(|range| backwards(range) || beyond(range)) {
-        return Err(named(invalid()));
+        return Err(named(invalid(
+            "a range ends before it begins, or past the longest file",
+        )));
     }
     let spans = join(&ranges);
     let mut reads = Vec::new();

@@ -1,10 +1,13 @@
 //! Reading at the poll what the page cache holds.
 //!
-//! The conditions are those of `docs/design/polls.md`: a healthy ext4, XFS or btrfs; no access time
-//! update due; no readahead from this descriptor; and the kernel has just said that the whole range is
-//! in the page cache.
+//! The conditions are those of `docs/design/polls.md`, each of this moment: a healthy ext4, XFS or btrfs; no access
+//! time update due; no readahead from this descriptor; and the kernel has just said that the whole range is in the page
+//! cache, with all that a readahead mark of another reader could make it read.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::sys::fd::normal_readahead;
 
 /// What is known of an open file's reads.
 #[derive(Default)]
@@ -13,8 +16,6 @@ pub(super) struct Resident {
     quiet: AtomicBool,
     /// Whether it was told to start some after all: then no read is answered at the poll.
     loud: AtomicBool,
-    /// Until when, in coarse milliseconds, no access time update is due.
-    settled_until_ms: AtomicU64,
 }
 
 impl Resident {
@@ -22,11 +23,20 @@ impl Resident {
     pub(super) fn is_quiet(&self) -> bool {
         self.quiet.load(Ordering::Relaxed)
     }
+
+    /// Lets the kernel read ahead again, until the next read that is answered at the poll.
+    pub(super) fn be_loud(&self, fd: BorrowedFd<'_>) {
+        if self.quiet.swap(false, Ordering::Relaxed) {
+            // A hint: without it, reads are only slower.
+            let _ = normal_readahead(fd);
+        }
+    }
 }
 
 #[cfg(target_os = "linux")]
 mod linux {
     use std::io;
+    use std::ops::Range;
     use std::os::fd::AsFd;
     use std::sync::Arc;
     use std::sync::atomic::Ordering;
@@ -38,9 +48,10 @@ mod linux {
     use crate::limits;
     use crate::mounts::{self, Mount};
     use crate::op::file::SharedFile;
-    use crate::sys::clock::coarse_ms;
+    use crate::op::meta::learn_later;
     use crate::sys::errno;
     use crate::sys::linux::nowait;
+    use crate::sys::stat::Stat;
 
     const PAGE_BYTES: u64 = 4096;
 
@@ -63,9 +74,15 @@ mod linux {
             into: &mut ReadBuf<'_>,
             offset: u64,
         ) -> Option<io::Result<usize>> {
-            self.read_resident(into.remaining(), offset, |_| {
+            let filled = into.filled().len();
+            let read = self.read_resident(into.remaining(), offset, |_| {
                 nowait::read_cached_into(self.as_fd(), into, offset)
-            })
+            });
+            if read.is_none() {
+                // What came of it in part is read again.
+                into.set_filled(filled);
+            }
+            read
         }
 
         fn read_resident(
@@ -75,18 +92,25 @@ mod linux {
             read: impl FnOnce(usize) -> io::Result<usize>,
         ) -> Option<io::Result<usize>> {
             let mount = self.mount_ref();
-            if length == 0 || !self.may_read_at_poll() {
+            if length == 0 || !self.may_read_at_poll() || self.health.fence.has_accepted() {
                 return None;
             }
+            let end = offset.saturating_add(length as u64);
             let result = attempt(Some(mount), || {
-                let ready = self
-                    .prefetch
-                    .is_behind(offset.saturating_add(length as u64))
-                    && self.is_quiet()
-                    && self.is_settled(mount)
-                    && self.is_resident(offset, length as u64);
-                ready.then(|| read(length))
+                if !self.prefetch.is_behind(end) || !self.is_quiet() {
+                    return None;
+                }
+                let (stat, _) = mounts::of_fd(self.as_fd()).ok()?;
+                let ready = self.is_settled(mount, &stat)
+                    && self.is_resident(mount, offset..end, stat.size);
+                let left = stat.size.saturating_sub(offset).min(length as u64);
+                ready.then(|| (read(length), left))
             })??;
+            let (result, left) = result;
+            if result.as_ref().is_ok_and(|&count| (count as u64) < left) {
+                // Pages that are still being read count as cached: what comes after them is waited for.
+                return None;
+            }
             match result {
                 // Gone from the cache meanwhile, or something this filesystem does not do without waiting.
                 Err(error)
@@ -116,13 +140,24 @@ mod linux {
             keeps
         }
 
+        /// The kernel reads ahead for this open file from now on, as it does for the system's own reads; none is
+        /// answered at the poll any more.
+        pub(crate) fn reads_ahead(&self) {
+            self.resident.loud.store(true, Ordering::Relaxed);
+            self.resident.be_loud(self.as_fd());
+        }
+
         /// The kernel was told to start no readahead.
         pub(crate) fn note_quiet(&self) {
             self.resident.quiet.store(true, Ordering::Relaxed);
         }
 
-        /// No readahead from this descriptor: starting one sleeps when the disk's queue is full.
+        /// No readahead from this descriptor: starting one sleeps when the disk's queue is full. Behind what reads
+        /// ahead there is nothing left to start one.
         fn is_quiet(&self) -> bool {
+            if self.prefetch.streams() {
+                return true;
+            }
             if self.resident.loud.load(Ordering::Relaxed) {
                 return false;
             }
@@ -135,46 +170,37 @@ mod linux {
             true
         }
 
-        /// No access time update is due: writing one sleeps when the journal is stuck.
-        fn is_settled(&self, mount: &Arc<Mount>) -> bool {
+        /// No access time update is due at this moment: writing one sleeps when the journal is stuck.
+        fn is_settled(&self, mount: &Arc<Mount>, stat: &Stat) -> bool {
             if self.has_no_atime() {
                 return true;
             }
-            let now = coarse_ms();
-            if now < self.resident.settled_until_ms.load(Ordering::Relaxed) {
-                return true;
+            if !mount.is_current() {
+                // The mount may have other options by now.
+                learn_later(self.driver_ref(), stat.clone());
             }
-            let settled =
-                mounts::of_fd(self.as_fd()).is_ok_and(|(stat, _)| mount.atime_is_settled(&stat));
-            if settled {
-                let until = now + limits::ATIME_CHECK_REUSE.as_millis() as u64;
-                self.resident
-                    .settled_until_ms
-                    .store(until, Ordering::Relaxed);
-            }
-            settled
+            mount.atime_is_settled(stat)
         }
 
-        /// After a write, the next read may owe an access time update.
-        pub(crate) fn note_write(&self) {
-            self.resident.settled_until_ms.store(0, Ordering::Relaxed);
-        }
-
-        /// Whether every page of the range, as far as the file goes, is in the page cache.
-        fn is_resident(&self, offset: u64, length: u64) -> bool {
-            let pages = |length: u64| (offset + length).div_ceil(PAGE_BYTES) - offset / PAGE_BYTES;
-            let Ok(cached) = nowait::pages_cached(self.as_fd(), offset, length) else {
-                return false;
-            };
-            if cached >= pages(length) {
+        /// Whether every page of the range, as far as the file goes, is in the page cache, and so much behind it that
+        /// a mark which another reader's readahead has left finds nothing to read: two windows, one that is there
+        /// already and the next.
+        fn is_resident(&self, mount: &Mount, range: Range<u64>, size: u64) -> bool {
+            let end = range.end.min(size);
+            if range.start >= end {
                 return true;
             }
-            // Fewer may be all there are, at the end of the file.
-            let Ok((stat, _)) = mounts::of_fd(self.as_fd()) else {
+            let length = end - range.start;
+            let Some(window) = mount.readahead_bytes() else {
                 return false;
             };
-            let left = stat.size.saturating_sub(offset);
-            left < length && (left == 0 || cached >= pages(left))
+            let ahead = window.max(length).saturating_mul(2).min(size - end);
+            if ahead > limits::READ_LOOK_BYTES {
+                return false;
+            }
+            let wanted = (end + ahead).div_ceil(PAGE_BYTES) - range.start / PAGE_BYTES;
+            nowait::pages(self.as_fd(), range.start, length + ahead)
+                .is_ok_and(|pages| pages.cached >= wanted)
         }
     }
 }
@@ -209,8 +235,8 @@ mod elsewhere {
             false
         }
 
-        pub(crate) fn note_quiet(&self) {}
+        pub(crate) fn reads_ahead(&self) {}
 
-        pub(crate) fn note_write(&self) {}
+        pub(crate) fn note_quiet(&self) {}
     }
 }

@@ -11,15 +11,16 @@ use crate::buf::{BufError, IoBuf, IoBufMut};
 use crate::driver;
 use crate::driver::fence::Fenced;
 use crate::driver::op::{Load, Op};
-use crate::error::Error;
 use crate::opcode::Kind;
 use crate::sys::errno;
 use crate::sys::fd::Target;
+pub(crate) use crate::sys::request::Place;
 use crate::sys::request::{self, Request};
 
 struct Read<B> {
     request: request::Read<B>,
     load: Load,
+    fenced: Fenced,
 }
 
 impl<B: IoBufMut> Op for Read<B> {
@@ -37,6 +38,10 @@ impl<B: IoBufMut> Op for Read<B> {
         &mut self.request
     }
 
+    fn fenced(&self) -> Option<Fenced> {
+        Some(self.fenced.clone())
+    }
+
     fn load(&self) -> Load {
         self.load
     }
@@ -44,10 +49,7 @@ impl<B: IoBufMut> Op for Read<B> {
     fn finish(self, result: io::Result<i32>) -> Self::Output {
         match result {
             Ok(count) => Ok(self.request.into_parts(count)),
-            Err(error) => Err(BufError::new(
-                Error::io(Kind::Read, None, error),
-                self.request.buf,
-            )),
+            Err(error) => Err(BufError::new(error, self.request.buf)),
         }
     }
 
@@ -107,10 +109,7 @@ impl<B: IoBuf> Op for Write<B> {
     fn finish(self, result: io::Result<i32>) -> Self::Output {
         match result {
             Ok(count) => Ok((count as usize, self.request.buf)),
-            Err(error) => Err(BufError::new(
-                Error::io(Kind::Write, None, error),
-                self.request.buf,
-            )),
+            Err(error) => Err(BufError::new(error, self.request.buf)),
         }
     }
 
@@ -127,13 +126,27 @@ pub(super) fn load_of(file: &SharedFile) -> Load {
     }
 }
 
+/// A stream that is not to be waited for keeps off rings: they would wait, though the call says at once that there is
+/// nothing.
+fn in_place(file: &SharedFile, place: Place) -> Place {
+    match place {
+        Place::Stream if file.is_nonblocking() => Place::StreamNow,
+        place => place,
+    }
+}
+
 /// Refuses what the kernel would take for 'no position', as `pread` refuses it.
-pub(crate) fn check_offset<B>(kind: Kind, offset: u64, buf: B) -> Result<B, BufError<B>> {
+pub(crate) fn check_offset<B>(
+    file: &SharedFile,
+    kind: Kind,
+    offset: u64,
+    buf: B,
+) -> Result<B, BufError<B>> {
     if i64::try_from(offset).is_ok() {
         return Ok(buf);
     }
     let error = io::Error::from_raw_os_error(errno::EINVAL);
-    Err(BufError::new(Error::io(kind, None, error), buf))
+    Err(BufError::new(file.tell(kind, error), buf))
 }
 
 /// The offset for the kernel: none for a stream, which the ring reads and writes as it comes, and `pread`
@@ -150,7 +163,7 @@ pub(crate) async fn read_at<B: IoBufMut>(
     buf: B,
     offset: u64,
 ) -> Result<(usize, B), BufError<B>> {
-    let mut buf = check_offset(Kind::Read, offset, buf)?;
+    let mut buf = check_offset(&file, Kind::Read, offset, buf)?;
     match read_at_poll(&file, &mut buf, offset) {
         Some(result) => {
             driver::spend().await;
@@ -171,7 +184,7 @@ pub(crate) fn read_missed<B: IoBufMut>(
 ) -> impl Future<Output = Result<(usize, B), BufError<B>>> + Send + 'static {
     file.after_miss(offset, buf.bytes_total() as u64);
     let offset = position(&file, Kind::Read, offset);
-    read_through(file, buf, offset)
+    read_through(file, buf, offset.into())
 }
 
 /// Reads once at an offset what the page cache holds; `None` if that has to wait.
@@ -185,7 +198,7 @@ pub(crate) fn read_at_poll<B: IoBufMut>(
     if let Ok(count) = result {
         file.after_hit(offset, count as u64);
     }
-    Some(result.map_err(|error| Error::io(Kind::Read, None, error)))
+    Some(result.map_err(|error| file.tell(Kind::Read, error)))
 }
 
 /// Reads once at an offset, never at the poll.
@@ -194,58 +207,75 @@ pub(crate) async fn read_at_kernel<B: IoBufMut>(
     buf: B,
     offset: u64,
 ) -> Result<(usize, B), BufError<B>> {
-    let buf = check_offset(Kind::Read, offset, buf)?;
+    let buf = check_offset(&file, Kind::Read, offset, buf)?;
     let offset = position(&file, Kind::Read, offset);
-    read_through(file, buf, offset).await
+    read_through(file, buf, offset.into()).await
 }
 
-/// Reads once by ring or pool, never at the poll; without an offset for files that have no positions.
+/// Reads once by ring or pool, never at the poll.
 pub(crate) fn read_through<B: IoBufMut>(
     file: Arc<SharedFile>,
     buf: B,
-    offset: Option<u64>,
+    place: Place,
 ) -> impl Future<Output = Result<(usize, B), BufError<B>>> + Send + 'static {
     let (driver, mount, load) = (file.driver(), file.mount(), load_of(&file));
+    let fenced = looked_at(&file, place, buf.bytes_total());
+    let place = in_place(&file, place);
     driver.start(
         Read {
             request: request::Read {
                 fd: file,
                 buf,
-                offset,
+                place,
             },
             load,
+            fenced,
         },
         &mount,
     )
 }
 
+/// What a read looks at, for the fence: all, where only the kernel knows which bytes.
+pub(super) fn looked_at(file: &SharedFile, place: Place, length: usize) -> Fenced {
+    file.health.looks(match place {
+        Place::At(offset) => offset..offset.saturating_add(length as u64),
+        _ => 0..u64::MAX,
+    })
+}
+
 /// The bytes of the file that a write may change: all, where only the kernel knows which.
-pub(super) fn changed(file: &SharedFile, offset: Option<u64>, length: usize) -> Range<u64> {
-    match offset {
-        Some(offset) if !file.is_append() => offset..offset.saturating_add(length as u64),
+pub(super) fn changed(file: &SharedFile, place: Place, length: usize) -> Range<u64> {
+    match place {
+        Place::At(offset) if !file.is_append() => offset..offset.saturating_add(length as u64),
         _ => 0..u64::MAX,
     }
 }
 
-/// Writes once; fewer bytes than asked for are no error. Without an offset for files that have none. A
-/// write that is kept goes on when the future is dropped.
+/// Writes once; fewer bytes than asked for are no error. A write that is kept goes on when the future is
+/// dropped, and whatever else is done through the file sees it.
 pub(crate) fn write_once<B: IoBuf>(
     file: Arc<SharedFile>,
     buf: B,
-    offset: Option<u64>,
+    place: Place,
     kept: bool,
 ) -> impl Future<Output = Result<(usize, B), BufError<B>>> + Send + 'static {
-    file.note_write();
     let inode = if file.is_regular() { file.inode() } else { 0 };
     let health = file.health.clone();
-    let fenced = health.changes(changed(&file, offset, buf.bytes_init()));
+    let range = changed(&file, place, buf.bytes_init());
+    // What a pipe has not taken yet, its reader may be about to: who waited for that would wait for himself.
+    let fenced = if kept && place != Place::Stream {
+        health.accepts(range)
+    } else {
+        health.changes(range)
+    };
     let (driver, mount, load) = (file.driver(), file.mount(), load_of(&file));
+    let place = in_place(&file, place);
     driver.start(
         Write {
             request: request::Write {
                 fd: file,
                 buf,
-                offset,
+                place,
             },
             load,
             kept,
@@ -272,20 +302,20 @@ pub(crate) fn uninterrupted<B>(
     }
 }
 
-/// Whether an error only says that a signal came: not that somebody has cancelled the operation.
+/// Whether an error only says that a signal came.
 pub(crate) fn is_interruption(error: &io::Error) -> bool {
-    let is_limit = matches!(Error::from_io(error), Some(Error::Cancelled { .. }));
-    error.kind() == io::ErrorKind::Interrupted && !is_limit
+    error.kind() == io::ErrorKind::Interrupted
 }
 
 /// The same for a loop that needs more bytes: where none came, or none were taken, that is the error.
 pub(crate) fn progress<B>(
+    file: &SharedFile,
     result: Result<(usize, B), BufError<B>>,
     kind: Kind,
     without: io::ErrorKind,
 ) -> Result<(usize, B), BufError<B>> {
     match uninterrupted(result)? {
-        (Some(0), buf) => Err(BufError::new(Error::io(kind, None, without.into()), buf)),
+        (Some(0), buf) => Err(BufError::new(file.tell(kind, without.into()), buf)),
         (count, buf) => Ok((count.unwrap_or(0), buf)),
     }
 }
@@ -296,9 +326,9 @@ pub(crate) async fn write_at<B: IoBuf>(
     buf: B,
     offset: u64,
 ) -> Result<(usize, B), BufError<B>> {
-    let buf = check_offset(Kind::Write, offset, buf)?;
+    let buf = check_offset(&file, Kind::Write, offset, buf)?;
     let offset = position(&file, Kind::Write, offset);
-    write_once(file, buf, offset, false).await
+    write_once(file, buf, offset.into(), false).await
 }
 
 /// Reads into the caller's own memory what the page cache holds; `None` if it has to wait.
@@ -312,5 +342,5 @@ pub(crate) fn read_into_at_poll(
     if let Ok(count) = result {
         file.after_hit(offset, count as u64);
     }
-    Some(result.map_err(|error| Error::io(Kind::Read, None, error)))
+    Some(result.map_err(|error| file.tell(Kind::Read, error)))
 }

@@ -6,14 +6,12 @@ use std::sync::Arc;
 
 use super::file::SharedFile;
 use super::hop::hop_on_file;
-use crate::error::Error;
 use crate::opcode::Kind;
 use crate::sys::{blocking, errno};
 
 /// The error for a position that no file has, as std gives it.
-pub(crate) fn invalid() -> io::Error {
-    let error = io::Error::from_raw_os_error(errno::EINVAL);
-    Error::io(Kind::Seek, None, error)
+pub(crate) fn invalid(file: &SharedFile) -> io::Error {
+    file.tell(Kind::Seek, io::Error::from_raw_os_error(errno::EINVAL))
 }
 
 /// Moves the kernel's position of the open file, and returns it.

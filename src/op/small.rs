@@ -51,16 +51,15 @@ pub(crate) fn is_fit(driver: &Driver, file_bytes: Option<u64>) -> bool {
 
 /// Reads a file at once if it is small.
 pub(crate) async fn read(driver: &Arc<Driver>, path: &Path) -> io::Result<Attempt> {
-    let named = |error| Error::io(Kind::ReadFile, Some(path), error);
+    let named = |error| driver.tell(Kind::ReadFile, Some(path), error);
     let Some((small, mount)) = start(driver, path).map_err(named)? else {
         return Ok(Attempt::Nothing);
     };
     match small.await? {
-        Small::Whole { bytes, by_thread } => {
-            if by_thread {
-                driver.counters.fell_back("the ring has no slot for a file");
-            }
-            Ok(Attempt::Whole(bytes))
+        Small::Whole(bytes) => Ok(Attempt::Whole(bytes)),
+        Small::NoSlot => {
+            driver.counters.fell_back("the ring has no slot for a file");
+            Ok(Attempt::Nothing)
         }
         Small::Larger(bytes) => Ok(Attempt::Larger(bytes)),
         Small::Open(slot) => {
@@ -142,6 +141,7 @@ impl Op for ReadSmall {
         self.request.is_stream()
     }
 
+    /// Under the name of the operation that its caller began.
     fn finish(self, result: io::Result<i32>) -> io::Result<Small> {
         let output = self.request.into_output(result);
         output.map_err(|error| Error::io(Kind::ReadFile, Some(&self.path), error))
@@ -183,9 +183,8 @@ impl Op for Install {
     }
 
     fn finish(self, result: io::Result<i32>) -> io::Result<OwnedFd> {
-        result
-            .map(from_completion)
-            .map_err(|error| Error::io(Kind::ReadFile, Some(&self.path), error))
+        let fd = result.map(from_completion);
+        fd.map_err(|error| Error::io(Kind::ReadFile, Some(&self.path), error))
     }
 
     fn lost(error: io::Error) -> io::Result<OwnedFd> {

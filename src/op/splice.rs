@@ -9,7 +9,6 @@ use super::rw::changed;
 use crate::driver;
 use crate::driver::fence::Fenced;
 use crate::driver::op::{Load, Op};
-use crate::error::Error;
 use crate::mounts::Mount;
 use crate::opcode::Kind;
 use crate::sys::fd::Target;
@@ -47,10 +46,7 @@ impl<R: Request> Op for Moved<R> {
     }
 
     fn finish(self, result: io::Result<i32>) -> io::Result<usize> {
-        match result {
-            Ok(count) => Ok(count as usize),
-            Err(error) => Err(Error::io(self.kind, None, error)),
-        }
+        result.map(|count| count as usize)
     }
 
     fn lost(error: io::Error) -> io::Result<usize> {
@@ -63,10 +59,13 @@ pub(crate) type End = (Arc<SharedFile>, Option<u64>);
 
 /// On the lanes of what has no mount, as a pipe waits for its other end for as long as that likes.
 pub(crate) async fn splice(from: End, to: End, len: usize) -> io::Result<usize> {
-    to.0.note_write();
     let health = to.0.health.clone();
     // A pipe takes what comes in turn anyway.
-    let fenced = (!to.0.is_pipe()).then(|| health.changes(changed(&to.0, to.1, len)));
+    let fenced = if to.0.is_pipe() {
+        from.0.health.looks_at_all()
+    } else {
+        health.changes(changed(&to.0, to.1.into(), len))
+    };
     let end = |(fd, offset): End| request::End { fd, offset };
     let (from, to) = (end(from), end(to));
     let target = Target::file(from.fd.as_fd());
@@ -79,7 +78,7 @@ pub(crate) async fn splice(from: End, to: End, len: usize) -> io::Result<usize> 
                 kind,
                 request,
                 target,
-                fenced,
+                fenced: Some(fenced),
             },
             &Mount::of_peers(),
         )

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use crate::driver::fence::Fenced;
 use crate::driver::op::{Load, Op};
-use crate::error::Error;
 use crate::opcode::Kind;
 use crate::sys::fd::Target;
 use crate::sys::request::Request;
@@ -77,9 +76,7 @@ impl<R: Request> Op for Unit<R> {
     }
 
     fn finish(self, result: io::Result<i32>) -> io::Result<()> {
-        result
-            .map(drop)
-            .map_err(|error| Error::io(self.kind, self.target.given(), error))
+        result.map(drop)
     }
 
     fn lost(error: io::Error) -> io::Result<()> {

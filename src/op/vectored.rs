@@ -6,11 +6,10 @@ use std::sync::Arc;
 
 use super::file::SharedFile;
 use super::health::Health;
-use super::rw::{changed, check_offset, load_of, position};
+use super::rw::{changed, check_offset, load_of, looked_at, position};
 use crate::buf::{BufError, IoBuf, IoBufMut};
 use crate::driver::fence::Fenced;
 use crate::driver::op::{Load, Op};
-use crate::error::Error;
 use crate::opcode::Kind;
 use crate::sys::fd::Target;
 use crate::sys::request::{self, Request};
@@ -18,6 +17,7 @@ use crate::sys::request::{self, Request};
 struct Read<B> {
     request: request::ReadVectored<B>,
     load: Load,
+    fenced: Fenced,
 }
 
 impl<B: IoBufMut> Op for Read<B> {
@@ -35,6 +35,10 @@ impl<B: IoBufMut> Op for Read<B> {
         &mut self.request
     }
 
+    fn fenced(&self) -> Option<Fenced> {
+        Some(self.fenced.clone())
+    }
+
     fn load(&self) -> Load {
         self.load
     }
@@ -42,10 +46,7 @@ impl<B: IoBufMut> Op for Read<B> {
     fn finish(self, result: io::Result<i32>) -> Self::Output {
         match result {
             Ok(count) => Ok(self.request.into_parts(count)),
-            Err(error) => Err(BufError::new(
-                Error::io(Kind::ReadVectored, None, error),
-                self.request.into_bufs(),
-            )),
+            Err(error) => Err(BufError::new(error, self.request.into_bufs())),
         }
     }
 
@@ -91,10 +92,7 @@ impl<B: IoBuf> Op for Write<B> {
     fn finish(self, result: io::Result<i32>) -> Self::Output {
         match result {
             Ok(count) => Ok((count as usize, self.request.bufs)),
-            Err(error) => Err(BufError::new(
-                Error::io(Kind::WriteVectored, None, error),
-                self.request.bufs,
-            )),
+            Err(error) => Err(BufError::new(error, self.request.bufs)),
         }
     }
 
@@ -109,11 +107,18 @@ pub(crate) async fn read<B: IoBufMut>(
     bufs: Vec<B>,
     offset: u64,
 ) -> Result<(usize, Vec<B>), BufError<Vec<B>>> {
-    let bufs = check_offset(Kind::ReadVectored, offset, bufs)?;
+    let bufs = check_offset(&file, Kind::ReadVectored, offset, bufs)?;
     let (driver, mount, load) = (file.driver(), file.mount(), load_of(&file));
     let offset = position(&file, Kind::ReadVectored, offset);
+    let length = bufs.iter().map(|buf| buf.bytes_total()).sum();
+    let fenced = looked_at(&file, offset.into(), length);
     let request = request::ReadVectored::new(file, bufs, offset);
-    driver.start(Read { request, load }, &mount).await
+    let read = Read {
+        request,
+        load,
+        fenced,
+    };
+    driver.start(read, &mount).await
 }
 
 /// Writes once from the buffers, less the first `skip` bytes of all that they have.
@@ -123,8 +128,7 @@ pub(crate) async fn write<B: IoBuf>(
     skip: usize,
     offset: u64,
 ) -> Result<(usize, Vec<B>), BufError<Vec<B>>> {
-    let bufs = check_offset(Kind::WriteVectored, offset, bufs)?;
-    file.note_write();
+    let bufs = check_offset(&file, Kind::WriteVectored, offset, bufs)?;
     let (driver, mount, load) = (file.driver(), file.mount(), load_of(&file));
     let offset = position(&file, Kind::WriteVectored, offset);
     let length = bufs
@@ -133,7 +137,7 @@ pub(crate) async fn write<B: IoBuf>(
         .sum::<usize>()
         .saturating_sub(skip);
     let health = file.health.clone();
-    let fenced = health.changes(changed(&file, offset, length));
+    let fenced = health.changes(changed(&file, offset.into(), length));
     let request = request::WriteVectored::new(file, bufs, skip, offset);
     let write = Write {
         request,

@@ -12,31 +12,44 @@ use super::rw::read_through;
 use crate::buf::IoBuf;
 use crate::driver::{self, Driver, Route};
 use crate::error::Error;
+use crate::limits;
+use crate::mounts::{self, Mount};
 use crate::opcode::Kind;
-use crate::sys::blocking;
+use crate::sys::blocking::{self, Whole};
 use crate::sys::path::with_c_path;
 
 /// The content of a file.
 pub(crate) async fn read(path: &Path) -> io::Result<Vec<u8>> {
     let driver = driver::current()?;
-    let named = |error| Error::io(Kind::ReadFile, Some(path), error);
+    let named = |error| driver.tell(Kind::ReadFile, Some(path), error);
     match with_c_path(path, |path| Ok(read_at_poll(&driver, path))).map_err(named)? {
         AtPoll::Answer(result) => {
             driver.answered(Kind::ReadFile);
             driver::spend().await;
             result.map_err(named)
         }
-        AtPoll::Waits { file_bytes } => read_missed(&driver, path, file_bytes).await,
+        AtPoll::Waits(looked) => {
+            let file_bytes = looked.as_ref().and_then(|looked| looked.file_bytes);
+            let bytes = read_missed(&driver, path, file_bytes).await?;
+            if let Some(looked) = looked.filter(|looked| looked.file_bytes.is_some()) {
+                looked.mount.note_opened();
+            }
+            Ok(bytes)
+        }
     }
 }
 
 /// What a poll can say of a file's content.
 enum AtPoll {
     Answer(io::Result<Vec<u8>>),
-    /// It takes a wait. How large it is, for a file whose attributes are in memory.
-    Waits {
-        file_bytes: Option<u64>,
-    },
+    /// It takes a wait.
+    Waits(Option<Looked>),
+}
+
+/// What a look at the path found: how large the file is, for one whose attributes are in memory, and where it is.
+struct Looked {
+    file_bytes: Option<u64>,
+    mount: Arc<Mount>,
 }
 
 /// In one submission if that is fit and the file is small; else in one hop, or step by step for a handle that
@@ -64,10 +77,36 @@ async fn read_missed(
         return read_by_steps(path, Vec::new()).await;
     }
     let owned = path.to_path_buf();
-    hop(Kind::ReadFile, path, move |steps| {
-        blocking::read_file(&owned, steps)
+    let read = hop(Kind::ReadFile, path, move |steps| {
+        blocking::read_storage(&owned, steps, mounts::may_wait)
+    });
+    match read.await? {
+        Whole::Done(bytes) => Ok(bytes),
+        Whole::MayWait(fd) => {
+            let file = SharedFile::new(driver, fd, flag::O_RDONLY);
+            read_on(file, Vec::new(), path).await
+        }
+    }
+}
+
+/// Makes or replaces a file. One that may wait for something other than storage is only opened, and returned.
+pub(crate) async fn write(
+    path: &Path,
+    contents: Vec<u8>,
+) -> io::Result<Option<(Arc<SharedFile>, Vec<u8>)>> {
+    let owned = path.to_path_buf();
+    let written = hop(Kind::WriteFile, path, move |steps| {
+        let written = blocking::write_storage(&owned, &contents, steps, mounts::may_wait)?;
+        Ok((written, contents))
+    });
+    let (written, contents) = written.await?;
+    Ok(match written {
+        Whole::Done(()) => None,
+        Whole::MayWait(fd) => {
+            let file = SharedFile::new(&driver::current()?, fd, flag::O_WRONLY);
+            Some((file, contents))
+        }
     })
-    .await
 }
 
 /// Opens and reads it. `begun` is what came of it when it was opened before.
@@ -80,7 +119,12 @@ async fn read_by_steps(path: &Path, mut begun: Vec<u8>) -> io::Result<Vec<u8>> {
     let size = super::meta::size_of(&file).await;
     let size = size.map_err(|error| Error::on_path(error, path))?;
     let size = usize::try_from(size).unwrap_or(usize::MAX);
-    begun.try_reserve_exact(size.saturating_add(1))?;
+    let room = match size {
+        // It may give all it has to the first read or never.
+        0 => limits::MADE_UP_BYTES,
+        size => size.saturating_add(1),
+    };
+    begun.try_reserve_exact(room)?;
     read_on(file, begun, path).await
 }
 
@@ -94,9 +138,10 @@ async fn read_on(file: Arc<SharedFile>, mut bytes: Vec<u8>, path: &Path) -> io::
         }
         let offset = file.is_seekable().then_some(start as u64);
         let capacity = bytes.capacity();
-        let (count, slice) = read_through(file.clone(), bytes.slice(start..capacity), offset)
-            .await
-            .map_err(|error| Error::on_path(error.into(), path))?;
+        let (count, slice) =
+            read_through(file.clone(), bytes.slice(start..capacity), offset.into())
+                .await
+                .map_err(|error| Error::on_path(error.into(), path))?;
         bytes = slice.into_inner();
         if count == 0 {
             return Ok(bytes);
@@ -107,15 +152,14 @@ async fn read_on(file: Arc<SharedFile>, mut bytes: Vec<u8>, path: &Path) -> io::
 /// A regular file on a healthy local mount that is small and in memory, path, inode and content.
 #[cfg(target_os = "linux")]
 fn read_at_poll(driver: &Arc<Driver>, path: &std::ffi::CStr) -> AtPoll {
+    use super::close::close;
     use super::meta::{Cached, cached};
+    use super::open::looks_at_nothing_else;
     use crate::driver::attempt::attempt;
-    use crate::limits;
     use crate::sys::linux::nowait;
-    use std::os::fd::AsFd;
 
-    let unknown = AtPoll::Waits { file_bytes: None };
     if !driver.attempts() {
-        return unknown;
+        return AtPoll::Waits(None);
     }
     let looked = cached(driver, path, true, |_, stat, mount| {
         Some((stat, mount.clone()))
@@ -123,32 +167,39 @@ fn read_at_poll(driver: &Arc<Driver>, path: &std::ffi::CStr) -> AtPoll {
     let (stat, mount) = match looked {
         Cached::Found(found) => found,
         Cached::Error(error) => return AtPoll::Answer(Err(error)),
-        Cached::Unknown(_) => return unknown,
+        Cached::Unknown(_) => return AtPoll::Waits(None),
     };
-    let file_bytes = stat.is_file().then_some(stat.size);
     let small = stat.is_file() && (1..=limits::READ_AT_POLL_BYTES).contains(&stat.size);
-    if !small || !mount.reads_nowait() || !mount.atime_is_settled(&stat) {
-        return AtPoll::Waits { file_bytes };
+    let may = small && mount.reads_nowait() && looks_at_nothing_else(&stat, &mount);
+    if may {
+        let bytes = attempt(Some(&mount), || {
+            let fd = nowait::open_read_cached(path, 0).ok()?;
+            let bytes = read_resident(&fd, &mount);
+            close(driver, fd, &mount, false);
+            bytes
+        });
+        if let Some(bytes) = bytes.flatten() {
+            return AtPoll::Answer(Ok(bytes));
+        }
     }
-    let bytes = attempt(Some(&mount), || {
-        let fd = nowait::open_read_cached(path, 0).ok()?;
-        let bytes = read_resident(fd.as_fd(), stat.size);
-        // The attributes just read say that the file has a name, so this close frees no blocks.
-        super::meta::close_path(driver, fd, &stat, &mount);
-        bytes
-    });
-    match bytes.flatten() {
-        Some(bytes) => AtPoll::Answer(Ok(bytes)),
-        None => AtPoll::Waits { file_bytes },
-    }
+    let file_bytes = stat.is_file().then_some(stat.size);
+    AtPoll::Waits(Some(Looked { file_bytes, mount }))
 }
 
-/// All of a file of this size, if it still has it. A readahead mark in it does no harm: there is
-/// nothing left to read ahead when every page of the file is in memory.
+/// All of a small file, if it is in memory and reading it changes no access time. A readahead mark in it does no harm:
+/// there is nothing left to read ahead when every page of the file is in memory.
 #[cfg(target_os = "linux")]
-fn read_resident(fd: std::os::fd::BorrowedFd<'_>, size: u64) -> Option<Vec<u8>> {
+fn read_resident(fd: &std::os::fd::OwnedFd, mount: &Mount) -> Option<Vec<u8>> {
+    use crate::limits;
+    use crate::mounts;
     use crate::sys::linux::nowait;
-    if nowait::pages_cached(fd, 0, size).ok()? < size.div_ceil(4096) {
+    use std::os::fd::AsFd;
+    let fd = fd.as_fd();
+    // Of this moment: a write through another descriptor makes an update of the access time due.
+    let (stat, _) = mounts::of_fd(fd).ok()?;
+    let size = stat.size;
+    let may = size <= limits::READ_AT_POLL_BYTES && mount.atime_is_settled(&stat);
+    if !may || nowait::pages(fd, 0, size).ok()?.cached < size.div_ceil(4096) {
         return None;
     }
     // One byte more, so that the same call shows the end of the file.
@@ -159,5 +210,5 @@ fn read_resident(fd: std::os::fd::BorrowedFd<'_>, size: u64) -> Option<Vec<u8>> 
 
 #[cfg(not(target_os = "linux"))]
 fn read_at_poll(_driver: &Arc<Driver>, _path: &std::ffi::CStr) -> AtPoll {
-    AtPoll::Waits { file_bytes: None }
+    AtPoll::Waits(None)
 }

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use super::locate::locate;
 use crate::driver;
 use crate::driver::op::Op;
-use crate::error::Error;
 use crate::opcode::Kind;
 use crate::sys::fd::Target;
 use crate::sys::path::c_path;
@@ -39,7 +38,7 @@ impl Op for GetXattr {
         match result {
             Ok(length) => Ok(Some(self.request.into_value(length))),
             Err(error) if is_absent(&error) => Ok(None),
-            Err(error) => Err(Error::io(Kind::GetXattr, Some(&self.path), error)),
+            Err(error) => Err(error),
         }
     }
 
@@ -51,8 +50,8 @@ impl Op for GetXattr {
 /// The value of an attribute, or `None` if the file has no such attribute.
 pub(crate) async fn get(path: &Path, name: &OsStr, follow: bool) -> io::Result<Option<Vec<u8>>> {
     let pending = {
-        let named = |error| Error::io(Kind::GetXattr, Some(path), error);
         let driver = driver::current()?;
+        let named = |error| driver.tell(Kind::GetXattr, Some(path), error);
         let c_path = c_path(path).map_err(named)?;
         let name = self::c_path(Path::new(name)).map_err(named)?;
         let mount = locate(&driver, &c_path, follow);

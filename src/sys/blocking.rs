@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,10 +15,11 @@ use std::time::SystemTime;
 use nix::sys::stat::{Mode, UtimensatFlags};
 use nix::sys::time::TimeSpec;
 
+use super::errno::retry;
 use super::path::as_path;
 use super::stat::Stat;
 use super::steps::Steps;
-use crate::limits::WHOLE_FILE_STEP_BYTES;
+use crate::limits::{MADE_UP_BYTES, WHOLE_FILE_STEP_BYTES};
 
 /// One entry of a directory.
 #[derive(Debug)]
@@ -34,7 +35,7 @@ pub(crate) struct Listing(fs::ReadDir);
 
 impl Listing {
     pub(crate) fn open(path: &Path) -> io::Result<Listing> {
-        fs::read_dir(path).map(Listing)
+        retry(|| fs::read_dir(path)).map(Listing)
     }
 
     /// Entries worth about `bytes` of names; `true` at the end of the directory.
@@ -59,10 +60,39 @@ impl Listing {
     }
 }
 
+/// What a step with a whole file came to.
+pub(crate) enum Whole<T> {
+    Done(T),
+    /// It is open, and it may wait for something other than storage: that takes as long as it takes.
+    MayWait(OwnedFd),
+}
+
 pub(crate) fn read_file(path: &Path, steps: &Steps) -> io::Result<Vec<u8>> {
-    let mut file = open(fs::OpenOptions::new().read(true), path)?;
+    read_open(open(fs::OpenOptions::new().read(true), path)?, steps)
+}
+
+/// Reads a file unless it may wait.
+pub(crate) fn read_storage(
+    path: &Path,
+    steps: &Steps,
+    may_wait: impl FnOnce(BorrowedFd<'_>) -> bool,
+) -> io::Result<Whole<Vec<u8>>> {
+    let file = open(fs::OpenOptions::new().read(true), path)?;
+    if may_wait(file.as_fd()) {
+        return Ok(Whole::MayWait(file.into()));
+    }
+    read_open(file, steps).map(Whole::Done)
+}
+
+fn read_open(mut file: fs::File, steps: &Steps) -> io::Result<Vec<u8>> {
     let expected = file.metadata().map_or(0, |metadata| metadata.len());
     let mut bytes = Vec::new();
+    if expected == 0 {
+        // It may give all it has to the first read or never.
+        let mut first = vec![0; MADE_UP_BYTES];
+        let read = retry(|| file.read(&mut first))?;
+        bytes.extend_from_slice(&first[..read]);
+    }
     bytes.try_reserve_exact(usize::try_from(expected).unwrap_or(usize::MAX))?;
     loop {
         steps.check()?;
@@ -73,48 +103,60 @@ pub(crate) fn read_file(path: &Path, steps: &Steps) -> io::Result<Vec<u8>> {
     }
 }
 
-pub(crate) fn write_file(path: &Path, contents: &[u8], steps: &Steps) -> io::Result<()> {
+/// Writes a file unless it may wait.
+pub(crate) fn write_storage(
+    path: &Path,
+    contents: &[u8],
+    steps: &Steps,
+    may_wait: impl FnOnce(BorrowedFd<'_>) -> bool,
+) -> io::Result<Whole<()>> {
     let mut file = fs::File::create(path)?;
+    if may_wait(file.as_fd()) {
+        return Ok(Whole::MayWait(file.into()));
+    }
     for part in contents.chunks(WHOLE_FILE_STEP_BYTES) {
         steps.check()?;
         file.write_all(part)?;
     }
-    Ok(())
+    super::fd::close(file).map(Whole::Done)
 }
 
 pub(crate) fn read_link(path: &Path) -> io::Result<std::path::PathBuf> {
-    fs::read_link(path)
+    retry(|| fs::read_link(path))
 }
 
 pub(crate) fn read_link_at(
     dir: impl std::os::fd::AsFd,
     path: &Path,
 ) -> io::Result<std::path::PathBuf> {
-    Ok(nix::fcntl::readlinkat(dir, path)?.into())
+    let path = super::path::c_path(path)?;
+    retry(|| Ok(nix::fcntl::readlinkat(&dir, path.as_c_str())?.into()))
 }
 
 pub(crate) fn canonicalize(path: &Path) -> io::Result<std::path::PathBuf> {
-    fs::canonicalize(path)
+    retry(|| fs::canonicalize(path))
 }
 
 pub(crate) fn create_dir_all(path: &Path, mode: u32) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(mode)
-        .create(path)
+    retry(|| {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(mode)
+            .create(path)
+    })
 }
 
 pub(crate) fn remove_dir_all(path: &Path) -> io::Result<()> {
-    fs::remove_dir_all(path)
+    retry(|| fs::remove_dir_all(path))
 }
 
 pub(crate) fn set_permissions(path: &Path, mode: u32) -> io::Result<()> {
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+    retry(|| fs::set_permissions(path, fs::Permissions::from_mode(mode)))
 }
 
 pub(crate) fn set_mode_of(fd: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
-    super::errno::retry(|| {
+    retry(|| {
         Ok(nix::sys::stat::fchmod(
             fd,
             Mode::from_bits_truncate(mode as libc::mode_t),
@@ -128,18 +170,16 @@ pub(crate) fn set_owner(
     gid: Option<u32>,
     follow: bool,
 ) -> io::Result<()> {
-    if follow {
-        std::os::unix::fs::chown(path, uid, gid)
-    } else {
-        std::os::unix::fs::lchown(path, uid, gid)
-    }
+    retry(|| match follow {
+        true => std::os::unix::fs::chown(path, uid, gid),
+        false => std::os::unix::fs::lchown(path, uid, gid),
+    })
 }
 
 pub(crate) fn make_fifo(path: &Path, mode: u32) -> io::Result<()> {
-    Ok(nix::unistd::mkfifo(
-        path,
-        Mode::from_bits_truncate(mode as libc::mode_t),
-    )?)
+    let mode = Mode::from_bits_truncate(mode as libc::mode_t);
+    let path = super::path::c_path(path)?;
+    retry(|| Ok(nix::unistd::mkfifo(path.as_c_str(), mode)?))
 }
 
 /// A time for `utimensat`; `None` leaves it as it is.
@@ -170,40 +210,35 @@ pub(crate) fn set_times(
         UtimensatFlags::NoFollowSymlink
     };
     let (accessed, modified) = (time_spec(accessed), time_spec(modified));
-    Ok(nix::sys::stat::utimensat(
-        nix::fcntl::AT_FDCWD,
-        path,
-        &accessed,
-        &modified,
-        flag,
-    )?)
+    let (path, here) = (super::path::c_path(path)?, nix::fcntl::AT_FDCWD);
+    let set = || nix::sys::stat::utimensat(here, path.as_c_str(), &accessed, &modified, flag);
+    retry(|| Ok(set()?))
 }
 
 pub(crate) fn seek(fd: BorrowedFd<'_>, to: io::SeekFrom) -> io::Result<u64> {
     use io::Seek;
-    super::fd::with_file(fd, |mut file| file.seek(to))
+    retry(|| super::fd::with_file(fd, |mut file| file.seek(to)))
 }
 
 pub(crate) fn set_times_of(fd: BorrowedFd<'_>, times: fs::FileTimes) -> io::Result<()> {
-    super::errno::retry(|| super::fd::with_file(fd, |file| file.set_times(times)))
+    retry(|| super::fd::with_file(fd, |file| file.set_times(times)))
 }
 
 pub(crate) fn metadata(path: &Path, follow: bool) -> io::Result<fs::Metadata> {
-    if follow {
-        fs::metadata(path)
-    } else {
-        fs::symlink_metadata(path)
-    }
+    retry(|| match follow {
+        true => fs::metadata(path),
+        false => fs::symlink_metadata(path),
+    })
 }
 
 /// Of the entry in the directory that was listed, wherever that is now.
 pub(crate) fn metadata_of_entry(entry: &fs::DirEntry) -> io::Result<fs::Metadata> {
-    entry.metadata()
+    retry(|| entry.metadata())
 }
 
 /// Cannot sleep on a local filesystem, also for a descriptor without access.
 pub(crate) fn metadata_of(fd: BorrowedFd<'_>) -> io::Result<fs::Metadata> {
-    super::fd::with_file(fd, fs::File::metadata)
+    retry(|| super::fd::with_file(fd, fs::File::metadata))
 }
 
 pub(crate) fn stat_path(path: &std::ffi::CStr, follow: bool) -> io::Result<Stat> {
@@ -221,7 +256,7 @@ pub(crate) fn stat_at(
     } else {
         nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW
     };
-    super::errno::retry(|| Ok(nix::sys::stat::fstatat(dir, path, flags)?)).map(Stat::from)
+    retry(|| Ok(nix::sys::stat::fstatat(dir, path, flags)?)).map(Stat::from)
 }
 
 pub(crate) fn stat_fd(fd: BorrowedFd<'_>) -> io::Result<Stat> {
@@ -244,23 +279,4 @@ pub(crate) fn open_path(path: &Path) -> io::Result<fs::File> {
         .read(true)
         .custom_flags(flags)
         .open(path)
-}
-
-/// Opens the file behind a descriptor once more, for reading, with a position and readahead of its own.
-#[cfg(target_os = "linux")]
-pub(crate) fn reopen(file: impl std::os::fd::AsFd, no_atime: bool) -> io::Result<fs::File> {
-    use std::os::fd::AsRawFd;
-    use std::os::unix::fs::OpenOptionsExt;
-    let flags = if no_atime { libc::O_NOATIME } else { 0 };
-    let path = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
-    fs::OpenOptions::new()
-        .read(true)
-        .custom_flags(flags)
-        .open(path)
-}
-
-/// Elsewhere nothing is answered at the poll, and the kernel's own readahead stays on.
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn reopen(_file: impl std::os::fd::AsFd, _no_atime: bool) -> io::Result<fs::File> {
-    Err(io::ErrorKind::Unsupported.into())
 }

@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::sys::copy_data;
 use crate::sys::copy_meta;
+use crate::sys::errno::retry;
+use crate::sys::fd::close;
 use crate::sys::global::Global;
 
 pub(crate) use crate::sys::copy_data::Flow;
@@ -82,7 +84,8 @@ pub(crate) fn copy_file(request: &CopyRequest, flow: &Flow<'_>) -> Result<Copied
         let made = Temp::create(&request.to, request.temporary.as_deref());
         let (temp, file) = made.map_err(CopyError::at(&request.to))?;
         let copied = fill(request, &source, &before, &file, flow)?;
-        drop(file);
+        // Before it has its name: a filesystem may say only now that it could not keep what it took.
+        close(file).map_err(CopyError::at(&request.to))?;
         // Who was told that it is not copied does not find it later.
         flow.check().map_err(CopyError::at(&request.to))?;
         temp.publish(&request.to, request.create_new, request.sync)
@@ -90,7 +93,9 @@ pub(crate) fn copy_file(request: &CopyRequest, flow: &Flow<'_>) -> Result<Copied
         return Ok(copied);
     }
     let file = open_destination(request, &before).map_err(CopyError::at(&request.to))?;
-    fill(request, &source, &before, &file, flow)
+    let copied = fill(request, &source, &before, &file, flow)?;
+    close(file).map_err(CopyError::at(&request.to))?;
+    Ok(copied)
 }
 
 /// Opens the source without waiting for a FIFO's writer and, where the system lets us, without touching its access time.
@@ -106,7 +111,7 @@ fn open_source(request: &CopyRequest) -> io::Result<(File, Metadata)> {
         Err(error) if NO_ATIME != 0 && error.raw_os_error() == Some(libc::EPERM) => open(0)?,
         other => other?,
     };
-    let before = source.metadata()?;
+    let before = retry(|| source.metadata())?;
     if !before.is_file() {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
@@ -132,15 +137,22 @@ fn open_destination(request: &CopyRequest, before: &Metadata) -> io::Result<File
         options.create(true)
     };
     let file = options.open(&request.to)?;
-    let found = file.metadata()?;
+    let found = retry(|| file.metadata())?;
     if (found.dev(), found.ino()) == (before.dev(), before.ino()) {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
             "source and destination are the same file",
         ));
     }
-    if found.is_file() && found.len() > 0 {
-        file.set_len(0)?;
+    if found.is_file() {
+        // Nobody runs it as its owner or reads it meanwhile who may not do so with the copy.
+        let meanwhile = found.mode() & (mode | 0o200);
+        if found.mode() & 0o7777 != meanwhile & 0o777 {
+            file.set_permissions(std::fs::Permissions::from_mode(meanwhile & 0o777))?;
+        }
+        if found.len() > 0 {
+            file.set_len(0)?;
+        }
     }
     Ok(file)
 }
@@ -161,14 +173,14 @@ fn fill(
     )?;
     flow.check().map_err(CopyError::at(&request.from))?;
     if request.check_whole {
-        let after = source.metadata().map_err(CopyError::at(&request.from))?;
-        check_whole(source, before, &after, moved.bytes).map_err(CopyError::at(&request.from))?;
+        let after = retry(|| source.metadata()).map_err(CopyError::at(&request.from))?;
+        check_whole(source, before, &after).map_err(CopyError::at(&request.from))?;
     }
     let warnings = copy_meta::onto_file(source, before, file, request.preserve);
     set_mode(request, before, file).map_err(CopyError::at(&request.to))?;
     if request.preserve.times {
         copy_meta::times_of(before)
-            .and_then(|times| file.set_times(times))
+            .and_then(|times| retry(|| file.set_times(times)))
             .map_err(CopyError::at(&request.to))?;
     }
     if request.sync {
@@ -182,26 +194,35 @@ fn fill(
 }
 
 fn set_mode(request: &CopyRequest, before: &Metadata, file: &File) -> io::Result<()> {
-    let target = file.metadata()?;
+    let target = retry(|| file.metadata())?;
     let kind = target.file_type();
     if kind.is_fifo() || kind.is_char_device() || kind.is_block_device() {
         return Ok(());
     }
-    let mode = request.mode.unwrap_or(before.mode()) & 0o7777;
-    // A set-user-id bit goes only with its owner.
-    let kept =
-        (target.uid(), target.gid()) == (before.uid(), before.gid()) || request.mode.is_some();
-    let mode = if kept { mode } else { mode & 0o1777 };
+    let mode = match request.mode {
+        Some(mode) => mode & 0o7777,
+        None => copy_meta::mode_for(before, Some(&target)),
+    };
     if target.mode() & 0o7777 == mode {
         return Ok(());
     }
     file.set_permissions(std::fs::Permissions::from_mode(mode))
 }
 
-/// Whether what was read is the whole file: same size and same time of change as before, and nothing missing.
-fn check_whole(source: &File, before: &Metadata, after: &Metadata, bytes: u64) -> io::Result<()> {
-    let changed = (before.mtime(), before.mtime_nsec()) != (after.mtime(), after.mtime_nsec());
-    if after.len() < before.len() || (bytes < before.len() && !copy_data::is_pseudo(source)) {
+/// Whether the file was left alone while it was read: same size and same times as before. The time of the last
+/// change of attributes is the one that nobody can set. Where it was read to its end, that is all of it, whatever its
+/// size says.
+fn check_whole(source: &File, before: &Metadata, after: &Metadata) -> io::Result<()> {
+    let times = |of: &Metadata| {
+        let (modified, changed) = ((of.mtime(), of.mtime_nsec()), (of.ctime(), of.ctime_nsec()));
+        (modified, changed)
+    };
+    let is_same = before.len() == after.len() && times(before) == times(after);
+    // Those are made up as they are read.
+    if is_same || copy_data::is_pseudo(source) {
+        return Ok(());
+    }
+    if after.len() < before.len() {
         return Err(io::Error::new(
             io::ErrorKind::UnexpectedEof,
             format!(
@@ -210,17 +231,10 @@ fn check_whole(source: &File, before: &Metadata, after: &Metadata, bytes: u64) -
             ),
         ));
     }
-    // A file of procfs says that it is empty, and its times are those of the moment.
-    if before.len() == 0 && after.len() == 0 && bytes > 0 {
-        return Ok(());
-    }
-    if changed || after.len() != before.len() || bytes > after.len() {
-        return Err(io::Error::new(
-            io::ErrorKind::ResourceBusy,
-            "the source was written to while it was copied; copy it again",
-        ));
-    }
-    Ok(())
+    Err(io::Error::new(
+        io::ErrorKind::ResourceBusy,
+        "the source was changed while it was copied; copy it again",
+    ))
 }
 
 /// A file under a temporary name, removed on drop unless it was published.
@@ -269,9 +283,9 @@ impl Temp {
     fn publish(mut self, to: &Path, create_new: bool, sync: bool) -> io::Result<()> {
         if create_new {
             // A rename would replace what exists; a link fails, and the temporary name goes on drop.
-            std::fs::hard_link(&self.path, to)?;
+            retry(|| std::fs::hard_link(&self.path, to))?;
         } else {
-            std::fs::rename(&self.path, to)?;
+            retry(|| std::fs::rename(&self.path, to))?;
             self.published = true;
         }
         if sync {
@@ -289,7 +303,7 @@ impl Drop for Temp {
     fn drop(&mut self) {
         if !self.published {
             // Nothing can be done about an error here, and the copy has failed or has its name already.
-            let _ = std::fs::remove_file(&self.path);
+            let _ = retry(|| std::fs::remove_file(&self.path));
         }
     }
 }

@@ -13,8 +13,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use nix::unistd::Whence;
 
+use super::errno::retry;
 use super::steps::{Steps, Stride};
-use crate::limits::{COPY_BUFFER_BYTES, COPY_SMALL_BYTES};
+use crate::limits::{COPY_BUFFER_BYTES, COPY_SMALL_BYTES, MADE_UP_BYTES};
 
 /// How a copy is stopped and watched.
 pub(crate) struct Flow<'a> {
@@ -28,14 +29,18 @@ pub(crate) struct Flow<'a> {
 
 impl Flow<'_> {
     pub(crate) fn check(&self) -> io::Result<()> {
-        let is_set = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
-        if !self.steps.go_on() || self.stop.is_some_and(is_set) {
+        if !self.steps.go_on() || self.is_stopped() {
             return Err(io::Error::new(
                 io::ErrorKind::Interrupted,
                 "the copy was stopped",
             ));
         }
         Ok(())
+    }
+
+    /// Whether somebody has asked for its end who waits for it.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stop.is_some_and(|flag| flag.load(Ordering::Relaxed))
     }
 
     fn moved(&self, bytes: u64) {
@@ -115,11 +120,13 @@ pub(crate) fn copy(
         flow.check().map_err(source_error)?;
     }
     if at < len {
-        to.set_len(len).map_err(destination_error)?;
+        retry(|| to.set_len(len)).map_err(destination_error)?;
     }
+    // What it has grown by meanwhile, or has beyond its size.
+    let beyond = copy_range(source, to, len..len, true, flow)?;
     Ok(Moved {
-        bytes: len,
-        data_bytes,
+        bytes: len + beyond,
+        data_bytes: data_bytes + beyond,
     })
 }
 
@@ -128,8 +135,11 @@ fn next_data(source: &File, at: u64, len: u64) -> io::Result<Option<Range<u64>>>
     if at >= len {
         return Ok(None);
     }
-    let seek = |to: u64, whence| {
-        nix::unistd::lseek(source, to as libc::off_t, whence).map(|offset| (offset as u64).min(len))
+    let seek = |to: u64, whence| loop {
+        match nix::unistd::lseek(source, to as libc::off_t, whence) {
+            Err(nix::Error::EINTR) => {}
+            sought => return sought.map(|offset| (offset as u64).min(len)),
+        }
     };
     let start = match seek(at, Whence::SeekData) {
         Ok(start) => start,
@@ -158,13 +168,18 @@ fn copy_range(
     let mut at = range.start;
     if range.end - range.start > COPY_SMALL_BYTES {
         at = kernel_copy(source, to, range.clone(), flow)?;
-        if at == range.end {
+        if at == range.end && !to_end {
             return Ok(at - range.start);
         }
     }
     // The kernel's copy may stop early for reasons of its own: only a read that yields nothing is the end.
     at = buffered_copy(source, to, at..range.end, to_end, flow)?;
     Ok(at - range.start)
+}
+
+/// Whether a read there yields nothing.
+fn is_at_end(source: &File, at: u64) -> io::Result<bool> {
+    Ok(retry(|| source.read_at(&mut [0], at))? == 0)
 }
 
 /// Reads and writes until the end of the range, or until a read yields nothing; returns where it stopped.
@@ -175,11 +190,15 @@ fn buffered_copy(
     to_end: bool,
     flow: &Flow<'_>,
 ) -> Sided<u64> {
-    // One byte more than expected, so that a single short read shows the end of a small file.
-    let expect = (range.end - range.start)
-        .saturating_add(1)
-        .min(COPY_BUFFER_BYTES as u64);
-    let mut buffer = vec![0; expect as usize];
+    if to_end && range.start > 0 && is_at_end(source, range.start).map_err(source_error)? {
+        return Ok(range.start);
+    }
+    // One byte more than expected, so that a single short read shows the end of a small file. What is made up as
+    // it is read may give all at the beginning or never, and its size says nothing.
+    let expect = (range.end - range.start).saturating_add(1);
+    let least = if range.end == 0 { MADE_UP_BYTES } else { 1 };
+    let expect = (expect as usize).clamp(least, COPY_BUFFER_BYTES);
+    let mut buffer = vec![0; expect];
     let seekable = to.metadata().map_err(destination_error)?.is_file();
     let mut stride = Stride::new(COPY_BUFFER_BYTES as u64);
     let mut at = range.start;
@@ -194,12 +213,10 @@ fn buffered_copy(
         if want == 0 {
             return Ok(at);
         }
-        let read = match source.read_at(&mut buffer[..want], at) {
-            Ok(0) => return Ok(at),
-            Ok(read) => read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(source_error(error)),
-        };
+        let read = retry(|| source.read_at(&mut buffer[..want], at)).map_err(source_error)?;
+        if read == 0 {
+            return Ok(at);
+        }
         if seekable {
             to.write_all_at(&buffer[..read], at)
                 .map_err(destination_error)?;
@@ -212,7 +229,7 @@ fn buffered_copy(
             return Ok(at);
         }
         if at > range.end && buffer.len() < COPY_BUFFER_BYTES {
-            // Files that say they are empty (procfs) are read in growing steps.
+            // It is longer than it said: go on in growing steps.
             buffer.resize((buffer.len() * 4).clamp(4096, COPY_BUFFER_BYTES), 0);
         }
     }

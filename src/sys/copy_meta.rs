@@ -15,6 +15,7 @@ use nix::fcntl::AT_FDCWD;
 use nix::sys::stat::{FchmodatFlags, Mode, UtimensatFlags, fchmodat, utimensat};
 use nix::sys::time::TimeSpec;
 
+use super::errno::retry;
 use super::path::c_path;
 use super::{xattr, xattr_open};
 
@@ -42,7 +43,23 @@ const GET_XATTR: &str = "get_xattr";
 const LIST_XATTRS: &str = "list_xattrs";
 
 const ACL_ACCESS: &CStr = c"system.posix_acl_access";
+const CAPABILITY: &CStr = c"security.capability";
 const ACL_DEFAULT: &CStr = c"system.posix_acl_default";
+
+/// The mode that goes to a copy with these attributes. What lets others act as its owner or its group goes only with
+/// them: a set-user-id file of a user's must not become one of root's.
+pub(crate) fn mode_for(before: &Metadata, target: Option<&Metadata>) -> u32 {
+    let mode = before.mode() & 0o7777;
+    if target.is_some_and(|target| has_owner_of(before, target)) {
+        mode
+    } else {
+        mode & 0o1777
+    }
+}
+
+fn has_owner_of(before: &Metadata, target: &Metadata) -> bool {
+    (target.uid(), target.gid()) == (before.uid(), before.gid())
+}
 
 /// Owner and attributes of an open file. Before the mode: a change of owner clears its set-user-id bit.
 pub(crate) fn onto_file(
@@ -56,9 +73,10 @@ pub(crate) fn onto_file(
         note(
             &mut warnings,
             SET_OWNER,
-            std::os::unix::fs::fchown(to, Some(before.uid()), Some(before.gid())),
+            retry(|| std::os::unix::fs::fchown(to, Some(before.uid()), Some(before.gid()))),
         );
     }
+    let same_owner = retry(|| to.metadata()).is_ok_and(|target| has_owner_of(before, &target));
     if preserve.xattrs {
         let lists = Xattrs {
             list: &|| xattr_open::list(source),
@@ -66,23 +84,27 @@ pub(crate) fn onto_file(
             set: &|name, value| xattr_open::set(to, name, value),
             remove: &|name| xattr_open::remove(to, name),
         };
-        lists.carry(false, &mut warnings);
+        lists.carry(false, same_owner, &mut warnings);
     }
     warnings
 }
 
 /// All metadata of `from`, which is not followed, onto what is at `to`.
 pub(crate) fn onto_path(from: &Path, to: &Path, preserve: Preserve) -> io::Result<Vec<Warning>> {
-    let before = std::fs::symlink_metadata(from)?;
+    let before = retry(|| std::fs::symlink_metadata(from))?;
     let link = before.is_symlink();
     let mut warnings = Vec::new();
     if preserve.owner {
         note(
             &mut warnings,
             SET_OWNER,
-            std::os::unix::fs::lchown(to, Some(before.uid()), Some(before.gid())),
+            retry(|| std::os::unix::fs::lchown(to, Some(before.uid()), Some(before.gid()))),
         );
     }
+    let target = retry(|| std::fs::symlink_metadata(to)).ok();
+    let same_owner = target
+        .as_ref()
+        .is_some_and(|target| has_owner_of(&before, target));
     if preserve.xattrs {
         let (from, to) = (c_path(from)?, c_path(to)?);
         let lists = Xattrs {
@@ -91,25 +113,21 @@ pub(crate) fn onto_path(from: &Path, to: &Path, preserve: Preserve) -> io::Resul
             set: &|name, value| xattr::set(&to, name, value, false),
             remove: &|name| xattr::remove(&to, name, false),
         };
-        lists.carry(before.is_dir(), &mut warnings);
+        lists.carry(before.is_dir(), same_owner, &mut warnings);
     }
     if !link {
         // A link that somebody put at the destination must not lead the mode elsewhere.
-        let mode = Mode::from_bits_truncate(before.mode() as libc::mode_t);
-        let set = fchmodat(AT_FDCWD, to, mode, FchmodatFlags::NoFollowSymlink);
-        note(&mut warnings, SET_PERMISSIONS, set.map_err(io::Error::from));
+        let mode = mode_for(&before, target.as_ref());
+        let mode = Mode::from_bits_truncate(mode as libc::mode_t);
+        let set = || fchmodat(AT_FDCWD, to, mode, FchmodatFlags::NoFollowSymlink);
+        note(&mut warnings, SET_PERMISSIONS, retry(|| Ok(set()?)));
     }
     if preserve.times {
         let accessed = TimeSpec::new(before.atime() as _, before.atime_nsec() as _);
         let modified = TimeSpec::new(before.mtime() as _, before.mtime_nsec() as _);
-        let set = utimensat(
-            AT_FDCWD,
-            to,
-            &accessed,
-            &modified,
-            UtimensatFlags::NoFollowSymlink,
-        );
-        note(&mut warnings, SET_TIMES, set.map_err(io::Error::from));
+        let flags = UtimensatFlags::NoFollowSymlink;
+        let set = || utimensat(AT_FDCWD, to, &accessed, &modified, flags);
+        note(&mut warnings, SET_TIMES, retry(|| Ok(set()?)));
     }
     Ok(warnings)
 }
@@ -136,7 +154,7 @@ struct Xattrs<'a> {
 }
 
 impl Xattrs<'_> {
-    fn carry(&self, directory: bool, warnings: &mut Vec<Warning>) {
+    fn carry(&self, directory: bool, same_owner: bool, warnings: &mut Vec<Warning>) {
         let names = match (self.list)() {
             Ok(names) => names,
             Err(error) if error.kind() == io::ErrorKind::Unsupported => return,
@@ -157,6 +175,13 @@ impl Xattrs<'_> {
             let Ok(name) = CString::new(name.into_vec()) else {
                 continue;
             };
+            if name.as_c_str() == CAPABILITY && !same_owner {
+                // As with a set-user-id bit: they were given to a file that somebody else may write.
+                let text = "capabilities go only with owner and group";
+                let refused = io::Error::new(io::ErrorKind::PermissionDenied, text);
+                warnings.push((SET_XATTR, refused));
+                continue;
+            }
             match (self.get)(&name) {
                 Ok(value) => {
                     let set = (self.set)(&name, &value);

@@ -220,15 +220,36 @@ fn a_source_that_changes_is_an_error() {
     fs::write(&from, vec![1; 100]).unwrap();
     let source = File::open(&from).unwrap();
     let before = source.metadata().unwrap();
-    let check = |bytes| {
-        check_whole(&source, &before, &source.metadata().unwrap(), bytes)
-            .map_err(|error| error.kind())
-    };
-    assert_eq!(check(100), Ok(()));
-    assert_eq!(check(99), Err(io::ErrorKind::UnexpectedEof));
+    let check =
+        || check_whole(&source, &before, &source.metadata().unwrap()).map_err(|error| error.kind());
+    assert_eq!(check(), Ok(()));
     fs::write(&from, vec![1; 50]).unwrap();
-    assert_eq!(check(50), Err(io::ErrorKind::UnexpectedEof));
+    assert_eq!(check(), Err(io::ErrorKind::UnexpectedEof));
     fs::write(&from, vec![1; 150]).unwrap();
-    assert_eq!(check(100), Err(io::ErrorKind::ResourceBusy));
-    assert_eq!(check(150), Err(io::ErrorKind::ResourceBusy));
+    assert_eq!(check(), Err(io::ErrorKind::ResourceBusy));
+    fs::write(&from, vec![2; 100]).unwrap();
+    // Whoever puts the time of the change back cannot do so without a trace.
+    let times = copy_meta::times_of(&before).unwrap();
+    File::options()
+        .write(true)
+        .open(&from)
+        .and_then(|file| file.set_times(times))
+        .unwrap();
+    assert_eq!(source.metadata().unwrap().mtime_nsec(), before.mtime_nsec());
+    assert_eq!(check(), Err(io::ErrorKind::ResourceBusy));
+}
+
+/// What lets others act as owner or group goes only with both.
+#[test]
+fn bits_of_an_owner_go_only_with_the_owner() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, root) = (dir.path().join("one"), fs::metadata("/").unwrap());
+    fs::write(&one, b"").unwrap();
+    fs::set_permissions(&one, fs::Permissions::from_mode(0o7755)).unwrap();
+    let one = fs::metadata(&one).unwrap();
+    assert_eq!(copy_meta::mode_for(&one, Some(&one)), 0o7755);
+    assert_eq!(copy_meta::mode_for(&one, None), 0o1755);
+    let is_same = (one.uid(), one.gid()) == (root.uid(), root.gid());
+    let expected = if is_same { 0o7755 } else { 0o1755 };
+    assert_eq!(copy_meta::mode_for(&one, Some(&root)), expected);
 }

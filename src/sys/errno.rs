@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::limits::INTERRUPTED_TRIES_MAX;
+
 pub(crate) use libc::{
     EACCES, EAGAIN, EBADF, ECANCELED, EDQUOT, EFAULT, EINTR, EINVAL, EIO, EMFILE, ENAMETOOLONG,
     ENFILE, ENOBUFS, ENOMEM, ENOSPC, ENOSYS, ENXIO, EOPNOTSUPP, EPERM, EROFS, ESPIPE, EXDEV,
@@ -39,12 +41,39 @@ pub(crate) fn of_interrupted(result: i32) -> i32 {
     }
 }
 
-/// Calls again while a signal interrupts, as std does for the calls that it documents so.
+/// Calls again where the system says that it was interrupted. Signals do not come to the threads that call (see
+/// `thread::shield`), but a freezer, a debugger or a server of its own accord may say so.
 pub(crate) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let mut tries = 1;
     loop {
         match call() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.raw_os_error() == Some(EINTR) && tries < INTERRUPTED_TRIES_MAX => {
+                tries += 1;
+            }
             result => return result,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is interrupted is tried again, what is told to stop between two steps is not, nor for ever.
+    #[test]
+    fn only_the_systems_interruptions_are_retried() {
+        let count = |tries_needed: u32, error: fn() -> io::Error| {
+            let mut tries = 0;
+            let result = retry(|| {
+                tries += 1;
+                (tries == tries_needed).then_some(()).ok_or_else(error)
+            });
+            (tries, result.is_ok())
+        };
+        let interrupted = || io::Error::from_raw_os_error(EINTR);
+        assert_eq!(count(9, interrupted), (9, true));
+        assert_eq!(count(u32::MAX, interrupted), (INTERRUPTED_TRIES_MAX, false));
+        assert_eq!(count(2, || io::ErrorKind::Interrupted.into()), (1, false));
+        assert_eq!(count(2, || io::Error::from_raw_os_error(EIO)), (1, false));
     }
 }

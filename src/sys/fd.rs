@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io;
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 
 /// What an operation is about.
@@ -78,6 +78,21 @@ pub(crate) fn from_completion(number: i32) -> OwnedFd {
 pub(crate) fn position_of(fd: BorrowedFd<'_>) -> io::Result<u64> {
     use io::Seek;
     with_file(fd, |mut file| file.stream_position())
+}
+
+/// Closes a file that was written to, and says what its filesystem answered: the last that is heard of bytes
+/// that it had only taken in.
+pub(crate) fn close(file: impl Into<OwnedFd>) -> io::Result<()> {
+    let number = file.into().into_raw_fd();
+    // SAFETY: the number was this call's own, and nobody closes it again.
+    if unsafe { libc::close(number) } == 0 {
+        return Ok(());
+    }
+    match io::Error::last_os_error() {
+        // The descriptor is gone all the same.
+        error if error.raw_os_error() == Some(libc::EINTR) => Ok(()),
+        error => Err(error),
+    }
 }
 
 /// The flags that the file was opened with.

@@ -12,6 +12,7 @@ static WATCHED: AtomicBool = AtomicBool::new(false);
 
 extern "C" fn in_child() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
+    super::clock::watchdog_is_gone();
 }
 
 /// Watches for forks from now on. Whoever keeps something that a child may not use calls it first.
@@ -21,7 +22,7 @@ pub(crate) fn watch() {
     }
     // Two threads may register it at a time: numbers then grow by two, which does no harm, while a lock could be
     // held at a fork.
-    // SAFETY: the handler only adds to an atomic, which is allowed between fork and exec.
+    // SAFETY: the handler only changes atomics, which is allowed between fork and exec.
     unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
     WATCHED.store(true, Ordering::Release);
 }

@@ -10,6 +10,7 @@ use nix::dir::{Dir, OwningIter, Type};
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
+use super::errno::retry;
 use super::lock::lock;
 use super::stat::kind;
 
@@ -29,7 +30,7 @@ pub(crate) struct OpenListing(Mutex<OwningIter>);
 impl OpenListing {
     pub(crate) fn open(dir: impl AsFd) -> io::Result<OpenListing> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let dir = Dir::openat(dir, c".", flags, Mode::empty())?;
+        let dir = retry(|| Ok(Dir::openat(&dir, c".", flags, Mode::empty())?))?;
         Ok(OpenListing(Mutex::new(dir.into_iter())))
     }
 

@@ -24,7 +24,9 @@ pub(crate) mod memory;
 pub(crate) mod mounted;
 #[cfg(target_os = "macos")]
 mod mounted_macos;
+pub(crate) mod moving;
 pub(crate) mod path;
+pub(crate) mod progress;
 pub(crate) mod range;
 pub(crate) mod released;
 pub(crate) mod rename;

@@ -42,6 +42,58 @@ pub(crate) fn list() -> io::Result<Vec<Mounted>> {
     Err(super::errno::unsupported())
 }
 
+/// The table, open so that its changes can be waited for.
+pub(crate) struct Watched(#[cfg(target_os = "linux")] std::fs::File);
+
+#[cfg(target_os = "linux")]
+pub(crate) fn watched() -> io::Result<Watched> {
+    std::fs::File::open("/proc/self/mountinfo").map(Watched)
+}
+
+#[cfg(target_os = "linux")]
+impl Watched {
+    /// Waits for the next change.
+    pub(crate) fn wait(&self) -> io::Result<()> {
+        super::linux::poll::changed(std::os::fd::AsFd::as_fd(&self.0))
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn watched() -> io::Result<Watched> {
+    Err(super::errno::unsupported())
+}
+
+#[cfg(not(target_os = "linux"))]
+impl Watched {
+    pub(crate) fn wait(&self) -> io::Result<()> {
+        Err(super::errno::unsupported())
+    }
+}
+
+/// How far a filesystem on this device reads ahead of a reader, in bytes: the most of what the system has for it,
+/// or for any of its type where the device does not tell, as for btrfs.
+#[cfg(target_os = "linux")]
+pub(crate) fn readahead_bytes(device: u64, fs_type: &str) -> Option<u64> {
+    let of = |name: &str| {
+        let text = std::fs::read_to_string(format!("/sys/class/bdi/{name}/read_ahead_kb")).ok()?;
+        let kib: u64 = text.trim().parse().ok()?;
+        Some(kib << 10)
+    };
+    if fs_type != "btrfs" {
+        return of(&format!(
+            "{}:{}",
+            libc::major(device as _),
+            libc::minor(device as _)
+        ));
+    }
+    let all = std::fs::read_dir("/sys/class/bdi").ok()?;
+    let names = all.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    names
+        .filter(|name| name.starts_with("btrfs"))
+        .filter_map(|name| of(&name))
+        .max()
+}
+
 /// Asks the filesystem at a mount point for its attributes: its server, where it has one. Sleeps for as
 /// long as that does not answer.
 #[cfg(target_os = "linux")]

@@ -3,6 +3,7 @@
 
 use std::io;
 
+use super::errno::retry;
 use super::request::At;
 
 /// What a rename does with a file that has the new name.
@@ -50,10 +51,10 @@ impl RenameMode {
 
 pub(crate) fn rename(from: &At, to: &At, mode: RenameMode) -> io::Result<()> {
     if mode == RenameMode::Replace {
-        nix::fcntl::renameat(from.dir(), from.path(), to.dir(), to.path())?;
-        return Ok(());
+        let rename = || nix::fcntl::renameat(from.dir(), from.path(), to.dir(), to.path());
+        return retry(|| Ok(rename()?));
     }
-    rename_with(from, to, mode)
+    retry(|| rename_with(from, to, mode))
 }
 
 #[cfg(any(target_os = "linux", target_os = "macos"))]

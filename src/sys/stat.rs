@@ -114,12 +114,32 @@ impl Stat {
         self.type_bits() == kind::FILE
     }
 
-    /// Whether reading, writing or opening it may wait for something other than a disk.
+    /// Whether reading, writing or opening it may wait for something other than a disk: pipes, sockets, devices
+    /// of characters, and what the kernel makes without a type, as for events, timers and signals.
     pub(crate) fn is_special(&self) -> bool {
-        matches!(
-            self.type_bits(),
-            kind::FIFO | kind::SOCKET | kind::CHARACTER
-        )
+        match self.type_bits() {
+            kind::FIFO | kind::SOCKET | kind::CHARACTER => true,
+            0 => self.mode != 0,
+            _ => false,
+        }
+    }
+
+    /// Whether it is one of the devices that are nothing but memory, such as `/dev/null`.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn is_memory_device(&self) -> bool {
+        self.type_bits() == kind::CHARACTER && libc::major(self.rdev) == 1
+    }
+
+    /// Whether it is the terminal of a program, behind which there is no line that takes time.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn is_pseudo_terminal(&self) -> bool {
+        self.type_bits() == kind::CHARACTER && (136..144).contains(&libc::major(self.rdev))
+    }
+
+    /// Whether what it has on disk is of a kind that is read when it is opened: the tree of a verified file, the key of
+    /// an encrypted one.
+    pub(crate) fn is_read_at_open(&self) -> bool {
+        self.more.attributes & (bits::ATTR_ENCRYPTED | bits::ATTR_VERITY) != 0
     }
 
     /// Whether it is a pipe or a socket.

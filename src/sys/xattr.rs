@@ -6,6 +6,7 @@ use std::io;
 
 #[cfg(not(target_os = "macos"))]
 use super::errno;
+use super::errno::retry;
 
 /// The largest attribute value and list of Linux (XATTR_SIZE_MAX, XATTR_LIST_MAX).
 pub(crate) const BYTES_MAX: usize = 64 << 10;
@@ -27,8 +28,27 @@ pub(crate) fn is_absent(error: &io::Error) -> bool {
 }
 
 /// The value of an attribute.
-#[cfg(any(target_os = "linux", target_os = "macos"))]
 pub(crate) fn get(path: &CStr, name: &CStr, follow: bool) -> io::Result<Vec<u8>> {
+    retry(|| get_once(path, name, follow))
+}
+
+/// Sets an attribute, new or not.
+pub(crate) fn set(path: &CStr, name: &CStr, value: &[u8], follow: bool) -> io::Result<()> {
+    retry(|| set_once(path, name, value, follow))
+}
+
+/// Removes an attribute.
+pub(crate) fn remove(path: &CStr, name: &CStr, follow: bool) -> io::Result<()> {
+    retry(|| remove_once(path, name, follow))
+}
+
+/// The names of all attributes.
+pub(crate) fn list(path: &CStr, follow: bool) -> io::Result<Vec<OsString>> {
+    retry(|| list_once(path, follow))
+}
+
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+fn get_once(path: &CStr, name: &CStr, follow: bool) -> io::Result<Vec<u8>> {
     let mut value = Vec::<u8>::with_capacity(BYTES_MAX);
     let (path, name, start) = (path.as_ptr(), name.as_ptr(), value.as_mut_ptr());
     // SAFETY: both strings are terminated, and the value has room for `BYTES_MAX` bytes.
@@ -50,9 +70,8 @@ pub(crate) fn get(path: &CStr, name: &CStr, follow: bool) -> io::Result<Vec<u8>>
     Ok(value)
 }
 
-/// Sets an attribute, new or not.
 #[cfg(any(target_os = "linux", target_os = "macos"))]
-pub(crate) fn set(path: &CStr, name: &CStr, value: &[u8], follow: bool) -> io::Result<()> {
+fn set_once(path: &CStr, name: &CStr, value: &[u8], follow: bool) -> io::Result<()> {
     let (path, name, start, length) = (path.as_ptr(), name.as_ptr(), value.as_ptr(), value.len());
     // SAFETY: both strings are terminated, and the value is borrowed for the call.
     #[cfg(target_os = "linux")]
@@ -69,9 +88,8 @@ pub(crate) fn set(path: &CStr, name: &CStr, value: &[u8], follow: bool) -> io::R
     check(result as isize).map(drop)
 }
 
-/// Removes an attribute.
 #[cfg(any(target_os = "linux", target_os = "macos"))]
-pub(crate) fn remove(path: &CStr, name: &CStr, follow: bool) -> io::Result<()> {
+fn remove_once(path: &CStr, name: &CStr, follow: bool) -> io::Result<()> {
     let (path, name) = (path.as_ptr(), name.as_ptr());
     // SAFETY: both strings are terminated.
     #[cfg(target_os = "linux")]
@@ -88,9 +106,8 @@ pub(crate) fn remove(path: &CStr, name: &CStr, follow: bool) -> io::Result<()> {
     check(result as isize).map(drop)
 }
 
-/// The names of all attributes.
 #[cfg(any(target_os = "linux", target_os = "macos"))]
-pub(crate) fn list(path: &CStr, follow: bool) -> io::Result<Vec<OsString>> {
+fn list_once(path: &CStr, follow: bool) -> io::Result<Vec<OsString>> {
     use std::os::unix::ffi::OsStringExt;
     let mut names = Vec::<u8>::with_capacity(BYTES_MAX);
     let (path, start) = (path.as_ptr(), names.as_mut_ptr());
@@ -128,22 +145,22 @@ mod missing {
         Err(io::Error::from_raw_os_error(errno::EOPNOTSUPP))
     }
 
-    pub(crate) fn get(_: &CStr, _: &CStr, _: bool) -> io::Result<Vec<u8>> {
+    pub(crate) fn get_once(_: &CStr, _: &CStr, _: bool) -> io::Result<Vec<u8>> {
         unsupported()
     }
 
-    pub(crate) fn set(_: &CStr, _: &CStr, _: &[u8], _: bool) -> io::Result<()> {
+    pub(crate) fn set_once(_: &CStr, _: &CStr, _: &[u8], _: bool) -> io::Result<()> {
         unsupported()
     }
 
-    pub(crate) fn remove(_: &CStr, _: &CStr, _: bool) -> io::Result<()> {
+    pub(crate) fn remove_once(_: &CStr, _: &CStr, _: bool) -> io::Result<()> {
         unsupported()
     }
 
-    pub(crate) fn list(_: &CStr, _: bool) -> io::Result<Vec<OsString>> {
+    pub(crate) fn list_once(_: &CStr, _: bool) -> io::Result<Vec<OsString>> {
         unsupported()
     }
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
-pub(crate) use missing::{get, list, remove, set};
+use missing::{get_once, list_once, remove_once, set_once};

@@ -5,6 +5,8 @@ use std::ffi::{CStr, OsString};
 use std::fs::File;
 use std::io;
 
+use super::errno::retry;
+
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 mod calls {
     use std::os::fd::AsRawFd;
@@ -106,4 +108,18 @@ mod calls {
     }
 }
 
-pub(crate) use calls::{get, list, remove, set};
+pub(crate) fn get(file: &File, name: &CStr) -> io::Result<Vec<u8>> {
+    retry(|| calls::get(file, name))
+}
+
+pub(crate) fn set(file: &File, name: &CStr, value: &[u8]) -> io::Result<()> {
+    retry(|| calls::set(file, name, value))
+}
+
+pub(crate) fn remove(file: &File, name: &CStr) -> io::Result<()> {
+    retry(|| calls::remove(file, name))
+}
+
+pub(crate) fn list(file: &File) -> io::Result<Vec<OsString>> {
+    retry(|| calls::list(file))
+}

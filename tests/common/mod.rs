@@ -7,7 +7,7 @@ pub(crate) mod log;
 
 use std::future::Future;
 
-use tidegate::{Handle, Route};
+use tidegate::{Errors, Handle, Route};
 
 /// Every way a test runs: pinned to the ring, pinned to blocking threads, and as users get it.
 pub(crate) const ROUTES: [Route; 3] = [Route::Ring, Route::Pool, Route::Auto];
@@ -31,6 +31,21 @@ where
 {
     for route in routes() {
         on(route, route != Route::Pool, &test);
+    }
+}
+
+/// Runs the test once on each of these backends, with errors told so.
+pub(crate) fn on_routes_with<F>(routes: &[Route], errors: Errors, test: impl Fn(Route) -> F)
+where
+    F: Future<Output = ()>,
+{
+    for &route in routes {
+        eprintln!("on {route:?}, errors {errors:?}");
+        runtime(route != Route::Pool).block_on(async {
+            let builder = Handle::builder().route(route).errors(errors);
+            builder.install().unwrap();
+            test(route).await;
+        });
     }
 }
 

@@ -39,7 +39,7 @@ pub(crate) fn cargo() -> String {
     std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned())
 }
 
-fn host() -> String {
+pub(crate) fn host() -> String {
     let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
     let text = run(Command::new(rustc).arg("-vV"));
     let host = text.lines().find_map(|line| line.strip_prefix("host: "));

@@ -8,6 +8,7 @@ use std::pin::Pin;
 
 use tidegate::fs::{File, OpenOptions};
 use tidegate::opcode::Kind;
+use tidegate::{Errors, Handle};
 
 use crate::tree::{self, Place};
 
@@ -225,7 +226,7 @@ impl Trace {
     fn equals(&self, theirs: &Trace) -> bool {
         const REFUSED: (io::ErrorKind, Option<i32>) = (io::ErrorKind::InvalidInput, None);
         let same_answer = match (&self.answer, &theirs.answer) {
-            (Err((io::ErrorKind::InvalidInput, Some(libc::EINVAL))), Err(REFUSED)) => true,
+            (Err(REFUSED), Err((io::ErrorKind::InvalidInput, Some(libc::EINVAL)))) => true,
             (ours, theirs) => ours == theirs,
         };
         same_answer && self.tree == theirs.tree
@@ -273,7 +274,11 @@ impl Case {
         if !ours.equals(theirs) {
             return Some(difference(&ours, theirs, &seen));
         }
-        seen.as_ref().err().and_then(|error| self.misnamed(error))
+        let error = seen.as_ref().err()?;
+        match Handle::current().unwrap().settings().errors {
+            Errors::Named => self.misnamed(error),
+            _ => is_dressed(error),
+        }
     }
 
     /// What the text of an error leaves out.
@@ -295,6 +300,15 @@ impl Case {
         }
         None
     }
+}
+
+/// What a plain error has that std's has not.
+fn is_dressed(error: &io::Error) -> Option<String> {
+    if error.raw_os_error() != tidegate::raw_os_error(error) {
+        return Some(format!("{error:?} hides its number"));
+    }
+    let carried = tidegate::Error::from_io(error)?;
+    Some(format!("a plain error carries {carried:?}"))
 }
 
 fn difference(ours: &Trace, theirs: &Trace, seen: &Seen) -> String {

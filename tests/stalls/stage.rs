@@ -252,7 +252,7 @@ pub(crate) fn timed_out(error: &io::Error) -> Result<GivenUp, String> {
 /// That it is over because somebody asked for it.
 pub(crate) fn cancelled(error: &io::Error) -> Result<GivenUp, String> {
     let wrong = || format!("not cancelled: {error:?}");
-    ensure(error.kind() == io::ErrorKind::Interrupted, wrong())?;
+    ensure(error.kind() == io::ErrorKind::Other, wrong())?;
     match Error::from_io(error) {
         Some(Error::Cancelled {
             operation,

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt;
 
+use tidegate::{Errors, Handle};
+
 use crate::Dir;
 use crate::common::{on_every_backend, runtime};
 
@@ -60,10 +62,23 @@ fn syncing_tells_of_a_write_that_failed() {
             file.sync_data().await.unwrap_err().kind(),
             ErrorKind::StorageFull
         );
-        assert_eq!(
-            file.flush().await.unwrap_err().kind(),
-            ErrorKind::StorageFull
-        );
+        for _ in 0..2 {
+            let told = [
+                file.flush().await.unwrap_err(),
+                file.shutdown().await.unwrap_err(),
+                file.sync_all().await.unwrap_err(),
+                file.sync_data().await.unwrap_err(),
+            ];
+            for error in told {
+                assert_eq!(error.kind(), ErrorKind::StorageFull);
+                assert_eq!(tidegate::raw_os_error(&error), Some(28));
+            }
+        }
+        let acknowledged = file.acknowledge().unwrap();
+        assert_eq!(acknowledged.raw_os_error(), Some(28));
+        file.flush().await.unwrap();
+        file.shutdown().await.unwrap();
+        // It has no device to be on.
         assert_eq!(
             file.sync_all().await.unwrap_err().kind(),
             ErrorKind::InvalidInput
@@ -107,29 +122,53 @@ fn a_whole_write_that_nobody_waits_for_is_cancelled() {
     });
 }
 
-/// An error names operation and path, and has its number elsewhere; as tokio's where that is chosen, as
-/// for tower-http, which tells by the number whether a path is missing.
+/// An error is the system's own, as tokio's, but for handles that ask for named ones, or a program's environment.
 #[test]
-fn errors_are_named_unless_they_are_to_be_plain() {
-    let test = "differences::errors_are_named_unless_they_are_to_be_plain";
-    let plain = |command: &mut std::process::Command| {
-        command.env("TIDEGATE_ERRORS", "Plain");
+fn errors_are_plain_unless_the_handle_names_them() {
+    let test = "differences::errors_are_plain_unless_the_handle_names_them";
+    let named = |command: &mut std::process::Command| {
+        command.env("TIDEGATE_ERRORS", " Named ");
     };
-    crate::common::child::in_child(test, plain, || {
-        on_every_backend(|_| async {
+    if !crate::common::child::is_child(test) {
+        check_errors(Errors::Plain, None);
+        check_errors(Errors::Named, Some(Errors::Named));
+    }
+    crate::common::child::in_child(test, named, || {
+        check_errors(Errors::Named, None);
+        check_errors(Errors::Plain, Some(Errors::Plain));
+    });
+}
+
+/// Whether errors are told so, at the poll and off it, on a handle for which that was chosen.
+fn check_errors(expected: Errors, chosen: Option<Errors>) {
+    for route in crate::common::routes() {
+        crate::common::runtime(false).block_on(async {
+            let mut builder = Handle::builder().route(route);
+            if let Some(errors) = chosen {
+                builder = builder.errors(errors);
+            }
+            let handle = builder.install().unwrap();
+            assert_eq!(handle.settings().errors, expected);
             let dir = Dir::new();
             let path = dir.with("file", "").join("below");
-            let theirs = tokio::fs::metadata(&path).await.unwrap_err();
-            let ours = tidegate::fs::metadata(&path).await.unwrap_err();
-            assert_eq!(ours.raw_os_error(), theirs.raw_os_error());
-            assert_eq!(ours.to_string(), theirs.to_string());
-
-            tidegate::Errors::Named.set_for_process();
-            let ours = tidegate::fs::metadata(&path).await.unwrap_err();
-            assert_eq!(ours.raw_os_error(), None);
-            assert_eq!(tidegate::raw_os_error(&ours), theirs.raw_os_error());
-            assert!(ours.to_string().starts_with("metadata /"), "{ours}");
-            tidegate::Errors::Plain.set_for_process();
+            let theirs = [
+                tokio::fs::metadata(&path).await.unwrap_err(),
+                tokio::fs::create_dir(&path).await.unwrap_err(),
+            ];
+            let ours = [
+                tidegate::fs::metadata(&path).await.unwrap_err(),
+                tidegate::fs::create_dir(&path).await.unwrap_err(),
+            ];
+            for (ours, theirs) in ours.iter().zip(theirs) {
+                assert_eq!(ours.kind(), theirs.kind());
+                assert_eq!(tidegate::raw_os_error(ours), theirs.raw_os_error());
+                let is_named = ours.to_string().contains(&path.display().to_string());
+                assert_eq!(is_named, expected == Errors::Named, "{ours}");
+                if expected == Errors::Plain {
+                    assert_eq!(ours.raw_os_error(), theirs.raw_os_error());
+                    assert_eq!(ours.to_string(), theirs.to_string());
+                }
+            }
         });
-    });
+    }
 }

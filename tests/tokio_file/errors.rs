@@ -5,7 +5,7 @@ use std::io::{ErrorKind, SeekFrom};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
 use super::fs::{File, OpenOptions};
-use super::{errno, run};
+use super::{acknowledge, errno, run};
 
 const EBADF: i32 = 9;
 
@@ -32,6 +32,7 @@ fn the_error_of_a_write_comes_with_the_flush_and_only_once() {
             (error.kind(), errno(&error)),
             (ErrorKind::StorageFull, Some(28))
         );
+        acknowledge(&file);
         file.flush().await.unwrap();
     });
 }
@@ -46,6 +47,7 @@ fn the_error_of_a_write_comes_with_the_next_write() {
             file.write(b"x").await.unwrap_err().kind(),
             ErrorKind::StorageFull
         );
+        acknowledge(&file);
         file.flush().await.unwrap();
     });
 }
@@ -76,6 +78,7 @@ fn the_error_of_a_write_is_kept_over_a_read() {
             file.flush().await.unwrap_err().kind(),
             ErrorKind::StorageFull
         );
+        acknowledge(&file);
         file.flush().await.unwrap();
     });
 }
@@ -183,5 +186,47 @@ fn text_that_is_not_utf_8_leaves_the_string_as_it_was() {
         let message = error.to_string().to_lowercase();
         assert!(message.contains("utf-8"), "{error}");
         assert_eq!(text, "before");
+    });
+}
+
+/// What takes another filesystem, or a program that runs.
+#[cfg(target_os = "linux")]
+#[test]
+fn rarer_errors_have_their_numbers() {
+    use std::os::unix::fs::MetadataExt;
+    run(|dir| async move {
+        let program = dir.at("program");
+        std::fs::copy("/bin/sleep", &program).unwrap();
+        // Another thread's fork may have the copy open for writing a little longer.
+        let running = || std::process::Command::new(&program).arg("60").spawn();
+        let mut running = loop {
+            match running() {
+                Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => {}
+                running => break running.unwrap(),
+            }
+        };
+        let mut options = OpenOptions::new();
+        let busy = options.write(true).open(&program).await.unwrap_err();
+        let busy = (busy.kind(), errno(&busy));
+        running.kill().unwrap();
+        running.wait().unwrap();
+        assert_eq!(busy, (ErrorKind::ExecutableFileBusy, Some(26)));
+
+        let file = dir.with("file", "text");
+        let device = |path: &std::path::Path| std::fs::metadata(path).map(|found| found.dev());
+        let other = std::path::Path::new("/dev/shm");
+        match (device(&file), device(other)) {
+            (Ok(here), Ok(there)) if here != there => {
+                let to = other.join(format!("tidegate-{}", std::process::id()));
+                for error in [
+                    super::fs::rename(&file, &to).await.unwrap_err(),
+                    super::fs::hard_link(&file, &to).await.unwrap_err(),
+                ] {
+                    let found = (error.kind(), errno(&error));
+                    assert_eq!(found, (ErrorKind::CrossesDevices, Some(18)));
+                }
+            }
+            _ => eprintln!("skip: rarer_errors_have_their_numbers: one filesystem"),
+        }
     });
 }

@@ -11,22 +11,22 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeekExt, AsyncWriteExt, ReadBuf};
 use super::fs::{File, OpenOptions};
 
 /// Numbers from a seed, the same everywhere.
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (mixed ^ (mixed >> 31)) % bound
     }
 
-    fn bytes(&mut self, most: u64) -> Vec<u8> {
+    pub(super) fn bytes(&mut self, most: u64) -> Vec<u8> {
         let (length, first) = (self.below(most + 1), self.below(256));
         (0..length).map(|n| (n + first) as u8).collect()
     }
 
-    fn seek(&mut self) -> SeekFrom {
+    pub(super) fn seek(&mut self) -> SeekFrom {
         match self.below(4) {
             0 => SeekFrom::Start(self.below(9000)),
             1 => SeekFrom::End(self.below(2000) as i64 - 1800),
@@ -62,6 +62,7 @@ pub(crate) async fn play(path: &Path, seed: u64, operations: usize) -> Vec<Strin
         player.step().await;
     }
     for file in &mut player.files {
+        super::acknowledge(file);
         let flushed = file.flush().await;
         player.log.push(result(flushed));
     }
@@ -73,7 +74,7 @@ pub(crate) async fn play(path: &Path, seed: u64, operations: usize) -> Vec<Strin
     player.log
 }
 
-fn result<T: Debug>(result: io::Result<T>) -> String {
+pub(super) fn result<T: Debug>(result: io::Result<T>) -> String {
     match result {
         Ok(value) => format!("{value:?}"),
         Err(error) => format!("{:?}", error.kind()),
@@ -81,7 +82,7 @@ fn result<T: Debug>(result: io::Result<T>) -> String {
 }
 
 /// Reads until there are so many bytes, or no more.
-async fn read(file: &mut File, count: usize) -> io::Result<Vec<u8>> {
+pub(super) async fn read(file: &mut File, count: usize) -> io::Result<Vec<u8>> {
     let mut found = vec![0; count];
     let mut filled = 0;
     while filled < count {
@@ -137,14 +138,22 @@ impl Player {
         self.log.push(format!("{name} of file {at}: {text}"));
         // With tokio, a clone may read before a write in the background.
         if self.files.len() > 1 {
-            let flushed = self.files[at].flush().await;
+            let flushed = self.flush(at).await;
             self.log.push(result(flushed));
         }
     }
 
+    /// What a write left is told once, as with tokio.
+    async fn flush(&mut self, at: usize) -> io::Result<()> {
+        super::acknowledge(&self.files[at]);
+        let flushed = self.files[at].flush().await;
+        super::acknowledge(&self.files[at]);
+        flushed
+    }
+
     /// Clones the file, drops a clone, or hands the file to std and takes it back.
     async fn change_files(&mut self, at: usize) {
-        let flushed = self.files[at].flush().await;
+        let flushed = self.flush(at).await;
         self.log
             .push(format!("flush of file {at}: {}", result(flushed)));
         match self.files.len() {

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
-use tidegate::{Handle, Route};
+use tidegate::{Errors, Handle, Route};
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 
 use crate::exit::{Exit, fatal};
@@ -173,7 +173,9 @@ async fn run(arguments: Arguments) -> Exit {
 }
 
 fn install(arguments: &Arguments) -> Result<Handle, tidegate::Error> {
-    let mut builder = Handle::builder().stuck_threads_max(STUCK_THREADS_MAX);
+    let mut builder = Handle::builder()
+        .errors(Errors::Named)
+        .stuck_threads_max(STUCK_THREADS_MAX);
     if let Some(backend) = arguments.backend {
         builder = builder.route(backend.into());
     }

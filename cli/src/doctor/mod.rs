@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
-use tidegate::Handle;
 use tidegate::opcode::{Row, TABLE};
 use tidegate::probe::{self, Support};
+use tidegate::{Errors, Handle};
 
 use self::buffers::Buffers;
 use crate::exit::Exit;
@@ -284,7 +284,8 @@ fn trial() -> Result<Tried, String> {
         .build()
         .map_err(|error| format!("no runtime could be started: {error}; raise RLIMIT_NOFILE"))?;
     runtime.block_on(async {
-        let handle = Handle::current().map_err(|error| error.to_string())?;
+        let handle = Handle::builder().errors(Errors::Named).install();
+        let handle = handle.map_err(|error| error.to_string())?;
         let tried = tidegate::fs::metadata("/").await;
         let stats = handle.stats();
         handle.shutdown(Duration::from_secs(1)).await;

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use crate::command::read_tree;
 use crate::rewrite::rewrite;
-use crate::workspace::read_tree;
 
 /// What runs the examples.
 const HARNESS: &str = include_str!("examples_harness.txt");

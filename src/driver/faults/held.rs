@@ -7,7 +7,8 @@ use std::time::Instant;
 use super::rule::{Rule, Until};
 use crate::driver::cell::{Cell, Job, Outcome};
 use crate::driver::core::Driver;
-use crate::driver::group::{Class, Group, Share};
+use crate::driver::door::{Sender, refuse};
+use crate::driver::group::{Group, Share};
 use crate::driver::op::Op;
 use crate::driver::route::Way;
 use crate::limits;
@@ -24,6 +25,8 @@ pub(crate) trait Fakeable {
     fn back_late(&self);
     /// If it looks at a file, the file's content is elsewhere.
     fn feign_dataless(&self);
+    /// Whether it holds a clock that a test has stopped: not while it waits for that test.
+    fn holds_clock(&self, holds: bool);
     /// Whether nobody waits for it.
     fn is_left(&self) -> bool;
     /// The paths that it is about, as far as they are known.
@@ -37,6 +40,14 @@ impl<O: Op> Fakeable for Cell<O> {
 
     fn back_late(&self) {
         self.life.to_queue_late();
+    }
+
+    fn holds_clock(&self, holds: bool) {
+        if holds {
+            self.clock.hold(&self.driver);
+        } else {
+            self.clock.let_go();
+        }
     }
 
     fn is_left(&self) -> bool {
@@ -81,13 +92,9 @@ impl Held {
         group: &Arc<Group>,
         job: Arc<dyn Job>,
     ) {
-        let share = if driver.has_ring_for(group, job.kind()) {
-            Share::Lane(Class::of(job.load()))
-        } else {
-            Share::Thread
-        };
-        if let Err(full) = driver.check_room(group, &job, share) {
-            return job.end(Outcome::Refused(full.into()));
+        let share = driver.share_of(group, &*job);
+        if let (false, Some(full)) = (job.is_kept(), group.full(share)) {
+            return refuse(group, job, full);
         }
         let held = Arc::new(Held {
             share,
@@ -103,6 +110,8 @@ impl Held {
             lock(&held.what).take();
             return;
         }
+        job.fakeable()
+            .inspect(|job| job.holds_clock(until != Until::Released));
         held.keep(rule, until);
         // It may have been given up before it was known whom to tell (INV-11).
         if job.is_given_up() {
@@ -138,13 +147,14 @@ impl Held {
         let what = lock(&self.what).take();
         match what {
             None => {}
-            Some(What::Operation { group, job, .. }) if !job.back() => {
+            Some(What::Operation { driver, group, job }) if !job.back() => {
                 job.fakeable().inspect(|job| job.back_late());
-                group.pool().push(job);
+                driver.to_thread_late(&group, job);
             }
             Some(What::Operation { driver, group, job }) => {
+                job.fakeable().inspect(|job| job.holds_clock(true));
                 if let Err(job) = group.orphans().hold(job) {
-                    driver.dispatch_held(&group, vec![job]);
+                    driver.send(&group, job, Sender::Queue);
                 }
             }
             Some(What::Question(ask)) => ask(),

@@ -9,6 +9,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use futures_core::Stream;
+
 use super::Dir;
 use crate::fs::FileKind;
 use crate::limits;
@@ -144,6 +146,26 @@ impl Entries {
                 }
             }
         }
+    }
+}
+
+/// The entries as a stream.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main] async fn main() -> std::io::Result<()> {
+/// use futures::TryStreamExt;
+/// let entries = tidegate::fs::Dir::open("/").await?.read_dir().await?;
+/// let names: Vec<_> = entries.map_ok(|entry| entry.file_name()).try_collect().await?;
+/// assert!(!names.is_empty());
+/// # Ok(()) }
+/// ```
+impl Stream for Entries {
+    type Item = io::Result<NamedEntry>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_next_entry(cx).map(Result::transpose)
     }
 }
 

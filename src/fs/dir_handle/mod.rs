@@ -6,7 +6,7 @@ mod open;
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -58,6 +58,50 @@ impl AsFd for Dir {
 impl AsRawFd for Dir {
     fn as_raw_fd(&self) -> RawFd {
         self.shared.as_fd().as_raw_fd()
+    }
+}
+
+/// A directory that somebody else opened, also with `O_PATH`. Operations on what is no directory fail as the
+/// system's do, with `NotADirectory`.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main] async fn main() -> std::io::Result<()> {
+/// use std::os::fd::OwnedFd;
+/// let dir = tidegate::fs::Dir::from(OwnedFd::from(std::fs::File::open("/etc")?));
+/// assert!(dir.statx("passwd").await.is_ok());
+/// let fd = OwnedFd::from(dir);
+/// # Ok(()) }
+/// ```
+impl From<OwnedFd> for Dir {
+    fn from(fd: OwnedFd) -> Dir {
+        Dir {
+            shared: SharedFile::adopt(fd),
+        }
+    }
+}
+
+/// The descriptor, to hand to others; if operations from the directory are not over, it is a duplicate.
+///
+/// # Panics
+///
+/// If they are not, and the process has no other descriptor left.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main] async fn main() -> std::io::Result<()> {
+/// let dir = tidegate::fs::Dir::open("/etc").await?;
+/// let fd: std::os::fd::OwnedFd = dir.into();
+/// # Ok(()) }
+/// ```
+impl From<Dir> for OwnedFd {
+    fn from(dir: Dir) -> OwnedFd {
+        dir.shared.into_fd().unwrap_or_else(|shared| {
+            let duplicate = shared.as_fd().try_clone_to_owned();
+            duplicate.expect("a descriptor to hand out while operations hold this one")
+        })
     }
 }
 

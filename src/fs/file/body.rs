@@ -9,7 +9,6 @@ use futures_core::Stream;
 use http_body::{Body, Frame, SizeHint};
 
 use super::FileStream;
-use crate::error::Error;
 use crate::opcode::Kind;
 
 /// The length is exact where [`bytes_left`](FileStream::bytes_left) knows it: for a closed range within
@@ -43,7 +42,7 @@ impl Body for FileStream {
         let next = ready!(self.as_mut().poll_next(cx));
         if next.is_none() && promised.is_some_and(|left| left > 0) {
             let error = io::ErrorKind::UnexpectedEof.into();
-            return Poll::Ready(Some(Err(Error::io(Kind::Read, None, error))));
+            return Poll::Ready(Some(Err(self.file.tell(Kind::Read, error))));
         }
         Poll::Ready(next.map(|chunk| chunk.map(Frame::data)))
     }

@@ -6,14 +6,15 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use super::File;
-use super::cursor::{Cursor, Position};
 use crate::op::file::SharedFile;
+use crate::op::position::Position;
 
 impl File {
     /// A file that std opened. Its cursor starts where that of std's file is.
     ///
-    /// The position is kept in this file from then on. Reads through it tell the kernel to start no
-    /// readahead for the open file, also where a clone of std's file shares it.
+    /// The position is that of the open file, which others may have too: a clone of std's file, or a child
+    /// process. So reading, writing and seeking costs what it costs with tokio. Reads at offsets tell the kernel
+    /// to start no readahead for the open file.
     ///
     /// # Examples
     ///
@@ -50,11 +51,16 @@ impl File {
     /// # Ok(()) }
     /// ```
     pub async fn into_std(mut self) -> StdFile {
-        self.cursor.get_mut().idle().await;
+        let cursor = self.cursor.get_mut();
+        cursor.idle().await;
+        // If that fails, the position is as the kernel has it.
+        let _ = cursor.give_all_back(&self.shared).await;
+        self.shared.given_back().await;
         self.release()
     }
 
-    /// std's file, or this one back if an operation of the cursor is on its way.
+    /// std's file, or this one back if an operation of the cursor is on its way or still to be done: where the
+    /// position is the kernel's, what was read and not handed out takes one to give back.
     ///
     /// # Errors
     ///
@@ -73,16 +79,20 @@ impl File {
         reason = "tokio's signature: the error is the file"
     )]
     pub fn try_into_std(mut self) -> Result<StdFile, File> {
-        if self.cursor.get_mut().is_idle() && Arc::strong_count(&self.shared) == 1 {
+        let cursor = self.cursor.get_mut();
+        let is_ready = cursor.is_idle() && !cursor.owes_kernel();
+        let is_ready = is_ready && Arc::strong_count(&self.shared) == 1;
+        if is_ready && self.shared.is_given_back() {
             Ok(self.release())
         } else {
             Err(self)
         }
     }
 
-    fn release(self) -> StdFile {
-        let File { shared, cursor, .. } = self;
-        let fd = shared.release(cursor.into_inner().position());
+    pub(super) fn release(mut self) -> StdFile {
+        self.cursor.get_mut().give_back();
+        self.hand_over();
+        let fd = self.shared.release();
         StdFile::from(fd.expect("a descriptor to hand out while operations hold this one"))
     }
 
@@ -120,8 +130,7 @@ impl File {
         let mut cursor = self.cursor.lock().await;
         cursor.idle().await;
         let shared = self.shared.duplicate()?;
-        let cursor = cursor.sharing(&shared);
-        let mut clone = File::from_parts(shared, cursor);
+        let mut clone = File::from_parts(shared, self.position.clone());
         clone.max_buf_bytes = self.max_buf_bytes;
         Ok(clone)
     }
@@ -163,9 +172,6 @@ impl From<StdFile> for File {
 
 impl From<OwnedFd> for File {
     fn from(fd: OwnedFd) -> File {
-        let shared = SharedFile::adopt(fd);
-        let position = Position::new(shared.position_in_kernel());
-        let cursor = Cursor::new(&shared, position);
-        File::from_parts(shared, cursor)
+        File::from_parts(SharedFile::adopt(fd), Position::of_kernel())
     }
 }

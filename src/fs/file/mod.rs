@@ -7,7 +7,9 @@ mod convert;
 mod cursor;
 mod durable;
 mod fixed;
+mod foreign;
 mod link;
+mod places;
 mod positional;
 mod provided;
 mod ranges;
@@ -30,13 +32,14 @@ use std::sync::Arc;
 use tokio::io::AsyncWrite;
 use tokio::sync::Mutex;
 
-use self::cursor::{Cursor, Position};
+use self::cursor::Cursor;
 pub use self::provided::ProvidedStream;
 pub use self::state::{FileState, Overlap};
 pub use self::stream::FileStream;
 use super::OpenOptions;
 use crate::limits;
 use crate::op::file::SharedFile;
+use crate::op::position::Position;
 pub use crate::op::{Advice, Space, Writeback};
 
 /// An open file.
@@ -61,13 +64,15 @@ pub struct File {
     pub(super) shared: Arc<SharedFile>,
     /// Locked by what waits for the cursor through a shared reference.
     cursor: Mutex<Cursor>,
+    /// The cursor's, for whoever takes a look at the descriptor.
+    position: Position,
     max_buf_bytes: usize,
 }
 
 impl fmt::Debug for File {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("File")
-            .field("fd", &self.as_raw_fd())
+            .field("fd", &self.shared.as_fd().as_raw_fd())
             .finish_non_exhaustive()
     }
 }
@@ -75,15 +80,19 @@ impl fmt::Debug for File {
 // The cursor's operations end with an error where something panicked.
 impl UnwindSafe for File {}
 
+/// Whoever has the descriptor shares its position: the cursor's is the kernel's from then on, as tokio's always
+/// is, and reads and writes at it cost what they cost there.
 impl AsFd for File {
     fn as_fd(&self) -> BorrowedFd<'_> {
+        self.hand_over();
         self.shared.as_fd()
     }
 }
 
+/// As for [`AsFd`].
 impl AsRawFd for File {
     fn as_raw_fd(&self) -> RawFd {
-        self.shared.as_fd().as_raw_fd()
+        self.as_fd().as_raw_fd()
     }
 }
 
@@ -93,15 +102,23 @@ impl File {
     }
 
     pub(super) fn from_shared(shared: Arc<SharedFile>) -> File {
-        let cursor = Cursor::new(&shared, Position::default());
-        File::from_parts(shared, cursor)
+        File::from_parts(shared, Position::default())
     }
 
-    fn from_parts(shared: Arc<SharedFile>, cursor: Cursor) -> File {
+    fn from_parts(shared: Arc<SharedFile>, position: Position) -> File {
+        let cursor = Cursor::new(&shared, position.clone());
         File {
             shared,
             cursor: Mutex::new(cursor),
+            position,
             max_buf_bytes: limits::FILE_BUFFER_BYTES,
+        }
+    }
+
+    /// Somebody else can have the open file from now on.
+    fn hand_over(&self) {
+        if self.shared.is_seekable() {
+            self.position.hand_over(self.shared.as_fd());
         }
     }
 

@@ -73,8 +73,9 @@ impl File {
             while done < total {
                 let at = offset.saturating_add(done as u64);
                 let step = rw::read_at(file.clone(), buf.slice(done..total), at).await;
-                let (count, part) = rw::progress(step, Kind::Read, io::ErrorKind::UnexpectedEof)
-                    .map_err(|error| error.map(Slice::into_inner))?;
+                let (count, part) =
+                    rw::progress(&file, step, Kind::Read, io::ErrorKind::UnexpectedEof)
+                        .map_err(|error| error.map(Slice::into_inner))?;
                 buf = part.into_inner();
                 done += count;
             }
@@ -153,8 +154,9 @@ impl File {
             while done < total {
                 let at = offset.saturating_add(done as u64);
                 let step = rw::write_at(file.clone(), buf.slice(done..total), at).await;
-                let (count, part) = rw::progress(step, Kind::Write, io::ErrorKind::WriteZero)
-                    .map_err(|error| error.map(Slice::into_inner))?;
+                let (count, part) =
+                    rw::progress(&file, step, Kind::Write, io::ErrorKind::WriteZero)
+                        .map_err(|error| error.map(Slice::into_inner))?;
                 buf = part.into_inner();
                 done += count;
             }

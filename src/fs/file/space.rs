@@ -3,7 +3,6 @@
 use std::io;
 
 use super::{Advice, File, Space};
-use crate::error::Error;
 use crate::opcode::Kind;
 
 impl File {
@@ -34,16 +33,13 @@ impl File {
     #[doc(alias = "ftruncate")]
     pub async fn set_len(&self, len: u64) -> io::Result<()> {
         if i64::try_from(len).is_err() {
-            return Err(Error::io(
-                Kind::SetLen,
-                None,
-                io::ErrorKind::InvalidInput.into(),
-            ));
+            let invalid = io::ErrorKind::InvalidInput.into();
+            return Err(self.shared.tell(Kind::SetLen, invalid));
         }
         let mut cursor = self.cursor.lock().await;
         cursor.idle().await;
         // What was read ahead of the caller may be cut off now.
-        cursor.give_back();
+        cursor.give_all_back(&self.shared).await?;
         self.shared.clone().set_len(len).await
     }
 

@@ -42,7 +42,7 @@ impl File {
     }
 
     /// Takes note of the error that makes the file [`Poisoned`](FileState::Poisoned), and returns it; syncs
-    /// succeed again. What was written before may be lost: write it again, from memory or from where it came.
+    /// and flushes succeed again. What was written before may be lost: write it again, from memory or from where it came.
     ///
     /// ```
     /// # #[tokio::main] async fn main() -> std::io::Result<()> {

@@ -19,7 +19,7 @@ use super::File;
 use crate::buf::BufError;
 use crate::limits;
 use crate::op::file::SharedFile;
-use crate::op::rw;
+use crate::op::rw::{self, Place};
 use crate::opcode::Kind;
 
 type Waiting = dyn Future<Output = Result<(usize, BytesMut), BufError<BytesMut>>> + Send + Sync;
@@ -55,7 +55,7 @@ type Waiting = dyn Future<Output = Result<(usize, BytesMut), BufError<BytesMut>>
 /// ```
 #[must_use = "nothing is read until the stream is polled"]
 pub struct FileStream {
-    file: Arc<SharedFile>,
+    pub(super) file: Arc<SharedFile>,
     /// Where the next chunk to hand out begins.
     position: u64,
     /// Where the range ends, unless it is open.
@@ -88,7 +88,7 @@ impl File {
     /// The bytes of a range as a stream of chunks, with read-ahead.
     ///
     /// Nothing is read before the first poll. The stream has its own position, and may be read at the
-    /// same time as others of the same file. It does not wait for what the cursor has not written yet.
+    /// same time as others of the same file. Its reads see what the cursor has accepted before they begin.
     /// A file without positions (a pipe, a socket, a terminal) is read from where it is, without
     /// read-ahead; of the range only the length counts then. Where many of those wait,
     /// [`read_provided_stream`](File::read_provided_stream) holds no memory for what has not come.
@@ -256,9 +256,13 @@ impl FileStream {
     /// Reads from memory, or has the read begun.
     fn read(&self, mut buf: BytesMut, position: u64) -> State {
         if !self.file.is_seekable() {
-            return State::OnItsWay(Box::pin(rw::read_through(self.file.clone(), buf, None)));
+            return State::OnItsWay(Box::pin(rw::read_through(
+                self.file.clone(),
+                buf,
+                Place::Stream,
+            )));
         }
-        if let Err(error) = rw::check_offset(Kind::Read, position, ()) {
+        if let Err(error) = rw::check_offset(&self.file, Kind::Read, position, ()) {
             return State::InMemory(Err(error.into()));
         }
         match rw::read_at_poll(&self.file, &mut buf, position) {

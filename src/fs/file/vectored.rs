@@ -121,7 +121,8 @@ impl File {
                 let at = offset.saturating_add(done as u64);
                 let step = vectored::write(file.clone(), bufs, done, at).await;
                 let count;
-                (count, bufs) = rw::progress(step, Kind::WriteVectored, io::ErrorKind::WriteZero)?;
+                (count, bufs) =
+                    rw::progress(&file, step, Kind::WriteVectored, io::ErrorKind::WriteZero)?;
                 done += count;
             }
             Ok(bufs)

@@ -59,8 +59,17 @@ pub(crate) fn clear_nonblock(fd: BorrowedFd<'_>) -> io::Result<()> {
     }
 }
 
-/// Pages of a file range that are in the page cache. Also those that are still being read.
-pub(crate) fn pages_cached(fd: BorrowedFd<'_>, offset: u64, length: u64) -> io::Result<u64> {
+/// What the page cache has of a file range, in pages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Pages {
+    /// Also those that are still being read.
+    pub(crate) cached: u64,
+    pub(crate) dirty: u64,
+    pub(crate) writeback: u64,
+}
+
+/// Looks at the page cache, page by page: what it costs grows with the pages that are there.
+pub(crate) fn pages(fd: BorrowedFd<'_>, offset: u64, length: u64) -> io::Result<Pages> {
     let range = [offset, length];
     let mut counts = [0u64; 5];
     // SAFETY: the range is two 64-bit numbers, the result five.
@@ -74,14 +83,64 @@ pub(crate) fn pages_cached(fd: BorrowedFd<'_>, offset: u64, length: u64) -> io::
         )
     };
     if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(counts[0])
+        return Err(io::Error::last_os_error());
+    }
+    let [cached, dirty, writeback, ..] = counts;
+    Ok(Pages {
+        cached,
+        dirty,
+        writeback,
+    })
+}
+
+/// Whether closing a socket may wait until what was sent has arrived; also where that cannot be told.
+pub(crate) fn lingers(fd: BorrowedFd<'_>) -> bool {
+    let mut linger = libc::linger {
+        l_onoff: 0,
+        l_linger: 0,
+    };
+    let mut length = size_of::<libc::linger>() as libc::socklen_t;
+    // SAFETY: the option has the type of `linger`, whose length is given.
+    let result = unsafe {
+        libc::getsockopt(
+            fd.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_LINGER,
+            (&raw mut linger).cast(),
+            &raw mut length,
+        )
+    };
+    result != 0 || linger.l_onoff != 0
+}
+
+/// The unique id of the mount that a file was opened on, without asking its filesystem for attributes (Linux 6.12).
+pub(crate) fn mount_id(fd: BorrowedFd<'_>) -> io::Result<u64> {
+    const HANDLE_FID: libc::c_int = 0x200;
+    const HANDLE_MNT_ID_UNIQUE: libc::c_int = 0x1;
+    // No room for a handle, which is not wanted: the id comes all the same.
+    let mut handle = [0u32; 2];
+    let mut id = 0u64;
+    // SAFETY: the path is terminated, the handle has its two numbers and no bytes behind, the id has 64 bits.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_name_to_handle_at,
+            fd.as_raw_fd(),
+            c"".as_ptr(),
+            handle.as_mut_ptr(),
+            &raw mut id,
+            libc::AT_EMPTY_PATH | HANDLE_FID | HANDLE_MNT_ID_UNIQUE,
+        )
+    };
+    let error = (result < 0).then(io::Error::last_os_error);
+    match error {
+        Some(error) if error.raw_os_error() != Some(libc::EOVERFLOW) => Err(error),
+        _ if id == 0 => Err(io::ErrorKind::Unsupported.into()),
+        _ => Ok(id),
     }
 }
 
 /// Reads what is in the page cache into the start of a buffer, at most `length` bytes. Only after
-/// [`pages_cached`] has said that all of it is.
+/// [`pages`] has said that all of it is.
 pub(crate) fn read_cached(
     fd: BorrowedFd<'_>,
     buf: &mut impl IoBufMut,
@@ -146,7 +205,8 @@ unsafe fn pread_cached(
     }
 }
 
-/// Keeps this descriptor's reads from starting readahead, which can sleep.
+/// Keeps this descriptor's reads from starting readahead, which can sleep, except where another reader has left
+/// its mark.
 pub(crate) fn no_readahead(fd: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: takes no memory.
     match unsafe { libc::posix_fadvise(fd.as_raw_fd(), 0, 0, libc::POSIX_FADV_RANDOM) } {

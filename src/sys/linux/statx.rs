@@ -6,6 +6,7 @@ use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
+use crate::sys::errno::retry;
 use crate::sys::request::At;
 use crate::sys::stat::{How, More, Stamp, Stat, Sync, bits};
 
@@ -141,20 +142,15 @@ impl From<RawStatx> for Stat {
 
 fn call(dirfd: i32, path: &CStr, flags: i32, mask: u32) -> io::Result<RawStatx> {
     let mut raw = std::mem::MaybeUninit::<RawStatx>::zeroed();
-    // SAFETY: the path is terminated, and the result has the 256 bytes of the kernel's structure.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_statx,
-            dirfd,
-            path.as_ptr(),
-            flags,
-            mask,
-            raw.as_mut_ptr(),
-        )
-    };
-    if result < 0 {
-        return Err(io::Error::last_os_error());
-    }
+    retry(|| {
+        let (path, into) = (path.as_ptr(), raw.as_mut_ptr());
+        // SAFETY: the path is terminated, and the result has the 256 bytes of the kernel's structure.
+        let result = unsafe { libc::syscall(libc::SYS_statx, dirfd, path, flags, mask, into) };
+        match result {
+            0.. => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    })?;
     // SAFETY: zeroed at first, and every field is an integer.
     Ok(unsafe { raw.assume_init() })
 }

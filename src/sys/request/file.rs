@@ -11,16 +11,20 @@
 use std::io;
 #[cfg(feature = "testing")]
 use std::os::fd::BorrowedFd;
-use std::os::fd::{AsFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
 
+#[cfg(target_os = "linux")]
+use super::Entry;
 #[cfg(feature = "testing")]
 use super::Paths;
 use super::{FdRef, Request};
-use crate::sys::fd::with_file;
+use crate::sys::fd::{close, with_file};
 #[cfg(target_os = "linux")]
 use crate::sys::linux::sqe::Sqe;
 #[cfg(target_os = "linux")]
 use crate::sys::linux::tables::Tables;
+use crate::sys::progress::Progress;
 use crate::sys::range::{self, Advice, Space, Writeback};
 use crate::sys::steps::Steps;
 
@@ -30,11 +34,10 @@ pub(crate) struct Sync {
     pub(crate) data_only: bool,
 }
 
-// SAFETY: the entry points to no memory; the descriptor is held open by `fd` (INV-1).
-unsafe impl Request for Sync {
+impl Request for Sync {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
-        Some(Sqe::fsync(self.fd.as_fd(), self.data_only))
+    fn entry(&mut self) -> Option<&mut dyn Entry> {
+        Some(self)
     }
 
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
@@ -54,17 +57,24 @@ unsafe impl Request for Sync {
     }
 }
 
+// SAFETY: the entry points to no memory; the descriptor is held open by `fd` (INV-1).
+#[cfg(target_os = "linux")]
+unsafe impl Entry for Sync {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> io::Result<Sqe> {
+        Ok(Sqe::fsync(self.fd.as_fd(), self.data_only))
+    }
+}
+
 /// Sets the length.
 pub(crate) struct SetLen {
     pub(crate) fd: FdRef,
     pub(crate) len: u64,
 }
 
-// SAFETY: as for `Sync`.
-unsafe impl Request for SetLen {
+impl Request for SetLen {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
-        Some(Sqe::ftruncate(self.fd.as_fd(), self.len))
+    fn entry(&mut self) -> Option<&mut dyn Entry> {
+        Some(self)
     }
 
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
@@ -77,6 +87,14 @@ unsafe impl Request for SetLen {
     }
 }
 
+// SAFETY: as for `Sync`.
+#[cfg(target_os = "linux")]
+unsafe impl Entry for SetLen {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> io::Result<Sqe> {
+        Ok(Sqe::ftruncate(self.fd.as_fd(), self.len))
+    }
+}
+
 /// Reserves, frees, zeroes, takes out or puts in space.
 pub(crate) struct Allocate {
     pub(crate) fd: FdRef,
@@ -85,12 +103,10 @@ pub(crate) struct Allocate {
     pub(crate) how: Space,
 }
 
-// SAFETY: as for `Sync`.
-unsafe impl Request for Allocate {
+impl Request for Allocate {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
-        let (fd, mode) = (self.fd.as_fd(), self.how.mode());
-        Some(Sqe::fallocate(fd, self.offset, self.len, mode))
+    fn entry(&mut self) -> Option<&mut dyn Entry> {
+        Some(self)
     }
 
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
@@ -103,6 +119,15 @@ unsafe impl Request for Allocate {
     }
 }
 
+// SAFETY: as for `Sync`.
+#[cfg(target_os = "linux")]
+unsafe impl Entry for Allocate {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> io::Result<Sqe> {
+        let (fd, mode) = (self.fd.as_fd(), self.how.mode());
+        Ok(Sqe::fallocate(fd, self.offset, self.len, mode))
+    }
+}
+
 /// Tells how a range will be used.
 pub(crate) struct Advise {
     pub(crate) fd: FdRef,
@@ -111,14 +136,11 @@ pub(crate) struct Advise {
     pub(crate) advice: Advice,
 }
 
-// SAFETY: as for `Sync`.
-unsafe impl Request for Advise {
+impl Request for Advise {
     /// The entry of most kernels has 32 bits for the length.
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
-        let len = u32::try_from(self.len).ok()?;
-        let (fd, number) = (self.fd.as_fd(), self.advice.number());
-        Some(Sqe::fadvise(fd, self.offset, len, number))
+    fn entry(&mut self) -> Option<&mut dyn Entry> {
+        u32::try_from(self.len).is_ok().then_some(self)
     }
 
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
@@ -131,6 +153,16 @@ unsafe impl Request for Advise {
     }
 }
 
+// SAFETY: as for `Sync`.
+#[cfg(target_os = "linux")]
+unsafe impl Entry for Advise {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> io::Result<Sqe> {
+        let len = self.len as u32;
+        let (fd, number) = (self.fd.as_fd(), self.advice.number());
+        Ok(Sqe::fadvise(fd, self.offset, len, number))
+    }
+}
+
 /// Starts the writeback of a range, or waits for it.
 pub(crate) struct SyncRange {
     pub(crate) fd: FdRef,
@@ -139,14 +171,11 @@ pub(crate) struct SyncRange {
     pub(crate) how: Writeback,
 }
 
-// SAFETY: as for `Sync`.
-unsafe impl Request for SyncRange {
+impl Request for SyncRange {
     /// The entry has 32 bits for the length.
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
-        let len = u32::try_from(self.len).ok()?;
-        let (fd, flags) = (self.fd.as_fd(), self.how.flags());
-        Some(Sqe::sync_file_range(fd, self.offset, len, flags))
+    fn entry(&mut self) -> Option<&mut dyn Entry> {
+        u32::try_from(self.len).is_ok().then_some(self)
     }
 
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
@@ -159,11 +188,24 @@ unsafe impl Request for SyncRange {
     }
 }
 
+// SAFETY: as for `Sync`.
+#[cfg(target_os = "linux")]
+unsafe impl Entry for SyncRange {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> io::Result<Sqe> {
+        let len = self.len as u32;
+        let (fd, flags) = (self.fd.as_fd(), self.how.flags());
+        Ok(Sqe::sync_file_range(fd, self.offset, len, flags))
+    }
+}
+
 /// Closes a descriptor that nobody else holds.
 pub(crate) struct Close {
     number: RawFd,
     /// Whether the kernel was told to close it, by either way.
     told: bool,
+    /// Who waits for it. It is for a blocking thread then: where the kernel closes for a ring, it may be done a little
+    /// later.
+    watched: Option<Arc<Progress>>,
 }
 
 impl Close {
@@ -171,7 +213,14 @@ impl Close {
         Close {
             number: fd.into_raw_fd(),
             told: false,
+            watched: None,
         }
+    }
+
+    pub(crate) fn watched(fd: OwnedFd, progress: Arc<Progress>) -> Close {
+        let mut close = Close::new(fd);
+        close.watched = Some(progress);
+        close
     }
 }
 
@@ -181,30 +230,25 @@ impl Drop for Close {
             // SAFETY: the number is this request's own and was not closed yet.
             unsafe { libc::close(self.number) };
         }
+        self.watched.as_ref().inspect(|watched| watched.end());
     }
 }
 
-// SAFETY: the entry points to no memory, and the number is this request's own.
-unsafe impl Request for Close {
+impl Request for Close {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
-        self.told = true;
-        Some(Sqe::close(self.number))
+    fn entry(&mut self) -> Option<&mut dyn Entry> {
+        self.watched.is_none().then_some(self as &mut dyn Entry)
     }
 
     /// Unlike `drop`, this reports what the filesystem says at the last flush. Also called for an entry
     /// that the kernel cancelled before it began, so that the number is still open.
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         self.told = true;
+        self.watched.as_ref().inspect(|watched| watched.begin());
         // SAFETY: the number is this request's own.
-        if unsafe { libc::close(self.number) } == 0 {
-            return Ok(0);
-        }
-        match io::Error::last_os_error() {
-            // The descriptor is gone all the same.
-            error if error.kind() == io::ErrorKind::Interrupted => Ok(0),
-            error => Err(error),
-        }
+        let closed = close(unsafe { OwnedFd::from_raw_fd(self.number) }).map(|()| 0);
+        self.watched.as_ref().inspect(|watched| watched.end());
+        closed
     }
 
     #[cfg(feature = "testing")]
@@ -212,5 +256,14 @@ unsafe impl Request for Close {
         // SAFETY: the number is this request's own; where it was closed, the borrow ends unused.
         let fd = unsafe { BorrowedFd::borrow_raw(self.number) };
         paths.fd(fd);
+    }
+}
+
+// SAFETY: the entry points to no memory, and the number is this request's own.
+#[cfg(target_os = "linux")]
+unsafe impl Entry for Close {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> io::Result<Sqe> {
+        self.told = true;
+        Ok(Sqe::close(self.number))
     }
 }

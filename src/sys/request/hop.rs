@@ -1,16 +1,7 @@
 //! Several steps, or one without an opcode, in one hop to a blocking thread.
-#![allow(
-    unsafe_code,
-    reason = "the request promises what its submission entry points to: it has none"
-)]
-
 use std::io;
 
 use super::Request;
-#[cfg(target_os = "linux")]
-use crate::sys::linux::sqe::Sqe;
-#[cfg(target_os = "linux")]
-use crate::sys::linux::tables::Tables;
 use crate::sys::steps::Steps;
 
 /// Runs a closure on a blocking thread and keeps what it returned.
@@ -37,17 +28,12 @@ where
     }
 }
 
-// SAFETY: there is no entry, so nothing points anywhere.
-unsafe impl<T, F> Request for Hop<T, F>
+/// Never an entry for a ring.
+impl<T, F> Request for Hop<T, F>
 where
     T: Send + 'static,
     F: FnOnce(&Steps) -> io::Result<T> + Send + 'static,
 {
-    #[cfg(target_os = "linux")]
-    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
-        None
-    }
-
     fn block(&mut self, steps: &Steps) -> io::Result<i32> {
         if let Some(work) = self.work.take() {
             self.output = Some(work(steps)?);

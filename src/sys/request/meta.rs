@@ -6,6 +6,8 @@
 
 use std::io;
 
+#[cfg(target_os = "linux")]
+use super::Entry;
 #[cfg(feature = "testing")]
 use super::Paths;
 use super::{At, FdRef, Request};
@@ -63,16 +65,10 @@ impl Statx {
     }
 }
 
-// SAFETY: the entry points to the path's heap block and to the heap block of the result, neither of
-// which is touched before the operation is finished (INV-1).
-unsafe impl Request for Statx {
+impl Request for Statx {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
-        let buf = self.buf.insert(StatxBuf::new());
-        Some(match &self.target {
-            Target::Path { at, follow } => Sqe::statx_path(at, *follow, self.how, buf),
-            Target::Fd(fd) => Sqe::statx_fd(fd.as_fd(), self.how, buf),
-        })
+    fn entry(&mut self) -> Option<&mut dyn Entry> {
+        Some(self)
     }
 
     #[cfg(target_os = "linux")]
@@ -106,5 +102,18 @@ unsafe impl Request for Statx {
             Target::Path { at, .. } => paths.at(at),
             Target::Fd(fd) => paths.file(fd),
         }
+    }
+}
+
+// SAFETY: the entry points to the path's heap block and to the heap block of the result, neither of
+// which is touched before the operation is finished (INV-1).
+#[cfg(target_os = "linux")]
+unsafe impl Entry for Statx {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> io::Result<Sqe> {
+        let buf = self.buf.insert(StatxBuf::new());
+        Ok(match &self.target {
+            Target::Path { at, follow } => Sqe::statx_path(at, *follow, self.how, buf),
+            Target::Fd(fd) => Sqe::statx_fd(fd.as_fd(), self.how, buf),
+        })
     }
 }

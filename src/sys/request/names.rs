@@ -9,9 +9,12 @@ use nix::fcntl::AtFlags;
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, linkat, symlinkat, unlinkat};
 
+#[cfg(target_os = "linux")]
+use super::Entry;
 #[cfg(feature = "testing")]
 use super::Paths;
 use super::{At, FdRef, Request};
+use crate::sys::errno::retry;
 #[cfg(target_os = "linux")]
 use crate::sys::linux::sqe::Sqe;
 #[cfg(target_os = "linux")]
@@ -25,23 +28,29 @@ pub(crate) struct CreateDir {
     pub(crate) mode: u32,
 }
 
-// SAFETY: the entry points to the path's heap block, which is not changed; the directory that it
-// starts from is held open (INV-1).
-unsafe impl Request for CreateDir {
+impl Request for CreateDir {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
-        Some(Sqe::mkdirat(&self.at, self.mode))
+    fn entry(&mut self) -> Option<&mut dyn Entry> {
+        Some(self)
     }
 
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         let mode = Mode::from_bits_truncate(self.mode as libc::mode_t);
-        mkdirat(self.at.dir(), self.at.path(), mode)?;
-        Ok(0)
+        retry(|| Ok(mkdirat(self.at.dir(), self.at.path(), mode)?)).map(|()| 0)
     }
 
     #[cfg(feature = "testing")]
     fn paths(&self, paths: &mut Paths) {
         paths.at(&self.at);
+    }
+}
+
+// SAFETY: the entry points to the path's heap block, which is not changed; the directory that it
+// starts from is held open (INV-1).
+#[cfg(target_os = "linux")]
+unsafe impl Entry for CreateDir {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> io::Result<Sqe> {
+        Ok(Sqe::mkdirat(&self.at, self.mode))
     }
 }
 
@@ -51,11 +60,10 @@ pub(crate) struct Remove {
     pub(crate) directory: bool,
 }
 
-// SAFETY: as for `CreateDir`.
-unsafe impl Request for Remove {
+impl Request for Remove {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
-        Some(Sqe::unlinkat(&self.at, self.directory))
+    fn entry(&mut self) -> Option<&mut dyn Entry> {
+        Some(self)
     }
 
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
@@ -64,13 +72,20 @@ unsafe impl Request for Remove {
         } else {
             UnlinkatFlags::NoRemoveDir
         };
-        unlinkat(self.at.dir(), self.at.path(), flag)?;
-        Ok(0)
+        retry(|| Ok(unlinkat(self.at.dir(), self.at.path(), flag)?)).map(|()| 0)
     }
 
     #[cfg(feature = "testing")]
     fn paths(&self, paths: &mut Paths) {
         paths.at(&self.at);
+    }
+}
+
+// SAFETY: as for `CreateDir`.
+#[cfg(target_os = "linux")]
+unsafe impl Entry for Remove {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> io::Result<Sqe> {
+        Ok(Sqe::unlinkat(&self.at, self.directory))
     }
 }
 
@@ -81,14 +96,10 @@ pub(crate) struct Rename {
     pub(crate) mode: RenameMode,
 }
 
-// SAFETY: as for `CreateDir`, for both paths.
-unsafe impl Request for Rename {
+impl Request for Rename {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
-        let flags = self.mode.flags();
-        self.to
-            .is_path()
-            .then(|| Sqe::renameat(&self.from, &self.to, flags))
+    fn entry(&mut self) -> Option<&mut dyn Entry> {
+        self.to.is_path().then_some(self)
     }
 
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
@@ -102,37 +113,44 @@ unsafe impl Request for Rename {
     }
 }
 
+// SAFETY: as for `CreateDir`, for both paths.
+#[cfg(target_os = "linux")]
+unsafe impl Entry for Rename {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> io::Result<Sqe> {
+        Ok(Sqe::renameat(&self.from, &self.to, self.mode.flags()))
+    }
+}
+
 /// Gives a file one more name.
 pub(crate) struct HardLink {
     pub(crate) original: At,
     pub(crate) link: At,
 }
 
-// SAFETY: as for `CreateDir`, for both paths.
-unsafe impl Request for HardLink {
+impl Request for HardLink {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
-        self.link
-            .is_path()
-            .then(|| Sqe::linkat(&self.original, &self.link, 0))
+    fn entry(&mut self) -> Option<&mut dyn Entry> {
+        self.link.is_path().then_some(self)
     }
 
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         let (original, link) = (&self.original, &self.link);
-        linkat(
-            original.dir(),
-            original.path(),
-            link.dir(),
-            link.path(),
-            AtFlags::empty(),
-        )?;
-        Ok(0)
+        let (from, to, flags) = (original.path(), link.path(), AtFlags::empty());
+        retry(|| Ok(linkat(original.dir(), from, link.dir(), to, flags)?)).map(|()| 0)
     }
 
     #[cfg(feature = "testing")]
     fn paths(&self, paths: &mut Paths) {
         paths.at(&self.original);
         paths.at(&self.link);
+    }
+}
+
+// SAFETY: as for `CreateDir`, for both paths.
+#[cfg(target_os = "linux")]
+unsafe impl Entry for HardLink {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> io::Result<Sqe> {
+        Ok(Sqe::linkat(&self.original, &self.link, 0))
     }
 }
 
@@ -159,26 +177,17 @@ impl LinkFile {
     }
 }
 
-// SAFETY: as for `CreateDir`, for both paths.
-unsafe impl Request for LinkFile {
+impl Request for LinkFile {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
-        let follow = libc::AT_SYMLINK_FOLLOW;
-        self.link
-            .is_path()
-            .then(|| Sqe::linkat(&self.original, &self.link, follow))
+    fn entry(&mut self) -> Option<&mut dyn Entry> {
+        self.link.is_path().then_some(self)
     }
 
     #[cfg(target_os = "linux")]
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
-        linkat(
-            self.original.dir(),
-            self.original.path(),
-            self.link.dir(),
-            self.link.path(),
-            AtFlags::AT_SYMLINK_FOLLOW,
-        )?;
-        Ok(0)
+        let (original, link) = (&self.original, &self.link);
+        let (from, to, flags) = (original.path(), link.path(), AtFlags::AT_SYMLINK_FOLLOW);
+        retry(|| Ok(linkat(original.dir(), from, link.dir(), to, flags)?)).map(|()| 0)
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -193,26 +202,42 @@ unsafe impl Request for LinkFile {
     }
 }
 
+// SAFETY: as for `CreateDir`, for both paths.
+#[cfg(target_os = "linux")]
+unsafe impl Entry for LinkFile {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> io::Result<Sqe> {
+        let follow = libc::AT_SYMLINK_FOLLOW;
+        Ok(Sqe::linkat(&self.original, &self.link, follow))
+    }
+}
+
 /// Makes a symbolic link.
 pub(crate) struct Symlink {
     pub(crate) original: CString,
     pub(crate) link: At,
 }
 
-// SAFETY: as for `CreateDir`, for both paths.
-unsafe impl Request for Symlink {
+impl Request for Symlink {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
-        Some(Sqe::symlinkat(&self.original, &self.link))
+    fn entry(&mut self) -> Option<&mut dyn Entry> {
+        Some(self)
     }
 
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
-        symlinkat(self.original.as_c_str(), self.link.dir(), self.link.path())?;
-        Ok(0)
+        let (original, link) = (self.original.as_c_str(), &self.link);
+        retry(|| Ok(symlinkat(original, link.dir(), link.path())?)).map(|()| 0)
     }
 
     #[cfg(feature = "testing")]
     fn paths(&self, paths: &mut Paths) {
         paths.at(&self.link);
+    }
+}
+
+// SAFETY: as for `CreateDir`, for both paths.
+#[cfg(target_os = "linux")]
+unsafe impl Entry for Symlink {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> io::Result<Sqe> {
+        Ok(Sqe::symlinkat(&self.original, &self.link))
     }
 }

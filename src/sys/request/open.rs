@@ -7,6 +7,8 @@ use std::os::fd::IntoRawFd;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 
+#[cfg(target_os = "linux")]
+use super::Entry;
 #[cfg(feature = "testing")]
 use super::Paths;
 use super::{At, Request};
@@ -27,13 +29,10 @@ pub(crate) struct Open {
     pub(crate) mode: u32,
 }
 
-// SAFETY: the entry points to the path's heap block, which is not changed; the directory that it
-// starts from is held open (INV-1).
-unsafe impl Request for Open {
+impl Request for Open {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
-        // Tried on the submitting thread, the kernel would open a FIFO without waiting for its other end.
-        Some(Sqe::openat(&self.at, self.flags, self.mode).for_kernel_worker())
+    fn entry(&mut self) -> Option<&mut dyn Entry> {
+        Some(self)
     }
 
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
@@ -47,6 +46,16 @@ unsafe impl Request for Open {
     #[cfg(feature = "testing")]
     fn paths(&self, paths: &mut Paths) {
         paths.at(&self.at);
+    }
+}
+
+// SAFETY: the entry points to the path's heap block, which is not changed; the directory that it
+// starts from is held open (INV-1).
+#[cfg(target_os = "linux")]
+unsafe impl Entry for Open {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> io::Result<Sqe> {
+        // Tried on the submitting thread, the kernel would open a FIFO without waiting for its other end.
+        Ok(Sqe::openat(&self.at, self.flags, self.mode).for_kernel_worker())
     }
 }
 
@@ -73,12 +82,10 @@ impl OpenWithin {
     }
 }
 
-// SAFETY: as for `Open`, for path and structure.
-unsafe impl Request for OpenWithin {
+impl Request for OpenWithin {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
-        let entry = || Sqe::openat2(&self.at, &self.how).for_kernel_worker();
-        self.at.is_path().then(entry)
+    fn entry(&mut self) -> Option<&mut dyn Entry> {
+        self.at.is_path().then_some(self)
     }
 
     #[cfg(target_os = "linux")]
@@ -94,5 +101,13 @@ unsafe impl Request for OpenWithin {
     #[cfg(feature = "testing")]
     fn paths(&self, paths: &mut Paths) {
         paths.at(&self.at);
+    }
+}
+
+// SAFETY: as for `Open`, for path and structure.
+#[cfg(target_os = "linux")]
+unsafe impl Entry for OpenWithin {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> io::Result<Sqe> {
+        Ok(Sqe::openat2(&self.at, &self.how).for_kernel_worker())
     }
 }

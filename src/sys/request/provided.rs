@@ -6,13 +6,13 @@ use std::io;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex};
 
-#[cfg(target_os = "linux")]
-use super::Part;
 #[cfg(feature = "testing")]
 use super::Paths;
 #[cfg(target_os = "linux")]
 use super::rw::NO_POSITION;
 use super::rw::read_blocking;
+#[cfg(target_os = "linux")]
+use super::{Entry, Part};
 use super::{FdRef, Request};
 use crate::buf::group::Group;
 use crate::buf::{AlignedBuf, IoBufMut, ProvidedBuf};
@@ -218,59 +218,10 @@ pub(crate) fn is_for_one_by_one(number: i32) -> bool {
     has_nothing_to_wait_for || [errno::EINVAL, errno::EOPNOTSUPP].contains(&number)
 }
 
-// SAFETY: the entry names buffers of a ring, which `ring` and `group` keep, or points to memory of the request's
-// own, on the heap; the descriptor is held open by `fd` (INV-1).
-unsafe impl Request for ReadProvided {
+impl Request for ReadProvided {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self, tables: &mut dyn Tables) -> Option<Sqe> {
-        if self.asks {
-            return Some(Sqe::read_nothing(self.fd.as_fd()));
-        }
-        let offset = self.offset.unwrap_or(NO_POSITION);
-        self.has_arrived = false;
-        self.ring = None;
-        if !self.without {
-            self.ring = tables.provided(&self.group);
-        }
-        if let Some(ring) = &self.ring {
-            let (fd, id) = (self.fd.as_fd(), ring.id());
-            self.plain = None;
-            return Some(match self.many {
-                Some(_) => Sqe::read_multishot(fd, id),
-                None => Sqe::read_select(fd, id, offset),
-            });
-        }
-        let start = self.plain().ok()?;
-        let length = self.length() as u32;
-        Some(Sqe::read(self.fd.as_fd(), start, length, offset))
-    }
-
-    /// A buffer is taken whenever there is one, whatever the result says.
-    #[cfg(target_os = "linux")]
-    fn on_completion(&mut self, part: Part) {
-        let Some(ring) = &self.ring else { return };
-        let Some(took) = ring.take(part.result, part.flags).transpose() else {
-            return;
-        };
-        match &self.many {
-            Some(arrived) => {
-                self.has_arrived = true;
-                arrived.put(took);
-            }
-            None => self.got = Some(took),
-        }
-    }
-
-    #[cfg(target_os = "linux")]
-    fn has_news(&self) -> bool {
-        self.has_arrived
-    }
-
-    /// Where something has arrived, whoever takes it gives buffers back, and a new entry finds them.
-    #[cfg(target_os = "linux")]
-    fn do_without(&mut self) -> bool {
-        let was_with = !std::mem::replace(&mut self.without, !self.has_arrived);
-        was_with && self.without && self.ring.is_some()
+    fn entry(&mut self) -> Option<&mut dyn Entry> {
+        Some(self)
     }
 
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
@@ -289,5 +240,58 @@ unsafe impl Request for ReadProvided {
     #[cfg(feature = "testing")]
     fn paths(&self, paths: &mut Paths) {
         paths.file(&self.fd);
+    }
+}
+
+// SAFETY: the entry names buffers of a ring, which `ring` and `group` keep, or points to memory of the request's
+// own, on the heap; the descriptor is held open by `fd` (INV-1).
+#[cfg(target_os = "linux")]
+unsafe impl Entry for ReadProvided {
+    fn sqe(&mut self, tables: &mut dyn Tables) -> io::Result<Sqe> {
+        if self.asks {
+            return Ok(Sqe::read_nothing(self.fd.as_fd()));
+        }
+        let offset = self.offset.unwrap_or(NO_POSITION);
+        self.has_arrived = false;
+        self.ring = None;
+        if !self.without {
+            self.ring = tables.provided(&self.group);
+        }
+        if let Some(ring) = &self.ring {
+            let (fd, id) = (self.fd.as_fd(), ring.id());
+            self.plain = None;
+            return Ok(match self.many {
+                Some(_) => Sqe::read_multishot(fd, id),
+                None => Sqe::read_select(fd, id, offset),
+            });
+        }
+        let start = self.plain()?;
+        let length = self.length() as u32;
+        Ok(Sqe::read(self.fd.as_fd(), start, length, offset))
+    }
+
+    /// A buffer is taken whenever there is one, whatever the result says.
+    fn on_completion(&mut self, part: Part) {
+        let Some(ring) = &self.ring else { return };
+        let Some(took) = ring.take(part.result, part.flags).transpose() else {
+            return;
+        };
+        match &self.many {
+            Some(arrived) => {
+                self.has_arrived = true;
+                arrived.put(took);
+            }
+            None => self.got = Some(took),
+        }
+    }
+
+    fn has_news(&self) -> bool {
+        self.has_arrived
+    }
+
+    /// Where something has arrived, whoever takes it gives buffers back, and a new entry finds them.
+    fn do_without(&mut self) -> bool {
+        let was_with = !std::mem::replace(&mut self.without, !self.has_arrived);
+        was_with && self.without && self.ring.is_some()
     }
 }

@@ -10,7 +10,7 @@ use std::io;
 
 #[cfg(feature = "testing")]
 use super::Paths;
-use super::{At, Part, Request};
+use super::{At, Entry, Part, Request};
 use crate::limits::SMALL_FILE_BYTES;
 use crate::sys::blocking;
 use crate::sys::errno;
@@ -43,6 +43,7 @@ pub(crate) struct ReadSmall {
     /// What a blocking thread has read.
     by_thread: Option<Vec<u8>>,
     was_on_thread: bool,
+    lacks_slot: bool,
 }
 
 /// What came of it.
@@ -51,8 +52,10 @@ pub(crate) enum Small {
     Larger(Vec<u8>),
     /// It is open and nothing was read: it cannot be read twice.
     Open(DirectSlot),
-    /// All of it; also whether a thread did it, as the ring had no slot.
-    Whole { bytes: Vec<u8>, by_thread: bool },
+    /// The ring has no slot for it just now, or never: nothing was done.
+    NoSlot,
+    /// All of it.
+    Whole(Vec<u8>),
 }
 
 impl ReadSmall {
@@ -65,6 +68,7 @@ impl ReadSmall {
             results: [None; MEMBERS],
             by_thread: None,
             was_on_thread: false,
+            lacks_slot: false,
         }
     }
 
@@ -83,11 +87,10 @@ impl ReadSmall {
     pub(crate) fn into_output(mut self, result: io::Result<i32>) -> io::Result<Small> {
         if self.was_on_thread {
             result?;
-            let bytes = self.by_thread.unwrap_or_default();
-            return Ok(Small::Whole {
-                bytes,
-                by_thread: true,
-            });
+            return Ok(Small::Whole(self.by_thread.unwrap_or_default()));
+        }
+        if self.lacks_slot {
+            return Ok(Small::NoSlot);
         }
         let [_opened, _checked, read, more, _closed] = self.results;
         if self.is_stream() {
@@ -114,22 +117,42 @@ impl ReadSmall {
             self.buf.set_len(read.min(SMALL_FILE_BYTES));
         }
         self.buf.shrink_to_fit();
-        Ok(Small::Whole {
-            bytes: self.buf,
-            by_thread: false,
-        })
+        Ok(Small::Whole(self.buf))
+    }
+}
+
+impl Request for ReadSmall {
+    fn entry(&mut self) -> Option<&mut dyn Entry> {
+        Some(self)
+    }
+
+    fn block(&mut self, steps: &Steps) -> io::Result<i32> {
+        self.slot = None;
+        self.was_on_thread = true;
+        self.by_thread = Some(blocking::read_file(as_path(self.at.path()), steps)?);
+        Ok(0)
+    }
+
+    #[cfg(feature = "testing")]
+    fn paths(&self, paths: &mut Paths) {
+        paths.at(&self.at);
     }
 }
 
 // SAFETY: the entries point to the path's heap block and to the buffer's, neither of which is changed before
 // the last of them is over; the directory that the path starts from is held open (INV-1).
-unsafe impl Request for ReadSmall {
-    fn sqe(&mut self, tables: &mut dyn Tables) -> Option<Sqe> {
+unsafe impl Entry for ReadSmall {
+    fn sqe(&mut self, tables: &mut dyn Tables) -> io::Result<Sqe> {
         self.results = [None; MEMBERS];
-        let slot = self.slot.insert(tables.direct()?);
+        self.lacks_slot = false;
+        let Some(slot) = tables.direct() else {
+            self.lacks_slot = true;
+            return Err(io::Error::from_raw_os_error(errno::ENFILE));
+        };
+        let slot = self.slot.insert(slot);
         slot.note_used();
         let slot = slot.number();
-        self.buf.try_reserve_exact(SMALL_FILE_BYTES + 1).ok()?;
+        self.buf.try_reserve_exact(SMALL_FILE_BYTES + 1)?;
         let start = self.buf.as_mut_ptr();
         let after = start.wrapping_add(SMALL_FILE_BYTES);
         // Tried on the submitting thread, the kernel would open a FIFO without waiting for its other end.
@@ -141,7 +164,7 @@ unsafe impl Request for ReadSmall {
             .then(Link::Soft, read)
             .then(Link::Hard, read_on)
             .then(Link::Hard, Sqe::close_direct(slot));
-        Some(if self.by_workers {
+        Ok(if self.by_workers {
             chain.for_kernel_worker()
         } else {
             chain
@@ -158,18 +181,6 @@ unsafe impl Request for ReadSmall {
             slot.note_empty();
         }
     }
-
-    fn block(&mut self, steps: &Steps) -> io::Result<i32> {
-        self.slot = None;
-        self.was_on_thread = true;
-        self.by_thread = Some(blocking::read_file(as_path(self.at.path()), steps)?);
-        Ok(0)
-    }
-
-    #[cfg(feature = "testing")]
-    fn paths(&self, paths: &mut Paths) {
-        paths.at(&self.at);
-    }
 }
 
 /// Makes a descriptor of what is in a slot.
@@ -183,16 +194,24 @@ impl Install {
     }
 }
 
-// SAFETY: the entry points to no memory; the slot is this request's (INV-1).
-unsafe impl Request for Install {
-    fn sqe(&mut self, tables: &mut dyn Tables) -> Option<Sqe> {
-        tables
-            .has_direct(&self.slot)
-            .then(|| Sqe::install(self.slot.number()))
+impl Request for Install {
+    fn entry(&mut self) -> Option<&mut dyn Entry> {
+        Some(self)
     }
 
     /// Only the ring whose slot it is can do it, and that is gone.
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+// SAFETY: the entry points to no memory; the slot is this request's (INV-1).
+unsafe impl Entry for Install {
+    fn sqe(&mut self, tables: &mut dyn Tables) -> io::Result<Sqe> {
+        if tables.has_direct(&self.slot) {
+            return Ok(Sqe::install(self.slot.number()));
+        }
+        // Only the ring whose slot it is can do it, and that is gone.
         Err(io::ErrorKind::BrokenPipe.into())
     }
 }

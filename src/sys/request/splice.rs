@@ -6,6 +6,8 @@
 
 use std::io;
 
+#[cfg(target_os = "linux")]
+use super::Entry;
 #[cfg(feature = "testing")]
 use super::Paths;
 use super::{FdRef, Request};
@@ -26,13 +28,18 @@ pub(crate) struct End {
 
 #[cfg(target_os = "linux")]
 impl End {
-    /// As the entry takes it, which has -1 for 'no position': the call itself refuses what is over `i64::MAX`.
-    fn for_entry(&self) -> Option<(std::os::fd::BorrowedFd<'_>, i64)> {
-        let offset = match self.offset {
-            Some(offset) => i64::try_from(offset).ok()?,
-            None => -1,
-        };
-        Some((self.fd.as_fd(), offset))
+    /// Whether the entry can say it, which has -1 for 'no position': the call itself refuses what is over
+    /// `i64::MAX`.
+    fn is_position(&self) -> bool {
+        self.offset
+            .is_none_or(|offset| i64::try_from(offset).is_ok())
+    }
+
+    fn for_entry(&self) -> (std::os::fd::BorrowedFd<'_>, i64) {
+        (
+            self.fd.as_fd(),
+            self.offset.map_or(-1, |offset| offset as i64),
+        )
     }
 }
 
@@ -43,14 +50,12 @@ pub(crate) struct Splice {
     pub(crate) len: usize,
 }
 
-// SAFETY: the entry points to no memory; the descriptors are held open by the ends (INV-1).
-unsafe impl Request for Splice {
+impl Request for Splice {
+    /// The call does not even look at the files where there is nothing to move.
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
-        let (from, to) = (self.from.for_entry()?, self.to.for_entry()?);
-        let length = self.len.min(RW_BYTES_MAX) as u32;
-        // The call does not even look at the files where there is nothing to move.
-        (length > 0).then(|| Sqe::splice(from, to, length))
+    fn entry(&mut self) -> Option<&mut dyn Entry> {
+        let is_for_ring = self.len > 0 && self.from.is_position() && self.to.is_position();
+        is_for_ring.then_some(self)
     }
 
     #[cfg(target_os = "linux")]
@@ -86,6 +91,16 @@ unsafe impl Request for Splice {
     }
 }
 
+// SAFETY: the entry points to no memory; the descriptors are held open by the ends (INV-1).
+#[cfg(target_os = "linux")]
+unsafe impl Entry for Splice {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> io::Result<Sqe> {
+        let length = self.len.min(RW_BYTES_MAX) as u32;
+        let (from, to) = (self.from.for_entry(), self.to.for_entry());
+        Ok(Sqe::splice(from, to, length))
+    }
+}
+
 /// Copies what is in a pipe to another one.
 pub(crate) struct Tee {
     pub(crate) from: FdRef,
@@ -93,12 +108,10 @@ pub(crate) struct Tee {
     pub(crate) len: usize,
 }
 
-// SAFETY: as for `Splice`.
-unsafe impl Request for Tee {
+impl Request for Tee {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
-        let length = self.len.min(RW_BYTES_MAX) as u32;
-        (length > 0).then(|| Sqe::tee(self.from.as_fd(), self.to.as_fd(), length))
+    fn entry(&mut self) -> Option<&mut dyn Entry> {
+        (self.len > 0).then_some(self)
     }
 
     #[cfg(target_os = "linux")]
@@ -119,5 +132,14 @@ unsafe impl Request for Tee {
     fn paths(&self, paths: &mut Paths) {
         paths.file(&self.from);
         paths.file(&self.to);
+    }
+}
+
+// SAFETY: as for `Splice`.
+#[cfg(target_os = "linux")]
+unsafe impl Entry for Tee {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> io::Result<Sqe> {
+        let length = self.len.min(RW_BYTES_MAX) as u32;
+        Ok(Sqe::tee(self.from.as_fd(), self.to.as_fd(), length))
     }
 }

@@ -8,13 +8,14 @@ use std::ptr;
 #[cfg(feature = "testing")]
 use super::Paths;
 #[cfg(target_os = "linux")]
-use super::fixed;
-#[cfg(target_os = "linux")]
 use super::rw::NO_POSITION;
 use super::rw::check;
+#[cfg(target_os = "linux")]
+use super::{Entry, fixed};
 use super::{FdRef, Request};
 use crate::buf::{IoBuf, IoBufMut};
 use crate::limits::{RW_BYTES_MAX, VECTOR_PARTS_MAX};
+use crate::sys::errno::retry;
 #[cfg(target_os = "linux")]
 use crate::sys::linux::sqe::Sqe;
 #[cfg(target_os = "linux")]
@@ -87,6 +88,11 @@ impl<B: IoBufMut> ReadVectored<B> {
         }
     }
 
+    #[cfg(target_os = "linux")]
+    fn has_room(&self) -> bool {
+        self.bufs.iter().any(|buf| buf.bytes_total() > 0)
+    }
+
     fn lay_out(&mut self) {
         let bufs = self.bufs.iter_mut();
         self.parts
@@ -115,41 +121,48 @@ impl<B: IoBufMut> ReadVectored<B> {
     }
 }
 
-// SAFETY: the entry points to the heap block of the parts, which is made anew only for an entry or a call,
-// and these to the buffers, whose addresses `IoBufMut` keeps stable and which only the finished
-// operation gives back; the descriptor is held open by `fd` (INV-1).
-unsafe impl<B: IoBufMut> Request for ReadVectored<B> {
+impl<B: IoBufMut> Request for ReadVectored<B> {
     /// As for a single buffer, the ring does not ask the file where there is nothing to read.
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self, tables: &mut dyn Tables) -> Option<Sqe> {
-        self.lay_out();
-        let (parts, offset) = (&self.parts.0, self.offset.unwrap_or(NO_POSITION));
-        if parts.is_empty() {
-            return None;
-        }
-        let fd = self.fd.as_fd();
-        Some(match fixed::place_to_read(tables, &self.bufs) {
-            Some(place) => Sqe::readv_fixed(fd, parts, place, offset),
-            None => Sqe::readv(fd, parts, offset),
-        })
+    fn entry(&mut self) -> Option<&mut dyn Entry> {
+        self.has_room().then_some(self)
     }
 
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         self.lay_out();
         let fd = self.fd.as_fd().as_raw_fd();
         let (parts, count) = self.parts.or_nothing();
-        // SAFETY: each part is memory of a buffer that this request owns.
-        check(unsafe {
-            match self.offset {
-                Some(offset) => libc::preadv(fd, parts, count, offset as libc::off_t),
-                None => libc::readv(fd, parts, count),
-            }
+        let offset = self.offset;
+        retry(|| {
+            // SAFETY: each part is memory of a buffer that this request owns.
+            check(unsafe {
+                match offset {
+                    Some(offset) => libc::preadv(fd, parts, count, offset as libc::off_t),
+                    None => libc::readv(fd, parts, count),
+                }
+            })
         })
     }
 
     #[cfg(feature = "testing")]
     fn paths(&self, paths: &mut Paths) {
         paths.file(&self.fd);
+    }
+}
+
+// SAFETY: the entry points to the heap block of the parts, which is made anew only for an entry or a call,
+// and these to the buffers, whose addresses `IoBufMut` keeps stable and which only the finished
+// operation gives back; the descriptor is held open by `fd` (INV-1).
+#[cfg(target_os = "linux")]
+unsafe impl<B: IoBufMut> Entry for ReadVectored<B> {
+    fn sqe(&mut self, tables: &mut dyn Tables) -> io::Result<Sqe> {
+        self.lay_out();
+        let (parts, offset) = (&self.parts.0, self.offset.unwrap_or(NO_POSITION));
+        let fd = self.fd.as_fd();
+        Ok(match fixed::place_to_read(tables, &self.bufs) {
+            Some(place) => Sqe::readv_fixed(fd, parts, place, offset),
+            None => Sqe::readv(fd, parts, offset),
+        })
     }
 }
 
@@ -180,6 +193,13 @@ impl<B: IoBuf> WriteVectored<B> {
         }
     }
 
+    /// Whether there is anything to write behind what was written before.
+    #[cfg(target_os = "linux")]
+    fn has_bytes(&self) -> bool {
+        let all = self.bufs.iter().map(IoBuf::bytes_init);
+        all.fold(0, usize::saturating_add) > self.skip
+    }
+
     fn lay_out(&mut self) {
         let bufs = self.bufs.iter();
         let bufs = bufs.map(|buf| (buf.stable_ptr().cast_mut(), buf.bytes_init()));
@@ -187,38 +207,45 @@ impl<B: IoBuf> WriteVectored<B> {
     }
 }
 
-// SAFETY: as for `ReadVectored`; the kernel only reads from the parts.
-unsafe impl<B: IoBuf> Request for WriteVectored<B> {
+impl<B: IoBuf> Request for WriteVectored<B> {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self, tables: &mut dyn Tables) -> Option<Sqe> {
-        self.lay_out();
-        let (parts, offset) = (&self.parts.0, self.offset.unwrap_or(NO_POSITION));
-        if parts.is_empty() {
-            return None;
-        }
-        let fd = self.fd.as_fd();
-        Some(match fixed::place_to_write(tables, &self.bufs) {
-            Some(place) => Sqe::writev_fixed(fd, parts, place, offset),
-            None => Sqe::writev(fd, parts, offset),
-        })
+    fn entry(&mut self) -> Option<&mut dyn Entry> {
+        self.has_bytes().then_some(self)
     }
 
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         self.lay_out();
         let fd = self.fd.as_fd().as_raw_fd();
         let (parts, count) = self.parts.or_nothing();
-        // SAFETY: each part is initialised memory of a buffer that this request owns.
-        check(unsafe {
-            match self.offset {
-                Some(offset) => libc::pwritev(fd, parts, count, offset as libc::off_t),
-                None => libc::writev(fd, parts, count),
-            }
+        let offset = self.offset;
+        retry(|| {
+            // SAFETY: each part is initialised memory of a buffer that this request owns.
+            check(unsafe {
+                match offset {
+                    Some(offset) => libc::pwritev(fd, parts, count, offset as libc::off_t),
+                    None => libc::writev(fd, parts, count),
+                }
+            })
         })
     }
 
     #[cfg(feature = "testing")]
     fn paths(&self, paths: &mut Paths) {
         paths.file(&self.fd);
+    }
+}
+
+// SAFETY: as for `ReadVectored`; the kernel only reads from the parts.
+#[cfg(target_os = "linux")]
+unsafe impl<B: IoBuf> Entry for WriteVectored<B> {
+    fn sqe(&mut self, tables: &mut dyn Tables) -> io::Result<Sqe> {
+        self.lay_out();
+        let (parts, offset) = (&self.parts.0, self.offset.unwrap_or(NO_POSITION));
+        let fd = self.fd.as_fd();
+        Ok(match fixed::place_to_write(tables, &self.bufs) {
+            Some(place) => Sqe::writev_fixed(fd, parts, place, offset),
+            None => Sqe::writev(fd, parts, offset),
+        })
     }
 }
 

@@ -4,6 +4,8 @@
 use std::ffi::CString;
 use std::io;
 
+#[cfg(target_os = "linux")]
+use super::Entry;
 #[cfg(feature = "testing")]
 use super::Paths;
 use super::{FdRef, Request};
@@ -16,6 +18,12 @@ use crate::sys::linux::tables::Tables;
 use crate::sys::path::as_path;
 use crate::sys::steps::Steps;
 use crate::sys::{xattr, xattr_open};
+
+/// Whether an entry, which has 32 bits for it, can say how long a value is.
+#[cfg(target_os = "linux")]
+fn is_for_entry(value: &[u8]) -> bool {
+    u32::try_from(value.len()).is_ok()
+}
 
 /// Reads the value of an attribute.
 pub(crate) struct GetXattr {
@@ -37,22 +45,11 @@ impl GetXattr {
     }
 }
 
-// SAFETY: the entry points to the heap blocks of path, name and value, which are not touched before
-// the operation is finished (INV-1).
-unsafe impl Request for GetXattr {
+impl Request for GetXattr {
     /// The kernel's opcode always follows symbolic links.
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
-        if !self.follow {
-            return None;
-        }
-        self.value = Vec::with_capacity(xattr::BYTES_MAX);
-        Some(Sqe::getxattr(
-            &self.path,
-            &self.name,
-            self.value.as_mut_ptr(),
-            self.value.capacity() as u32,
-        ))
+    fn entry(&mut self) -> Option<&mut dyn Entry> {
+        self.follow.then_some(self)
     }
 
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
@@ -66,6 +63,21 @@ unsafe impl Request for GetXattr {
     }
 }
 
+// SAFETY: the entry points to the heap blocks of path, name and value, which are not touched before
+// the operation is finished (INV-1).
+#[cfg(target_os = "linux")]
+unsafe impl Entry for GetXattr {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> io::Result<Sqe> {
+        self.value = Vec::with_capacity(xattr::BYTES_MAX);
+        Ok(Sqe::getxattr(
+            &self.path,
+            &self.name,
+            self.value.as_mut_ptr(),
+            self.value.capacity() as u32,
+        ))
+    }
+}
+
 /// Sets an attribute, new or not.
 pub(crate) struct SetXattr {
     pub(crate) path: CString,
@@ -74,13 +86,10 @@ pub(crate) struct SetXattr {
     pub(crate) follow: bool,
 }
 
-// SAFETY: as for `GetXattr`.
-unsafe impl Request for SetXattr {
+impl Request for SetXattr {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
-        let length = u32::try_from(self.value.len()).ok()?;
-        self.follow
-            .then(|| Sqe::setxattr(&self.path, &self.name, self.value.as_ptr(), length))
+    fn entry(&mut self) -> Option<&mut dyn Entry> {
+        (self.follow && is_for_entry(&self.value)).then_some(self)
     }
 
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
@@ -90,6 +99,15 @@ unsafe impl Request for SetXattr {
     #[cfg(feature = "testing")]
     fn paths(&self, paths: &mut Paths) {
         paths.path(as_path(&self.path));
+    }
+}
+
+// SAFETY: as for `GetXattr`.
+#[cfg(target_os = "linux")]
+unsafe impl Entry for SetXattr {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> io::Result<Sqe> {
+        let (start, length) = (self.value.as_ptr(), self.value.len() as u32);
+        Ok(Sqe::setxattr(&self.path, &self.name, start, length))
     }
 }
 
@@ -112,17 +130,10 @@ impl GetFileXattr {
     }
 }
 
-// SAFETY: as for `GetXattr`; the descriptor is held open by `fd`.
-unsafe impl Request for GetFileXattr {
+impl Request for GetFileXattr {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
-        self.value = Vec::with_capacity(xattr::BYTES_MAX);
-        Some(Sqe::fgetxattr(
-            self.fd.as_fd(),
-            &self.name,
-            self.value.as_mut_ptr(),
-            self.value.capacity() as u32,
-        ))
+    fn entry(&mut self) -> Option<&mut dyn Entry> {
+        Some(self)
     }
 
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
@@ -136,6 +147,20 @@ unsafe impl Request for GetFileXattr {
     }
 }
 
+// SAFETY: as for `GetXattr`; the descriptor is held open by `fd`.
+#[cfg(target_os = "linux")]
+unsafe impl Entry for GetFileXattr {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> io::Result<Sqe> {
+        self.value = Vec::with_capacity(xattr::BYTES_MAX);
+        Ok(Sqe::fgetxattr(
+            self.fd.as_fd(),
+            &self.name,
+            self.value.as_mut_ptr(),
+            self.value.capacity() as u32,
+        ))
+    }
+}
+
 /// Sets an attribute of an open file, new or not.
 pub(crate) struct SetFileXattr {
     pub(crate) fd: FdRef,
@@ -143,13 +168,10 @@ pub(crate) struct SetFileXattr {
     pub(crate) value: Vec<u8>,
 }
 
-// SAFETY: as for `GetFileXattr`.
-unsafe impl Request for SetFileXattr {
+impl Request for SetFileXattr {
     #[cfg(target_os = "linux")]
-    fn sqe(&mut self, _tables: &mut dyn Tables) -> Option<Sqe> {
-        let length = u32::try_from(self.value.len()).ok()?;
-        let (fd, start) = (self.fd.as_fd(), self.value.as_ptr());
-        Some(Sqe::fsetxattr(fd, &self.name, start, length))
+    fn entry(&mut self) -> Option<&mut dyn Entry> {
+        is_for_entry(&self.value).then_some(self)
     }
 
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
@@ -160,5 +182,15 @@ unsafe impl Request for SetFileXattr {
     #[cfg(feature = "testing")]
     fn paths(&self, paths: &mut Paths) {
         paths.file(&self.fd);
+    }
+}
+
+// SAFETY: as for `GetFileXattr`.
+#[cfg(target_os = "linux")]
+unsafe impl Entry for SetFileXattr {
+    fn sqe(&mut self, _tables: &mut dyn Tables) -> io::Result<Sqe> {
+        let length = self.value.len() as u32;
+        let (fd, start) = (self.fd.as_fd(), self.value.as_ptr());
+        Ok(Sqe::fsetxattr(fd, &self.name, start, length))
     }
 }

@@ -1,0 +1,209 @@
+//! The reads, writes and seeks of a file's cursor, at its position or at the kernel's.
+
+use std::io::{self, SeekFrom};
+use std::sync::Arc;
+
+use crate::buf::{BufError, IoBuf, Slice};
+use crate::error::Error;
+use crate::limits;
+use crate::op::file::SharedFile;
+use crate::op::position::Position;
+use crate::op::rw::Place;
+use crate::op::{meta, rw, seek};
+use crate::opcode::Kind;
+
+type Part = Slice<Vec<u8>>;
+type Counted = Result<(usize, Vec<u8>), BufError<Vec<u8>>>;
+
+/// Whether a write goes on though its caller was told of its end.
+fn is_detached(error: &io::Error) -> bool {
+    use crate::LeftBehind::Detached;
+    matches!(
+        Error::from_io(error),
+        Some(Error::Cancelled { left: Detached, .. } | Error::TimedOut { left: Detached, .. })
+    )
+}
+
+/// Whether a limit was over, and not the write.
+pub(super) fn is_given_up(error: &io::Error) -> bool {
+    matches!(
+        Error::from_io(error),
+        Some(Error::Cancelled { .. } | Error::TimedOut { .. })
+    )
+}
+
+/// Reads once, at the cursor where there is one.
+pub(super) async fn read(
+    shared: Arc<SharedFile>,
+    buf: Vec<u8>,
+    wanted: usize,
+    position: Position,
+) -> Result<Vec<u8>, BufError<Vec<u8>>> {
+    if !shared.is_seekable() {
+        return read_in_turn(shared, buf, wanted, Place::Stream).await;
+    }
+    let Some(begin) = position.reserve(0, wanted as u64) else {
+        shared.reads_ahead();
+        return read_in_turn(shared, buf, wanted, Place::Kernel { back: 0 }).await;
+    };
+    let read = whole(rw::read_at(shared.clone(), buf.slice(..wanted), begin).await);
+    // What is not read here, nobody would read: a clone may have gone on behind it.
+    let read = read_on(&shared, read, wanted, begin).await;
+    let used = match &read {
+        Ok((_, buf)) => buf.len() as u64,
+        Err(_) => 0,
+    };
+    let reserved = begin.saturating_add(wanted as u64);
+    position.settle(&shared, reserved, begin + used).await;
+    match read {
+        Ok((_, buf)) => Ok(buf),
+        Err(error) if shared.has_no_positions(&error.error) => match error.into_parts() {
+            (_, Some(buf)) => read_in_turn(shared, buf, wanted, Place::Stream).await,
+            (error, None) => Err(BufError::detached(error)),
+        },
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads once what comes next, by the kernel's own position where there is one.
+async fn read_in_turn(
+    shared: Arc<SharedFile>,
+    buf: Vec<u8>,
+    wanted: usize,
+    place: Place,
+) -> Result<Vec<u8>, BufError<Vec<u8>>> {
+    Ok(whole(rw::read_through(shared, buf.slice(..wanted), place).await)?.1)
+}
+
+/// What came of reading into a part of a buffer, with the buffer.
+fn whole(read: Result<(usize, Part), BufError<Part>>) -> Counted {
+    read.map(|(count, part)| (count, part.into_inner()))
+        .map_err(|error| error.map(Slice::into_inner))
+}
+
+/// Reads until there are as many bytes as wanted or the file is at its end.
+async fn read_on(
+    shared: &Arc<SharedFile>,
+    mut read: Counted,
+    wanted: usize,
+    begin: u64,
+) -> Counted {
+    loop {
+        let (count, buf) = read?;
+        let start = buf.len();
+        if count == 0 || start >= wanted {
+            return Ok((start, buf));
+        }
+        let (rest, offset) = (buf.slice(start..wanted), begin + start as u64);
+        read = whole(rw::read_at(shared.clone(), rest, offset).await);
+    }
+}
+
+/// Writes all of the buffer: where it was reserved, or, given how many bytes were read and not handed out, so
+/// far before the kernel's position; what has no positions takes it as it comes.
+pub(super) async fn write_all(
+    shared: Arc<SharedFile>,
+    buf: Vec<u8>,
+    begin: Result<u64, u64>,
+    position: Position,
+) -> io::Result<()> {
+    let total = buf.len();
+    let (done, written) = write_steps(&shared, buf, begin).await;
+    if let (true, Ok(begin)) = (shared.is_seekable(), begin) {
+        let (reserved, end) = (begin.saturating_add(total as u64), begin + done as u64);
+        // What goes on without us still writes its bytes: the next ones come after them.
+        if !written.as_ref().is_err_and(is_detached) {
+            position.settle(&shared, reserved, end).await;
+        }
+        // What is appended goes to the end, wherever that was.
+        if shared.is_append() && done > 0 {
+            if let Ok(size) = meta::size_of(&shared).await {
+                if !position.set(size) {
+                    let _ = seek::in_kernel(&shared, SeekFrom::Start(size)).await;
+                }
+            }
+        }
+    }
+    written
+}
+
+/// The steps of a write, and how many bytes they wrote.
+async fn write_steps(
+    shared: &Arc<SharedFile>,
+    mut buf: Vec<u8>,
+    begin: Result<u64, u64>,
+) -> (usize, io::Result<()>) {
+    let (total, mut done) = (buf.len(), 0);
+    while done < total {
+        let place = match begin {
+            _ if !shared.is_seekable() => Place::Stream,
+            Ok(begin) => Place::At(begin + done as u64),
+            Err(back) if done == 0 => Place::Kernel { back },
+            Err(_) => Place::Kernel { back: 0 },
+        };
+        let step = rw::write_once(shared.clone(), buf.slice(done..total), place, true).await;
+        let (count, part) = match rw::progress(shared, step, Kind::Write, io::ErrorKind::WriteZero)
+        {
+            Ok(progress) => progress,
+            Err(error) => {
+                let has_place = matches!(place, Place::At(_));
+                let again = has_place && shared.has_no_positions(&error.error);
+                match error.into_parts() {
+                    (_, Some(part)) if again => (0, part),
+                    (error, _) => return (done, Err(error)),
+                }
+            }
+        };
+        buf = part.into_inner();
+        done += count;
+    }
+    (done, Ok(()))
+}
+
+/// Where to go, and how many bytes were read and not handed out that the kernel's position is ahead of it.
+pub(super) struct Sought {
+    pub(super) to: SeekFrom,
+    pub(super) back: u64,
+}
+
+impl Sought {
+    /// From the kernel's position.
+    fn in_kernel(&self) -> SeekFrom {
+        match self.to {
+            SeekFrom::Current(offset) => {
+                SeekFrom::Current(offset.saturating_sub_unsigned(self.back))
+            }
+            to => to,
+        }
+    }
+}
+
+/// Moves the cursor.
+pub(super) async fn move_to(
+    shared: Arc<SharedFile>,
+    sought: Sought,
+    position: Position,
+) -> io::Result<u64> {
+    let here = position.get().filter(|_| shared.is_seekable());
+    let Some(here) = here else {
+        return seek::in_kernel(&shared, sought.in_kernel()).await;
+    };
+    let target = match sought.to {
+        SeekFrom::Start(offset) => Some(offset),
+        SeekFrom::Current(offset) => here.checked_add_signed(offset),
+        SeekFrom::End(offset) => match shared.size_at_poll() {
+            Some(size) => size.checked_add_signed(offset),
+            // Only the file itself knows where it ends: a device's attributes have no size.
+            None => Some(seek::in_kernel(&shared, sought.to).await?),
+        },
+    };
+    let mut target = target.ok_or_else(|| seek::invalid(&shared))?;
+    if target > limits::SEEK_UNCHECKED_BYTES_MAX {
+        // Filesystems differ in how long a file can be.
+        target = seek::in_kernel(&shared, SeekFrom::Start(target)).await?;
+    }
+    if position.set(target) {
+        return Ok(target);
+    }
+    seek::in_kernel(&shared, SeekFrom::Start(target)).await
+}

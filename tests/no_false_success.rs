@@ -1,0 +1,117 @@
+//! No success that did not happen, and no failure that is none: what filesystems say late, what they say of sizes,
+//! sources that change, calls that are interrupted, and rights that a copy must not hand on.
+
+#[cfg(target_os = "linux")]
+#[path = "no_false_success/closes.rs"]
+mod closes;
+#[cfg(target_os = "linux")]
+mod common;
+#[cfg(target_os = "linux")]
+#[path = "no_false_success/copies.rs"]
+mod copies;
+#[cfg(target_os = "linux")]
+#[path = "no_false_success/signals.rs"]
+mod signals;
+
+#[cfg(target_os = "linux")]
+mod stage {
+    use std::io;
+
+    use libtest_mimic::{Completion, Failed, Trial};
+    use tidegate::{Handle, Route};
+    use tidegate_rig::Requirements;
+
+    use crate::common;
+
+    pub(crate) type Outcome = Result<(), Failed>;
+    pub(crate) type Test = fn(Route) -> Outcome;
+
+    pub(crate) fn ensure(truth: bool, what: impl Into<String>) -> Result<(), String> {
+        if truth { Ok(()) } else { Err(what.into()) }
+    }
+
+    /// The number of the error that must come of it.
+    pub(crate) fn number<T>(what: &str, result: io::Result<T>) -> Result<i32, String> {
+        match result {
+            Ok(_) => Err(format!("{what} succeeded")),
+            Err(error) => error
+                .raw_os_error()
+                .ok_or_else(|| format!("{what}: {error:?} has no number")),
+        }
+    }
+
+    /// Runs it on a runtime whose handle is pinned to that backend.
+    pub(crate) fn on<F: Future<Output = Outcome>>(
+        route: Route,
+        test: impl FnOnce(Handle) -> F,
+    ) -> Outcome {
+        common::runtime(true).block_on(async {
+            let handle = Handle::builder().route(route).install()?;
+            test(handle).await
+        })
+    }
+
+    pub(crate) fn trials(name: &str, needs: &[Requirements], test: Test) -> Vec<Trial> {
+        let trial = |route: Route| {
+            let name = format!("{route:?}::{name}").to_lowercase();
+            let (shown, needs) = (name.clone(), needs.to_vec());
+            Trial::ignorable_test(name, move || {
+                let mut missing: Vec<_> = needs.iter().flat_map(|needs| needs.missing()).collect();
+                if let (Route::Ring, Some(reason)) =
+                    (route, tidegate::probe::report().ring_reason())
+                {
+                    missing.push(format!("a ring: {reason}"));
+                }
+                if missing.is_empty() {
+                    return test(route).map(|()| Completion::Completed);
+                }
+                let reason = missing.join(", ");
+                println!("skip: {shown}: {reason}");
+                Ok(Completion::ignored_with(reason))
+            })
+        };
+        common::ROUTES.into_iter().map(trial).collect()
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn main() -> std::process::ExitCode {
+    use tidegate_rig::Requirements;
+
+    tidegate_rig::init();
+    let mut args = libtest_mimic::Arguments::from_args();
+    // One at a time: signals go to all threads.
+    args.test_threads = Some(1);
+    let fuse: &[_] = &[Requirements::fuse()];
+    let all: [(&str, &[Requirements], stage::Test); 7] = [
+        ("what_a_close_answers_is_told", fuse, closes::are_told),
+        ("a_failed_copy_has_no_name", fuse, closes::leave_no_name),
+        ("sizes_are_hints", &[], copies::sizes_are_hints),
+        ("other_sizes_are_hints", fuse, copies::other_sizes_are_hints),
+        (
+            "a_source_that_changed_is_told",
+            fuse,
+            copies::changes_are_told,
+        ),
+        (
+            "rights_go_with_their_owner",
+            &[],
+            copies::rights_go_with_their_owner,
+        ),
+        (
+            "signals_interrupt_nothing",
+            fuse,
+            signals::interrupt_nothing,
+        ),
+    ];
+    let trials = all
+        .into_iter()
+        .flat_map(|(name, needs, test)| stage::trials(name, needs, test))
+        .collect();
+    libtest_mimic::run(&args, trials).exit_code()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn main() {
+    println!("skip: no_false_success: it takes FUSE and procfs");
+}

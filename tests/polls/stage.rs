@@ -1,0 +1,281 @@
+//! Storage that is held: a filesystem on a disk, one on top of it, one in memory, or a server.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use tempfile::TempDir;
+use tidegate_rig::{FsKind, HeldDisk, HoldGuard, Request, Requirements, StalledFuse};
+
+const DISK_BYTES: u64 = 2 << 30;
+/// The rig's own limit, for tests that died.
+const HOLD_MAX: Duration = Duration::from_secs(30);
+/// How long a closed file may keep its filesystem mounted: the kernel closes some a moment later.
+const UNMOUNT_MAX: Duration = Duration::from_secs(10);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fs {
+    Btrfs,
+    Ext4,
+    Fuse,
+    Overlay,
+    Tmpfs,
+    Xfs,
+}
+
+impl Fs {
+    pub(crate) const ALL: [Fs; 6] = [
+        Fs::Ext4,
+        Fs::Xfs,
+        Fs::Btrfs,
+        Fs::Overlay,
+        Fs::Tmpfs,
+        Fs::Fuse,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Fs::Btrfs => "btrfs",
+            Fs::Ext4 => "ext4",
+            Fs::Fuse => "fuse",
+            Fs::Overlay => "overlay",
+            Fs::Tmpfs => "tmpfs",
+            Fs::Xfs => "xfs",
+        }
+    }
+
+    /// The filesystem of its disk.
+    fn disk(self) -> Option<FsKind> {
+        match self {
+            Fs::Btrfs => Some(FsKind::Btrfs),
+            Fs::Ext4 | Fs::Overlay => Some(FsKind::Ext4),
+            Fs::Xfs => Some(FsKind::Xfs),
+            Fs::Fuse | Fs::Tmpfs => None,
+        }
+    }
+
+    pub(crate) fn has_disk(self) -> bool {
+        self.disk().is_some()
+    }
+
+    /// Whether a poll is expected to answer what is in memory.
+    pub(crate) fn is_local(self) -> bool {
+        !matches!(self, Fs::Fuse | Fs::Overlay)
+    }
+
+    /// What the machine lacks.
+    pub(crate) fn missing(self) -> Vec<String> {
+        match self.disk() {
+            Some(kind) => Requirements::disk(kind).missing(),
+            None => Requirements::fuse().missing(),
+        }
+    }
+}
+
+pub(crate) struct Stage {
+    pub(crate) fs: Fs,
+    disk: Option<HeldDisk>,
+    tree: Option<StalledFuse>,
+    work: TempDir,
+    root: PathBuf,
+    binds: AtomicU32,
+}
+
+impl Stage {
+    pub(crate) fn new(fs: Fs) -> io::Result<Stage> {
+        let disk = fs.disk().map(|kind| {
+            HeldDisk::options(kind, DISK_BYTES)
+                .with_max_hold(HOLD_MAX)
+                .create()
+        });
+        let tree = (fs == Fs::Fuse).then(|| {
+            let options = StalledFuse::options().with_max_hold(HOLD_MAX);
+            options.with_entry_timeout(HOLD_MAX).create()
+        });
+        let (disk, tree) = (disk.transpose()?, tree.transpose()?);
+        let work = tempfile::tempdir()?;
+        let own = work.path().join("root");
+        std::fs::create_dir(&own)?;
+        let root = match (&disk, &tree) {
+            (Some(disk), _) if fs != Fs::Overlay => disk.path().to_owned(),
+            (_, Some(tree)) => tree.path().to_owned(),
+            _ => own,
+        };
+        let stage = Stage {
+            fs,
+            disk,
+            tree,
+            work,
+            root,
+            binds: AtomicU32::new(0),
+        };
+        if fs == Fs::Tmpfs {
+            let none = None::<&str>;
+            mount(
+                Some("tmpfs"),
+                &stage.root,
+                Some("tmpfs"),
+                MsFlags::empty(),
+                none,
+            )?;
+        }
+        if let (Fs::Overlay, Some(disk)) = (fs, &stage.disk) {
+            for dir in ["lower", "upper", "work"] {
+                std::fs::create_dir(disk.path().join(dir))?;
+            }
+            stage.mount_overlay()?;
+        }
+        Ok(stage)
+    }
+
+    /// The root of the storage, for what prepares.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The disk's device, if it has a disk.
+    pub(crate) fn device(&self) -> Option<&Path> {
+        self.disk.as_ref().map(HeldDisk::device)
+    }
+
+    fn mount_overlay(&self) -> io::Result<()> {
+        let Some(disk) = &self.disk else {
+            return Ok(());
+        };
+        let at = |dir: &str| disk.path().join(dir).display().to_string();
+        let (lower, upper, work) = (at("lower"), at("upper"), at("work"));
+        let data = format!("lowerdir={lower},upperdir={upper},workdir={work}");
+        let (kind, flags) = (Some("overlay"), MsFlags::empty());
+        mount(kind, &self.root, kind, flags, Some(data.as_str()))?;
+        Ok(())
+    }
+
+    /// Writes everything back and drops it from memory, as far as it has a disk.
+    pub(crate) fn chill(&self) -> io::Result<()> {
+        let Some(disk) = &self.disk else {
+            return Ok(());
+        };
+        if self.fs == Fs::Overlay {
+            unmount(&self.root)?;
+        }
+        let end = Instant::now() + UNMOUNT_MAX;
+        loop {
+            match disk.remount() {
+                Err(error)
+                    if error.kind() == io::ErrorKind::ResourceBusy && Instant::now() < end => {}
+                result => break result?,
+            }
+        }
+        if self.fs == Fs::Overlay {
+            self.mount_overlay()?;
+        }
+        Ok(())
+    }
+
+    /// Writes the disk's own blocks back and drops them from memory, but no inode and no content.
+    pub(crate) fn evict(&self) -> io::Result<()> {
+        let Some(device) = self.device() else {
+            return Ok(());
+        };
+        let done = Command::new("blockdev")
+            .arg("--flushbufs")
+            .arg(device)
+            .status()?;
+        if done.success() {
+            Ok(())
+        } else {
+            Err(io::Error::other(format!("blockdev: {done}")))
+        }
+    }
+
+    /// From now on nothing answers, until the guard is dropped.
+    pub(crate) fn hold(&self) -> io::Result<Option<HoldGuard>> {
+        let requests = [Request::Read, Request::Write, Request::Fsync];
+        match (&self.disk, &self.tree) {
+            (Some(disk), _) => disk.hold(&requests).map(Some),
+            (_, Some(tree)) => tree.hold(&Request::ALL, "").map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Whether a hold holds anything: memory always answers.
+    pub(crate) fn hold_is_real(&self) -> bool {
+        self.disk.is_some() || self.tree.is_some()
+    }
+
+    /// Waits until the disk has been asked for something that it does not answer.
+    pub(crate) fn wait_held(&self) -> io::Result<()> {
+        let bound = Duration::from_secs(3);
+        self.disk
+            .as_ref()
+            .map_or(Ok(()), |disk| disk.wait_held(1, bound))
+    }
+
+    /// One more mount of the storage, which nobody has seen before.
+    pub(crate) fn bind(&self, what: &Path, flags: MsFlags) -> io::Result<Bind> {
+        let number = self.binds.fetch_add(1, Ordering::Relaxed);
+        let at = self.work.path().join(number.to_string());
+        std::fs::create_dir(&at)?;
+        let none = None::<&str>;
+        mount(Some(what), &at, none, MsFlags::MS_BIND, none)?;
+        let bind = Bind { at };
+        if !flags.is_empty() {
+            bind.change(flags)?;
+        }
+        Ok(bind)
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if matches!(self.fs, Fs::Overlay | Fs::Tmpfs) && unmount(&self.root).is_err() {
+            let _ = umount2(&self.root, MntFlags::MNT_DETACH);
+        }
+    }
+}
+
+/// A further mount of what is mounted already.
+pub(crate) struct Bind {
+    at: PathBuf,
+}
+
+impl Bind {
+    pub(crate) fn path(&self) -> &Path {
+        &self.at
+    }
+
+    /// Changes its options.
+    pub(crate) fn change(&self, flags: MsFlags) -> io::Result<()> {
+        let none = None::<&str>;
+        let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | flags;
+        mount(none, &self.at, none, flags, none)?;
+        Ok(())
+    }
+
+    /// Unmounts it, which needs every file on it closed.
+    pub(crate) fn end(self) -> io::Result<()> {
+        unmount(&self.at)
+    }
+}
+
+impl Drop for Bind {
+    fn drop(&mut self) {
+        let _ = umount2(&self.at, MntFlags::MNT_DETACH);
+    }
+}
+
+fn unmount(at: &Path) -> io::Result<()> {
+    let end = Instant::now() + UNMOUNT_MAX;
+    loop {
+        match umount2(at, MntFlags::empty()) {
+            Err(Errno::EBUSY) if Instant::now() < end => {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            result => return Ok(result?),
+        }
+    }
+}
