@@ -6,7 +6,9 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 #[cfg(any(target_os = "linux", feature = "testing"))]
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+#[cfg(target_os = "linux")]
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::Instant;
 
