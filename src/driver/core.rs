@@ -4,12 +4,10 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
-#[cfg(any(target_os = "linux", feature = "testing"))]
-use std::sync::OnceLock;
 #[cfg(target_os = "linux")]
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Instant;
 
 use super::cell::{Cell, Job, Outcome};
@@ -72,6 +70,8 @@ pub(crate) struct Driver {
     #[cfg(target_os = "linux")]
     pub(super) workers: Vec<OnceLock<Option<Arc<Worker>>>>,
     groups: RwLock<HashMap<(u64, u64), Arc<Group>>>,
+    /// The group of what has nothing to do with storage, once it is used.
+    pub(super) chores: OnceLock<Arc<Group>>,
     /// A group that runs nothing, for what is refused without a look at the others.
     spare: Arc<Group>,
     closed: AtomicBool,
@@ -130,6 +130,7 @@ impl Driver {
             #[cfg(target_os = "linux")]
             workers: (0..rings).map(|_| OnceLock::new()).collect(),
             groups: RwLock::default(),
+            chores: OnceLock::new(),
             spare,
             closed: AtomicBool::new(false),
             #[cfg(feature = "testing")]
