@@ -311,12 +311,12 @@ pub(crate) const PROGRESS_SHARES: u32 = 16;
 /// How often within a default limit it is looked whether storage moves: each look costs a call or two.
 pub(crate) const PROGRESS_LOOKS: u32 = 8;
 
-/// How many limits of its own a change may take on a disk that does others: one that is larger than they are gets on
-/// meanwhile, and one that is stuck by itself ends all the same.
-pub(crate) const OVERTAKEN_LIMITS_MAX: u32 = 8;
+/// How many limits more an operation has of which nothing is known but that its disk is busy: a large one gets on
+/// meanwhile, and one that is stuck by itself on a disk that others use ends all the same.
+pub(crate) const DISK_LIMITS_MAX: u32 = 8;
 
 /// A thread that has had nothing to look at for this long ends.
-pub(crate) const GAUGE_IDLE: Duration = Duration::from_secs(10);
+pub(crate) const GAUGE_IDLE: Duration = Duration::from_secs(5);
 
 /// Default for metadata: longer than any healthy filesystem takes, also over a network.
 pub(crate) const METADATA_TIMEOUT: Duration = Duration::from_secs(30);

@@ -10,11 +10,16 @@
 fn main() {}
 
 #[cfg(target_os = "linux")]
+#[path = "polls/apart.rs"]
+mod apart;
+#[cfg(target_os = "linux")]
 #[path = "polls/batch.rs"]
 mod batch;
 #[cfg(target_os = "linux")]
 #[path = "polls/calls.rs"]
 mod calls;
+#[cfg(target_os = "linux")]
+mod common;
 #[cfg(target_os = "linux")]
 #[path = "polls/handles.rs"]
 mod handles;
@@ -42,7 +47,9 @@ fn main() -> std::process::ExitCode {
     let mut args = Arguments::from_args();
     // One at a time: they share the disks, and look at threads.
     args.test_threads = Some(1);
-    let trials = matrix::trials();
+    let mut trials = matrix::trials();
+    // Last, as one of them takes the log of the whole process.
+    trials.extend(apart::trials());
     let conclusion = libtest_mimic::run(&args, trials);
     matrix::end();
     conclusion.exit_code()

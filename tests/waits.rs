@@ -57,6 +57,12 @@ fn fifo(dir: &std::path::Path) -> PathBuf {
     path
 }
 
+/// The reader's end and the writer's.
+fn pipe() -> (std::fs::File, std::fs::File) {
+    let (reader, writer) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
+    (reader.into(), writer.into())
+}
+
 /// What a system call gave that makes a descriptor.
 fn made(number: libc::c_int) -> OwnedFd {
     assert!(number >= 0, "{}", std::io::Error::last_os_error());
@@ -66,68 +72,15 @@ fn made(number: libc::c_int) -> OwnedFd {
 
 type Peer = Box<dyn FnOnce() + Send>;
 
-/// A descriptor of each kind on which a read waits until its peer has come.
-fn waiting(dir: &std::path::Path) -> Vec<(&'static str, OwnedFd, Peer)> {
-    let mut all: Vec<(&'static str, OwnedFd, Peer)> = Vec::new();
-    let (reader, mut writer) = std::io::pipe().unwrap();
-    all.push((
-        "pipe",
-        reader.into(),
-        Box::new(move || writer.write_all(b"come").unwrap()),
-    ));
+/// A descriptor on which a read waits until its peer has come.
+type Waiting = (&'static str, OwnedFd, Peer);
+
+/// Those of two ends.
+fn streams() -> [Waiting; 3] {
+    let (reader, mut writer) = pipe();
+    let to_pipe = move || writer.write_all(b"come").unwrap();
     let (near, mut far) = std::os::unix::net::UnixStream::pair().unwrap();
-    all.push((
-        "socket",
-        near.into(),
-        Box::new(move || far.write_all(b"come").unwrap()),
-    ));
-    // SAFETY: these calls take numbers and make descriptors.
-    let (event, timer) = unsafe {
-        (
-            made(libc::eventfd(0, libc::EFD_CLOEXEC)),
-            made(libc::timerfd_create(
-                libc::CLOCK_MONOTONIC,
-                libc::TFD_CLOEXEC,
-            )),
-        )
-    };
-    let mut bell = std::fs::File::from(event.try_clone().unwrap());
-    let ring = move || bell.write_all(&1u64.to_ne_bytes()).unwrap();
-    all.push(("eventfd", event, Box::new(ring)));
-    let other = timer.try_clone().unwrap();
-    let set = move || {
-        let soon = libc::timespec {
-            tv_sec: 0,
-            tv_nsec: 1000,
-        };
-        let never = libc::timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
-        let time = libc::itimerspec {
-            it_value: soon,
-            it_interval: never,
-        };
-        // SAFETY: the descriptor is open, and the structure is one.
-        let result = unsafe {
-            libc::timerfd_settime(other.as_raw_fd(), 0, &raw const time, std::ptr::null_mut())
-        };
-        assert_eq!(result, 0);
-    };
-    all.push(("timerfd", timer, Box::new(set)));
-    // SAFETY: the calls take a path that ends with a zero, and a descriptor that is open.
-    let notify = unsafe {
-        let notify = made(libc::inotify_init1(libc::IN_CLOEXEC));
-        let path = std::ffi::CString::new(dir.to_str().unwrap()).unwrap();
-        assert!(libc::inotify_add_watch(notify.as_raw_fd(), path.as_ptr(), libc::IN_CREATE) >= 0);
-        notify
-    };
-    let noticed = dir.join("noticed");
-    all.push((
-        "inotify",
-        notify,
-        Box::new(move || std::fs::write(noticed, "").unwrap()),
-    ));
+    let to_socket = move || far.write_all(b"come").unwrap();
     let (mut master, mut slave) = (0, 0);
     let none = std::ptr::null_mut();
     // SAFETY: the two numbers are filled in, and nothing else is wanted.
@@ -142,23 +95,63 @@ fn waiting(dir: &std::path::Path) -> Vec<(&'static str, OwnedFd, Peer)> {
     };
     assert_eq!(result, 0);
     let mut master = std::fs::File::from(made(master));
-    all.push((
-        "terminal",
-        made(slave),
-        Box::new(move || {
-            master.write_all(b"come\n").unwrap();
-            // What a terminal has not handed out when it hangs up is lost.
-            std::thread::sleep(LATE);
-        }),
-    ));
-    all
+    let to_terminal = move || {
+        master.write_all(b"come\n").unwrap();
+        // What a terminal has not handed out when it hangs up is lost.
+        std::thread::sleep(LATE);
+    };
+    [
+        ("pipe", reader.into(), Box::new(to_pipe)),
+        ("socket", near.into(), Box::new(to_socket)),
+        ("terminal", made(slave), Box::new(to_terminal)),
+    ]
+}
+
+/// Those of the kernel's own events.
+fn events(dir: &std::path::Path) -> [Waiting; 3] {
+    let path = std::ffi::CString::new(dir.to_str().unwrap()).unwrap();
+    // SAFETY: the calls take numbers, a path that ends with a zero, and a descriptor that is open.
+    let (event, timer, notify) = unsafe {
+        let notify = made(libc::inotify_init1(libc::IN_CLOEXEC));
+        let watch = libc::inotify_add_watch(notify.as_raw_fd(), path.as_ptr(), libc::IN_CREATE);
+        assert!(watch >= 0);
+        (
+            made(libc::eventfd(0, libc::EFD_CLOEXEC)),
+            made(libc::timerfd_create(
+                libc::CLOCK_MONOTONIC,
+                libc::TFD_CLOEXEC,
+            )),
+            notify,
+        )
+    };
+    let mut bell = std::fs::File::from(event.try_clone().unwrap());
+    let ring = move || bell.write_all(&1u64.to_ne_bytes()).unwrap();
+    let other = timer.try_clone().unwrap();
+    let set = move || {
+        let at = |tv_nsec| libc::timespec { tv_sec: 0, tv_nsec };
+        let time = libc::itimerspec {
+            it_value: at(1000),
+            it_interval: at(0),
+        };
+        let none = std::ptr::null_mut();
+        // SAFETY: the descriptor is open, and the structure is one.
+        let result = unsafe { libc::timerfd_settime(other.as_raw_fd(), 0, &raw const time, none) };
+        assert_eq!(result, 0);
+    };
+    let noticed = dir.join("noticed");
+    let make = move || std::fs::write(noticed, "").unwrap();
+    [
+        ("eventfd", event, Box::new(ring)),
+        ("timerfd", timer, Box::new(set)),
+        ("inotify", notify, Box::new(make)),
+    ]
 }
 
 #[test]
 fn a_read_of_what_waits_for_a_peer_has_no_default_limit() {
     with_short_limits(|dir| async move {
         let mut reads = Vec::new();
-        for (what, fd, peer) in waiting(&dir) {
+        for (what, fd, peer) in streams().into_iter().chain(events(&dir)) {
             let mut file = File::from(fd);
             reads.push(tokio::spawn(async move {
                 let peer = late(peer);
@@ -196,7 +189,7 @@ fn whole_files_that_are_pipes_have_no_default_limit() {
             assert_eq!(fs::read_to_string(&path).await.unwrap(), "come", "{by}");
             peer.join().unwrap();
         }
-        let (reader, mut writer) = std::io::pipe().unwrap();
+        let (reader, mut writer) = pipe();
         let peer = late(move || writer.write_all(b"come").unwrap());
         let path = format!("/proc/self/fd/{}", reader.as_fd().as_raw_fd());
         assert_eq!(fs::read(path).await.unwrap(), b"come");

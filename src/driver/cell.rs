@@ -325,7 +325,7 @@ impl<O: Op> Cell<O> {
     }
 
     /// Tells its caller that it goes on.
-    fn leave(&self, waker: Option<Waker>) {
+    pub(super) fn leave(&self, waker: Option<Waker>) {
         if let Some(why) = self.life.why() {
             let timed_out = self.if_timed_out(why.into(), Some(LeftBehind::Detached));
             if self.count(why.into()) {
@@ -535,29 +535,7 @@ impl<O: Op> Job for Cell<O> {
     }
 
     fn expire(&self, now_us: u64) -> bool {
-        if self.life.is_given_up() {
-            // The grace is over.
-            if let GivenUp::Left(waker) = self.life.leave(|| self.raise_fence()) {
-                self.leave(waker);
-            } else {
-                self.mark_stuck();
-            }
-            return false;
-        }
-        if let Some(look) = self.look(now_us) {
-            return look;
-        }
-        if self.life.is_left() {
-            // It goes on for nobody, and takes too long for that.
-            self.mark_stuck();
-            return false;
-        }
-        if self.by_default.load(Ordering::SeqCst) && self.waits_for_a_peer() {
-            self.limit(NEVER, false);
-            return false;
-        }
-        self.give_up(Why::TimedOut);
-        false
+        Cell::expire(self, now_us)
     }
 
     fn look_whether_it_moves(&self) {

@@ -11,16 +11,47 @@ use std::time::Duration;
 use super::cell::{Cell, Job};
 use super::core::Driver;
 use super::group::Group;
+use super::life::GivenUp;
+use super::limited::Why;
 use super::op::Op;
 use super::registry::NEVER;
+use super::route::Way;
 use crate::limits;
 use crate::opcode::{DeadlineClass, Kind};
 use crate::sys::clock::{coarse_ms, now_us};
+use crate::sys::lock::lock;
 use crate::sys::moving::unwritten_pages;
 #[cfg(target_os = "linux")]
 use crate::sys::{linux::nowait::open_path_cached, path::with_c_path};
 
 impl<O: Op> Cell<O> {
+    /// The time has come: gives up on it, or says that it is stuck. Whether it is to be seen whether it gets on.
+    pub(super) fn expire(&self, now_us: u64) -> bool {
+        if self.life.is_given_up() {
+            // The grace is over.
+            if let GivenUp::Left(waker) = self.life.leave(|| self.raise_fence()) {
+                self.leave(waker);
+            } else {
+                self.mark_stuck();
+            }
+            return false;
+        }
+        if let Some(look) = self.look(now_us) {
+            return look;
+        }
+        if self.life.is_left() {
+            // It goes on for nobody, and takes too long for that.
+            self.mark_stuck();
+            return false;
+        }
+        if self.by_default.load(Ordering::SeqCst) && self.waits_for_a_peer() {
+            self.limit(NEVER, false);
+            return false;
+        }
+        self.give_up(Why::TimedOut);
+        false
+    }
+
     pub(super) fn note_due(&self) {
         let due_us = self.due_us.load(Ordering::SeqCst);
         if let (Some(place), true) = (self.place.get(), due_us != NEVER) {
@@ -47,7 +78,7 @@ impl<O: Op> Cell<O> {
     }
 
     /// What was given up keeps its grace.
-    pub(super) fn limit(&self, until_us: u64, by_default: bool) -> bool {
+    fn limit(&self, until_us: u64, by_default: bool) -> bool {
         let set = || {
             self.until_us.store(until_us, Ordering::SeqCst);
             self.by_default.store(by_default, Ordering::SeqCst);
@@ -100,10 +131,22 @@ impl<O: Op> Cell<O> {
             self.started_ms,
             self.last_step_ms(),
             progress.in_order_ms(self.started_ms),
-            progress.by_disk_ms(self.kind, self.started_ms, patience_us / 1000),
             self.moves.written_ms.load(Ordering::Relaxed),
         ];
-        signs.into_iter().max().unwrap_or(0)
+        let own_ms = signs.into_iter().max().unwrap_or(0);
+        if lock(&self.way).as_ref().is_some_and(Way::is_no_disk) {
+            return own_ms;
+        }
+        let by_disk_ms = progress.by_disk_ms(self.kind, self.started_ms);
+        // Where the pages of a file cannot be counted, its sync has no other sign.
+        let counts_alone = self.kind.row().deadline_class == DeadlineClass::Sync
+            && !self.moves.are_counted.load(Ordering::Relaxed);
+        let most_ms = u64::from(limits::DISK_LIMITS_MAX) * (patience_us / 1000);
+        let by_disk_ms = match counts_alone {
+            true => by_disk_ms,
+            false => by_disk_ms.min(own_ms.saturating_add(most_ms)),
+        };
+        own_ms.max(by_disk_ms)
     }
 }
 
@@ -114,6 +157,8 @@ pub(super) struct Moves {
     /// Whether it waits for being looked at.
     is_asked: AtomicBool,
     pages: AtomicU64,
+    /// Whether there is a number of them.
+    are_counted: AtomicBool,
     /// When pages were last seen to have been written, in coarse milliseconds; zero for never.
     written_ms: AtomicU64,
 }
@@ -134,6 +179,7 @@ impl Moves {
     pub(super) fn look(&self, group: &Group) {
         let file = self.file.as_ref().and_then(Weak::upgrade);
         if let Some(pages) = file.and_then(|file| unwritten_pages(file.as_fd())) {
+            self.are_counted.store(true, Ordering::Relaxed);
             if pages < self.pages.swap(pages, Ordering::Relaxed) {
                 self.written_ms.store(coarse_ms(), Ordering::Relaxed);
             }

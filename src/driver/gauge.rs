@@ -31,7 +31,7 @@ pub(super) fn ask(jobs: Vec<Arc<dyn Job>>) {
     }
     drop(queue);
     let builder = std::thread::Builder::new()
-        .name("tidegate-gauge".into())
+        .name("tidegate-watch".into())
         .stack_size(limits::THREAD_STACK_BYTES);
     if builder.spawn(run).is_err() {
         // Tried again at the next look: each operation waits here once.

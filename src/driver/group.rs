@@ -391,7 +391,7 @@ impl Group {
             lanes.make_room();
         }
         if lanes.current.is_none() {
-            let started = Lane::start(self, class, limits::KERNEL_WORKERS_MAX);
+            let started = Lane::start(self, class, self.workers_left(0));
             let error = match started {
                 Ok(lane) => return Some(lanes.current.insert(lane).clone()),
                 Err(error) => error,
@@ -433,10 +433,8 @@ impl Group {
         }
         self.mount.mark_stalled();
         if lanes.wedged.len() < limits::LANES_WEDGED_MAX && !self.closed.load(Ordering::Acquire) {
-            // All lanes of a class have as many workers together as one alone.
             let busy: usize = lanes.wedged.iter().map(|lane| lane.in_flight()).sum();
-            let workers =
-                limits::KERNEL_WORKERS_MAX.saturating_sub((busy + lane.in_flight()) as u32);
+            let workers = self.workers_left(busy + lane.in_flight());
             if workers == 0 {
                 return active;
             }
@@ -459,6 +457,19 @@ impl Group {
             }
         }
         active
+    }
+
+    /// Kernel workers for a lane, where other lanes of its class have so many operations in flight: together they
+    /// have no more than one alone. On a disk of ours, where submissions sleep and lanes are replaced though no
+    /// worker is busy, each replacement has one kept for it.
+    fn workers_left(&self, busy: usize) -> u32 {
+        let kept = if self.mount.is_local() {
+            limits::LANES_WEDGED_MAX as u32
+        } else {
+            0
+        };
+        let left = limits::KERNEL_WORKERS_MAX.saturating_sub(kept + busy as u32);
+        left.max(kept.min(1))
     }
 
     /// Puts a new lane in the place of a wedged one; returns how many operations moved, and those that it did

@@ -115,24 +115,17 @@ impl Progress {
         last.unwrap_or(0) * UNIT_MS
     }
 
-    /// When the disk last did something that this one may wait for. Where younger ones of its sort have ended it may
-    /// be stuck by itself: what only looks is, and what changes may take a while longer.
-    pub(super) fn by_disk_ms(&self, kind: Kind, began_ms: u64, patience_ms: u64) -> u64 {
-        let sort = Sort::of(kind);
-        let most = match sort {
-            Sort::Looks => 0,
-            Sort::Changes | Sort::Syncs => limits::OVERTAKEN_LIMITS_MAX,
+    /// When the disk last did something that one which began then may wait for. What only looks and is overtaken by
+    /// younger ones is stuck by itself.
+    pub(super) fn by_disk_ms(&self, kind: Kind, began_ms: u64) -> u64 {
+        let reads_are_others = self.is_overtaken(Sort::Looks, began_ms);
+        let seen = match (reads_are_others, Sort::of(kind)) {
+            (true, Sort::Looks) => return 0,
+            (true, Sort::Changes | Sort::Syncs) => &self.disk.changed_ms,
+            // What changes reads, too.
+            (false, _) => &self.disk.moved_ms,
         };
-        // Its own reads are a sign, too, unless they are those of others.
-        let seen = match self.is_overtaken(Sort::Looks, began_ms) {
-            true => &self.disk.changed_ms,
-            false => &self.disk.moved_ms,
-        };
-        let seen_ms = seen.load(Ordering::Relaxed);
-        match self.is_overtaken(sort, began_ms) {
-            true => seen_ms.min(began_ms + u64::from(most) * patience_ms),
-            false => seen_ms,
-        }
+        seen.load(Ordering::Relaxed)
     }
 
     /// Whether one of that sort has ended that began later.
@@ -203,17 +196,14 @@ mod tests {
         let progress = progress();
         progress.disk.moved_ms.store(90_000, Ordering::Relaxed);
         progress.disk.changed_ms.store(80_000, Ordering::Relaxed);
-        let by_disk = |kind| progress.by_disk_ms(kind, 1000, PATIENCE_MS);
+        let by_disk = |kind| progress.by_disk_ms(kind, 1000);
         assert_eq!(by_disk(Kind::Read), 90_000);
         assert_eq!(by_disk(Kind::Write), 90_000);
         assert_eq!(by_disk(Kind::SyncAll), 90_000, "it reads, too");
         progress.ended(Kind::Read, 1100, 1200);
         assert_eq!(by_disk(Kind::Read), 90_000, "at about the same time");
         progress.ended(Kind::Read, 2000, 2100);
-        assert_eq!(by_disk(Kind::Read), 1000);
+        assert_eq!(by_disk(Kind::Read), 0);
         assert_eq!(by_disk(Kind::SyncAll), 80_000, "the reads are of others");
-        progress.ended(Kind::SyncData, 2000, 2100);
-        let most_ms = u64::from(limits::OVERTAKEN_LIMITS_MAX) * PATIENCE_MS;
-        assert_eq!(by_disk(Kind::SyncAll), 1000 + most_ms);
     }
 }

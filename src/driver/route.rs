@@ -92,6 +92,14 @@ impl Way {
         }
     }
 
+    /// Whether the fake backend has it, so that no disk has anything to do with it.
+    pub(super) fn is_no_disk(&self) -> bool {
+        #[cfg(feature = "testing")]
+        return matches!(self, Way::Held(_));
+        #[cfg(not(feature = "testing"))]
+        false
+    }
+
     /// What it counts as when it is stuck.
     pub(super) fn share(&self) -> Share {
         match self {

@@ -12,7 +12,9 @@ use crate::sys::lock::lock;
 
 /// How long operations may take where their callers do not say; `None` means as long as they take.
 ///
-/// An operation of several steps in one, as a copy, may take so long for each of them. No default applies
+/// It counts from the last sign that an operation gets on, or what it waits behind: a step of a copy, an operation of the
+/// same mount that began before and is done, pages of the file that a sync has written, what the disk has done. So what is
+/// slow and moves is waited for, and what is stuck is not. A limit that a caller sets counts from the start. No default applies
 /// to what waits for a peer or goes through a tree: see
 /// [`DeadlineClass::Unbounded`](crate::opcode::DeadlineClass::Unbounded).
 ///

@@ -108,6 +108,11 @@ impl SharedFile {
         self.flags & flag::O_APPEND != 0
     }
 
+    /// Whether it was opened so that nothing waits for it.
+    pub(super) fn is_nonblocking(&self) -> bool {
+        self.flags & flag::O_NONBLOCK != 0
+    }
+
     pub(super) fn is_read_only(&self) -> bool {
         self.flags & flag::O_ACCMODE == flag::O_RDONLY
     }

@@ -127,6 +127,15 @@ pub(super) fn load_of(file: &SharedFile) -> Load {
     }
 }
 
+/// A stream that is not to be waited for keeps off rings: they would wait, though the call says at once that there is
+/// nothing.
+fn in_place(file: &SharedFile, place: Place) -> Place {
+    match place {
+        Place::Stream if file.is_nonblocking() => Place::StreamNow,
+        place => place,
+    }
+}
+
 /// Refuses what the kernel would take for 'no position', as `pread` refuses it.
 pub(crate) fn check_offset<B>(
     file: &SharedFile,
@@ -212,6 +221,7 @@ pub(crate) fn read_through<B: IoBufMut>(
 ) -> impl Future<Output = Result<(usize, B), BufError<B>>> + Send + 'static {
     let (driver, mount, load) = (file.driver(), file.mount(), load_of(&file));
     let fenced = looked_at(&file, place, buf.bytes_total());
+    let place = in_place(&file, place);
     driver.start(
         Read {
             request: request::Read {
@@ -230,7 +240,7 @@ pub(crate) fn read_through<B: IoBufMut>(
 pub(super) fn looked_at(file: &SharedFile, place: Place, length: usize) -> Fenced {
     file.health.looks(match place {
         Place::At(offset) => offset..offset.saturating_add(length as u64),
-        Place::Kernel { .. } | Place::Stream => 0..u64::MAX,
+        _ => 0..u64::MAX,
     })
 }
 
@@ -260,6 +270,7 @@ pub(crate) fn write_once<B: IoBuf>(
         health.changes(range)
     };
     let (driver, mount, load) = (file.driver(), file.mount(), load_of(&file));
+    let place = in_place(&file, place);
     driver.start(
         Write {
             request: request::Write {

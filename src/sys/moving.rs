@@ -2,20 +2,18 @@
 //! has not. None of it asks the storage.
 #![cfg_attr(
     target_os = "linux",
-    allow(
-        unsafe_code,
-        clippy::disallowed_methods,
-        reason = "makes a call that libc lacks; sysfs answers from memory"
-    )
+    allow(clippy::disallowed_methods, reason = "sysfs answers from memory")
 )]
 
 #[cfg(target_os = "linux")]
 mod counted {
     use std::ffi::OsStr;
     use std::fs;
-    use std::os::fd::{AsRawFd, BorrowedFd};
+    use std::os::fd::BorrowedFd;
     use std::os::unix::fs::MetadataExt;
     use std::path::{Path, PathBuf};
+
+    use crate::sys::linux::nowait::pages;
 
     /// The disks under a filesystem, as files of counters.
     #[derive(Clone, Debug, Default)]
@@ -90,36 +88,8 @@ mod counted {
 
     /// Pages of the file that are not on the disk yet; `None` where the kernel does not tell.
     pub(crate) fn unwritten_pages(fd: BorrowedFd<'_>) -> Option<u64> {
-        /// All of the file.
-        #[repr(C)]
-        struct Range {
-            offset: u64,
-            len: u64,
-        }
-        #[derive(Default)]
-        #[repr(C)]
-        struct Counted {
-            cached: u64,
-            dirty: u64,
-            writeback: u64,
-            evicted: u64,
-            recently_evicted: u64,
-        }
-        /// The same number on every architecture of today's.
-        const CACHESTAT: libc::c_long = 451;
-        let range = Range { offset: 0, len: 0 };
-        let mut counted = Counted::default();
-        // SAFETY: the call reads one range and writes one answer, of the kernel's layout; both are there.
-        let result = unsafe {
-            libc::syscall(
-                CACHESTAT,
-                fd.as_raw_fd(),
-                &raw const range,
-                &raw mut counted,
-                0,
-            )
-        };
-        (result == 0).then(|| counted.dirty + counted.writeback)
+        let pages = pages(fd, 0, 0).ok()?;
+        Some(pages.dirty + pages.writeback)
     }
 }
 

@@ -19,6 +19,12 @@ pub(crate) struct Most {
 }
 
 impl Most {
+    /// Whether there are more threads than those that idle a while: of the process's own handle, which closes what
+    /// is dropped when another is gone.
+    pub(crate) fn are_more_than_idle(&self) -> bool {
+        self.pool > 4 || self.workers > 4
+    }
+
     pub(crate) fn look(&mut self) {
         let now = now();
         self.pool = self.pool.max(now.pool);

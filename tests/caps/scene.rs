@@ -45,6 +45,11 @@ pub(crate) const SCENES: [Scene; 5] = [
 
 impl Scene {
     pub(crate) fn run(self, test: impl AsyncFnOnce(Handle) -> Outcome) -> Outcome {
+        // What an earlier handle had ends by itself, late on a busy machine.
+        let end = Instant::now() + WAIT;
+        while crate::counting::now().are_more_than_idle() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()

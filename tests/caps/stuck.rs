@@ -19,8 +19,9 @@ const LIMIT: Duration = Duration::from_millis(60);
 /// Kernel workers of the lanes of one mount and class.
 const WORKERS: usize = 64;
 
-/// Threads of other pools than the dead mount's: those of a file elsewhere, of what has no mount, and of chores.
-const OTHER_POOLS: usize = 12;
+/// Threads of other pools than the dead mount's: those of a file elsewhere, of what has no mount, of chores,
+/// and of the process's own handle.
+const OTHER_POOLS: usize = 16;
 /// Descriptors that come and go beside: rings, sockets, files elsewhere, the look-ups of as many threads.
 const OTHER_DESCRIPTORS: usize = 64;
 /// What so many threads and waiting operations take, with room for the allocator.
@@ -68,7 +69,11 @@ async fn watched(ops: Vec<Boxed>, most: &mut Most) -> Result<Vec<io::Result<()>>
             }
         }
     };
-    let ended = in_time("operations under a limit", ended).await?;
+    let ended = in_time("operations under a limit", ended).await;
+    let ended = ended.map_err(|error| {
+        let handle = Handle::current().map(|handle| handle.in_flight());
+        format!("{error}: {handle:?}")
+    })?;
     most.look();
     let joined = ended
         .into_iter()

@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use nix::mount::MsFlags;
@@ -17,12 +17,18 @@ use tokio::runtime::Runtime;
 use crate::calls::{Act, Call, How, Site};
 use crate::stage::{Bind, Stage};
 use crate::states::{Seen, State, Target};
-use crate::watch::{Doing, Inside, LOOK_EVERY, Observer, Sleeper, Watched};
+use crate::watch::{
+    Doing, Inside, LOOK_EVERY, Observer, Sleeper, Watched, asleep_workers, describe_workers,
+};
 
 /// Everything here ends long before this, or not at all.
 const WAIT: Duration = Duration::from_secs(20);
 /// How long calls that have returned are still looked at, as they may be polled again.
 const LINGER_LOOKS: u32 = 3;
+/// A call that has not been polled once after so many is not going to be.
+const LOOKS_MAX: u32 = 600;
+/// How often the threads of the runtime are looked at meanwhile: one that sleeps outside of a poll polls nothing.
+const LOOKS_PER_WORKERS: u32 = 60;
 /// No batch is held for longer.
 const HELD_MAX: Duration = Duration::from_secs(4);
 
@@ -213,14 +219,15 @@ pub(crate) fn run(scene: &Scene<'_>, state: &State, calls: &[&Call]) -> Result<O
     let proof = proof.and_then(|()| prove(scene, is_held.as_ref(), &during));
     drop(guard);
 
-    drop((is_held, control, during, files, peers));
+    drop((files, peers));
+    let sleepers = is_held.into_iter().chain(control).chain(during);
+    sleepers.for_each(Sleeper::join);
     scene.finish(tasks, &mut outcome)?;
     scene.wait_idle()?;
-    let binds = batch.binds.into_iter();
-    binds
-        .map(Bind::end)
-        .collect::<io::Result<()>>()
-        .map_err(said("unmounting"))?;
+    let mut binds = batch.binds.into_iter();
+    binds.try_for_each(Bind::end).map_err(said("unmounting"))?;
+    // The next one may need the room.
+    fs::remove_dir_all(&batch.root).map_err(said("removing the files"))?;
     proof?;
     Ok(outcome)
 }
@@ -257,8 +264,11 @@ fn prove(scene: &Scene<'_>, is_held: Option<&Sleeper>, during: &[Sleeper]) -> Re
     if !scene.stage.hold_is_real() {
         return Ok(());
     }
-    if !is_held.is_some_and(Sleeper::falls_asleep) {
-        return Err("the storage is not held".to_owned());
+    let Some(is_held) = is_held else {
+        return Err("nothing shows that the storage is held".to_owned());
+    };
+    if !is_held.falls_asleep() {
+        return Err(format!("the storage is not held: {}", is_held.describe()));
     }
     match during.iter().find(|sleeper| !sleeper.sleeps()) {
         Some(sleeper) => Err(format!("{} did not sleep all the time", sleeper.name)),
@@ -363,6 +373,13 @@ impl Scene<'_> {
                 outcome.failed.extend(look_at_all(&mut observers));
             }
         }
+        if outcome.failed.is_empty() {
+            let asleep = asleep_workers().into_iter();
+            let last = observers.last().map_or("", |(name, _)| name);
+            let told =
+                asleep.map(|how| format!("a worker outside of all polls, up to {last}: {how}"));
+            outcome.failed.extend(told);
+        }
         // Never polled; what they hold is closed where nothing is judged.
         let (runtime, rest) = (self.runtime.handle().clone(), rest);
         std::thread::spawn(move || {
@@ -386,7 +403,7 @@ impl Scene<'_> {
                     let _entered = runtime.enter();
                     let mut watched = Box::pin(watched);
                     let mut cx = Context::from_waker(Waker::noop());
-                    if let Poll::Pending = watched.as_mut().poll(&mut cx) {
+                    if watched.as_mut().poll(&mut cx).is_pending() {
                         runtime.spawn(watched);
                     }
                 });
@@ -452,14 +469,24 @@ fn await_return(observers: &mut [(&'static str, Observer)], inside: &Inside) -> 
         }
         std::thread::sleep(Duration::from_micros(50));
     }
-    while !inside.has_returned() {
+    for looks in 1..LOOKS_MAX {
+        if inside.has_returned() {
+            return Vec::new();
+        }
+        if looks % LOOKS_PER_WORKERS == 0 && !asleep_workers().is_empty() {
+            break;
+        }
         let slept = look_at_all(observers);
         if !slept.is_empty() {
             return slept;
         }
         std::thread::sleep(LOOK_EVERY);
     }
-    Vec::new()
+    let name = observers.last().map_or("", |(name, _)| name);
+    let workers = describe_workers();
+    vec![format!(
+        "{name}: is not polled, while the workers are: {workers}"
+    )]
 }
 
 fn look_at_all(observers: &mut [(&'static str, Observer)]) -> Vec<String> {

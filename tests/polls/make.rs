@@ -28,7 +28,7 @@ pub(crate) fn nothing(_: &Batch<'_>) -> io::Result<()> {
 
 /// Does it in the directory of each call.
 pub(crate) fn each(batch: &Batch<'_>, make: impl Fn(&Path) -> io::Result<()>) -> io::Result<()> {
-    batch.dirs().try_for_each(|dir| make(dir))
+    batch.dirs().try_for_each(make)
 }
 
 /// The same for what keeps a file open.
@@ -240,6 +240,17 @@ pub(crate) fn truncate_by_others(batch: &Batch<'_>) -> io::Result<Vec<Sleeper>> 
     asleep(batch, start)
 }
 
+/// Each inode is locked by somebody who waits for the rest of a page.
+pub(crate) fn write_by_others(batch: &Batch<'_>) -> io::Result<Vec<Sleeper>> {
+    let start = |dir: &Path| {
+        let file = writable(dir)?;
+        Ok(Sleeper::start("a write", move || {
+            let _ = file.write_at(&[9; 100], FILE_BYTES as u64 - 4000);
+        }))
+    };
+    asleep(batch, start)
+}
+
 /// Each directory is locked by somebody who makes a name in it.
 pub(crate) fn create_by_others(batch: &Batch<'_>) -> io::Result<Vec<Sleeper>> {
     let start = |dir: &Path| {
@@ -261,15 +272,17 @@ fn asleep(
 }
 
 /// Small files, so that what describes the one made before and the one made after is not in the same block.
-fn apart(dir: &Path, count: usize) -> io::Result<()> {
-    (0..count).try_for_each(|number| fs::write(dir.join(format!("apart-{number}")), [7; 2000]))
+fn apart(dir: &Path, name: &str, count: usize) -> io::Result<()> {
+    (0..count).try_for_each(|number| fs::write(dir.join(format!("{name}-{number}")), [7; 2000]))
 }
 
-/// A file whose inode lies far from those of all others.
+/// A file whose inode lies far from those of all others, and from the end.
 pub(crate) fn lonely(batch: &Batch<'_>) -> io::Result<()> {
     each(batch, |dir| {
-        apart(dir, if dir == batch.control() { 80 } else { 1 })?;
-        file(dir)
+        let count = if dir == batch.control() { 80 } else { 1 };
+        apart(dir, "before", count)?;
+        file(dir)?;
+        apart(dir, "after", count)
     })
 }
 
@@ -278,7 +291,7 @@ pub(crate) fn directories(batch: &Batch<'_>) -> io::Result<()> {
     let is_tree = batch.stage.fs == Fs::Btrfs;
     each(batch, |dir| {
         fs::create_dir(dir.join("dir"))?;
-        apart(dir, if is_tree { 12 } else { 0 })
+        apart(dir, "between", if is_tree { 12 } else { 0 })
     })?;
     let names = if batch.stage.fs == Fs::Xfs {
         NAMES

@@ -11,7 +11,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use tempfile::TempDir;
 use tidegate_rig::{FsKind, HeldDisk, HoldGuard, Request, Requirements, StalledFuse};
 
-const DISK_BYTES: u64 = 4 << 30;
+const DISK_BYTES: u64 = 2 << 30;
 /// The rig's own limit, for tests that died.
 const HOLD_MAX: Duration = Duration::from_secs(30);
 /// How long a closed file may keep its filesystem mounted: the kernel closes some a moment later.

@@ -19,6 +19,9 @@ const ASLEEP_LOOKS: u32 = 50;
 /// The same for a sleep that no signal ends, which is what storage is waited for in.
 const ASLEEP_DEEP_LOOKS: u32 = 25;
 
+/// After so many looks at a poll that has not returned, it has failed however it spends its time.
+const INSIDE_LOOKS_MAX: u32 = 400;
+
 /// What a call leaves; let go of when the storage answers again.
 pub(crate) type Kept = Box<dyn Any + Send>;
 pub(crate) type Doing = Pin<Box<dyn Future<Output = io::Result<Kept>> + Send>>;
@@ -109,6 +112,48 @@ impl Inside {
     }
 }
 
+/// The threads of runtimes.
+fn workers() -> Vec<i32> {
+    let tasks = fs::read_dir("/proc/self/task")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let numbers = tasks.filter_map(|task| task.file_name().to_str()?.parse().ok());
+    let is_worker = |number: &i32| {
+        let name = fs::read_to_string(of_task(*number, "comm"));
+        name.is_ok_and(|name| name.starts_with("tokio-rt-worker"))
+    };
+    numbers.filter(is_worker).collect()
+}
+
+/// What the threads of runtimes are doing.
+pub(crate) fn describe_workers() -> String {
+    let all: Vec<_> = workers().into_iter().map(describe).collect();
+    all.join("; ")
+}
+
+/// How threads of runtimes sleep that wait for storage, in a poll or not: what a ring completes may close a file where
+/// its owner next leaves the kernel.
+pub(crate) fn asleep_workers() -> Vec<String> {
+    let deep = |number: i32| {
+        look(number)
+            .filter(|sight| sight.state == 'D')
+            .map(|sight| (number, sight))
+    };
+    let mut asleep: Vec<_> = workers().into_iter().filter_map(deep).collect();
+    for _ in 0..ASLEEP_DEEP_LOOKS {
+        if asleep.is_empty() {
+            break;
+        }
+        std::thread::sleep(LOOK_EVERY);
+        asleep.retain(|&(number, sight)| look(number) == Some(sight));
+    }
+    asleep
+        .into_iter()
+        .map(|(number, _)| describe(number))
+        .collect()
+}
+
 /// A future that says when it is inside a poll.
 pub(crate) struct Watched {
     doing: Option<Doing>,
@@ -169,6 +214,8 @@ pub(crate) struct Observer {
     pub(crate) inside: Arc<Inside>,
     last: Option<(u64, Sight)>,
     looks: u32,
+    /// Looks at the same poll, and how many of them found the thread asleep.
+    all: (u32, u32),
 }
 
 impl Observer {
@@ -177,6 +224,7 @@ impl Observer {
             inside,
             last: None,
             looks: 0,
+            all: (0, 0),
         }
     }
 
@@ -190,7 +238,20 @@ impl Observer {
         let now = look(thread).map(|sight| (self.inside.polls.load(Ordering::SeqCst), sight));
         let same = now.is_some_and(|(_, sight)| sight.sleeps()) && now == self.last;
         self.looks = if same { self.looks + 1 } else { 0 };
+        let polls = |seen: Option<(u64, Sight)>| seen.map(|(polls, _)| polls);
+        if polls(now) != polls(self.last) {
+            self.all = (0, 0);
+        }
+        self.all.0 += 1;
+        self.all.1 += u32::from(now.is_some_and(|(_, sight)| sight.sleeps()));
         self.last = now;
+        if self.all.0 >= INSIDE_LOOKS_MAX {
+            let (all, asleep) = self.all;
+            let now = describe(thread);
+            return Some(format!(
+                "does not return, asleep in {asleep} of {all} looks, {now}"
+            ));
+        }
         let most = match now {
             Some((_, Sight { state: 'D', .. })) => ASLEEP_DEEP_LOOKS,
             _ => ASLEEP_LOOKS,
@@ -260,16 +321,21 @@ impl Sleeper {
         false
     }
 
-    pub(crate) fn sleeps(&self) -> bool {
-        self.sight().is_some_and(Sight::sleeps)
-    }
-}
-
-impl Drop for Sleeper {
-    /// Only once nothing is held any more.
-    fn drop(&mut self) {
+    /// Waits for its end: only once nothing is held any more. Dropped instead, it ends when it can.
+    pub(crate) fn join(mut self) {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+
+    /// What it does instead of sleeping.
+    pub(crate) fn describe(&self) -> String {
+        let is_over = self.is_over.load(Ordering::SeqCst);
+        let now = describe(self.number.load(Ordering::SeqCst));
+        format!("{}: over: {is_over}, {now}", self.name)
+    }
+
+    pub(crate) fn sleeps(&self) -> bool {
+        self.sight().is_some_and(Sight::sleeps)
     }
 }

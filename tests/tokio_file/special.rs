@@ -143,3 +143,160 @@ fn a_socket_that_becomes_a_file_is_read_and_written() {
         answer.await.unwrap();
     });
 }
+
+/// The reader's end of a pipe, and the writer's.
+#[cfg(target_os = "linux")]
+fn ends() -> (std::fs::File, std::fs::File) {
+    let (reader, writer) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
+    (reader.into(), writer.into())
+}
+
+/// Descriptors of every kind that there is something to say of at once, made anew by each call.
+#[cfg(target_os = "linux")]
+fn descriptors(dir: &Dir) -> Vec<(&'static str, OwnedFd)> {
+    use std::io::Write;
+    use std::os::fd::{AsRawFd, FromRawFd};
+
+    use nix::libc;
+
+    fn made(number: libc::c_int) -> OwnedFd {
+        assert!(number >= 0, "{}", std::io::Error::last_os_error());
+        // SAFETY: it was just made, and nobody else has it.
+        unsafe { OwnedFd::from_raw_fd(number) }
+    }
+    let open = |path: &str, write: bool| -> OwnedFd {
+        let mut options = std::fs::OpenOptions::new();
+        options.read(true).write(write).open(path).unwrap().into()
+    };
+    // SAFETY: the calls take numbers, and strings that end with a zero.
+    let (event, quiet_event, memory, notify) = unsafe {
+        let quiet = libc::EFD_CLOEXEC | libc::EFD_NONBLOCK;
+        (
+            made(libc::eventfd(7, libc::EFD_CLOEXEC)),
+            made(libc::eventfd(0, quiet)),
+            made(libc::memfd_create(c"memory".as_ptr(), libc::MFD_CLOEXEC)),
+            made(libc::inotify_init1(libc::IN_CLOEXEC | libc::IN_NONBLOCK)),
+        )
+    };
+    let mut memory = std::fs::File::from(memory);
+    memory.write_all(b"in memory").unwrap();
+    std::io::Seek::rewind(&mut memory).unwrap();
+    let (reader, mut writer) = ends();
+    writer.write_all(b"through a pipe").unwrap();
+    let (empty, kept) = ends();
+    // SAFETY: the descriptor is open.
+    unsafe { libc::fcntl(empty.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) };
+    // A pipe that is empty and has a writer, for as long as the test runs.
+    std::mem::forget(kept);
+    let (near, far) = std::os::unix::net::UnixStream::pair().unwrap();
+    (&far).write_all(b"through a socket").unwrap();
+    far.shutdown(std::net::Shutdown::Write).unwrap();
+    std::mem::forget(far);
+    vec![
+        ("an event", event),
+        ("no event", quiet_event),
+        ("memory", memory.into()),
+        ("no notice", notify),
+        ("a pipe's reader", reader.into()),
+        ("a pipe's writer", {
+            let (reader, writer) = ends();
+            std::mem::forget(reader);
+            writer.into()
+        }),
+        ("an empty pipe", empty.into()),
+        ("a socket", near.into()),
+        ("/dev/null", open("/dev/null", true)),
+        ("/dev/zero", open("/dev/zero", true)),
+        ("/dev/full", open("/dev/full", true)),
+        ("procfs", open("/proc/self/comm", true)),
+        (
+            "procfs, of the kernel",
+            open("/proc/sys/kernel/ostype", false),
+        ),
+        (
+            "sysfs",
+            open("/sys/kernel/mm/transparent_hugepage/enabled", false),
+        ),
+        ("a folder", open(dir.at("").to_str().unwrap(), false)),
+    ]
+}
+
+/// What an operation came to. The number of a write's error is lost in tokio.
+#[cfg(target_os = "linux")]
+fn tell(result: &std::io::Result<usize>) -> String {
+    match result {
+        Ok(count) => format!("{count}"),
+        Err(error) => format!("{:?}", error.kind()),
+    }
+}
+
+/// Whatever a descriptor is, each operation on it comes to what it comes to on a file of std's.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_operation_on_any_descriptor_does_what_std_s_does() {
+    use std::io::{Read, Seek, SeekFrom, Write};
+
+    use tokio::io::AsyncSeekExt;
+
+    run(|dir| async move {
+        let mut wrong = Vec::new();
+        for (step, name) in [
+            "read", "write", "seek", "set_len", "sync", "metadata", "clone",
+        ]
+        .iter()
+        .enumerate()
+        {
+            for ((what, of_std), (_, of_crate)) in
+                descriptors(&dir).into_iter().zip(descriptors(&dir))
+            {
+                let (mut buf, mut other) = ([0; 64], [0; 64]);
+                let mut of_std = std::fs::File::from(of_std);
+                let mut of_crate = File::from(of_crate);
+                let to = SeekFrom::Current(3);
+                let text = 5u64.to_ne_bytes();
+                let (expected, found) = match step {
+                    0 => (of_std.read(&mut buf), of_crate.read(&mut other).await),
+                    1 => {
+                        let written = of_crate.write(&text).await;
+                        (
+                            of_std.write(&text),
+                            written.and(of_crate.flush().await.map(|()| 8)),
+                        )
+                    }
+                    2 => {
+                        let at = |position| position as usize;
+                        (of_std.seek(to).map(at), of_crate.seek(to).await.map(at))
+                    }
+                    3 => (
+                        of_std.set_len(2).map(|()| 0),
+                        of_crate.set_len(2).await.map(|()| 0),
+                    ),
+                    4 => (
+                        of_std.sync_all().map(|()| 0),
+                        of_crate.sync_all().await.map(|()| 0),
+                    ),
+                    5 => {
+                        use std::os::unix::fs::MetadataExt;
+                        let mode = |metadata: std::fs::Metadata| metadata.mode() as usize;
+                        (
+                            of_std.metadata().map(mode),
+                            of_crate.metadata().await.map(mode),
+                        )
+                    }
+                    _ => {
+                        let clone = of_std
+                            .try_clone()
+                            .and_then(|mut clone| clone.read(&mut buf));
+                        let mut other_clone = of_crate.try_clone().await.unwrap();
+                        (clone, other_clone.read(&mut other).await)
+                    }
+                };
+                let (expected, found) = (tell(&expected), tell(&found));
+                if expected != found || buf != other {
+                    wrong.push(format!("{name} of {what}: {found}, with std {expected}"));
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    });
+}

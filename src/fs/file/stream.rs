@@ -88,7 +88,7 @@ impl File {
     /// The bytes of a range as a stream of chunks, with read-ahead.
     ///
     /// Nothing is read before the first poll. The stream has its own position, and may be read at the
-    /// same time as others of the same file. It does not wait for what the cursor has not written yet.
+    /// same time as others of the same file. Its reads see what the cursor has accepted before they begin.
     /// A file without positions (a pipe, a socket, a terminal) is read from where it is, without
     /// read-ahead; of the range only the length counts then. Where many of those wait,
     /// [`read_provided_stream`](File::read_provided_stream) holds no memory for what has not come.

@@ -37,6 +37,8 @@ pub(crate) enum Place {
     },
     /// Files that have no positions.
     Stream,
+    /// The same, where nothing is to be waited for: a ring would wait.
+    StreamNow,
 }
 
 impl From<Option<u64>> for Place {
@@ -49,7 +51,7 @@ impl Place {
     /// Whether a ring may take it.
     #[cfg(target_os = "linux")]
     fn is_for_ring(self) -> bool {
-        !matches!(self, Place::Kernel { .. })
+        !matches!(self, Place::Kernel { .. } | Place::StreamNow)
     }
 
     /// The offset of an entry.
@@ -57,7 +59,7 @@ impl Place {
     fn for_ring(self) -> u64 {
         match self {
             Place::At(offset) => offset,
-            Place::Kernel { .. } | Place::Stream => NO_POSITION,
+            Place::Kernel { .. } | Place::Stream | Place::StreamNow => NO_POSITION,
         }
     }
 
@@ -65,7 +67,7 @@ impl Place {
     fn for_call(self, fd: BorrowedFd<'_>) -> io::Result<Option<u64>> {
         match self {
             Place::At(offset) => Ok(Some(offset)),
-            Place::Kernel { back: 0 } | Place::Stream => Ok(None),
+            Place::Kernel { back: 0 } | Place::Stream | Place::StreamNow => Ok(None),
             Place::Kernel { back } => {
                 let back = io::SeekFrom::Current(-(back as i64));
                 crate::sys::blocking::seek(fd, back).map(|_| None)
