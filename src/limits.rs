@@ -91,6 +91,10 @@ pub(crate) const QUEUE_STILL_AFTER: Duration = Duration::from_secs(1);
 /// is opened there any more: a sixteenth of what a process may usually have open.
 pub(crate) const CLOSES_WAITING_MAX: usize = 64;
 
+/// Descriptors that polls have opened only to look, and that wait for a thread to close them, before polls close those
+/// on the spot whose file has a name: a few more than threads that could.
+pub(crate) const LOOK_UPS_CLOSING_MAX: usize = 32;
+
 /// Wedged lanes of one mount and class at a time; past it, operations wait in the inbox.
 pub(crate) const LANES_WEDGED_MAX: usize = 4;
 

@@ -8,19 +8,22 @@ use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use common::on_every_backend;
 use nix::fcntl::{FcntlArg, Flock, FlockArg, fcntl};
+use tidegate::Handle;
 use tidegate::fs::{self, File, OpenOptions};
 use tokio::io::AsyncWriteExt;
 
 const ROUNDS: usize = 60;
 
-/// One at a time: a program that another test starts has all descriptors for a moment.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+/// One test at a time: what another one's child has inherited until it runs its program is open, too.
+static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
+fn alone() -> std::sync::MutexGuard<'static, ()> {
+    ALONE
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 /// How the content is made sure of before the drop.
@@ -180,6 +183,10 @@ fn a_dropped_file_does_not_keep_a_mount_busy() {
             make(&point.join("file"), b"content", 0o644, Ends::Flushed).await;
             assert_eq!(fs::metadata(point.join("file")).await.unwrap().len(), 7);
             drop(File::open(point.join("file")).await.unwrap());
+            // Looking at a mount for the first time may close a descriptor a moment later.
+            while Handle::current().unwrap().stats().in_flight > 0 {
+                tokio::task::yield_now().await;
+            }
             let done = nix::mount::umount(point);
             std::mem::forget(unmount);
             if done.is_err() {

@@ -4,10 +4,8 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
-#[cfg(any(target_os = "linux", feature = "testing"))]
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Instant;
 
 use super::cell::{Cell, Job, Outcome};
@@ -63,6 +61,8 @@ pub(crate) struct Driver {
     #[cfg(target_os = "linux")]
     workers: Vec<OnceLock<Option<Arc<Worker>>>>,
     groups: RwLock<HashMap<(u64, u64), Arc<Group>>>,
+    /// The group of what has nothing to do with storage, once it is used.
+    pub(super) chores: OnceLock<Arc<Group>>,
     /// A group that runs nothing, for what is refused without a look at the others.
     spare: Arc<Group>,
     closed: AtomicBool,
@@ -115,6 +115,7 @@ impl Driver {
             #[cfg(target_os = "linux")]
             workers: (0..rings).map(|_| OnceLock::new()).collect(),
             groups: RwLock::default(),
+            chores: OnceLock::new(),
             spare,
             closed: AtomicBool::new(false),
             #[cfg(feature = "testing")]

@@ -5,6 +5,7 @@
 //! all, through [`Driver::to_thread`]: there is no third way to a queue, and each asks whether the mount answers
 //! and whether there is room.
 
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,6 @@ use super::op::{Load, OnWorker};
 use super::route::Submit;
 use super::route::{Route, Way};
 use crate::error::{Error, LeftBehind};
-#[cfg(target_os = "linux")]
 use crate::limits;
 use crate::mounts::Mount;
 use crate::opcode::Kind;
@@ -235,6 +235,20 @@ impl Driver {
         let group = self.group(mount);
         let full = group.cannot_close();
         full.map_or(Ok(()), |full| Err(full.error(&group, kind)))
+    }
+
+    /// Whether as many descriptors that polls have opened only to look wait for a thread to close them as may. Polls
+    /// are faster than threads: each that polls for the first time on a mount would have one open.
+    pub(crate) fn has_many_look_ups(&self) -> bool {
+        let waiting = self.chores.get().map_or(0, |group| group.closes_waiting());
+        waiting >= limits::LOOK_UPS_CLOSING_MAX
+    }
+
+    /// Closes what a poll has opened only to look at it, on a thread that has nothing to do with its mount, behind
+    /// whose stuck operations descriptors would pile up.
+    pub(crate) fn close_look_up(self: &Arc<Self>, fd: OwnedFd) {
+        let group = self.chores.get_or_init(|| self.group(&Mount::chores()));
+        self.close_later(fd, group);
     }
 
     /// Whether an operation may begin: not under a limit that is passed, if a caller waits for it, nor on a

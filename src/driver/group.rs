@@ -302,6 +302,11 @@ impl Group {
         self.closes.end();
     }
 
+    /// How many descriptors wait to be closed here.
+    pub(super) fn closes_waiting(&self) -> usize {
+        self.closes.count.load(Ordering::SeqCst)
+    }
+
     /// Why no descriptor may be made here, if so: many wait to be closed, and none is.
     pub(super) fn cannot_close(&self) -> Option<Full> {
         self.closes.pile_up()

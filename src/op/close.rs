@@ -70,13 +70,14 @@ pub(super) fn close(driver: &Arc<Driver>, fd: OwnedFd, about: &Closing<'_>) {
 
 /// Closes a descriptor that was open only to look, and of which the attributes were just read: at once where nothing
 /// but the last link's end could sleep, else on a thread that has nothing to do with the mount, behind whose stuck
-/// operations descriptors would pile up.
+/// operations descriptors would pile up. Where many wait for that all the same, as when very many ask for the first time
+/// on a mount, those whose file has a name are closed at once, too: no more than so many are open.
 pub(super) fn close_path(driver: &Arc<Driver>, fd: OwnedFd, stat: &Stat, mount: &Arc<Mount>) {
     let is_calm = mount.is_local() && mount.is_healthy() || is_fuse(mount);
-    if is_calm && stat.nlink > 0 {
+    if stat.nlink > 0 && (is_calm || driver.has_many_look_ups()) {
         drop(fd);
     } else {
-        driver.close_later(fd, &driver.group(&Mount::chores()));
+        driver.close_look_up(fd);
     }
 }
 

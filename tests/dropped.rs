@@ -1,0 +1,217 @@
+//! A file that was dropped is closed: what the kernel does at a close has happened when the drop returns, as with
+//! tokio, on every backend.
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use std::io::{Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use common::on_every_backend;
+use nix::fcntl::{FcntlArg, Flock, FlockArg, fcntl};
+use tidegate::fs::{self, File, OpenOptions};
+use tokio::io::AsyncWriteExt;
+
+const ROUNDS: usize = 60;
+
+/// One at a time: a program that another test starts has all descriptors for a moment.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How the content is made sure of before the drop.
+#[derive(Clone, Copy, Debug)]
+enum Ends {
+    Flushed,
+    Synced,
+}
+
+/// Makes a file with this content through a cursor, and drops it.
+async fn make(path: &Path, content: &[u8], mode: u32, ends: Ends) {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(mode)
+        .open(path)
+        .await
+        .unwrap();
+    file.write_all(content).await.unwrap();
+    file.flush().await.unwrap();
+    if let Ends::Synced = ends {
+        file.sync_all().await.unwrap();
+    }
+}
+
+/// A program that was written can be run: nobody has it open for writing.
+#[test]
+fn a_dropped_program_can_be_run() {
+    let _alone = alone();
+    let shell = std::fs::read("/bin/true").unwrap();
+    on_every_backend(|_| async {
+        let dir = tempfile::tempdir().unwrap();
+        for round in 0..ROUNDS {
+            let ends = if round % 8 == 0 {
+                Ends::Synced
+            } else {
+                Ends::Flushed
+            };
+            // Also over the one before, which is truncated then.
+            let path = dir.path().join(format!("program-{}", round % 2));
+            make(&path, &shell, 0o755, ends).await;
+            let status = std::process::Command::new(&path).status();
+            assert!(status.unwrap().success(), "round {round}, {ends:?}");
+        }
+    });
+}
+
+/// A lock on the open file is gone with it.
+#[test]
+fn a_dropped_lock_is_free() {
+    let _alone = alone();
+    on_every_backend(|_| async {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let other = std::fs::File::create(&path).unwrap();
+        for round in 0..ROUNDS {
+            let file = File::create(&path).await.unwrap();
+            lock(&file);
+            drop(file);
+            let taken = Flock::lock(other.try_clone().unwrap(), FlockArg::LockExclusiveNonblock);
+            let taken = taken.map_err(|(_, error)| error);
+            assert!(taken.is_ok(), "round {round}: {:?}", taken.err());
+        }
+    });
+}
+
+/// Locks it through its own descriptor, for as long as that is open.
+fn lock(file: &File) {
+    use std::os::fd::AsRawFd;
+    let status = std::process::Command::new("flock")
+        .args(["-x", "-n", "0"])
+        .stdin(std::process::Stdio::from(
+            file.as_fd().try_clone_to_owned().unwrap(),
+        ))
+        .status();
+    assert!(status.unwrap().success(), "locking {}", file.as_raw_fd());
+}
+
+/// The reader of a pipe sees the end once the writer is dropped.
+#[test]
+fn a_dropped_pipe_hangs_up() {
+    let _alone = alone();
+    on_every_backend(|_| async {
+        for round in 0..ROUNDS {
+            let (mut reader, writer) = std::io::pipe().unwrap();
+            let mut file = File::from_std(std::fs::File::from(std::os::fd::OwnedFd::from(writer)));
+            file.write_all(b"last words").await.unwrap();
+            file.flush().await.unwrap();
+            drop(file);
+            nonblocking(&reader);
+            let mut got = Vec::new();
+            let end = reader.read_to_end(&mut got);
+            assert!(end.is_ok(), "round {round}: {:?}", end.err());
+            assert_eq!(got, b"last words");
+        }
+    });
+}
+
+fn nonblocking(fd: impl AsFd) {
+    fcntl(fd, FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK)).unwrap();
+}
+
+/// A record lock that is taken after the drop is not lost to the old file's close.
+#[test]
+fn a_later_record_lock_is_kept() {
+    let _alone = alone();
+    on_every_backend(|_| async {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("records");
+        for round in 0..ROUNDS {
+            make(&path, b"records", 0o644, Ends::Flushed).await;
+            if round % 2 == 0 {
+                // What reads a whole file closes a descriptor of its own.
+                assert_eq!(fs::read(&path).await.unwrap(), b"records");
+            }
+            let file = std::fs::OpenOptions::new()
+                .read(true)
+                .write(true)
+                .custom_flags(nix::libc::O_CLOEXEC)
+                .open(&path)
+                .unwrap();
+            let wanted = nix::libc::flock {
+                l_type: nix::libc::F_WRLCK as _,
+                l_whence: nix::libc::SEEK_SET as _,
+                l_start: 0,
+                l_len: 0,
+                l_pid: 0,
+            };
+            fcntl(&file, FcntlArg::F_SETLK(&wanted)).unwrap();
+            tokio::task::yield_now().await;
+            let text = std::fs::read_to_string("/proc/locks").unwrap();
+            let own = format!(" {} ", std::process::id());
+            let is_there = text
+                .lines()
+                .any(|line| line.contains("POSIX") && line.contains(&own));
+            assert!(is_there, "round {round}: the lock is gone: {text}");
+            drop(file);
+        }
+    });
+}
+
+/// Nothing of a dropped file keeps its filesystem mounted.
+#[test]
+fn a_dropped_file_does_not_keep_a_mount_busy() {
+    let _alone = alone();
+    if !nix::unistd::Uid::effective().is_root() {
+        return println!("skip: a_dropped_file_does_not_keep_a_mount_busy: root");
+    }
+    on_every_backend(|_| async {
+        let dir = tempfile::tempdir().unwrap();
+        let point = dir.path();
+        for round in 0..ROUNDS / 4 {
+            let flags = nix::mount::MsFlags::empty();
+            nix::mount::mount(Some("none"), point, Some("tmpfs"), flags, None::<&str>).unwrap();
+            let unmount = Unmount(point);
+            make(&point.join("file"), b"content", 0o644, Ends::Flushed).await;
+            assert_eq!(fs::metadata(point.join("file")).await.unwrap().len(), 7);
+            drop(File::open(point.join("file")).await.unwrap());
+            let done = nix::mount::umount(point);
+            std::mem::forget(unmount);
+            if done.is_err() {
+                let _ = nix::mount::umount2(point, nix::mount::MntFlags::MNT_DETACH);
+            }
+            assert_eq!(done, Ok(()), "round {round}");
+        }
+    });
+}
+
+struct Unmount<'a>(&'a Path);
+
+impl Drop for Unmount<'_> {
+    fn drop(&mut self) {
+        let _ = nix::mount::umount2(self.0, nix::mount::MntFlags::MNT_DETACH);
+    }
+}
+
+/// A dropped file that was written is on disk for whoever opens it next, whole.
+#[test]
+fn what_was_flushed_is_there_after_the_drop() {
+    let _alone = alone();
+    on_every_backend(|_| async {
+        let dir = tempfile::tempdir().unwrap();
+        for round in 0..ROUNDS {
+            let path = dir.path().join(format!("f-{round}"));
+            make(&path, &[round as u8; 5000], 0o644, Ends::Flushed).await;
+            assert_eq!(std::fs::read(&path).unwrap(), [round as u8; 5000]);
+            std::fs::File::create(&path)
+                .unwrap()
+                .write_all(b"again")
+                .unwrap();
+        }
+    });
+}
