@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::account::TimedOut;
-use super::cell::{Cell, Outcome, wake};
+#[cfg(target_os = "linux")]
+use super::cell::wake;
+use super::cell::{Cell, Outcome};
 #[cfg(target_os = "linux")]
 use super::door::Sender;
 use super::in_flight::left_by;

@@ -141,7 +141,14 @@ impl Progress {
         if last.is_some_and(|last| now_ms.saturating_sub(last.at_ms) < self.share_ms) {
             return;
         }
-        let disks = self.disk.disks.get_or_init(|| mount.disks());
+        if self.disk.disks.get().is_none() {
+            if let Some(disks) = mount.disks() {
+                let _ = self.disk.disks.set(disks);
+            }
+        }
+        let Some(disks) = self.disk.disks.get() else {
+            return;
+        };
         let Some(done) = disks.done() else { return };
         if let Some(last) = *last {
             if last.done != done {

@@ -21,7 +21,6 @@ pub(crate) use table::refresh;
 use crate::limits;
 use crate::sys::clock::coarse_ms;
 use crate::sys::lock::{lock, read, write};
-use crate::sys::mounted::Mounted;
 use crate::sys::moving::Disks;
 use crate::sys::stat::Stat;
 
@@ -232,17 +231,32 @@ impl Mount {
         self.place().map(|(point, _)| point.clone())
     }
 
-    /// The disks below it, as far as they are known. Not for a poll: it looks at the table of mounts.
-    pub(crate) fn disks(&self) -> Disks {
+    /// The disks below it; `None` where that could not be found out now. Not for a poll: it asks for the mount and
+    /// reads the table of mounts.
+    pub(crate) fn disks(&self) -> Option<Disks> {
+        let (classic_id, device) = self.on_table()?;
+        // Read anew: the table that was read last may be older than the mount.
         let source = || {
-            let point = self.point()?;
-            table::find(|table| {
-                let here = |mount: &&Mounted| mount.point == point;
-                let mount = table.reachable().find(here)?;
-                Some(PathBuf::from(&mount.source))
-            })
+            let table = table::Table::read().ok()?;
+            let mount = table.of_id(classic_id).or_else(|| table.of_device(device));
+            Some(PathBuf::from(&mount?.source))
         };
-        Disks::of(self.device, source)
+        Some(Disks::of(device, source))
+    }
+
+    /// Its classic id, zero where the kernel does not tell, and the device of its filesystem.
+    #[cfg(target_os = "linux")]
+    fn on_table(&self) -> Option<(u64, u64)> {
+        if self.id == 0 {
+            return Some((0, self.device));
+        }
+        let described = crate::sys::linux::mount::describe(self.id).ok()?;
+        Some((described.classic_id, described.device))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn on_table(&self) -> Option<(u64, u64)> {
+        Some((0, self.device))
     }
 
     /// The type of its filesystem, once that was found out.
