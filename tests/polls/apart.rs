@@ -26,13 +26,8 @@ const DROP_CPU_MAX: Duration = Duration::from_millis(20);
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
+        Trial::ignorable_test("drop of a registered pool", pool),
         // What is known to fail is named as skipped, so that it is not forgotten.
-        Trial::ignorable_test("drop of a registered pool", || {
-            Ok(skip(
-                "drop of a registered pool",
-                "whoever drops a large pool still gives its memory back himself",
-            ))
-        }),
         Trial::ignorable_test("fs::write of a file mapping", || {
             Ok(skip(
                 "fs::write of a file mapping",
@@ -101,7 +96,6 @@ fn cpu() -> Duration {
 }
 
 /// Unpinning and unmapping so much memory takes a processor for a quarter of a second.
-#[expect(dead_code, reason = "skipped")]
 fn pool() -> Result<Completion, Failed> {
     let name = "drop of a registered pool";
     if let Some(reason) = tidegate::probe::report().ring_reason() {
