@@ -473,3 +473,6 @@ pub(crate) const INTERRUPTED_TRIES_MAX: u32 = 1000;
 /// What is asked for at once of a file that says it is empty. Files of procfs say so, and some give what they have to
 /// the first read alone: no less than the largest of them have, which are lists of a bit for each port.
 pub(crate) const MADE_UP_BYTES: usize = 128 << 10;
+
+/// Memory of this size is let go of on a thread: what is less takes a quarter of a millisecond at most.
+pub(crate) const FREED_ON_A_THREAD_BYTES: usize = 1 << 20;

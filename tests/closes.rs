@@ -16,6 +16,15 @@ use tokio::io::AsyncWriteExt;
 
 const ROUNDS: usize = 60;
 
+/// One test at a time: what another one's child has inherited until it runs its program is open, too.
+static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
+fn alone() -> std::sync::MutexGuard<'static, ()> {
+    ALONE
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
 /// How the content is made sure of before the drop.
 #[derive(Clone, Copy, Debug)]
 enum Ends {
@@ -43,6 +52,7 @@ async fn make(path: &Path, content: &[u8], mode: u32, ends: Ends) {
 /// A program that was written can be run: nobody has it open for writing.
 #[test]
 fn a_dropped_program_can_be_run() {
+    let _alone = alone();
     let shell = std::fs::read("/bin/true").unwrap();
     on_every_backend(|_| async {
         let dir = tempfile::tempdir().unwrap();
@@ -64,6 +74,7 @@ fn a_dropped_program_can_be_run() {
 /// A lock on the open file is gone with it.
 #[test]
 fn a_dropped_lock_is_free() {
+    let _alone = alone();
     on_every_backend(|_| async {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
@@ -94,6 +105,7 @@ fn lock(file: &File) {
 /// The reader of a pipe sees the end once the writer is dropped.
 #[test]
 fn a_dropped_pipe_hangs_up() {
+    let _alone = alone();
     on_every_backend(|_| async {
         for round in 0..ROUNDS {
             let (mut reader, writer) = std::io::pipe().unwrap();
@@ -117,6 +129,7 @@ fn nonblocking(fd: impl AsFd) {
 /// A record lock that is taken after the drop is not lost to the old file's close.
 #[test]
 fn a_later_record_lock_is_kept() {
+    let _alone = alone();
     on_every_backend(|_| async {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("records");
@@ -155,6 +168,7 @@ fn a_later_record_lock_is_kept() {
 /// Nothing of a dropped file keeps its filesystem mounted.
 #[test]
 fn a_dropped_file_does_not_keep_a_mount_busy() {
+    let _alone = alone();
     if !nix::unistd::Uid::effective().is_root() {
         return println!("skip: a_dropped_file_does_not_keep_a_mount_busy: root");
     }
@@ -189,6 +203,7 @@ impl Drop for Unmount<'_> {
 /// A dropped file that was written is on disk for whoever opens it next, whole.
 #[test]
 fn what_was_flushed_is_there_after_the_drop() {
+    let _alone = alone();
     on_every_backend(|_| async {
         let dir = tempfile::tempdir().unwrap();
         for round in 0..ROUNDS {

@@ -48,6 +48,46 @@ fn positional_reads_return_what_was_written() {
     });
 }
 
+/// Of a regular file a read is short at the end only, also where some of its pages are still being read: four readers
+/// that begin at the same time read them for each other.
+#[test]
+fn a_read_in_the_middle_is_never_short() {
+    const CHUNK: usize = 1 << 20;
+    const CHUNKS: usize = 12;
+    on_every_backend(|_| async {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        std::fs::write(&path, vec![7; CHUNK * CHUNKS]).unwrap();
+        let std = std::fs::File::open(&path).unwrap();
+        for _ in 0..3 {
+            std.sync_all().unwrap();
+            #[cfg(target_os = "linux")]
+            let _ = nix::fcntl::posix_fadvise(
+                &std,
+                0,
+                0,
+                nix::fcntl::PosixFadviseAdvice::POSIX_FADV_DONTNEED,
+            );
+            let readers = (0..4).map(|_| {
+                let path = path.clone();
+                tokio::spawn(async move {
+                    let mut file = File::open(path).await.unwrap();
+                    for at in 0..CHUNKS as u64 {
+                        let offset = at * CHUNK as u64;
+                        let (count, _) = file.read_at(vec![0; CHUNK], offset).await.unwrap();
+                        assert_eq!(count, CHUNK, "at {offset}");
+                    }
+                    let mut all = Vec::new();
+                    assert_eq!(file.read_to_end(&mut all).await.unwrap(), CHUNK * CHUNKS);
+                })
+            });
+            for reader in readers.collect::<Vec<_>>() {
+                reader.await.unwrap();
+            }
+        }
+    });
+}
+
 /// The cursor reads, writes and seeks as a file does.
 #[test]
 fn the_cursor_behaves_as_tokio_s() {

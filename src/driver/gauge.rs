@@ -6,28 +6,35 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use super::cell::Job;
 use crate::limits;
+use crate::sys::global::Global;
 use crate::sys::lock::{lock, wait_timeout};
 
+#[derive(Default)]
 struct Queue {
     jobs: VecDeque<Arc<dyn Job>>,
     has_thread: bool,
 }
 
-static QUEUE: Mutex<Queue> = Mutex::new(Queue {
-    jobs: VecDeque::new(),
-    has_thread: false,
-});
-static COMES: Condvar = Condvar::new();
+#[derive(Default)]
+struct Gauge {
+    queue: Mutex<Queue>,
+    comes: Condvar,
+}
+
+fn gauge() -> &'static Gauge {
+    static GAUGE: Global<Gauge> = Global::new();
+    GAUGE.get_or_make(Gauge::default)
+}
 
 /// Has what these wait for looked at, none of which waits for that already. Does not block.
 pub(super) fn ask(jobs: Vec<Arc<dyn Job>>) {
     if jobs.is_empty() {
         return;
     }
-    let mut queue = lock(&QUEUE);
+    let mut queue = lock(&gauge().queue);
     queue.jobs.extend(jobs);
     if std::mem::replace(&mut queue.has_thread, true) {
-        return COMES.notify_one();
+        return gauge().comes.notify_one();
     }
     drop(queue);
     let builder = std::thread::Builder::new()
@@ -35,7 +42,7 @@ pub(super) fn ask(jobs: Vec<Arc<dyn Job>>) {
         .stack_size(limits::THREAD_STACK_BYTES);
     if builder.spawn(run).is_err() {
         // Tried again at the next look: each operation waits here once.
-        lock(&QUEUE).has_thread = false;
+        lock(&gauge().queue).has_thread = false;
     }
 }
 
@@ -50,12 +57,12 @@ fn run() {
 }
 
 fn next() -> Option<Arc<dyn Job>> {
-    let mut queue = lock(&QUEUE);
+    let mut queue = lock(&gauge().queue);
     loop {
         if let Some(job) = queue.jobs.pop_front() {
             return Some(job);
         }
-        let (guard, timed_out) = wait_timeout(&COMES, queue, limits::GAUGE_IDLE);
+        let (guard, timed_out) = wait_timeout(&gauge().comes, queue, limits::GAUGE_IDLE);
         queue = guard;
         if timed_out && queue.jobs.is_empty() {
             queue.has_thread = false;

@@ -32,8 +32,9 @@
 //!   [`stuck_threads_max`](crate::Builder::stuck_threads_max) set when.
 //! - **Failed syncs stay.** After a `sync_all` that failed, further ones fail until
 //!   [`acknowledge`](crate::fs::File::acknowledge), because the kernel tells of lost data once.
-//! - **Late closes.** A dropped file may be closed by a thread, a moment later; [`File::close`](crate::fs::File::close)
-//!   waits for it, and tells of errors.
+//! - **Late closes.** A dropped file is closed when the drop returns, but not where the disk does not answer: the drop
+//!   then goes on after a millisecond, and a thread closes. [`File::close`](crate::fs::File::close) waits for it, and
+//!   tells of errors.
 //! - **Readahead.** Reads through a file that came from std or a descriptor switch the kernel's readahead off for the
 //!   open file, also for others that share it; it is on again when the file goes back.
 //! - **Tasks.** `num_alive_tasks()` of a runtime counts one task of this crate's from the first operation on, which
@@ -44,7 +45,10 @@
 //! - Types: [`std::fs::Metadata`], `Permissions` and `FileType` are std's; files go from and into std's.
 //! - Errors: kind, `raw_os_error()` and text.
 //! - A write returns when it is in a buffer, and its error comes with the next call: `flush` before somebody else
-//!   is to see what you wrote, and to be told how it went. Dropping a file closes it in the background.
+//!   is to see what you wrote, and to be told how it went.
+//! - A dropped file is closed: it can be run, its locks are free, its pipe hangs up, its filesystem can be unmounted.
+//! - Memory that is borrowed for a read or a write (`poll_read`, `write_all`, `fs::write`) is copied at the poll. If it
+//!   is a mapping of a file, that may wait for the disk. Owned buffers are not copied.
 //! - Futures are `Send`.
 //! - A test that stops tokio's clock, with `start_paused` or `tokio::time::pause`, finds that it stands while
 //!   operations are in flight: a timeout does not elapse because a disk was asked.

@@ -4,20 +4,67 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::driver::Driver;
 use crate::mounts::Mount;
+use crate::sys::clock::day_ns;
 use crate::sys::stat::Stat;
+
+/// Whether an open file's content has never been cut off, as far as that can be known: then its close starts no write,
+/// however much of it is dirty. Filesystems write what follows a truncation to zero when any descriptor is closed.
+#[derive(Default)]
+pub(super) struct Uncut {
+    /// Whether this open has made the file, and nothing here has shortened it.
+    holds: AtomicBool,
+    /// When its last write through this open file was known to be over, in nanoseconds of the day. What was changed
+    /// later, somebody else has changed.
+    written_ns: AtomicU64,
+}
+
+impl Uncut {
+    /// This open has made the file.
+    pub(super) fn begin(&self) {
+        self.written_ns.store(day_ns(), Ordering::Relaxed);
+        self.holds.store(true, Ordering::Relaxed);
+    }
+
+    /// Its length is set.
+    pub(super) fn end(&self) {
+        self.holds.store(false, Ordering::Relaxed);
+    }
+
+    /// A write is over.
+    pub(super) fn note_write(&self) {
+        if self.holds.load(Ordering::Relaxed) {
+            self.written_ns.store(day_ns(), Ordering::Relaxed);
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn holds(&self, stat: &Stat) -> bool {
+        self.holds.load(Ordering::Relaxed)
+            && stat.modified.ns() <= self.written_ns.load(Ordering::Relaxed)
+    }
+}
+
+/// What is known of an open file that is to be closed.
+pub(super) struct Closing<'a> {
+    pub(super) mount: &'a Arc<Mount>,
+    pub(super) may_write: bool,
+    pub(super) uncut: &'a Uncut,
+}
 
 /// Closes a descriptor that a user drops. When this returns, it is closed, unless its close took longer than
 /// [`CLOSE_WAIT`](crate::limits::CLOSE_WAIT), or one on this mount did lately.
-pub(super) fn close(driver: &Arc<Driver>, fd: OwnedFd, mount: &Arc<Mount>, may_write: bool) {
-    if driver.attempts() {
-        if let Some(fd) = at_once(fd, mount, may_write) {
-            driver.close_soon(fd, mount);
-        }
+pub(super) fn close(driver: &Arc<Driver>, fd: OwnedFd, about: &Closing<'_>) {
+    let left = if driver.attempts() {
+        at_once(fd, about)
     } else {
-        driver.close_soon(fd, mount);
+        Some(fd)
+    };
+    if let Some(fd) = left {
+        driver.close_soon(fd, about.mount);
     }
 }
 
@@ -43,31 +90,31 @@ fn is_fuse(mount: &Mount) -> bool {
 
 /// Closes the descriptor if that cannot sleep; else gives it back.
 #[cfg(target_os = "linux")]
-fn at_once(fd: OwnedFd, mount: &Arc<Mount>, may_write: bool) -> Option<OwnedFd> {
+fn at_once(fd: OwnedFd, about: &Closing<'_>) -> Option<OwnedFd> {
     use crate::driver::attempt::attempt;
+    let mount = about.mount;
     let mut fd = Some(fd);
     // Of pipes, sockets and terminals the filesystem is not asked for anything.
-    let about = (!mount.is_of_peers()).then_some(mount);
-    attempt(about, || {
-        let can = |fd: &OwnedFd| cannot_sleep(fd, mount, may_write).unwrap_or(false);
+    let where_it_is = (!mount.is_of_peers()).then_some(mount);
+    attempt(where_it_is, || {
+        let can = |fd: &OwnedFd| cannot_sleep(fd, about).unwrap_or(false);
         drop(fd.take_if(|fd| can(fd)));
     });
     fd
 }
 
 #[cfg(not(target_os = "linux"))]
-fn at_once(fd: OwnedFd, _mount: &Arc<Mount>, _may_write: bool) -> Option<OwnedFd> {
+fn at_once(fd: OwnedFd, _about: &Closing<'_>) -> Option<OwnedFd> {
     Some(fd)
 }
 
 /// Whether closing the descriptor cannot sleep, by what the kernel has in memory at this moment.
 #[cfg(target_os = "linux")]
-fn cannot_sleep(fd: &OwnedFd, mount: &Mount, may_write: bool) -> Option<bool> {
+fn cannot_sleep(fd: &OwnedFd, about: &Closing<'_>) -> Option<bool> {
     use std::os::fd::AsFd;
 
-    use crate::limits;
     use crate::mounts;
-    use crate::sys::linux::nowait;
+    use crate::sys::linux::nowait::lingers;
     use crate::sys::stat::kind;
 
     let (stat, _) = mounts::of_fd(fd.as_fd()).ok()?;
@@ -75,27 +122,34 @@ fn cannot_sleep(fd: &OwnedFd, mount: &Mount, may_write: bool) -> Option<bool> {
         // The last reference frees its blocks.
         return None;
     }
-    let calm = match stat.type_bits() {
-        kind::FILE if mount.is_local() => {
-            if stat.size > limits::CLOSE_LOOK_BYTES || !mount.is_current() {
-                return None;
-            }
-            if may_write
-                && mount.frees_at_close()
-                && stat.blocks * 512 > stat.size.next_multiple_of(stat.blksize.max(512))
-            {
-                // Blocks behind the end are freed, in a transaction.
-                return None;
-            }
-            // Whoever closes first after a truncation to zero starts the write of what came then.
-            let pages = nowait::pages(fd.as_fd(), 0, 0).ok()?;
-            pages.dirty + pages.writeback == 0
-        }
-        kind::DIRECTORY => mount.is_local(),
-        kind::FIFO => true,
-        kind::SOCKET => !nowait::lingers(fd.as_fd()),
-        kind::CHARACTER => stat.is_memory_device() || stat.is_pseudo_terminal(),
-        _ => false,
-    };
-    Some(calm)
+    match stat.type_bits() {
+        kind::FILE => is_calm(fd, &stat, about),
+        // The last reference to a mount that was taken away unmounts it.
+        kind::DIRECTORY => Some(about.mount.is_local() && about.mount.is_current()),
+        kind::FIFO => Some(true),
+        kind::SOCKET => Some(!lingers(fd.as_fd())),
+        kind::CHARACTER => Some(stat.is_memory_device() || stat.is_pseudo_terminal()),
+        _ => None,
+    }
+}
+
+/// Whether closing a regular file starts no write and frees no blocks.
+#[cfg(target_os = "linux")]
+fn is_calm(fd: &OwnedFd, stat: &Stat, about: &Closing<'_>) -> Option<bool> {
+    use std::os::fd::AsFd;
+
+    use crate::limits;
+    use crate::sys::linux::nowait;
+
+    let mount = about.mount;
+    if !mount.is_local() || !mount.is_current() || stat.size > limits::CLOSE_LOOK_BYTES {
+        return None;
+    }
+    let whole = stat.size.next_multiple_of(stat.blksize.max(512));
+    if about.may_write && mount.frees_at_close() && stat.blocks * 512 > whole {
+        // Blocks behind the end are freed, in a transaction.
+        return None;
+    }
+    let pages = nowait::pages(fd.as_fd(), 0, 0).ok()?;
+    Some(pages.writeback == 0 && (pages.dirty == 0 || about.uncut.holds(stat)))
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::close::close;
+use super::close::{Closing, close};
 use super::durable::Durable;
 use super::health::Health;
 use super::meta::learn_later;
@@ -275,6 +275,7 @@ impl SharedFile {
     }
 
     pub(crate) async fn set_len(self: Arc<Self>, len: u64) -> io::Result<()> {
+        self.health.uncut.end();
         let target = Target::file(self.as_fd());
         let fenced = self.health.changes(len..u64::MAX);
         let request = request::SetLen {
@@ -328,6 +329,27 @@ impl AsFd for SharedFile {
     }
 }
 
+impl SharedFile {
+    fn closing(&self) -> Closing<'_> {
+        Closing {
+            mount: &self.mount,
+            may_write: !self.is_read_only(),
+            uncut: &self.health.uncut,
+        }
+    }
+
+    /// This open has made the file if it is no older than the open, by the coarse clock of filesystems.
+    pub(super) fn note_made(&self, began_ns: u64) {
+        if self
+            .opened
+            .created
+            .is_some_and(|created| created.ns() >= began_ns)
+        {
+            self.health.uncut.begin();
+        }
+    }
+}
+
 impl Drop for SharedFile {
     /// When this returns, the descriptor is closed, unless its close takes longer than a millisecond. It may sleep
     /// only on a thread.
@@ -341,7 +363,7 @@ impl Drop for SharedFile {
             return;
         }
         match self.prefetch.take_back(fd, Some(limits::LENT_PATIENCE)) {
-            Ok(fd) => close(&self.driver, fd, &self.mount, !self.is_read_only()),
+            Ok(fd) => close(&self.driver, fd, &self.closing()),
             Err(fd) => {
                 let close = close_lent(self.prefetch.clone(), fd);
                 self.driver.start_detached(close, &self.mount);

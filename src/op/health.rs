@@ -5,6 +5,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
+use super::close::Uncut;
 use crate::driver::fence::{Fence, Fenced, Role};
 use crate::error::{Error, raw_os_error};
 use crate::events;
@@ -52,6 +53,7 @@ struct Poison {
 /// Shared by an open file and its clones.
 #[derive(Default)]
 pub(crate) struct Health {
+    pub(super) uncut: Uncut,
     pub(super) fence: Arc<Fence>,
     poison: Mutex<Option<Poison>>,
 }

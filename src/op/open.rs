@@ -14,6 +14,7 @@ use crate::limits;
 #[cfg(target_os = "linux")]
 use crate::mounts::Mount;
 use crate::opcode::Kind;
+use crate::sys::clock::stamp_ns;
 use crate::sys::errno;
 use crate::sys::fd::{Target, from_completion};
 pub(crate) use crate::sys::flag::{self, resolve};
@@ -83,6 +84,7 @@ impl<R: Request> Op for Open<R> {
 /// Opens a path with these flags and, for a new file, this mode.
 pub(crate) async fn open(path: &Path, flags: i32, mode: u32) -> io::Result<Arc<SharedFile>> {
     let pending = {
+        let began_ns = stamp_ns();
         let driver = driver::current()?;
         let named = |error| driver.tell(Kind::Open, Some(path), error);
         let at_poll =
@@ -97,7 +99,7 @@ pub(crate) async fn open(path: &Path, flags: i32, mode: u32) -> io::Result<Arc<S
                     let flags = flags | flag::O_CLOEXEC;
                     request::Open { at, flags, mode }
                 })?;
-                Err((started, driver))
+                Err((started, driver, began_ns))
             }
         }
     };
@@ -106,7 +108,13 @@ pub(crate) async fn open(path: &Path, flags: i32, mode: u32) -> io::Result<Arc<S
             driver::spend().await;
             result
         }
-        Err((pending, driver)) => Ok(opened(&driver, pending.await?, flags)),
+        Err((pending, driver, began_ns)) => {
+            let file = opened(&driver, pending.await?, flags);
+            if flags & flag::O_CREAT != 0 {
+                file.note_made(began_ns);
+            }
+            Ok(file)
+        }
     }
 }
 

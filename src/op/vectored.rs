@@ -90,6 +90,7 @@ impl<B: IoBuf> Op for Write<B> {
     }
 
     fn finish(self, result: io::Result<i32>) -> Self::Output {
+        self.health.uncut.note_write();
         match result {
             Ok(count) => Ok((count as usize, self.request.bufs)),
             Err(error) => Err(BufError::new(error, self.request.bufs)),

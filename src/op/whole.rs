@@ -152,7 +152,7 @@ async fn read_on(file: Arc<SharedFile>, mut bytes: Vec<u8>, path: &Path) -> io::
 /// A regular file on a healthy local mount that is small and in memory, path, inode and content.
 #[cfg(target_os = "linux")]
 fn read_at_poll(driver: &Arc<Driver>, path: &std::ffi::CStr) -> AtPoll {
-    use super::close::close;
+    use super::close::{Closing, Uncut, close};
     use super::meta::{Cached, cached};
     use super::open::looks_at_nothing_else;
     use crate::driver::attempt::attempt;
@@ -175,7 +175,13 @@ fn read_at_poll(driver: &Arc<Driver>, path: &std::ffi::CStr) -> AtPoll {
         let bytes = attempt(Some(&mount), || {
             let fd = nowait::open_read_cached(path, 0).ok()?;
             let bytes = read_resident(&fd, &mount);
-            close(driver, fd, &mount, false);
+            let (mount, uncut) = (&mount, &Uncut::default());
+            let closing = Closing {
+                mount,
+                may_write: false,
+                uncut,
+            };
+            close(driver, fd, &closing);
             bytes
         });
         if let Some(bytes) = bytes.flatten() {

@@ -15,6 +15,30 @@ use std::time::{Duration, Instant};
 use super::global::Kept;
 use crate::limits;
 
+/// The time of day in nanoseconds, as filesystems stamp files that are made now: never later than the exact time.
+#[cfg(target_os = "linux")]
+pub(crate) fn stamp_ns() -> u64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the time is written by the call, and valid before.
+    unsafe { libc::clock_gettime(libc::CLOCK_REALTIME_COARSE, &raw mut time) };
+    (time.tv_sec as u64).saturating_mul(1_000_000_000) + time.tv_nsec as u64
+}
+
+/// The exact time of day in nanoseconds.
+pub(crate) fn day_ns() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_nanos() as u64)
+}
+
+/// Elsewhere nothing depends on it.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn stamp_ns() -> u64 {
+    day_ns()
+}
+
 /// What all clocks here count from.
 struct Epoch {
     exact: Instant,

@@ -14,6 +14,7 @@ pub(crate) mod errno;
 pub(crate) mod fd;
 pub(crate) mod flag;
 pub(crate) mod fork;
+pub(crate) mod freeing;
 pub(crate) mod global;
 pub(crate) mod limit;
 #[cfg(target_os = "linux")]

@@ -14,6 +14,14 @@ pub(crate) struct Stamp {
     pub(crate) nanos: u32,
 }
 
+impl Stamp {
+    /// In nanoseconds; zero before 1970.
+    pub(crate) fn ns(self) -> u64 {
+        let seconds = u64::try_from(self.seconds).unwrap_or(0);
+        seconds.saturating_mul(1_000_000_000) + u64::from(self.nanos)
+    }
+}
+
 /// How attributes are asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct How {

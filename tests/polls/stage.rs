@@ -11,7 +11,12 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use tempfile::TempDir;
 use tidegate_rig::{FsKind, HeldDisk, HoldGuard, Request, Requirements, StalledFuse};
 
-const DISK_BYTES: u64 = 2 << 30;
+const DISK_BYTES: u64 = 4 << 30;
+/// Pieces of free space in a part of the disk, and how many parts: more than one block of the tree has room for.
+const SCATTER_PIECES: u64 = 300;
+const SCATTER_ROUNDS: u64 = 4;
+/// As large as a part.
+const SCATTER_STEP_BYTES: u64 = 420 << 20;
 /// The rig's own limit, for tests that died.
 const HOLD_MAX: Duration = Duration::from_secs(30);
 /// How long a closed file may keep its filesystem mounted: the kernel closes some a moment later.
@@ -113,6 +118,9 @@ impl Stage {
             root,
             binds: AtomicU32::new(0),
         };
+        if fs == Fs::Btrfs {
+            scatter(&stage.root)?;
+        }
         if fs == Fs::Tmpfs {
             let none = None::<&str>;
             mount(
@@ -236,6 +244,32 @@ impl Drop for Stage {
             let _ = umount2(&self.root, MntFlags::MNT_DETACH);
         }
     }
+}
+
+/// Leaves the free space of a btrfs in so many pieces, far apart, that its tree has leaves of its own, which are cold
+/// on a new mount. A new filesystem has one block of it, which each mount reads.
+fn scatter(root: &Path) -> io::Result<()> {
+    use nix::fcntl::{FallocateFlags, fallocate};
+    use std::os::unix::fs::{FileExt, OpenOptionsExt};
+
+    let open = |name: &str| {
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create_new(true);
+        options.custom_flags(libc::O_DIRECT).open(root.join(name))
+    };
+    let (stays, goes, fills) = (open("stays")?, open("goes")?, open("fills")?);
+    let memory = vec![7_u8; 8192];
+    let skip = memory.as_ptr().align_offset(4096);
+    for round in 0..SCATTER_ROUNDS {
+        for piece in 0..SCATTER_PIECES {
+            let offset = (round * SCATTER_PIECES + piece) * 4096;
+            stays.write_all_at(&memory[skip..skip + 4096], offset)?;
+            goes.write_all_at(&memory[skip..skip + 4096], offset)?;
+        }
+        let (offset, none) = (round * SCATTER_STEP_BYTES, FallocateFlags::empty());
+        fallocate(&fills, none, offset as i64, SCATTER_STEP_BYTES as i64)?;
+    }
+    std::fs::remove_file(root.join("goes"))
 }
 
 /// A further mount of what is mounted already.

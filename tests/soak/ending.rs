@@ -160,6 +160,8 @@ fn judge<T, E: Failed>(what: &str, result: Result<T, E>) -> End<T> {
         },
         // Its runtime ended.
         Some(Error::Closed { .. }) => End::Unknown,
+        // As many threads wait for peers as may.
+        Some(Error::Saturated { .. }) => End::Nothing,
         _ => panic!("{what}: {:?}", failed.error()),
     }
 }

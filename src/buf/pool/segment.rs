@@ -3,6 +3,8 @@
 #[cfg(target_os = "linux")]
 use std::io;
 use std::ptr::NonNull;
+#[cfg(target_os = "linux")]
+use std::sync::Arc;
 
 #[cfg(target_os = "linux")]
 use crate::probe;
@@ -12,7 +14,7 @@ use crate::sys::errno;
 #[cfg(target_os = "linux")]
 use crate::sys::linux::{fixed::Source, probe::lockable_bytes};
 use crate::sys::memory::Mapping;
-use crate::sys::released;
+use crate::sys::{freeing, released};
 
 /// How memory is to be registered.
 #[derive(Clone, Copy, Debug)]
@@ -27,10 +29,10 @@ pub(super) struct Wish {
 ///
 /// See [`BufPool`](super::BufPool).
 pub struct Segment {
-    /// Before the memory: the kernel lets go of the pages before they are gone.
     #[cfg(target_os = "linux")]
-    source: Option<Source>,
-    memory: Mapping,
+    source: Option<Arc<Source>>,
+    /// Some until it is dropped.
+    memory: Option<Mapping>,
     /// How much of it can be used as registered memory, from its start.
     pinned_bytes: usize,
     wished_bytes: usize,
@@ -44,7 +46,7 @@ impl Segment {
         let mut segment = Segment {
             #[cfg(target_os = "linux")]
             source: None,
-            memory,
+            memory: Some(memory),
             pinned_bytes: 0,
             wished_bytes,
             refused: None,
@@ -65,11 +67,11 @@ impl Segment {
         let may_be = lockable_bytes() / 2;
         let pinned = match wish.bytes_max.min(may_be) {
             bytes if bytes < wish.unit => Err(io::Error::from_raw_os_error(errno::ENOMEM)),
-            bytes => Source::pin(&self.memory, wish.unit, bytes),
+            bytes => Source::pin(self.memory(), wish.unit, bytes),
         };
         let pinned = pinned.map_err(|error| reason(&error))?;
         self.pinned_bytes = pinned.bytes;
-        self.source = Some(pinned.source);
+        self.source = Some(Arc::new(pinned.source));
         match pinned.refused {
             Some(error) => Err(reason(&error)),
             None if pinned.bytes < self.wished_bytes => Err(Reason::Memlock),
@@ -82,29 +84,35 @@ impl Segment {
         Err(Reason::Platform)
     }
 
+    fn memory(&self) -> &Mapping {
+        self.memory
+            .as_ref()
+            .expect("it is there until it is dropped")
+    }
+
     pub(super) fn start(&self) -> NonNull<u8> {
-        self.memory.start()
+        self.memory().start()
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.memory.bytes()
+        self.memory().bytes()
     }
 
     /// What can be registered: from where on, and how much.
     pub(crate) fn pinned(&self) -> (NonNull<u8>, usize) {
-        (self.memory.start(), self.pinned_bytes)
+        (self.memory().start(), self.pinned_bytes)
     }
 
     /// Whether all of these bytes can be used as registered memory.
     pub(crate) fn covers(&self, start: *const u8, bytes: usize) -> bool {
-        let from = self.memory.start().addr().get();
+        let from = self.memory().start().addr().get();
         let offset = start.addr().wrapping_sub(from);
         offset <= self.pinned_bytes && bytes <= self.pinned_bytes - offset
     }
 
     /// Whether what begins there was to be registered.
     pub(super) fn is_wished(&self, start: NonNull<u8>) -> bool {
-        let from = self.memory.start().addr().get();
+        let from = self.memory().start().addr().get();
         start.addr().get() - from < self.wished_bytes
     }
 
@@ -117,7 +125,7 @@ impl Segment {
     }
 
     #[cfg(target_os = "linux")]
-    pub(crate) fn source(&self) -> Option<&Source> {
+    pub(crate) fn source(&self) -> Option<&Arc<Source>> {
         self.source.as_ref()
     }
 }
@@ -127,6 +135,9 @@ impl Drop for Segment {
     fn drop(&mut self) {
         if self.pinned_bytes > 0 {
             released::note();
+        }
+        if let Some(memory) = self.memory.take() {
+            freeing::free(memory.bytes(), memory);
         }
     }
 }

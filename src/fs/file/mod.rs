@@ -48,7 +48,12 @@ pub use crate::op::{Advice, Space, Writeback};
 /// same time, and tokio's [`AsyncRead`](tokio::io::AsyncRead), [`AsyncWrite`](tokio::io::AsyncWrite)
 /// and [`AsyncSeek`](tokio::io::AsyncSeek) with a cursor of their own.
 ///
-/// Dropping it closes it in the background; [`close`](File::close) tells how that went.
+/// Dropping it closes it: when the drop returns, nobody has the file open through it any more, so that it can be run,
+/// unmounted or locked by others. Where that may sleep (what was cut off and written again, a file without a name, a
+/// filesystem with a server) a thread does it, and the drop waits for it: for a millisecond at most if it sleeps, and
+/// not at all for a second after that, or while the disk is stalled. It is then closed as soon as it can be. Operations
+/// that are in flight keep the file open until they end. [`close`](File::close) waits without holding up its thread,
+/// and tells how it went.
 ///
 /// # Examples
 ///

@@ -18,6 +18,7 @@ use crate::limits;
 use crate::sys::clock::coarse_ms;
 use crate::sys::errno;
 use crate::sys::fork::Born;
+use crate::sys::freeing;
 use crate::sys::memory::Mapping;
 
 /// Registers memory at a place of a ring's table that is free.
@@ -49,8 +50,14 @@ fn unregister(submitter: &Submitter<'_>, place: u32) -> io::Result<()> {
     unsafe { submitter.register_buffers_update(place, &[nothing], None) }
 }
 
-/// A ring that does nothing but have memory registered, at the first place of its table.
+/// A ring that does nothing but have memory registered, at the first place of its table. Whoever is the last to have it
+/// unpins the pages, so rings hold on to it until they have let go of what they took over, and the end comes on a thread.
 pub(crate) struct Source {
+    ring: Option<Registered>,
+    bytes: usize,
+}
+
+struct Registered {
     ring: IoUring,
     born: Born,
 }
@@ -71,17 +78,21 @@ impl Source {
         // Mapped in a forked child, too, so that it unmaps what is its own.
         let ring = IoUring::builder().build(1)?;
         ring.submitter().register_buffers_sparse(1)?;
-        let source = Source {
-            ring,
-            born: Born::here(),
+        let mut source = Source {
+            ring: Some(Registered {
+                ring,
+                born: Born::here(),
+            }),
+            bytes: 0,
         };
         let mut bytes = whole(memory.bytes().min(bytes_max), unit);
         let mut refused = None;
         while bytes > 0 {
             // SAFETY: the kernel pins the pages for as long as it has them registered, whatever becomes of the
             // mapping, and nobody does operations on this ring.
-            match unsafe { register(&source.ring.submitter(), 0, memory.start(), bytes) } {
+            match unsafe { register(&source.ring().submitter(), 0, memory.start(), bytes) } {
                 Ok(()) => {
+                    source.bytes = bytes;
                     return Ok(Pinned {
                         source,
                         bytes,
@@ -95,13 +106,31 @@ impl Source {
         }
         Err(refused.unwrap_or_else(|| io::Error::from_raw_os_error(errno::ENOMEM)))
     }
+
+    fn registered(&self) -> &Registered {
+        self.ring
+            .as_ref()
+            .expect("it has its ring until it is dropped")
+    }
+
+    fn ring(&self) -> &IoUring {
+        &self.registered().ring
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        if let Some(ring) = self.ring.take() {
+            freeing::free(self.bytes, ring);
+        }
+    }
 }
 
 fn whole(bytes: usize, unit: usize) -> usize {
     bytes - bytes % unit
 }
 
-impl Drop for Source {
+impl Drop for Registered {
     /// Closing a ring releases its memory some time later; this does it at once. Not in a forked child, which
     /// would take it from its parent.
     fn drop(&mut self) {
@@ -111,12 +140,18 @@ impl Drop for Source {
     }
 }
 
+/// What is at a place of a ring's table.
+struct Place {
+    segment: Weak<Segment>,
+    _source: Option<Arc<Source>>,
+}
+
 /// The memory that one ring has registered.
 #[derive(Default)]
 pub(crate) struct FixedTable {
     is_tried: bool,
     /// By place.
-    places: Vec<Option<Weak<Segment>>>,
+    places: Vec<Option<Place>>,
     /// What could not be registered, and when, in coarse milliseconds; tried again some time later, as the limit is
     /// shared with other processes, or when something was let go of.
     refused: Vec<(Weak<Segment>, u64)>,
@@ -131,7 +166,8 @@ impl FixedTable {
     ) -> Option<u16> {
         let is_it = |known: &Weak<Segment>| std::ptr::eq(known.as_ptr(), Arc::as_ptr(segment));
         let mut places = self.places.iter();
-        if let Some(place) = places.position(|known| known.as_ref().is_some_and(is_it)) {
+        let is_at = |place: &Place| is_it(&place.segment);
+        if let Some(place) = places.position(|known| known.as_ref().is_some_and(is_at)) {
             return Some(place as u16);
         }
         let again_ms = limits::REGISTER_AGAIN_AFTER.as_millis() as u64;
@@ -144,7 +180,12 @@ impl FixedTable {
         self.make(submitter);
         let place = self.enter(submitter, segment);
         match place {
-            Some(place) => self.places[place] = Some(Arc::downgrade(segment)),
+            Some(place) => {
+                self.places[place] = Some(Place {
+                    segment: Arc::downgrade(segment),
+                    _source: segment.source().cloned(),
+                });
+            }
             None => self.refuse(segment),
         }
         Some(place? as u16)
@@ -153,7 +194,7 @@ impl FixedTable {
     /// Lets go of memory that nobody uses any more: no operation names it, as each holds the buffers it uses
     /// (INV-1).
     pub(crate) fn sweep(&mut self, submitter: &Submitter<'_>) {
-        let is_gone = |known: &Weak<Segment>| known.strong_count() == 0;
+        let is_gone = |known: &Place| known.segment.strong_count() == 0;
         for (place, known) in self.places.iter_mut().enumerate() {
             // One that stays registered keeps its place.
             if known.as_ref().is_some_and(is_gone) && unregister(submitter, place as u32).is_ok() {
@@ -204,10 +245,10 @@ fn clone(submitter: &Submitter<'_>, place: u32, segment: &Segment) -> io::Result
     // A forked child's own memory is not what its parent's ring has registered.
     let source = segment
         .source()
-        .filter(|source| !source.born.is_of_parent())
+        .filter(|source| !source.registered().born.is_of_parent())
         .ok_or_else(|| io::Error::from_raw_os_error(errno::EINVAL))?;
     let replace = CloneBuffersFlags::DST_REPLACE;
-    submitter.register_buffers_clone_offset(source.ring.as_raw_fd(), 0, place, 1, replace)
+    submitter.register_buffers_clone_offset(source.ring().as_raw_fd(), 0, place, 1, replace)
 }
 
 #[cfg(test)]
