@@ -99,7 +99,8 @@ fn a_thousand_runtimes_leave_nothing_behind() {
             let dir = make_tree();
             let _peer = release_fifo(dir.path());
             for route in routes() {
-                for n in 0..20 {
+                // So many that all lanes are there which outlive a runtime.
+                for n in 0..100 {
                     one_runtime(dir.path(), route, n);
                 }
                 let before = Counted::settled();
