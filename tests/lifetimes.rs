@@ -123,7 +123,10 @@ fn runtimes_dropped_with_a_pending_open_leave_nothing_once_it_is_over() {
         || {
             let dir = make_tree();
             for route in routes() {
-                one_runtime(dir.path(), route, 0);
+                // So many that all lanes are there which outlive a runtime.
+                for n in 0..40 {
+                    one_runtime(dir.path(), route, n);
+                }
                 drop(release_fifo(dir.path()));
                 let before = Counted::settled();
                 for n in 0..20 {
