@@ -49,7 +49,7 @@ pub(super) fn begin() {
     // From here on a change is seen, so that what is described from now on is known to hold.
     watch.changes.store(1, Ordering::Release);
     let builder = std::thread::Builder::new()
-        .name("tidegate-mounts".into())
+        .name("tidegate-watch".into())
         .stack_size(limits::THREAD_STACK_BYTES);
     let look = move || {
         while table.wait().is_ok() {
