@@ -24,6 +24,9 @@ mod common;
 #[path = "polls/handles.rs"]
 mod handles;
 #[cfg(target_os = "linux")]
+#[path = "polls/layouts.rs"]
+mod layouts;
+#[cfg(target_os = "linux")]
 #[path = "polls/make.rs"]
 mod make;
 #[cfg(target_os = "linux")]

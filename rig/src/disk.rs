@@ -66,7 +66,7 @@ impl FsKind {
         }
     }
 
-    fn make(self, file: &Path) -> io::Result<()> {
+    fn make(self, file: &Path, features: &str) -> io::Result<()> {
         let program = find_program(&self.mkfs_program());
         let mut mkfs = Command::new(program.unwrap_or_else(|| self.mkfs_program().into()));
         match self {
@@ -74,6 +74,9 @@ impl FsKind {
             FsKind::Ext4 => mkfs.args(["-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0"]),
             FsKind::Btrfs | FsKind::Xfs => mkfs.args(["-q", "-f"]),
         };
+        if !features.is_empty() {
+            mkfs.args(["-O", features]);
+        }
         run(mkfs.arg(file))
     }
 }
@@ -83,11 +86,18 @@ impl FsKind {
 pub struct HeldDiskOptions {
     kind: FsKind,
     size_bytes: u64,
+    features: String,
     mount_options: String,
     settings: Settings,
 }
 
 impl HeldDiskOptions {
+    /// Makes the filesystem with these features, comma-separated as `mkfs -O` takes them (ext4, btrfs). Default: none.
+    pub fn with_features(mut self, features: &str) -> Self {
+        features.clone_into(&mut self.features);
+        self
+    }
+
     /// Mounts with these options, comma-separated as `mount -o` takes them. Default: none.
     pub fn with_mount_options(mut self, options: &str) -> Self {
         options.clone_into(&mut self.mount_options);
@@ -128,7 +138,7 @@ impl HeldDiskOptions {
         File::create(&image)
             .and_then(|file| file.set_len(self.size_bytes))
             .context("create the disk's file")?;
-        self.kind.make(&image)?;
+        self.kind.make(&image, &self.features)?;
         let device = mount_fuse(&fuse_dir)?;
         let mut disk = HeldDisk {
             control: Control::new(socket_path(&dir)),
@@ -184,6 +194,7 @@ impl HeldDisk {
         HeldDiskOptions {
             kind,
             size_bytes,
+            features: String::new(),
             mount_options: String::new(),
             settings: Settings::default(),
         }

@@ -148,6 +148,11 @@ impl SharedFile {
         !self.is_stream.load(Ordering::Relaxed)
     }
 
+    /// Whether setting the kernel's position waits for whoever has its inode locked.
+    pub(crate) fn is_locked_for_seeks(&self) -> bool {
+        self.opened.type_bits() == kind::BLOCK || !self.mount.is_local()
+    }
+
     /// Whether it is a pipe or a socket, which have no positions. Where the type is not known without
     /// asking, whatever has none is taken for one.
     pub(super) fn is_pipe(&self) -> bool {

@@ -10,7 +10,7 @@
 
 use std::io::SeekFrom;
 use std::os::fd::BorrowedFd;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::file::SharedFile;
@@ -24,6 +24,8 @@ const IN_KERNEL: u64 = u64::MAX;
 #[derive(Default)]
 struct Shared {
     next: AtomicU64,
+    /// Whether the kernel's may be anywhere else than where an open leaves it: each operation before has its own.
+    is_moved: AtomicBool,
     /// Held by whoever hands it over.
     handing_over: Mutex<()>,
 }
@@ -82,6 +84,18 @@ impl Position {
         let _ = seek::in_kernel(file, back).await;
     }
 
+    /// The same beforehand, where setting the kernel's position may wait.
+    pub(crate) async fn hand_over_later(&self, file: &Arc<SharedFile>) {
+        let Some(position) = self.get().filter(|position| *position != 0) else {
+            return;
+        };
+        self.0.is_moved.store(true, Ordering::Release);
+        let set = seek::in_kernel(file, SeekFrom::Start(position)).await;
+        if set.is_ok() {
+            self.advance(position, IN_KERNEL);
+        }
+    }
+
     /// From now on somebody else can have the open file: the kernel's position is where this one was, and is
     /// the only one. Waits for no operation: nobody of this crate holds the lock of the kernel's position until
     /// then, but for seeks that ask the file where it ends.
@@ -92,7 +106,11 @@ impl Position {
         let _alone = lock(&self.0.handing_over);
         // Until the kernel has it, operations still go by this one, and may move it.
         while let Some(position) = self.get() {
-            let _ = blocking::seek(fd, SeekFrom::Start(position));
+            // Some files are locked for it: block devices, and those of an overlay.
+            let is_moved = self.0.is_moved.swap(true, Ordering::AcqRel);
+            if position != 0 || is_moved || cfg!(not(target_os = "linux")) {
+                let _ = blocking::seek(fd, SeekFrom::Start(position));
+            }
             if self.advance(position, IN_KERNEL) {
                 return;
             }

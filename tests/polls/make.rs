@@ -39,7 +39,7 @@ pub(crate) fn all_files(
     batch.dirs().map(make).collect()
 }
 
-fn writable(dir: &Path) -> io::Result<File> {
+pub(crate) fn writable(dir: &Path) -> io::Result<File> {
     OpenOptions::new()
         .read(true)
         .write(true)
@@ -47,7 +47,7 @@ fn writable(dir: &Path) -> io::Result<File> {
 }
 
 /// No access time is due, and none will be because of a write now.
-fn settle(file: &File) -> io::Result<()> {
+pub(crate) fn settle(file: &File) -> io::Result<()> {
     let later = SystemTime::now() + Duration::from_secs(3600);
     file.set_times(FileTimes::new().set_accessed(later))
 }
@@ -288,12 +288,12 @@ pub(crate) fn lonely(batch: &Batch<'_>) -> io::Result<()> {
 
 /// Directories of many blocks which do not lie side by side.
 pub(crate) fn directories(batch: &Batch<'_>) -> io::Result<()> {
-    let is_tree = batch.stage.fs == Fs::Btrfs;
+    let is_tree = batch.stage.fs.base() == Fs::Btrfs;
     each(batch, |dir| {
         fs::create_dir(dir.join("dir"))?;
         apart(dir, "between", if is_tree { 12 } else { 0 })
     })?;
-    let names = if batch.stage.fs == Fs::Xfs {
+    let names = if batch.stage.fs.base() == Fs::Xfs {
         NAMES
     } else {
         NAMES / 4

@@ -55,6 +55,21 @@ const IN_EVERY_WAY: [&str; 6] = [
     "unlinked",
 ];
 
+/// Those for what is made or mounted in another way.
+const IN_VARIANTS: [&str; 11] = [
+    "cached",
+    "names cold",
+    "content cold",
+    "truncated to zero and rewritten",
+    "dirty by another descriptor",
+    "commit held",
+    "preallocated",
+    "access time due, commit held",
+    "written through another file just before, commit held",
+    "directory, blocks cold",
+    "unlinked",
+];
+
 /// One storage is there at a time.
 static STAGE: Mutex<Option<Stage>> = Mutex::new(None);
 
@@ -68,9 +83,16 @@ pub(crate) fn trials() -> Vec<Trial> {
     for fs in Fs::ALL {
         for way in WAYS {
             for state in states::all() {
-                if way.all || IN_EVERY_WAY.contains(&state.name) {
+                if state.only.is_none() && way.all || IN_EVERY_WAY.contains(&state.name) {
                     trials.push(trial(fs, way, state));
                 }
+            }
+        }
+    }
+    for fs in Fs::VARIANTS {
+        for state in states::all() {
+            if IN_VARIANTS.contains(&state.name) || state.only == Some(fs) {
+                trials.push(trial(fs, WAYS[0], state));
             }
         }
     }
@@ -85,7 +107,7 @@ fn trial(fs: Fs, way: Way, state: State) -> Trial {
         if let (Route::Ring, Some(reason)) = (way.route, tidegate::probe::report().ring_reason()) {
             missing.push(format!("a ring: {reason}"));
         }
-        missing.extend((state.lacks)(fs).map(str::to_owned));
+        missing.extend((state.lacks)(fs.base()).map(str::to_owned));
         if missing.is_empty() {
             return run(&shown, fs, way, &state).map(|()| Completion::Completed);
         }

@@ -30,6 +30,16 @@ pub(crate) enum Fs {
     Overlay,
     Tmpfs,
     Xfs,
+    /// In a subvolume of which there are snapshots, compressed.
+    BtrfsSnapshots,
+    /// All data goes through the journal.
+    Ext4Journal,
+    /// Times are written late; it can encrypt.
+    Ext4Lazy,
+    /// Every change is written at once, and every read changes an access time.
+    Ext4Sync,
+    /// Files that are in the lower layer only.
+    OverlayLower,
 }
 
 impl Fs {
@@ -42,8 +52,42 @@ impl Fs {
         Fs::Fuse,
     ];
 
+    /// What differs from these in how it is made or mounted.
+    pub(crate) const VARIANTS: [Fs; 5] = [
+        Fs::Ext4Journal,
+        Fs::Ext4Lazy,
+        Fs::Ext4Sync,
+        Fs::BtrfsSnapshots,
+        Fs::OverlayLower,
+    ];
+
+    /// What it is a variant of, or itself.
+    pub(crate) fn base(self) -> Fs {
+        match self {
+            Fs::BtrfsSnapshots => Fs::Btrfs,
+            Fs::Ext4Journal | Fs::Ext4Lazy | Fs::Ext4Sync => Fs::Ext4,
+            Fs::OverlayLower => Fs::Overlay,
+            base => base,
+        }
+    }
+
+    fn mount_options(self) -> &'static str {
+        match self {
+            Fs::BtrfsSnapshots => "compress-force=zstd",
+            Fs::Ext4Journal => "data=journal",
+            Fs::Ext4Lazy => "lazytime",
+            Fs::Ext4Sync => "sync,dirsync,strictatime",
+            _ => "",
+        }
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Fs::BtrfsSnapshots => "btrfs-snapshots",
+            Fs::Ext4Journal => "ext4-journal",
+            Fs::Ext4Lazy => "ext4-lazytime",
+            Fs::Ext4Sync => "ext4-sync-strictatime",
+            Fs::OverlayLower => "overlay-lower",
             Fs::Btrfs => "btrfs",
             Fs::Ext4 => "ext4",
             Fs::Fuse => "fuse",
@@ -55,11 +99,11 @@ impl Fs {
 
     /// The filesystem of its disk.
     fn disk(self) -> Option<FsKind> {
-        match self {
+        match self.base() {
             Fs::Btrfs => Some(FsKind::Btrfs),
             Fs::Ext4 | Fs::Overlay => Some(FsKind::Ext4),
             Fs::Xfs => Some(FsKind::Xfs),
-            Fs::Fuse | Fs::Tmpfs => None,
+            _ => None,
         }
     }
 
@@ -69,15 +113,19 @@ impl Fs {
 
     /// Whether a poll is expected to answer what is in memory.
     pub(crate) fn is_local(self) -> bool {
-        !matches!(self, Fs::Fuse | Fs::Overlay)
+        !matches!(self.base(), Fs::Fuse | Fs::Overlay)
     }
 
     /// What the machine lacks.
     pub(crate) fn missing(self) -> Vec<String> {
-        match self.disk() {
+        let mut missing = match self.disk() {
             Some(kind) => Requirements::disk(kind).missing(),
             None => Requirements::fuse().missing(),
+        };
+        if self == Fs::BtrfsSnapshots && Command::new("btrfs").arg("version").output().is_err() {
+            missing.push("btrfs (install btrfs-progs)".to_owned());
         }
+        missing
     }
 }
 
@@ -87,15 +135,18 @@ pub(crate) struct Stage {
     tree: Option<StalledFuse>,
     work: TempDir,
     root: PathBuf,
+    /// Where an overlay is mounted.
+    own: PathBuf,
     binds: AtomicU32,
 }
 
 impl Stage {
     pub(crate) fn new(fs: Fs) -> io::Result<Stage> {
         let disk = fs.disk().map(|kind| {
-            HeldDisk::options(kind, DISK_BYTES)
-                .with_max_hold(HOLD_MAX)
-                .create()
+            let options = HeldDisk::options(kind, DISK_BYTES).with_max_hold(HOLD_MAX);
+            let features = if fs == Fs::Ext4Lazy { "encrypt" } else { "" };
+            let options = options.with_features(features);
+            options.with_mount_options(fs.mount_options()).create()
         });
         let tree = (fs == Fs::Fuse).then(|| {
             let options = StalledFuse::options().with_max_hold(HOLD_MAX);
@@ -106,9 +157,11 @@ impl Stage {
         let own = work.path().join("root");
         std::fs::create_dir(&own)?;
         let root = match (&disk, &tree) {
+            (Some(disk), _) if fs == Fs::OverlayLower => disk.path().join("lower"),
+            (Some(disk), _) if fs == Fs::BtrfsSnapshots => disk.path().join("volume"),
             (Some(disk), _) if fs != Fs::Overlay => disk.path().to_owned(),
             (_, Some(tree)) => tree.path().to_owned(),
-            _ => own,
+            _ => own.clone(),
         };
         let stage = Stage {
             fs,
@@ -116,8 +169,12 @@ impl Stage {
             tree,
             work,
             root,
+            own,
             binds: AtomicU32::new(0),
         };
+        if fs == Fs::BtrfsSnapshots {
+            btrfs(&["subvolume", "create"], &[&stage.root])?;
+        }
         if fs == Fs::Btrfs {
             scatter(&stage.root)?;
         }
@@ -131,7 +188,7 @@ impl Stage {
                 none,
             )?;
         }
-        if let (Fs::Overlay, Some(disk)) = (fs, &stage.disk) {
+        if let (Fs::Overlay, Some(disk)) = (fs.base(), &stage.disk) {
             for dir in ["lower", "upper", "work"] {
                 std::fs::create_dir(disk.path().join(dir))?;
             }
@@ -158,7 +215,7 @@ impl Stage {
         let (lower, upper, work) = (at("lower"), at("upper"), at("work"));
         let data = format!("lowerdir={lower},upperdir={upper},workdir={work}");
         let (kind, flags) = (Some("overlay"), MsFlags::empty());
-        mount(kind, &self.root, kind, flags, Some(data.as_str()))?;
+        mount(kind, &self.own, kind, flags, Some(data.as_str()))?;
         Ok(())
     }
 
@@ -167,8 +224,13 @@ impl Stage {
         let Some(disk) = &self.disk else {
             return Ok(());
         };
-        if self.fs == Fs::Overlay {
-            unmount(&self.root)?;
+        if self.fs.base() == Fs::Overlay {
+            unmount(&self.own)?;
+        }
+        if self.fs == Fs::BtrfsSnapshots {
+            let number = self.binds.fetch_add(1, Ordering::Relaxed);
+            let to = disk.path().join(format!("snapshot-{number}"));
+            btrfs(&["subvolume", "snapshot", "-r"], &[&self.root, &to])?;
         }
         let end = Instant::now() + UNMOUNT_MAX;
         loop {
@@ -178,7 +240,7 @@ impl Stage {
                 result => break result?,
             }
         }
-        if self.fs == Fs::Overlay {
+        if self.fs.base() == Fs::Overlay {
             self.mount_overlay()?;
         }
         Ok(())
@@ -229,6 +291,11 @@ impl Stage {
         let at = self.work.path().join(number.to_string());
         std::fs::create_dir(&at)?;
         let none = None::<&str>;
+        // Files of a lower layer are seen through the overlay.
+        let below = what.strip_prefix(&self.root).ok();
+        let seen = below.filter(|_| self.fs == Fs::OverlayLower);
+        let seen = seen.map(|below| self.own.join(below));
+        let what = seen.as_deref().unwrap_or(what);
         mount(Some(what), &at, none, MsFlags::MS_BIND, none)?;
         let bind = Bind { at };
         if !flags.is_empty() {
@@ -240,8 +307,8 @@ impl Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        if matches!(self.fs, Fs::Overlay | Fs::Tmpfs) && unmount(&self.root).is_err() {
-            let _ = umount2(&self.root, MntFlags::MNT_DETACH);
+        if matches!(self.fs.base(), Fs::Overlay | Fs::Tmpfs) && unmount(&self.own).is_err() {
+            let _ = umount2(&self.own, MntFlags::MNT_DETACH);
         }
     }
 }
@@ -270,6 +337,15 @@ fn scatter(root: &Path) -> io::Result<()> {
         fallocate(&fills, none, offset as i64, SCATTER_STEP_BYTES as i64)?;
     }
     std::fs::remove_file(root.join("goes"))
+}
+
+fn btrfs(what: &[&str], paths: &[&Path]) -> io::Result<()> {
+    let output = Command::new("btrfs").args(what).args(paths).output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&output.stderr);
+    Err(io::Error::other(format!("btrfs {what:?}: {text}")))
 }
 
 /// A further mount of what is mounted already.

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::batch::Batch;
+use crate::layouts;
 use crate::make::{self, FILE_BYTES, each, nothing};
 use crate::stage::Fs;
 use crate::watch::Sleeper;
@@ -13,6 +14,7 @@ use crate::watch::Sleeper;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     Absent,
+    Block,
     Device,
     Dir,
     Fifo,
@@ -26,6 +28,7 @@ impl Target {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Target::Absent => "absent",
+            Target::Block => "block",
             Target::Device => "device",
             Target::Dir => "dir",
             Target::Fifo => "fifo",
@@ -68,6 +71,8 @@ pub(crate) struct State {
     /// Whether it differs from another state for reads alone.
     pub(crate) for_reads: bool,
     pub(crate) seen: Seen,
+    /// If there is such a state on one variant of a filesystem alone.
+    pub(crate) only: Option<Fs>,
     /// Why there is no such state on this filesystem.
     pub(crate) lacks: fn(Fs) -> Option<&'static str>,
     /// Makes the files; then everything is written back and dropped from memory.
@@ -86,11 +91,11 @@ fn everywhere(_: Fs) -> Option<&'static str> {
     None
 }
 
-fn with_disk(fs: Fs) -> Option<&'static str> {
+pub(crate) fn with_disk(fs: Fs) -> Option<&'static str> {
     (!fs.has_disk()).then_some("it has no disk")
 }
 
-fn on_disk_itself(fs: Fs) -> Option<&'static str> {
+pub(crate) fn on_disk_itself(fs: Fs) -> Option<&'static str> {
     match fs {
         Fs::Overlay => Some("the same as that of the filesystem below"),
         _ => with_disk(fs),
@@ -109,16 +114,17 @@ fn no_files(_: &Batch<'_>) -> io::Result<Vec<File>> {
     Ok(Vec::new())
 }
 
-const DISKS: &[Fs] = &[Fs::Ext4, Fs::Xfs, Fs::Btrfs];
+pub(crate) const DISKS: &[Fs] = &[Fs::Ext4, Fs::Xfs, Fs::Btrfs];
 
 /// A file of which everything is in memory; the others differ from it.
-const CACHED: State = State {
+pub(crate) const CACHED: State = State {
     name: "cached",
     target: Target::File,
     offset: 4096,
     length: 8192,
     for_reads: false,
     seen: Seen::Known,
+    only: None,
     lacks: everywhere,
     make: |batch| each(batch, make::file),
     warm: |batch| each(batch, make::warm),
@@ -137,6 +143,7 @@ pub(crate) fn all() -> Vec<State> {
     states.extend(marks());
     states.extend(locked());
     states.extend(targets());
+    states.extend(layouts::all());
     states
 }
 
@@ -243,7 +250,7 @@ fn changed_by_others() -> Vec<State> {
 }
 
 /// A read of the very bytes that calls read, by a descriptor that was open before.
-const fn read_control(what: &'static str, sleeps_on: &'static [Fs]) -> Control {
+pub(crate) const fn read_control(what: &'static str, sleeps_on: &'static [Fs]) -> Control {
     Control {
         what,
         sleeps_on,
@@ -413,7 +420,7 @@ fn locked() -> Vec<State> {
     ]
 }
 
-fn of(name: &'static str, target: Target, make: Step<()>) -> State {
+pub(crate) fn of(name: &'static str, target: Target, make: Step<()>) -> State {
     State {
         name,
         target,
@@ -484,7 +491,7 @@ fn unlinked() -> State {
         target: Target::Unlinked,
         offset: 250 * 8192,
         make: |batch| {
-            let extents = if batch.stage.fs == Fs::Btrfs {
+            let extents = if batch.stage.fs.base() == Fs::Btrfs {
                 700
             } else {
                 300

@@ -56,6 +56,9 @@ impl File {
         // If that fails, the position is as the kernel has it.
         let _ = cursor.give_all_back(&self.shared).await;
         self.shared.given_back().await;
+        if self.shared.is_locked_for_seeks() {
+            self.position.hand_over_later(&self.shared).await;
+        }
         self.release()
     }
 
