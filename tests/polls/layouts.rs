@@ -21,6 +21,13 @@ use crate::states::{
 const MANY_NAMES: usize = 10_000;
 
 pub(crate) fn all() -> Vec<State> {
+    let mut states = extents();
+    states.extend(encrypted());
+    states.extend(others());
+    states
+}
+
+fn extents() -> Vec<State> {
     vec![
         State {
             name: "a hole, cold",
@@ -66,6 +73,11 @@ pub(crate) fn all() -> Vec<State> {
             before: |batch| make::all_files(batch, dirty_by_mapping),
             ..CACHED
         },
+    ]
+}
+
+fn encrypted() -> Vec<State> {
+    vec![
         State {
             name: "encrypted",
             only: Some(Fs::Ext4Lazy),
@@ -92,6 +104,11 @@ pub(crate) fn all() -> Vec<State> {
             control: Some(read_control("a read of cold content", &[Fs::Ext4Lazy])),
             ..CACHED
         },
+    ]
+}
+
+fn others() -> Vec<State> {
+    vec![
         State {
             lacks: on_disk_itself,
             warm: |batch| each(batch, |dir| fs::metadata(dir.join("dir")).map(drop)),
