@@ -128,7 +128,12 @@ impl Held {
             let name = std::fs::read_to_string(task.unwrap().path().join("comm"));
             let name = name.unwrap_or_default().trim().to_owned();
             // The crate's own, except those of which the process has one: they stay, or end when idle.
-            let one = ["tidegate-watch", "tidegate-log", "tidegate-heart"];
+            let one = [
+                "tidegate-help",
+                "tidegate-heart",
+                "tidegate-log",
+                "tidegate-watch",
+            ];
             if name.starts_with("tidegate") && !one.contains(&&*name) {
                 *threads.entry(name).or_default() += 1;
             }
