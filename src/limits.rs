@@ -174,6 +174,18 @@ pub(crate) const MOUNT_STALLED_HOLD_OFF: Duration = Duration::from_secs(1);
 /// it, and a dead one holds up nobody for longer, once in `MOUNT_STALLED_HOLD_OFF`.
 pub(crate) const CLOSE_WAIT: Duration = Duration::from_millis(1);
 
+/// How long a close on a thread waits at most for polling threads whose rings have had the file: longer than a machine
+/// that is not stopped keeps any thread from running.
+pub(crate) const RING_FILE_MAX: Duration = Duration::from_secs(1);
+
+/// How often it looks at them: threads that are busy with something else are looked at for long, and each look costs
+/// some microseconds.
+pub(crate) const RING_FILE_LOOK_EVERY: Duration = Duration::from_millis(1);
+
+/// A thread that has run for so many hundredths of a second, the first of them in part, has left the kernel meanwhile:
+/// word for it interrupts what it computes, and no call of a polling thread takes that long without sleeping.
+pub(crate) const RING_FILE_TICKS: u64 = 2;
+
 /// How long it waits for a close that only waits for a processor, as the thread itself might. Past it a runtime's other
 /// tasks would notice.
 pub(crate) const CLOSE_WAIT_MAX: Duration = Duration::from_millis(50);

@@ -37,6 +37,7 @@ mod lane;
 mod life;
 mod limited;
 mod mount_breaker;
+pub(crate) mod on_rings;
 pub(crate) mod op;
 mod orphans;
 mod paused;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use super::close::Uncut;
 use crate::driver::fence::{Fence, Fenced, Role};
+use crate::driver::on_rings::OnRings;
 use crate::error::{Error, raw_os_error};
 use crate::events;
 use crate::opcode::Kind;
@@ -54,6 +55,7 @@ struct Poison {
 #[derive(Default)]
 pub(crate) struct Health {
     pub(super) uncut: Uncut,
+    pub(super) on_rings: Arc<OnRings>,
     pub(super) fence: Arc<Fence>,
     poison: Mutex<Option<Poison>>,
 }
