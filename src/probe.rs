@@ -359,17 +359,6 @@ pub struct Filesystem {
     /// Whether polls may answer from memory here whatever they can: no entry of `at_poll` has an obstacle.
     pub answers_at_poll: bool,
     /// What polls may answer from memory here, and what keeps them from the rest.
-    ///
-    /// ```
-    /// # fn main() -> std::io::Result<()> {
-    /// for found in tidegate::probe::filesystem("/".as_ref())?.at_poll {
-    ///     match found.obstacle {
-    ///         None => println!("{} at the first poll", found.answer.name()),
-    ///         Some(why) => println!("no {}: {why}; {}", found.answer.name(), why.remedy()),
-    ///     }
-    /// }
-    /// # Ok(()) }
-    /// ```
     pub at_poll: Vec<PollReport>,
     /// The alignment for direct I/O on the path, where the filesystem tells.
     pub direct_io: Option<DirectAlign>,
@@ -387,6 +376,12 @@ pub struct Filesystem {
 /// # fn main() -> std::io::Result<()> {
 /// let filesystem = tidegate::probe::filesystem(std::path::Path::new("/"))?;
 /// println!("{}: {:?}", filesystem.fs_type, filesystem.direct_io);
+/// for found in filesystem.at_poll {
+///     match found.obstacle {
+///         None => println!("{} at the first poll", found.answer.name()),
+///         Some(why) => println!("no {}: {why}; {}", found.answer.name(), why.remedy()),
+///     }
+/// }
 /// # Ok(()) }
 /// ```
 pub fn filesystem(path: &Path) -> io::Result<Filesystem> {

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// Something that a first poll answers where the kernel has it in memory.
 ///
-/// See [`Filesystem::at_poll`](super::Filesystem::at_poll).
+/// See [`filesystem`](super::filesystem).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PollAnswer {
@@ -19,13 +19,13 @@ pub enum PollAnswer {
 impl PollAnswer {
     /// All of them.
     ///
-    /// See [`Filesystem::at_poll`](super::Filesystem::at_poll).
+    /// See [`filesystem`](super::filesystem).
     pub const ALL: &'static [PollAnswer] =
         &[PollAnswer::Attributes, PollAnswer::Opens, PollAnswer::Reads];
 
     /// Its name, in lower case.
     ///
-    /// See [`Filesystem::at_poll`](super::Filesystem::at_poll).
+    /// See [`filesystem`](super::filesystem).
     pub fn name(self) -> &'static str {
         match self {
             PollAnswer::Attributes => "attributes",
@@ -38,7 +38,7 @@ impl PollAnswer {
 /// What keeps polls from answering. Operations go to the ring or to threads then, which is slower and gives the same
 /// results.
 ///
-/// See [`Filesystem::at_poll`](super::Filesystem::at_poll).
+/// See [`filesystem`](super::filesystem).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Obstacle {
@@ -74,7 +74,7 @@ pub enum Obstacle {
 impl Obstacle {
     /// What to do about it.
     ///
-    /// See [`Filesystem::at_poll`](super::Filesystem::at_poll).
+    /// See [`filesystem`](super::filesystem).
     pub fn remedy(&self) -> String {
         match self {
             Obstacle::AccessTimes => {
@@ -131,7 +131,7 @@ impl fmt::Display for Obstacle {
 
 /// Whether polls give an answer.
 ///
-/// See [`Filesystem::at_poll`](super::Filesystem::at_poll).
+/// See [`filesystem`](super::filesystem).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PollReport {

@@ -75,6 +75,8 @@ struct Diagnosis {
     /// What operations are given; `null` where there can be no handle.
     settings: Option<Settings>,
     filesystem: Option<Filesystem>,
+    #[serde(skip)]
+    is_pool: bool,
     /// What keeps the library from working at all.
     broken: Vec<String>,
 }
@@ -230,15 +232,15 @@ impl Diagnosis {
             },
             settings: tried.settings.as_ref().map(Settings::of),
             filesystem,
+            is_pool: tried.is_pool,
             broken,
         }
     }
 
     fn exit(&self) -> Exit {
-        let pinned = self.requested_backend.as_deref() == Some("pool");
         if !self.broken.is_empty() {
             Exit::Fatal
-        } else if pinned || matches!(self.ring, Ring::Unavailable { .. }) {
+        } else if self.is_pool || matches!(self.ring, Ring::Unavailable { .. }) {
             Exit::Degraded
         } else {
             Exit::Done
