@@ -271,6 +271,10 @@ pub(crate) const LINES_BUFFER_BYTES: usize = 64 << 10;
 /// Bytes of one directory listing batch, about 1 000 entries.
 pub(crate) const READ_DIR_BATCH_BYTES: usize = 32 << 10;
 
+/// Directories that the removal of a tree has open at a time: most trees are not deeper, and each one that is opened again
+/// costs two calls and a new list.
+pub(crate) const REMOVED_DIRS_OPEN: usize = 16;
+
 /// The buffer of a copy that the kernel does not do: past 1 MiB the calls no longer weigh.
 pub(crate) const COPY_BUFFER_BYTES: usize = 1 << 20;
 

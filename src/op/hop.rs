@@ -14,6 +14,7 @@ use crate::mounts::Mount;
 use crate::opcode::Kind;
 use crate::sys::fd::Target;
 use crate::sys::path::c_path;
+pub(crate) use crate::sys::removing::remove_dir_all;
 use crate::sys::request::{self, Request};
 pub(crate) use crate::sys::steps::Steps;
 

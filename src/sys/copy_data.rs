@@ -259,6 +259,7 @@ fn kernel_copy(source: &File, to: &File, range: Range<u64>, flow: &Flow<'_>) -> 
                 | Error::EOPNOTSUPP
                 | Error::EINVAL
                 | Error::EPERM
+                | Error::EACCES
                 | Error::EBADF,
             ) => break,
             Err(error @ (Error::ENOSPC | Error::EDQUOT | Error::EFBIG)) => {

@@ -30,6 +30,7 @@ pub(crate) mod path;
 pub(crate) mod progress;
 pub(crate) mod range;
 pub(crate) mod released;
+pub(crate) mod removing;
 pub(crate) mod rename;
 pub(crate) mod request;
 pub(crate) mod stat;

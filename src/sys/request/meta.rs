@@ -16,7 +16,8 @@ use crate::sys::stat::{How, Stat};
 use crate::sys::steps::Steps;
 #[cfg(target_os = "linux")]
 use crate::sys::{
-    errno, linux::sqe::Sqe, linux::statx, linux::statx::StatxBuf, linux::tables::Tables,
+    linux::calls::Call, linux::sqe::Sqe, linux::statx, linux::statx::StatxBuf,
+    linux::tables::Tables,
 };
 
 /// Whose attributes.
@@ -79,9 +80,7 @@ impl Request for Statx {
         };
         let stat = match asked {
             // Older than the call, or a filter that does not know it; std knows what else to ask.
-            Err(error) if matches!(error.raw_os_error(), Some(errno::ENOSYS | errno::EPERM)) => {
-                self.block_portably()?
-            }
+            Err(error) if Call::Statx.is_refused_with(&error) => self.block_portably()?,
             asked => asked?,
         };
         self.buf = None;
