@@ -476,3 +476,27 @@ pub(crate) const MADE_UP_BYTES: usize = 128 << 10;
 
 /// Memory of this size is let go of on a thread: what is less takes a quarter of a millisecond at most.
 pub(crate) const FREED_ON_A_THREAD_BYTES: usize = 1 << 20;
+
+/// Symbolic links on the way to a file that gets new content, as many as the kernel follows.
+pub(crate) const LINKS_FOLLOWED_MAX: usize = 40;
+
+/// Made-up names that are tried for a temporary file before whatever is in the way is told: none exists twice but by
+/// intent.
+pub(crate) const TEMP_NAMES_TRIED_MAX: u32 = 16;
+
+/// Files that one thread commits together: past it the sync of the directory that they share no longer weighs, and
+/// the first would wait for the last.
+pub(crate) const COMMIT_GROUP_FILES: usize = 32;
+
+/// Threads of one mount that commit files at a time. More than processors, since most of the time they wait for the
+/// device; fewer than files, so that these share syncs.
+pub(crate) const COMMIT_THREADS_MAX: usize = 4;
+
+/// What a file that is committed keeps in memory before it goes to the filesystem: files up to this size take one hop.
+pub(crate) const COMMIT_STAGED_BYTES: usize = 256 << 10;
+
+/// Files of a batch in flight by default: as many as one thread commits together.
+pub(crate) const COMMITS_IN_FLIGHT: usize = 32;
+
+/// The most files of a batch in flight: with `COMMIT_STAGED_BYTES` each, 1 GiB of memory.
+pub(crate) const COMMITS_IN_FLIGHT_MAX: usize = 4096;

@@ -3,6 +3,7 @@
 mod acquire;
 pub(crate) mod at;
 mod close;
+pub(crate) mod commit;
 pub(crate) mod copy;
 mod durable;
 pub(crate) mod elsewhere;

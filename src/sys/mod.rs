@@ -31,6 +31,7 @@ pub(crate) mod progress;
 pub(crate) mod range;
 pub(crate) mod released;
 pub(crate) mod rename;
+pub(crate) mod replace;
 pub(crate) mod request;
 pub(crate) mod stat;
 pub(crate) mod steps;
