@@ -29,6 +29,7 @@ use crate::opcode::Kind;
 use crate::sys::lock::lock;
 use crate::sys::path::c_path;
 use crate::sys::replace;
+use crate::sys::sync_group;
 pub(crate) use crate::sys::replace::{Draft, Replace};
 
 /// What is to become of a path.
@@ -270,6 +271,8 @@ impl Drop for Turn {
 struct Going {
     job: Job,
     draft: Draft,
+    /// It was written to before this group.
+    was_begun: bool,
     dir: Option<Arc<File>>,
 }
 
@@ -282,23 +285,18 @@ fn together(jobs: Vec<Job>) {
             job.end(Err(io::ErrorKind::Interrupted.into()));
             continue;
         }
+        let was_begun = job.commit.draft.is_some();
         match write(&mut job.commit, &steps) {
             Ok(draft) => group.push(Going {
                 job,
                 draft,
+                was_begun,
                 dir: None,
             }),
             Err(error) => job.end(Err(error)),
         }
     }
-    if group.len() > 1 {
-        let synced = group.iter().filter(|going| going.draft.is_synced());
-        synced.for_each(|going| going.draft.start_writeback());
-    }
-    each(&mut group, |going| match going.draft.is_synced() {
-        true => going.draft.sync(),
-        false => Ok(()),
-    });
+    sync_content(&mut group);
     each(&mut group, |going| {
         if !going.job.ticket.name() {
             return Err(io::ErrorKind::Interrupted.into());
@@ -315,6 +313,35 @@ fn together(jobs: Vec<Job>) {
         drop(draft);
         job.end(Ok(()));
     }
+}
+
+/// Waits until what was written is on the device: by one sync of the filesystem, if that is cheap and does for many,
+/// else file by file, with all of them on their way.
+fn sync_content(group: &mut Vec<Going>) {
+    let candidate = |going: &&Going| going.draft.is_synced() && !going.was_begun;
+    let device = group.iter().find(candidate).map(|going| going.draft.device());
+    let together = |going: &Going| {
+        going.draft.is_synced() && !going.was_begun && Some(going.draft.device()) == device
+    };
+    let mut synced = None;
+    if group.iter().filter(|going| together(going)).count() >= limits::SYNC_GROUP_FILES {
+        // Opened first, so that it hears of what failed for any of them.
+        let first = group.iter().find(|going| together(going));
+        let dir = first.map(|going| going.draft.dir());
+        synced = dir
+            .filter(|dir| sync_group::is_cheap(dir))
+            .map(sync_group::sync);
+    }
+    let alone = |going: &Going| going.draft.is_synced() && !(synced.is_some() && together(going));
+    if group.iter().filter(|going| alone(going)).count() > 1 {
+        let alone = group.iter().filter(|going| alone(going));
+        alone.for_each(|going| going.draft.start_writeback());
+    }
+    each(group, |going| match &synced {
+        Some(Err(error)) if together(going) => Err(Error::again(error)),
+        _ if alone(going) => going.draft.sync(),
+        _ => Ok(()),
+    });
 }
 
 /// Writes what is to be committed.

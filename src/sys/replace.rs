@@ -57,6 +57,7 @@ pub(crate) struct Draft {
     /// What is there now.
     before: Option<Metadata>,
     how: Replace,
+    device: u64,
 }
 
 impl Draft {
@@ -71,7 +72,9 @@ impl Draft {
             Some(file) => (file, None),
             None => named(&dir, mode).map(|(file, temp)| (file, Some(temp)))?,
         };
+        let device = retry(|| file.metadata())?.dev();
         Ok(Draft {
+            device,
             dir: Arc::new(dir),
             name,
             path,
@@ -155,6 +158,16 @@ impl Draft {
 
     pub(crate) fn sync(&self) -> io::Result<()> {
         self.file.sync_all()
+    }
+
+    /// The filesystem that it is on.
+    pub(crate) fn device(&self) -> u64 {
+        self.device
+    }
+
+    /// The directory, which was opened before anything was written.
+    pub(crate) fn dir(&self) -> &File {
+        &self.dir
     }
 
     pub(crate) fn is_synced(&self) -> bool {
