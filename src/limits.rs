@@ -521,5 +521,12 @@ pub(crate) const APPEND_HOLE_BYTES: usize = 4096;
 /// Files from which on a group syncs their filesystem once instead of each of them.
 pub(crate) const SYNC_GROUP_FILES: usize = 3;
 
-/// What may be dirty in all of the machine for that: a disk takes it in some tens of milliseconds.
-pub(crate) const SYNC_GROUP_DIRTY_BYTES: u64 = 16 << 20;
+/// What may be dirty in all of the machine for that: a disk takes it in some tenths of a second.
+pub(crate) const SYNC_GROUP_DIRTY_BYTES: u64 = 64 << 20;
+
+/// A sync of a filesystem that takes longer than this had others' writes to wait for: single files would have been
+/// done.
+pub(crate) const SYNC_GROUP_SLOW: Duration = Duration::from_millis(20);
+
+/// How long none is tried then.
+pub(crate) const SYNC_GROUP_REST: Duration = Duration::from_secs(5);

@@ -33,7 +33,8 @@ mod cut {
     /// A version of a file, which is whole or not.
     fn content(version: u64) -> Vec<u8> {
         let word = format!("{version:08}");
-        word.repeat(64 + (version as usize * 613) % 8192).into_bytes()
+        word.repeat(64 + (version as usize * 613) % 8192)
+            .into_bytes()
     }
 
     /// The version that a file has, if it is whole.
@@ -43,7 +44,9 @@ mod cut {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err("missing"),
             Err(_) => return Err("unreadable"),
         };
-        let word = bytes.get(..8).and_then(|word| std::str::from_utf8(word).ok());
+        let word = bytes
+            .get(..8)
+            .and_then(|word| std::str::from_utf8(word).ok());
         match word.and_then(|word| word.parse().ok()) {
             Some(version) if content(version) == bytes => Ok(version),
             _ => Err("torn"),
@@ -76,7 +79,7 @@ mod cut {
                         let path = root.join(&name);
                         if mode == "atomic" {
                             let options = AtomicOptions::new();
-                            write_atomic(&path, content(turn), &options).await?;
+                            write_atomic(&path, content(turn), options).await?;
                         } else {
                             without(&mode, &path, turn)?;
                             tokio::time::sleep(Duration::from_millis(30)).await;
@@ -123,7 +126,8 @@ mod cut {
 
     fn record(task: u64, turn: u64) -> Vec<u8> {
         let word = format!("<{task:03}:{turn:06}>");
-        word.repeat(1 + (task * 31 + turn * 7) as usize % 40).into_bytes()
+        word.repeat(1 + (task * 31 + turn * 7) as usize % 40)
+            .into_bytes()
     }
 
     async fn append(mode: &str, root: &Path, count: u64, promises: &Promises) -> io::Result<()> {

@@ -229,10 +229,7 @@ impl Driver {
     }
 
     /// What the operations of a mount share among themselves, which is of one type.
-    pub(crate) fn shared<T: Default + Send + Sync + 'static>(
-        &self,
-        mount: &Arc<Mount>,
-    ) -> Arc<T> {
+    pub(crate) fn shared<T: Default + Send + Sync + 'static>(&self, mount: &Arc<Mount>) -> Arc<T> {
         self.group(mount).shared().unwrap_or_default()
     }
 

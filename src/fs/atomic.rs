@@ -27,8 +27,9 @@ use crate::op::elsewhere::Elsewhere;
 /// # let dir = tempfile::tempdir()?;
 /// use tidegate::fs::{self, AtomicOptions};
 /// let options = AtomicOptions::new().create_new(true).mode(0o600);
-/// fs::write_atomic(dir.path().join("key"), "secret", &options).await?;
-/// let error = fs::write_atomic(dir.path().join("key"), "other", &options).await.unwrap_err();
+/// let path = dir.path().join("key");
+/// fs::write_atomic(&path, "secret", options.clone()).await?;
+/// let error = fs::write_atomic(&path, "other", options).await.unwrap_err();
 /// assert_eq!(error.kind(), std::io::ErrorKind::AlreadyExists);
 /// # Ok(()) }
 /// ```
@@ -73,7 +74,7 @@ impl AtomicOptions {
     /// let path = dir.path().join("config");
     /// fs::write(&path, "old").await?;
     /// let options = AtomicOptions::new().keep_owner(true).keep_xattrs(true);
-    /// fs::write_atomic(&path, "new", &options).await?;
+    /// fs::write_atomic(&path, "new", options).await?;
     /// # Ok(()) }
     /// ```
     pub fn keep_owner(mut self, keep: bool) -> AtomicOptions {
@@ -106,7 +107,7 @@ impl AtomicOptions {
     /// # let dir = tempfile::tempdir()?;
     /// use tidegate::fs::{self, AtomicOptions};
     /// let cache = AtomicOptions::new().sync(false);
-    /// fs::write_atomic(dir.path().join("cache"), "can be made again", &cache).await?;
+    /// fs::write_atomic(dir.path().join("cache"), "can be made again", cache).await?;
     /// # Ok(()) }
     /// ```
     pub fn sync(mut self, sync: bool) -> AtomicOptions {
@@ -152,7 +153,7 @@ impl AtomicOptions {
 /// # let dir = tempfile::tempdir()?;
 /// use tidegate::fs::{self, AtomicOptions};
 /// let path = dir.path().join("settings.json");
-/// fs::write_atomic(&path, r#"{"depth": 3}"#, &AtomicOptions::new()).await?;
+/// fs::write_atomic(&path, r#"{"depth": 3}"#, AtomicOptions::new()).await?;
 /// assert_eq!(fs::read_to_string(&path).await?, r#"{"depth": 3}"#);
 /// # Ok(()) }
 /// ```
@@ -160,11 +161,11 @@ impl AtomicOptions {
 pub async fn write_atomic(
     path: impl AsRef<Path>,
     content: impl IoBuf,
-    options: &AtomicOptions,
+    options: AtomicOptions,
 ) -> io::Result<()> {
     let file = Commit {
         path: path.as_ref().to_path_buf(),
-        how: options.how.clone(),
+        how: options.how,
         draft: None,
         content: vec![Box::new(content)],
         offset: 0,
@@ -342,7 +343,8 @@ impl AtomicFile {
 
     /// Writes what is staged, if that is as much as may stay in memory.
     fn write_if_full(&mut self) {
-        if self.staged_bytes <= limits::COMMIT_STAGED_BYTES {
+        let is_idle = matches!(self.state, State::Idle(_));
+        if !is_idle || self.staged_bytes <= limits::COMMIT_STAGED_BYTES {
             return;
         }
         self.seal_tail();

@@ -25,9 +25,9 @@ use crate::sys::append as calls;
 use crate::sys::fd::Target;
 use crate::sys::lock::lock;
 use crate::sys::range::{self, Space};
+use crate::sys::request::{self, Request};
 #[cfg(feature = "testing")]
 use crate::sys::request::{FdRef, Paths};
-use crate::sys::request::{self, Request};
 use crate::sys::steps::Steps;
 
 /// How a file is appended to.
@@ -229,7 +229,10 @@ impl Appender {
         let mut queue = lock(&self.queue);
         let mut bytes = 0;
         let fits = |record: &&Record| {
-            bytes += record.content.bytes().min(limits::APPEND_GROUP_BYTES as u64);
+            bytes += record
+                .content
+                .bytes()
+                .min(limits::APPEND_GROUP_BYTES as u64);
             bytes <= limits::APPEND_GROUP_BYTES as u64
         };
         let count = queue.records.iter().take_while(fits).count();
@@ -254,8 +257,8 @@ impl Appender {
         }
         if let Err(error) = &result {
             disk.cut = Some(good_end);
-            self.fail(error, good_end, lost);
             self.cut(&mut disk);
+            self.fail(error, good_end, lost);
         }
         if syncing.is_empty() {
             return;

@@ -10,6 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -26,11 +27,12 @@ use crate::error::{Error, LeftBehind};
 use crate::limits;
 use crate::mounts::Mount;
 use crate::opcode::Kind;
+use crate::sys::clock::coarse_ms;
 use crate::sys::lock::lock;
 use crate::sys::path::c_path;
 use crate::sys::replace;
-use crate::sys::sync_group;
 pub(crate) use crate::sys::replace::{Draft, Replace};
+use crate::sys::sync_group;
 
 /// What is to become of a path.
 pub(crate) struct Commit {
@@ -102,7 +104,8 @@ pub(crate) fn commit(commit: Commit) -> io::Result<impl Future<Output = io::Resu
         ticket,
         told,
     };
-    let by_itself = if driver.is_faked() {
+    // What hangs with a server is one file's own trouble.
+    let by_itself = if driver.is_faked() || !mount.is_local() {
         let work = move |steps: &Steps| alone(job, steps);
         let hop = hop_on(&driver, &mount, Kind::CommitFile, &path, work);
         Some(hop)
@@ -151,9 +154,9 @@ impl Ticket {
     }
 
     fn give_up(&self) -> LeftBehind {
-        let swapped =
-            self.0
-                .compare_exchange(WANTED, GIVEN_UP, Ordering::SeqCst, Ordering::SeqCst);
+        let swapped = self
+            .0
+            .compare_exchange(WANTED, GIVEN_UP, Ordering::SeqCst, Ordering::SeqCst);
         match swapped {
             Ok(_) | Err(GIVEN_UP) => LeftBehind::NothingHappened,
             Err(_) => LeftBehind::Detached,
@@ -193,6 +196,8 @@ struct Queue {
 #[derive(Default)]
 struct Commits {
     queue: Mutex<Queue>,
+    /// Until when the filesystem is not synced as a whole, in coarse milliseconds.
+    rests_until_ms: AtomicU64,
 }
 
 impl Commits {
@@ -239,7 +244,7 @@ struct Turn {
 impl Turn {
     fn take(mut self) {
         self.was_taken = true;
-        together(self.commits.next());
+        self.commits.together(self.commits.next());
     }
 }
 
@@ -276,72 +281,91 @@ struct Going {
     dir: Option<Arc<File>>,
 }
 
-/// Commits a group: each step for all of them, so that one journal commit and one flush do for many.
-fn together(jobs: Vec<Job>) {
-    let steps = Steps::default();
-    let mut group = Vec::with_capacity(jobs.len());
-    for mut job in jobs {
-        if !job.ticket.is_wanted() {
-            job.end(Err(io::ErrorKind::Interrupted.into()));
-            continue;
+impl Commits {
+    /// Commits a group: each step for all of them, so that one journal commit and one flush do for many.
+    fn together(&self, jobs: Vec<Job>) {
+        let steps = Steps::default();
+        let mut group = Vec::with_capacity(jobs.len());
+        for mut job in jobs {
+            if !job.ticket.is_wanted() {
+                job.end(Err(io::ErrorKind::Interrupted.into()));
+                continue;
+            }
+            let was_begun = job.commit.draft.is_some();
+            match write(&mut job.commit, &steps) {
+                Ok(draft) => group.push(Going {
+                    job,
+                    draft,
+                    was_begun,
+                    dir: None,
+                }),
+                Err(error) => job.end(Err(error)),
+            }
         }
-        let was_begun = job.commit.draft.is_some();
-        match write(&mut job.commit, &steps) {
-            Ok(draft) => group.push(Going {
-                job,
-                draft,
-                was_begun,
-                dir: None,
-            }),
-            Err(error) => job.end(Err(error)),
+        self.sync_content(&mut group);
+        each(&mut group, |going| {
+            if !going.job.ticket.name() {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            going.dir = Some(going.draft.publish()?);
+            Ok(())
+        });
+        let mut synced: Vec<((u64, u64), io::Result<()>)> = Vec::new();
+        each(&mut group, |going| match &going.dir {
+            Some(dir) if going.draft.is_synced() => sync_once(dir, &mut synced),
+            _ => Ok(()),
+        });
+        for Going { job, draft, .. } in group {
+            drop(draft);
+            job.end(Ok(()));
         }
     }
-    sync_content(&mut group);
-    each(&mut group, |going| {
-        if !going.job.ticket.name() {
-            return Err(io::ErrorKind::Interrupted.into());
-        }
-        going.dir = Some(going.draft.publish()?);
-        Ok(())
-    });
-    let mut synced: Vec<((u64, u64), io::Result<()>)> = Vec::new();
-    each(&mut group, |going| match &going.dir {
-        Some(dir) if going.draft.is_synced() => sync_once(dir, &mut synced),
-        _ => Ok(()),
-    });
-    for Going { job, draft, .. } in group {
-        drop(draft);
-        job.end(Ok(()));
-    }
-}
 
-/// Waits until what was written is on the device: by one sync of the filesystem, if that is cheap and does for many,
-/// else file by file, with all of them on their way.
-fn sync_content(group: &mut Vec<Going>) {
-    let candidate = |going: &&Going| going.draft.is_synced() && !going.was_begun;
-    let device = group.iter().find(candidate).map(|going| going.draft.device());
-    let together = |going: &Going| {
-        going.draft.is_synced() && !going.was_begun && Some(going.draft.device()) == device
-    };
-    let mut synced = None;
-    if group.iter().filter(|going| together(going)).count() >= limits::SYNC_GROUP_FILES {
-        // Opened first, so that it hears of what failed for any of them.
-        let first = group.iter().find(|going| together(going));
-        let dir = first.map(|going| going.draft.dir());
-        synced = dir
-            .filter(|dir| sync_group::is_cheap(dir))
-            .map(sync_group::sync);
+    /// Waits until what was written is on the device: by one sync of the filesystem, if that is cheap and does for many,
+    /// else file by file, with all of them on their way.
+    fn sync_content(&self, group: &mut Vec<Going>) {
+        let candidate = |going: &&Going| going.draft.is_synced() && !going.was_begun;
+        let device = group
+            .iter()
+            .find(candidate)
+            .map(|going| going.draft.device());
+        let together = |going: &Going| {
+            going.draft.is_synced() && !going.was_begun && Some(going.draft.device()) == device
+        };
+        let mut synced = None;
+        if group.iter().filter(|going| together(going)).count() >= limits::SYNC_GROUP_FILES {
+            // Opened first, so that it hears of what failed for any of them.
+            let first = group.iter().find(|going| together(going));
+            synced = first.and_then(|going| self.sync_all(going.draft.dir()));
+        }
+        let alone =
+            |going: &Going| going.draft.is_synced() && !(synced.is_some() && together(going));
+        if group.iter().filter(|going| alone(going)).count() > 1 {
+            let alone = group.iter().filter(|going| alone(going));
+            alone.for_each(|going| going.draft.start_writeback());
+        }
+        each(group, |going| match &synced {
+            Some(Err(error)) if together(going) => Err(Error::again(error)),
+            _ if alone(going) => going.draft.sync(),
+            _ => Ok(()),
+        });
     }
-    let alone = |going: &Going| going.draft.is_synced() && !(synced.is_some() && together(going));
-    if group.iter().filter(|going| alone(going)).count() > 1 {
-        let alone = group.iter().filter(|going| alone(going));
-        alone.for_each(|going| going.draft.start_writeback());
+
+    /// Syncs all of a filesystem, if that was quick so far.
+    fn sync_all(&self, dir: &File) -> Option<io::Result<()>> {
+        let rests = coarse_ms() < self.rests_until_ms.load(Ordering::Relaxed);
+        if rests || !sync_group::is_cheap(dir) {
+            return None;
+        }
+        let began = Instant::now();
+        let synced = sync_group::sync(dir);
+        if began.elapsed() > limits::SYNC_GROUP_SLOW {
+            let rest_ms = limits::SYNC_GROUP_REST.as_millis() as u64;
+            let until = coarse_ms() + rest_ms;
+            self.rests_until_ms.store(until, Ordering::Relaxed);
+        }
+        Some(synced)
     }
-    each(group, |going| match &synced {
-        Some(Err(error)) if together(going) => Err(Error::again(error)),
-        _ if alone(going) => going.draft.sync(),
-        _ => Ok(()),
-    });
 }
 
 /// Writes what is to be committed.

@@ -384,7 +384,15 @@ fn try_names<T>(mut make: impl FnMut(&CStr) -> io::Result<T>) -> io::Result<(CSt
 fn link(file: &File, dir: &File, name: &CStr) -> io::Result<()> {
     let from = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
     let (here, follow) = (nix::fcntl::AT_FDCWD, nix::fcntl::AtFlags::AT_SYMLINK_FOLLOW);
-    retry(|| Ok(nix::unistd::linkat(here, from.as_c_str(), dir, name, follow)?))
+    retry(|| {
+        Ok(nix::unistd::linkat(
+            here,
+            from.as_c_str(),
+            dir,
+            name,
+            follow,
+        )?)
+    })
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -93,7 +93,11 @@ pub(super) fn run(folder: &Path, rounds: usize) -> io::Result<()> {
                 records,
                 preallocated,
             };
-            let state = if preallocated { "preallocated" } else { "growing" };
+            let state = if preallocated {
+                "preallocated"
+            } else {
+                "growing"
+            };
             let title = format!("records of {RECORD_BYTES} bytes, {state}, {writers} writers");
             let (threads, tasks) = (folder.join("threads"), folder.join("tasks"));
             contest(

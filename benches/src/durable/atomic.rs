@@ -42,7 +42,7 @@ async fn by_tokio(path: &Path, replaces: bool) -> io::Result<()> {
 async fn write(way: Way, path: PathBuf, replaces: bool) -> io::Result<()> {
     match way {
         Way::Tokio => by_tokio(&path, replaces).await,
-        Way::Tidegate => write_atomic(&path, vec![7; FILE_BYTES], &AtomicOptions::new()).await,
+        Way::Tidegate => write_atomic(&path, vec![7; FILE_BYTES], AtomicOptions::new()).await,
     }
 }
 

@@ -59,10 +59,7 @@ fn by_std(files: usize, folder: &Path, sync: bool) -> io::Result<u64> {
 fn by_batch(files: usize, folder: &Path, sync: bool, runtime: &Runtime) -> io::Result<u64> {
     runtime.block_on(async {
         let mut stream = tokio::net::TcpStream::connect(serve(files)?).await?;
-        let pool = BufPool::builder()
-            .count(64)
-            .size(BUFFER_BYTES)
-            .build()?;
+        let pool = BufPool::builder().count(64).size(BUFFER_BYTES).build()?;
         let batch = CommitBatch::new(AtomicOptions::new().sync(sync));
         let mut acknowledgements = tokio::task::JoinSet::new();
         for number in 0..files {
