@@ -230,6 +230,19 @@ impl Driver {
         groups.entry(mount.key()).or_insert_with(made).clone()
     }
 
+    /// What the operations of a mount share among themselves, which is of one type.
+    pub(crate) fn shared<T: Default + Send + Sync + 'static>(&self, mount: &Arc<Mount>) -> Arc<T> {
+        self.group(mount).shared().unwrap_or_default()
+    }
+
+    /// Whether the fake backend has a rule, so that each operation has to come by it for itself.
+    pub(crate) fn is_faked(&self) -> bool {
+        #[cfg(feature = "testing")]
+        return self.faults.get().is_some_and(|faults| faults.are_set());
+        #[cfg(not(feature = "testing"))]
+        false
+    }
+
     /// Starts an operation on the best way for it.
     pub(crate) fn start<O: Op>(self: &Arc<Self>, op: O, mount: &Arc<Mount>) -> InFlight<O> {
         InFlight::new(self.launch(op, mount, true))

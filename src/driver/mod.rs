@@ -50,6 +50,7 @@ mod settings;
 #[cfg(target_os = "linux")]
 mod slot;
 mod sync;
+pub(crate) mod waiting;
 mod watchdog;
 #[cfg(target_os = "linux")]
 mod worker;

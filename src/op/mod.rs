@@ -1,8 +1,10 @@
 //! Operations: what each family hands to the kernel, tries without sleeping, and makes of the result.
 
 mod acquire;
+pub(crate) mod append;
 pub(crate) mod at;
 mod close;
+pub(crate) mod commit;
 pub(crate) mod copy;
 mod durable;
 pub(crate) mod elsewhere;
