@@ -156,6 +156,11 @@ impl<T: Send> Shared<T> {
         }
         let items = std::mem::take(&mut harvest.items);
         let mut board = lock(&self.board);
+        if board.is_over {
+            // Nobody wants any of it; its descriptors are closed here, on a walking thread.
+            drop(board);
+            return harvest.tasks.clear();
+        }
         if !items.is_empty() {
             board.ready_count += items.len();
             board.ready.push_back(items);
@@ -179,6 +184,10 @@ impl<T: Send> Shared<T> {
     /// One more thing to do.
     pub(super) fn push(&self, task: Task) {
         let mut board = lock(&self.board);
+        if board.is_over {
+            drop(board);
+            return drop(task);
+        }
         board.stack.push(task);
         let wake = board.idle == 0 && board.active < self.threads.load(Ordering::Relaxed);
         let waker = wake.then(|| board.waker.take()).flatten();
