@@ -232,6 +232,8 @@ ops! {
     Tee, "tee", [TEE 33 since 5 . 8], "tee(2)", MayTakePartialEffect, false, Unbounded;
     /// Asks whether a path leads somewhere.
     TryExists, "try_exists", [STATX 21 since 5 . 6], "stat(2)", NoEffect, false, Metadata;
+    /// Walks a tree: lists directories and reads attributes, many of them in one hop.
+    Walk, "walk", [none], "openat(2), getdents64(2), statx(2)", NoEffect, false, Unbounded;
     /// Writes at an offset.
     Write, "write", [WRITE 23 since 5 . 6], "pwrite(2)", MayTakePartialEffect, false, Data;
     /// Writes a whole file in one hop.
@@ -260,6 +262,7 @@ impl Kind {
                 | Kind::ReadFile
                 | Kind::ReadSmallFile
                 | Kind::RemoveDirAll
+                | Kind::Walk
                 | Kind::WriteFile
         );
         let frees_or_flushes = matches!(
@@ -283,6 +286,7 @@ impl Kind {
                 | Kind::CopyFile
                 | Kind::ReadFile
                 | Kind::ReadSmallFile
+                | Kind::Walk
                 | Kind::WriteFile
         )
     }

@@ -5,7 +5,7 @@
 //! way it travels as a [`Job`](cell::Job), which owns all that the kernel may touch.
 
 mod account;
-mod alarm;
+pub(crate) mod alarm;
 pub(crate) mod attempt;
 mod bell;
 mod breaker;
@@ -65,6 +65,6 @@ pub use handle::{Builder, Handle, ShutdownReport};
 pub(crate) use handle::{current, current_or_pool, tell};
 pub(crate) use in_flight::InFlight;
 pub use limited::{Limited, OpExt};
-pub(crate) use limited::{is_limited, refused};
+pub(crate) use limited::{is_limited, refused, without_limits};
 pub use route::{Route, Submit};
 pub use settings::{Settings, Timeouts};

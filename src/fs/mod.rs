@@ -18,6 +18,7 @@ mod open_options;
 mod resolve;
 mod splice;
 mod statx;
+mod walk;
 mod whole;
 mod xattr;
 
@@ -43,6 +44,10 @@ pub use open_options::OpenOptions;
 pub use resolve::Resolve;
 pub use splice::{splice, tee};
 pub use statx::{FileKind, Freshness, Statx, StatxMask, StatxOptions, statx};
+pub use walk::{
+    Walk, WalkCall, WalkDir, WalkEntry, WalkError, WalkNow, WalkSort, WalkStats, WalkStep,
+    WalkWatch,
+};
 pub use whole::{read, read_to_string, write};
 pub use xattr::{get_xattr, list_xattrs, remove_xattr, set_xattr};
 

@@ -29,8 +29,10 @@ pub(crate) mod seek;
 #[cfg(target_os = "linux")]
 mod small;
 pub(crate) mod splice;
+pub(crate) mod statx;
 mod unit;
 pub(crate) mod vectored;
+pub(crate) mod walk;
 pub(crate) mod whole;
 pub(crate) mod xattr;
 
