@@ -5,7 +5,7 @@
 //! way it travels as a [`Job`](cell::Job), which owns all that the kernel may touch.
 
 mod account;
-mod alarm;
+pub(crate) mod alarm;
 pub(crate) mod attempt;
 mod bell;
 mod breaker;

@@ -330,6 +330,68 @@ impl Error {
         }
     }
 
+    /// The same error for another who meets it as well. What the system said keeps its kind and number.
+    pub(crate) fn same(error: &io::Error) -> io::Error {
+        match Error::from_io(error) {
+            Some(&Error::Cancelled {
+                operation,
+                elapsed,
+                left,
+                ..
+            }) => Error::Cancelled {
+                operation,
+                path: None,
+                elapsed,
+                left,
+            },
+            Some(&Error::Closed { operation }) => Error::Closed { operation },
+            Some(&Error::ForkedChild { operation }) => Error::ForkedChild { operation },
+            Some(Error::MountUnresponsive {
+                operation,
+                mount_point,
+            }) => Error::MountUnresponsive {
+                operation: *operation,
+                mount_point: mount_point.clone(),
+            },
+            Some(Error::Saturated {
+                operation,
+                mount_point,
+                stuck,
+            }) => Error::Saturated {
+                operation: *operation,
+                mount_point: mount_point.clone(),
+                stuck: *stuck,
+            },
+            Some(&Error::TimedOut {
+                operation,
+                elapsed,
+                left,
+                ..
+            }) => Error::TimedOut {
+                operation,
+                path: None,
+                elapsed,
+                left,
+            },
+            Some(Error::ZeroTimeout) => Error::ZeroTimeout,
+            _ => return Error::again(error),
+        }
+        .into()
+    }
+
+    /// Of work on many names: names the one that it was in.
+    pub(crate) fn of_entry(error: io::Error, entry: &Path) -> io::Error {
+        match error.downcast::<Error>() {
+            Ok(mut error) => {
+                if let Error::Cancelled { path, .. } | Error::TimedOut { path, .. } = &mut error {
+                    *path = Some(entry.to_path_buf());
+                }
+                error.into()
+            }
+            Err(error) => error,
+        }
+    }
+
     /// Names the path in the error of a step on an open file, for an operation that was given a path.
     pub(crate) fn on_path(error: io::Error, path: &Path) -> io::Error {
         match error.downcast::<Error>() {

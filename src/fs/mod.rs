@@ -4,6 +4,7 @@
 //! the answer in memory, through the ring where there is an opcode, else on blocking threads of the
 //! path's mount. Errors have the kind and the number that std gives them, see [`crate::Errors`].
 
+mod batch;
 mod copy_file;
 mod dir;
 mod dir_handle;
@@ -18,6 +19,7 @@ mod statx;
 mod whole;
 mod xattr;
 
+pub use batch::{Batch, batch, metadata_many};
 pub use copy_file::{Copied, CopyFile, Preserve, Warning, copy, copy_metadata};
 pub use dir::{
     DirBuilder, DirEntry, ReadDir, create_dir, create_dir_all, read_dir, remove_dir, remove_dir_all,

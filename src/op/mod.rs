@@ -2,6 +2,7 @@
 
 mod acquire;
 pub(crate) mod at;
+pub(crate) mod batch;
 mod close;
 pub(crate) mod copy;
 mod durable;

@@ -6,6 +6,12 @@ use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Work on many names, of which it can be seen which is in work.
+pub(crate) trait InWork: std::fmt::Debug + Send + Sync {
+    fn path(&self) -> Option<PathBuf>;
+}
 
 /// What an operation is about.
 #[derive(Clone, Debug)]
@@ -14,6 +20,8 @@ pub(crate) enum Target {
     File(RawFd),
     Nothing,
     Path(PathBuf),
+    /// The one that is in work.
+    Work(Arc<dyn InWork>),
 }
 
 impl Target {
@@ -29,7 +37,7 @@ impl Target {
     pub(crate) fn given(&self) -> Option<&Path> {
         match self {
             Target::Path(path) => Some(path),
-            Target::File(_) | Target::Nothing => None,
+            Target::File(_) | Target::Nothing | Target::Work(_) => None,
         }
     }
 
@@ -39,6 +47,7 @@ impl Target {
             Target::File(number) => name_of(*number),
             Target::Nothing => None,
             Target::Path(path) => Some(path.clone()),
+            Target::Work(work) => work.path(),
         }
     }
 }

@@ -26,7 +26,7 @@ use std::sync::Arc;
 pub(crate) use at::At;
 pub(crate) use file::{Advise, Allocate, Close, SetLen, Sync, SyncRange};
 pub(crate) use hop::Hop;
-pub(crate) use meta::{Statx, Target};
+pub(crate) use meta::{Statx, Target, stat_of};
 pub(crate) use names::{CreateDir, HardLink, LinkFile, Remove, Rename, Symlink};
 pub(crate) use open::{Open, OpenWithin};
 #[cfg(feature = "testing")]
