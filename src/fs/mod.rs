@@ -16,9 +16,11 @@ mod open_options;
 mod resolve;
 mod splice;
 mod statx;
+mod unchanged;
 mod whole;
 mod xattr;
 
+pub use crate::op::byte_budget::{ByteBudget, BytesInFlight};
 pub use batch::{Batch, batch, metadata_many};
 pub use copy_file::{Copied, CopyFile, Preserve, Warning, copy, copy_metadata};
 pub use dir::{
@@ -39,8 +41,9 @@ pub use open_options::OpenOptions;
 pub use resolve::Resolve;
 pub use splice::{splice, tee};
 pub use statx::{FileKind, Freshness, Statx, StatxMask, StatxOptions, statx};
+pub use unchanged::{Expected, read_unchanged};
 pub use whole::{read, read_to_string, write};
-pub use xattr::{get_xattr, list_xattrs, remove_xattr, set_xattr};
+pub use xattr::{NotRead, Xattrs, get_xattr, list_xattrs, read_xattrs, remove_xattr, set_xattr};
 
 #[cfg(test)]
 mod ends_tests;

@@ -326,6 +326,10 @@ impl From<Stat> for Statx {
 }
 
 impl Statx {
+    pub(super) fn stat(&self) -> &Stat {
+        &self.0
+    }
+
     /// What kind of file it is.
     ///
     /// See [`Statx`].

@@ -3,6 +3,7 @@
 mod acquire;
 pub(crate) mod at;
 pub(crate) mod batch;
+pub(crate) mod byte_budget;
 mod close;
 pub(crate) mod copy;
 mod durable;
@@ -28,6 +29,7 @@ pub(crate) mod seek;
 #[cfg(target_os = "linux")]
 mod small;
 pub(crate) mod splice;
+pub(crate) mod unchanged;
 mod unit;
 pub(crate) mod vectored;
 pub(crate) mod whole;

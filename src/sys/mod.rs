@@ -35,5 +35,7 @@ pub(crate) mod request;
 pub(crate) mod stat;
 pub(crate) mod steps;
 pub(crate) mod thread;
+pub(crate) mod unchanged;
 pub(crate) mod xattr;
+pub(crate) mod xattr_all;
 pub(crate) mod xattr_open;
