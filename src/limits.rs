@@ -390,8 +390,44 @@ pub(crate) const IO_DRIVER_MISSES_MAX: u32 = 256;
 /// How long a dropped runtime's rings are drained before the rest is reported as left behind.
 pub(crate) const DRAIN_BOUND: Duration = Duration::from_secs(5);
 
-/// Attributes of one batch that are asked for at a time: past 64 the kernel's workers do not get faster.
-pub(crate) const STATX_IN_FLIGHT: usize = 64;
+/// Entries of one batch that a ring has at a time: past 64 the kernel's workers do not get faster.
+pub(crate) const BATCH_IN_FLIGHT: usize = 64;
+
+/// A batch of no more is answered at the poll as far as it is in memory: a hop takes as long as some thirty
+/// look-ups.
+pub(crate) const BATCH_AT_POLL: usize = 32;
+
+/// Entries whose mounts are found in one poll, which takes some 50 µs.
+pub(crate) const BATCH_SORTED_AT_ONCE: usize = 1024;
+
+/// Entries that a thread takes from its batch at a time, at most: their results fit into a processor's first cache.
+pub(crate) const BATCH_CHUNK_ENTRIES: usize = 64;
+
+/// How long a thread works for a batch before it sees who else wants it: a hop of 35 µs weighs nothing then, and
+/// others wait no longer for the thread than a person notices.
+pub(crate) const BATCH_SLICE: Duration = Duration::from_millis(20);
+
+/// The same where it is not known yet whether more threads would get more done.
+pub(crate) const BATCH_SLICE_FIRST: Duration = Duration::from_millis(4);
+
+/// Threads that a batch begins with on a local disk: what is in memory is as fast as there are processors.
+pub(crate) const BATCH_THREADS_LOCAL: usize = 2;
+
+/// Threads that wait for a local disk: past 16 it gets no faster.
+pub(crate) const BATCH_THREADS_LOCAL_MAX: usize = 16;
+
+/// Threads that a batch begins with where each entry may ask a server.
+pub(crate) const BATCH_THREADS_ELSEWHERE: usize = 8;
+
+/// Threads that wait for a server: more would be a burden to it.
+pub(crate) const BATCH_THREADS_ELSEWHERE_MAX: usize = 32;
+
+/// Threads of a batch on one mount with those that are stuck: fewer than the mount may have, so that others get on.
+pub(crate) const BATCH_HOPS_MAX: usize = 48;
+
+/// A thread that is in one entry for so long has its place taken by another one: longer than a healthy server takes,
+/// and short beside any limit.
+pub(crate) const BATCH_SLOW_AFTER: Duration = Duration::from_millis(50);
 
 /// Positions up to this are not checked against what the filesystem takes, which costs a hop: ext4, the
 /// narrowest of the usual ones, has files of 4 TiB and more.

@@ -163,8 +163,8 @@ ops! {
     GetXattr, "get_xattr", [GETXATTR 44 since 5 . 19], "getxattr(2)", NoEffect, false, Metadata;
     /// Makes a hard link.
     HardLink, "hard_link", [LINKAT 39 since 5 . 15], "linkat(2)", MayTakeEffect, false, Metadata;
-    /// Lists extended attributes.
-    ListXattrs, "list_xattrs", [none], "listxattr(2)", NoEffect, false, Metadata;
+    /// Lists extended attributes, or reads them all in one hop.
+    ListXattrs, "list_xattrs", [none], "listxattr(2), getxattr(2)", NoEffect, false, Metadata;
     /// Makes a FIFO.
     MakeFifo, "make_fifo", [none], "mkfifo(3)", MayTakeEffect, false, Metadata;
     /// Reads std's attributes of a path. std makes them of a descriptor that the ring opens without access.

@@ -192,11 +192,15 @@ impl Driver {
     /// Whether polls may answer operations at once: not where the backend is pinned, nor where a limit says
     /// that nothing may begin any more, nor while the fake backend has a rule.
     pub(crate) fn attempts(&self) -> bool {
+        self.attempts && !self.has_faults() && limited::refused().is_none() && !self.is_of_parent()
+    }
+
+    /// Whether the fake backend has a rule.
+    pub(crate) fn has_faults(&self) -> bool {
         #[cfg(feature = "testing")]
-        if self.faults.get().is_some_and(|faults| faults.are_set()) {
-            return false;
-        }
-        self.attempts && limited::refused().is_none() && !self.is_of_parent()
+        return self.faults.get().is_some_and(|faults| faults.are_set());
+        #[cfg(not(feature = "testing"))]
+        false
     }
 
     /// Counts an operation that was answered at the poll.

@@ -3,6 +3,8 @@
 mod acquire;
 pub(crate) mod append;
 pub(crate) mod at;
+pub(crate) mod batch;
+pub(crate) mod byte_budget;
 mod close;
 pub(crate) mod commit;
 pub(crate) mod copy;
@@ -30,6 +32,7 @@ pub(crate) mod seek;
 mod small;
 pub(crate) mod splice;
 pub(crate) mod statx;
+pub(crate) mod unchanged;
 mod unit;
 pub(crate) mod vectored;
 pub(crate) mod walk;

@@ -39,6 +39,8 @@ pub(crate) mod stat;
 pub(crate) mod steps;
 pub(crate) mod sync_group;
 pub(crate) mod thread;
+pub(crate) mod unchanged;
 pub(crate) mod walking;
 pub(crate) mod xattr;
+pub(crate) mod xattr_all;
 pub(crate) mod xattr_open;
