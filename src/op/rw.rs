@@ -150,6 +150,20 @@ pub(crate) fn check_offset<B>(
     Err(BufError::new(file.tell(kind, error), buf))
 }
 
+/// The same for a write, which is told of a failed writeback that no write was told of: nothing is written then.
+pub(crate) fn check_write<B>(
+    file: &SharedFile,
+    kind: Kind,
+    offset: u64,
+    buf: B,
+) -> Result<B, BufError<B>> {
+    let buf = check_offset(file, kind, offset, buf)?;
+    match file.health.check_write(kind) {
+        Ok(()) => Ok(buf),
+        Err(error) => Err(BufError::new(file.tell(kind, error), buf)),
+    }
+}
+
 /// The offset for the kernel: none for a stream, which the ring reads and writes as it comes, and `pread`
 /// would not; none either for a write to a file that appends, where the system would heed it.
 pub(super) fn position(file: &SharedFile, kind: Kind, offset: u64) -> Option<u64> {
@@ -327,7 +341,7 @@ pub(crate) async fn write_at<B: IoBuf>(
     buf: B,
     offset: u64,
 ) -> Result<(usize, B), BufError<B>> {
-    let buf = check_offset(&file, Kind::Write, offset, buf)?;
+    let buf = check_write(&file, Kind::Write, offset, buf)?;
     let offset = position(&file, Kind::Write, offset);
     write_once(file, buf, offset.into(), false).await
 }

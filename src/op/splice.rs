@@ -60,6 +60,7 @@ pub(crate) type End = (Arc<SharedFile>, Option<u64>);
 /// On the lanes of what has no mount, as a pipe waits for its other end for as long as that likes.
 pub(crate) async fn splice(from: End, to: End, len: usize) -> io::Result<usize> {
     let health = to.0.health.clone();
+    health.check_write(Kind::Splice)?;
     // A pipe takes what comes in turn anyway.
     let fenced = if to.0.is_pipe() {
         from.0.health.looks_at_all()

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::file::SharedFile;
 use super::health::Health;
-use super::rw::{changed, check_offset, load_of, looked_at, position};
+use super::rw::{changed, check_offset, check_write, load_of, looked_at, position};
 use crate::buf::{BufError, IoBuf, IoBufMut};
 use crate::driver::fence::Fenced;
 use crate::driver::op::{Load, Op};
@@ -129,7 +129,7 @@ pub(crate) async fn write<B: IoBuf>(
     skip: usize,
     offset: u64,
 ) -> Result<(usize, Vec<B>), BufError<Vec<B>>> {
-    let bufs = check_offset(&file, Kind::WriteVectored, offset, bufs)?;
+    let bufs = check_write(&file, Kind::WriteVectored, offset, bufs)?;
     let (driver, mount, load) = (file.driver(), file.mount(), load_of(&file));
     let offset = position(&file, Kind::WriteVectored, offset);
     let length = bufs

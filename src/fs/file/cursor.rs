@@ -344,6 +344,7 @@ impl AsyncWrite for File {
         ready!(cursor.poll_idle(cx));
         cursor.take_failure()?;
         shared.may_accept()?;
+        shared.health.check_write(Kind::Write)?;
         let count = from.len().min(bytes_max);
         cursor.start_writing(shared, from[..count].to_vec(), cx);
         Poll::Ready(Ok(count))
@@ -359,6 +360,7 @@ impl AsyncWrite for File {
         ready!(cursor.poll_idle(cx));
         cursor.take_failure()?;
         shared.may_accept()?;
+        shared.health.check_write(Kind::Write)?;
         let mut buf = Vec::new();
         for part in from {
             let room = bytes_max - buf.len();
