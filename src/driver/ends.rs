@@ -41,7 +41,9 @@ impl<O: Op> Cell<O> {
         if let Some(number) = told_by_the_system(&outcome) {
             match &op {
                 Some(op) => op.failed(number),
-                None => drop(self.life.look(|op| op.failed(number))),
+                None => {
+                    self.life.look(|op| op.failed(number));
+                }
             }
         }
         let settled = self.life.settle(op, outcome, keep, counted);

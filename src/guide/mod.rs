@@ -9,6 +9,7 @@
 //! - [Containers](containers): where there is no io_uring, and how to get it.
 //! - [Testing](testing): disks that are full, slow or hang, in a test.
 //! - [Tuning](tuning): what there is to turn, and what to look at first.
+//! - [Writing that lasts](writing_that_lasts): what a success means, few dirty pages, errors that come late.
 //!
 //! The `examples` folder of the repository has whole programs.
 
@@ -21,3 +22,4 @@ pub mod getting_started;
 pub mod observing;
 pub mod testing;
 pub mod tuning;
+pub mod writing_that_lasts;

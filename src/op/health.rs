@@ -3,9 +3,10 @@
 
 use std::io;
 use std::ops::Range;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use super::close::Uncut;
+use super::writeback::Bounded;
 use crate::driver::fence::{Fence, Fenced, Role};
 use crate::error::{Error, raw_os_error};
 use crate::events;
@@ -57,6 +58,7 @@ struct Poison {
 pub(crate) struct Health {
     pub(super) uncut: Uncut,
     pub(super) fence: Arc<Fence>,
+    pub(super) bounded: OnceLock<Arc<Bounded>>,
     poison: Mutex<Option<Poison>>,
 }
 

@@ -30,6 +30,7 @@ pub(crate) mod splice;
 mod unit;
 pub(crate) mod vectored;
 pub(crate) mod whole;
+pub(crate) mod writeback;
 pub(crate) mod xattr;
 
 /// What the facade needs of the layers below operations.

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use super::file::SharedFile;
-use super::rw::changed;
+use super::rw::{changed, known};
 use crate::driver;
 use crate::driver::fence::Fenced;
 use crate::driver::op::{Load, Op};
@@ -67,13 +67,18 @@ pub(crate) async fn splice(from: End, to: End, len: usize) -> io::Result<usize> 
     } else {
         health.changes(changed(&to.0, to.1.into(), len))
     };
+    let (file, at) = (to.0.clone(), known(&to.0, to.1));
+    let room = match file.bounded().cloned() {
+        Some(bounded) => Some(bounded.room(at, len).await),
+        None => None,
+    };
     let end = |(fd, offset): End| request::End { fd, offset };
     let (from, to) = (end(from), end(to));
     let target = Target::file(from.fd.as_fd());
     let request = request::Splice { from, to, len };
     let kind = Kind::Splice;
     let driver = driver::current()?;
-    driver
+    let moved = driver
         .start(
             Moved {
                 kind,
@@ -83,7 +88,13 @@ pub(crate) async fn splice(from: End, to: End, len: usize) -> io::Result<usize> 
             },
             &Mount::of_peers(),
         )
-        .await
+        .await;
+    match (room, &moved) {
+        (Some(room), Ok(count)) => room.wrote(&file, at, *count),
+        // What was moved before the error is not known.
+        (room, _) => drop(room),
+    }
+    moved
 }
 
 pub(crate) async fn tee(

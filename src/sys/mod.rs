@@ -35,5 +35,6 @@ pub(crate) mod request;
 pub(crate) mod stat;
 pub(crate) mod steps;
 pub(crate) mod thread;
+pub(crate) mod written;
 pub(crate) mod xattr;
 pub(crate) mod xattr_open;
