@@ -619,3 +619,42 @@ pub(crate) const SYNC_GROUP_SLOW: Duration = Duration::from_millis(20);
 
 /// How long none is tried then.
 pub(crate) const SYNC_GROUP_REST: Duration = Duration::from_secs(5);
+
+/// A chunk of bounded writeback at first: 10 ms of a fast disk, and a third of a second of a slow one.
+pub(crate) const WRITEBACK_CHUNK_BYTES: u64 = 32 << 20;
+
+/// The smallest chunk: less would cost a hop to a thread for each millisecond of a fast disk.
+pub(crate) const WRITEBACK_CHUNK_BYTES_MIN: u64 = 4 << 20;
+
+/// The largest: a stream has two of them dirty at most, which small machines can spare.
+pub(crate) const WRITEBACK_CHUNK_BYTES_MAX: u64 = 256 << 20;
+
+/// Where chunks end, so that no large page of the cache belongs to two of them: the largest that there are on the
+/// usual processors.
+pub(crate) const WRITEBACK_ALIGN_BYTES: u64 = 2 << 20;
+
+/// The waits by which chunks grow and shrink: of 32, the 95th percentile leaves out one that is out of line.
+pub(crate) const WRITEBACK_WINDOW: usize = 32;
+
+/// Chunks that take longer than this double: the disk likes larger ones, or has much else to do.
+pub(crate) const WRITEBACK_WAIT_LONG: Duration = Duration::from_millis(200);
+
+/// Chunks that take less than this halve: smaller ones do as well.
+pub(crate) const WRITEBACK_WAIT_SHORT: Duration = Duration::from_millis(20);
+
+/// How long one write-out is waited for, by default: as long as metadata, which is not far from what a disk takes to
+/// give up on a sector.
+pub(crate) const WRITEBACK_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// How long no write-out is waited for after one did not end in time: a disk that resets is back by then.
+pub(crate) const WRITEBACK_REST: Duration = Duration::from_secs(60);
+
+/// Write-outs of one file at a time: one that is waited for, one that begins, and what seeks have left behind. Each has
+/// a blocking thread.
+pub(crate) const WRITEBACK_OUTS_MAX: usize = 4;
+
+/// Ranges that are told apart in what was written and not written out: past it, the nearest become one.
+pub(crate) const WRITEBACK_RANGES_MAX: usize = 64;
+
+/// A sync takes less than this along by itself: to write it out apart would cost more than it spares.
+pub(crate) const WRITEBACK_TAIL_BYTES: u64 = 1 << 20;

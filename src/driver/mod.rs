@@ -56,6 +56,7 @@ mod watchdog;
 mod worker;
 
 pub(crate) use self::core::Driver;
+pub(crate) use alarm::Alarm;
 pub use breaker::Breaker;
 pub(crate) use budget::spend;
 pub use dataless::Dataless;

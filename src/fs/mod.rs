@@ -34,7 +34,10 @@ pub use dir::{
     DirBuilder, DirEntry, ReadDir, create_dir, create_dir_all, read_dir, remove_dir, remove_dir_all,
 };
 pub use dir_handle::{Dir, Entries, NamedEntry};
-pub use file::{Advice, File, FileState, FileStream, Overlap, ProvidedStream, Space, Writeback};
+pub use file::{
+    Advice, File, FileState, FileStream, Overlap, ProvidedStream, Space, Writeback, WritebackClass,
+    WritebackPolicy, WritebackStats,
+};
 pub use lines::lines;
 pub use metadata::{
     FileTimes, Follow, metadata, set_owner, set_permissions, set_times, symlink_metadata,

@@ -37,6 +37,7 @@ mod unit;
 pub(crate) mod vectored;
 pub(crate) mod walk;
 pub(crate) mod whole;
+pub(crate) mod writeback;
 pub(crate) mod xattr;
 
 /// What the facade needs of the layers below operations.

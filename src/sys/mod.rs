@@ -41,6 +41,7 @@ pub(crate) mod sync_group;
 pub(crate) mod thread;
 pub(crate) mod unchanged;
 pub(crate) mod walking;
+pub(crate) mod written;
 pub(crate) mod xattr;
 pub(crate) mod xattr_all;
 pub(crate) mod xattr_open;

@@ -24,7 +24,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 
 pub(crate) use at::At;
-pub(crate) use file::{Advise, Allocate, Close, SetLen, Sync, SyncRange};
+pub(crate) use file::{Advise, Allocate, Barrier, Close, SetLen, Sync, SyncRange};
 pub(crate) use hop::Hop;
 pub(crate) use meta::{Statx, Target, stat_of};
 pub(crate) use names::{CreateDir, HardLink, LinkFile, Remove, Rename, Symlink};
