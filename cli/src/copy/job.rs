@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tidegate::{Error, Heartbeat};
-use tokio::sync::watch::Receiver;
+use tidegate::Error;
 
 use super::progress::Progress;
 use super::temporaries::Temporaries;
 use crate::explain::{cause, line};
+use crate::say;
 
 /// Errors that the report lists; further ones are counted and shown, but not kept.
 const ERRORS_KEPT_MAX: usize = 10_000;
@@ -62,10 +62,9 @@ pub(super) struct Failure {
 }
 
 impl Job {
-    /// With a bar, if there are heartbeats for it and a terminal.
-    pub(super) fn new(beats: Option<Receiver<Heartbeat>>) -> Job {
+    pub(super) fn new(progress: Progress) -> Job {
         Job {
-            progress: Progress::new(beats),
+            progress,
             tally: Tally::default(),
             temporaries: Arc::default(),
             root: nix::unistd::geteuid().is_root(),
@@ -133,7 +132,7 @@ impl Job {
     }
 
     fn record(&self, failure: Failure) {
-        self.say(&format!(
+        say::err(&format!(
             "tidegate: {} {}: {}",
             failure.operation,
             line(&failure.path),
@@ -146,11 +145,6 @@ impl Job {
             errors.paths.insert(failure.path.clone());
             errors.kept.push(failure);
         }
-    }
-
-    /// A line on stderr, without disturbing the bar.
-    pub(super) fn say(&self, line: &str) {
-        self.progress.suspend(|| eprintln!("{line}"));
     }
 }
 

@@ -14,6 +14,7 @@ mod verify;
 mod walk;
 mod watch;
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,9 +25,11 @@ use tokio::task::{JoinError, JoinHandle, JoinSet};
 
 use crate::exit::{Exit, fatal};
 use crate::explain::line;
-use crate::signals::Signals;
+use crate::say;
+use crate::worker::{Link, Orders, Shows};
 use job::Job;
 use patience::Patience;
+use progress::Progress;
 use walk::{Task, Walk};
 use watch::Stuck;
 
@@ -67,6 +70,9 @@ pub(crate) struct Arguments {
     /// Prints a summary as JSON on stdout.
     #[arg(long)]
     json: bool,
+    /// Prints progress and then the summary, each as one line of JSON on stdout.
+    #[arg(long, conflicts_with = "json")]
+    json_lines: bool,
     /// The way that operations take; without it TIDEGATE_BACKEND decides.
     #[arg(long, value_enum)]
     backend: Option<Backend>,
@@ -107,7 +113,18 @@ impl From<Backend> for Route {
     }
 }
 
-pub(crate) fn main(arguments: Arguments) -> Exit {
+impl Arguments {
+    /// What there is to see while it goes on.
+    pub(crate) fn shows(&self) -> Shows {
+        let terminal = std::io::stderr().is_terminal();
+        Shows {
+            bar: terminal && !(self.no_progress || self.quiet),
+            lines: self.json_lines,
+        }
+    }
+}
+
+pub(crate) fn main(arguments: Arguments, link: &Link) -> Exit {
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -119,25 +136,24 @@ pub(crate) fn main(arguments: Arguments) -> Exit {
             ));
         }
     };
-    let exit = runtime.block_on(run(arguments));
+    let exit = runtime.block_on(run(arguments, link));
     runtime.shutdown_background();
     exit
 }
 
-async fn run(arguments: Arguments) -> Exit {
+async fn run(arguments: Arguments, link: &Link) -> Exit {
     // What is made is the user's alone until it gets the mode of its source.
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     let handle = match install(&arguments) {
         Ok(handle) => handle,
         Err(error) => return fatal(&error.to_string()),
     };
-    let mut signals = match Signals::listen() {
-        Ok(signals) => signals,
+    let mut orders = match link.orders() {
+        Ok(orders) => orders,
         Err(error) => return fatal(&format!("signals cannot be watched: {error}")),
     };
-    let bar = !(arguments.no_progress || arguments.quiet);
-    let job = Arc::new(Job::new(bar.then(|| handle.heartbeat())));
-    let watching = tokio::spawn(watch::watch(Arc::clone(&job), handle.clone()));
+    let job = Arc::new(Job::new(Progress::new(link, handle.heartbeat())));
+    let watching = tokio::spawn(watch::watch(handle.clone()));
     let begun = Instant::now();
     let mut work = tokio::spawn(work(
         Arc::clone(&job),
@@ -148,7 +164,7 @@ async fn run(arguments: Arguments) -> Exit {
     ));
     let ended = tokio::select! {
         worked = &mut work => Ended::Over(worked),
-        () = signals.next() => interrupted(&job, &handle, work, &mut signals).await,
+        () = orders.next() => interrupted(&job, &handle, work, &mut orders).await,
     };
     watching.abort();
     job.progress.finish();
@@ -168,7 +184,7 @@ async fn run(arguments: Arguments) -> Exit {
         Ended::Stuck(stuck) => (report(None, &stuck), LET_GO_BOUND),
         Ended::Now => (Exit::Interrupted, Duration::ZERO),
     };
-    end(&handle, &job, bound).await;
+    end(&handle, &job, link, bound).await;
     exit
 }
 
@@ -201,14 +217,14 @@ async fn interrupted(
     job: &Job,
     handle: &Handle,
     mut work: JoinHandle<Worked>,
-    signals: &mut Signals,
+    orders: &mut Orders,
 ) -> Ended {
     job.stop();
     let bound = async {
         tokio::time::sleep(DRAIN_TOLD_AFTER).await;
         if let Some(oldest) = watch::waited_for(handle).first() {
             let name = oldest.name();
-            job.say(&format!(
+            say::err(&format!(
                 "tidegate: waiting: {name}; interrupt again to leave at once"
             ));
         }
@@ -217,21 +233,22 @@ async fn interrupted(
     let ended = tokio::select! {
         worked = &mut work => Ended::Over(worked),
         () = bound => Ended::Stuck(watch::waited_for(handle)),
-        () = signals.next() => Ended::Now,
+        () = orders.next() => Ended::Now,
     };
     work.abort();
     ended
 }
 
 /// Lets go of everything, and says what does not let go of us.
-async fn end(handle: &Handle, job: &Job, bound: Duration) {
+async fn end(handle: &Handle, job: &Job, link: &Link, bound: Duration) {
     let left = handle.shutdown(bound).await;
     for path in job.temporaries.remove_all().await {
-        eprintln!("tidegate: left behind, remove it: {}", line(&path));
+        say::err(&format!(
+            "tidegate: left behind, remove it: {}",
+            line(&path)
+        ));
     }
-    for line in watch::held(left.stuck) {
-        eprintln!("{line}");
-    }
+    link.hold(watch::held(left.stuck));
 }
 
 /// Finds out what goes where, and copies it.
@@ -295,10 +312,12 @@ fn finish(
         Exit::Done
     };
     let report = report::Report::new(arguments, job, handle, took, verified, stuck);
-    if arguments.json {
-        println!("{}", report.json());
+    if arguments.json_lines {
+        say::out(&format!("{}\n", report.json_line()));
+    } else if arguments.json {
+        say::out(&format!("{}\n", report.json()));
     } else if !arguments.quiet {
-        println!("{}", report.text());
+        say::out(&format!("{}\n", report.text()));
     }
     exit
 }

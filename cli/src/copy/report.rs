@@ -27,7 +27,11 @@ const TIMED_OUT_NAMED_MAX: usize = 25;
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     source: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_bytes: Option<Vec<u8>>,
     destination: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    destination_bytes: Option<Vec<u8>>,
     files: u64,
     directories: u64,
     symlinks: u64,
@@ -53,6 +57,14 @@ pub(super) struct Report {
     backend: BackendReport,
 }
 
+/// The report as the last of several lines.
+#[derive(Debug, Serialize)]
+struct Event<'a> {
+    event: &'static str,
+    #[serde(flatten)]
+    report: &'a Report,
+}
+
 #[derive(Debug, Serialize)]
 struct VerifiedReport {
     entries: u64,
@@ -64,6 +76,8 @@ struct VerifiedReport {
 struct StuckReport {
     operation: &'static str,
     path: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_bytes: Option<Vec<u8>>,
     seconds: f64,
 }
 
@@ -116,7 +130,9 @@ impl Report {
         let bytes = of(&tally.bytes);
         Report {
             source: lossy(&arguments.source),
+            source_bytes: raw(&arguments.source),
             destination: lossy(&arguments.destination),
+            destination_bytes: raw(&arguments.destination),
             files: of(&tally.files),
             directories: of(&tally.directories),
             symlinks: of(&tally.symlinks),
@@ -148,6 +164,14 @@ impl Report {
     pub(super) fn json(&self) -> String {
         // Strings, numbers and maps with string keys: there is nothing that cannot be written.
         serde_json::to_string_pretty(self).unwrap_or_default()
+    }
+
+    pub(super) fn json_line(&self) -> String {
+        let event = Event {
+            event: "summary",
+            report: self,
+        };
+        serde_json::to_string(&event).unwrap_or_default()
     }
 
     pub(super) fn text(&self) -> String {
@@ -205,6 +229,7 @@ impl StuckReport {
         StuckReport {
             operation: stuck.operation.name(),
             path: stuck.path.as_deref().map(lossy),
+            path_bytes: stuck.path.as_deref().and_then(raw),
             seconds: stuck.still_for.as_secs_f64(),
         }
     }
@@ -212,10 +237,9 @@ impl StuckReport {
 
 impl ErrorReport {
     fn new(failure: &Failure) -> ErrorReport {
-        let bytes = failure.path.as_os_str().as_bytes();
         ErrorReport {
             path: lossy(&failure.path),
-            path_bytes: std::str::from_utf8(bytes).is_err().then(|| bytes.to_vec()),
+            path_bytes: raw(&failure.path),
             operation: failure.operation,
             error: failure.error.clone(),
             errno: failure.errno,
@@ -257,4 +281,10 @@ impl BackendReport {
 
 fn lossy(path: &Path) -> String {
     path.to_string_lossy().into_owned()
+}
+
+/// The bytes of a path that is not UTF-8, which its text does not tell.
+fn raw(path: &Path) -> Option<Vec<u8>> {
+    let bytes = path.as_os_str().as_bytes();
+    std::str::from_utf8(bytes).is_err().then(|| bytes.to_vec())
 }
