@@ -18,7 +18,7 @@ mod statx;
 mod whole;
 mod xattr;
 
-pub use copy_file::{Copied, CopyFile, Preserve, Warning, copy, copy_metadata};
+pub use copy_file::{Copied, CopyFile, Preserve, Reflink, Warning, copy, copy_metadata};
 pub use dir::{
     DirBuilder, DirEntry, ReadDir, create_dir, create_dir_all, read_dir, remove_dir, remove_dir_all,
 };

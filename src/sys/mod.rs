@@ -32,6 +32,7 @@ pub(crate) mod range;
 pub(crate) mod released;
 pub(crate) mod rename;
 pub(crate) mod request;
+pub(crate) mod share;
 pub(crate) mod stat;
 pub(crate) mod steps;
 pub(crate) mod thread;

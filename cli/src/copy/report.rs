@@ -41,6 +41,10 @@ pub(super) struct Report {
     bytes: u64,
     /// The same without holes.
     data_bytes: u64,
+    /// What was left alone because of what is at the destination.
+    skipped: u64,
+    /// Attributes that the target cannot hold.
+    warnings: u64,
     seconds: f64,
     bytes_per_second: f64,
     interrupted: bool,
@@ -140,6 +144,8 @@ impl Report {
             fifos: of(&tally.fifos),
             bytes,
             data_bytes: of(&tally.data_bytes),
+            skipped: of(&tally.skipped),
+            warnings: of(&tally.warnings),
             seconds: copying.as_secs_f64(),
             bytes_per_second: bytes as f64 / copying.as_secs_f64().max(1e-9),
             interrupted: job.stopped(),
@@ -191,6 +197,11 @@ impl Report {
                 HumanBytes(verified.bytes),
                 verified.seconds
             );
+        }
+        for (count, what) in [(self.skipped, "left alone"), (self.warnings, "warnings")] {
+            if count > 0 {
+                text += &format!("; {} {what}", HumanCount(count));
+            }
         }
         if self.error_count > 0 {
             text += &format!("; {} errors", HumanCount(self.error_count));

@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::parent_id;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ pub(crate) struct Link {
     shows: Shows,
     control: Arc<UnixStream>,
     held: Arc<Mutex<Vec<String>>>,
+    ended: Arc<AtomicBool>,
 }
 
 impl Link {
@@ -36,6 +38,7 @@ impl Link {
             shows,
             control: Arc::new(control),
             held: Arc::default(),
+            ended: Arc::default(),
         })
     }
 
@@ -58,7 +61,11 @@ impl Link {
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = operations;
     }
 
-    pub(super) fn end(&self, exit: Exit) {
+    /// Lets the reporting process end, as that is all. Told once.
+    pub(crate) fn end(&self, exit: Exit) {
+        if self.ended.swap(true, Ordering::Relaxed) {
+            return;
+        }
         let held = std::mem::take(&mut *self.held.lock().unwrap_or_else(PoisonError::into_inner));
         let code = exit as u8;
         self.send(&Message::End(End { code, held }));

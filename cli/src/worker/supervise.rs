@@ -272,7 +272,8 @@ impl Supervisor {
     async fn leave(mut self) -> Exit {
         self.look();
         let kept = self.status.is_none();
-        if kept {
+        // One that has said all ends by itself: it may still have temporary files to remove.
+        if kept && self.end.is_none() {
             self.send(Signal::SIGKILL);
         }
         if !self.half.is_empty() {

@@ -304,6 +304,9 @@ fn destination(backend: &str) -> Outcome {
         .count();
     assert_eq!(summary["files"], 100 - left_out, "{}", running.said());
     expected.retain(|path| !path.starts_with("1") || path == Path::new("1"));
+    common::wait_for("the removal of what was left", || {
+        leftovers(&copied).is_empty()
+    });
     assert_eq!(common::paths(&copied), expected, "{}", running.said());
     Ok(())
 }
