@@ -29,7 +29,7 @@ pub use append::{AppendOptions, AppendWriter};
 pub use atomic::{AtomicFile, AtomicOptions, write_atomic};
 pub use batch::{Batch, batch, metadata_many};
 pub use commit_batch::{CommitBatch, Committing, Tally};
-pub use copy_file::{Copied, CopyFile, Preserve, Warning, copy, copy_metadata};
+pub use copy_file::{Copied, CopyFile, Preserve, Reflink, Warning, copy, copy_metadata};
 pub use dir::{
     DirBuilder, DirEntry, ReadDir, create_dir, create_dir_all, read_dir, remove_dir, remove_dir_all,
 };

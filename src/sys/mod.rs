@@ -35,6 +35,7 @@ pub(crate) mod removing;
 pub(crate) mod rename;
 pub(crate) mod replace;
 pub(crate) mod request;
+pub(crate) mod share;
 pub(crate) mod stat;
 pub(crate) mod steps;
 pub(crate) mod sync_group;

@@ -90,8 +90,8 @@ impl Request for Barrier {
 // SAFETY: as for `Sync`.
 #[cfg(target_os = "linux")]
 unsafe impl Entry for Barrier {
-    fn sqe(&mut self, _tables: &mut dyn Tables) -> io::Result<Sqe> {
-        Ok(Sqe::fsync(self.fd.as_fd(), true))
+    fn sqe(&mut self, tables: &mut dyn Tables) -> io::Result<Sqe> {
+        Ok(Sqe::fsync(tables.name(&self.fd), true))
     }
 }
 
