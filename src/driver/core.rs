@@ -192,11 +192,15 @@ impl Driver {
     /// Whether polls may answer operations at once: not where the backend is pinned, nor where a limit says
     /// that nothing may begin any more, nor while the fake backend has a rule.
     pub(crate) fn attempts(&self) -> bool {
+        self.attempts && !self.has_faults() && limited::refused().is_none() && !self.is_of_parent()
+    }
+
+    /// Whether the fake backend has a rule.
+    pub(crate) fn has_faults(&self) -> bool {
         #[cfg(feature = "testing")]
-        if self.faults.get().is_some_and(|faults| faults.are_set()) {
-            return false;
-        }
-        self.attempts && limited::refused().is_none() && !self.is_of_parent()
+        return self.faults.get().is_some_and(|faults| faults.are_set());
+        #[cfg(not(feature = "testing"))]
+        false
     }
 
     /// Counts an operation that was answered at the poll.
@@ -228,6 +232,19 @@ impl Driver {
             group
         };
         groups.entry(mount.key()).or_insert_with(made).clone()
+    }
+
+    /// What the operations of a mount share among themselves, which is of one type.
+    pub(crate) fn shared<T: Default + Send + Sync + 'static>(&self, mount: &Arc<Mount>) -> Arc<T> {
+        self.group(mount).shared().unwrap_or_default()
+    }
+
+    /// Whether the fake backend has a rule, so that each operation has to come by it for itself.
+    pub(crate) fn is_faked(&self) -> bool {
+        #[cfg(feature = "testing")]
+        return self.faults.get().is_some_and(|faults| faults.are_set());
+        #[cfg(not(feature = "testing"))]
+        false
     }
 
     /// Starts an operation on the best way for it.

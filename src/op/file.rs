@@ -263,6 +263,7 @@ impl SharedFile {
     }
 
     pub(crate) async fn sync(self: Arc<Self>, data_only: bool) -> io::Result<()> {
+        self.write_out_for_a_sync();
         let kind = if data_only {
             Kind::SyncData
         } else {
@@ -275,6 +276,17 @@ impl SharedFile {
         let durable = Durable {
             kind,
             request,
+            file: self,
+            on_worker: OnWorker::Plain,
+        };
+        durable.run().await
+    }
+
+    pub(crate) async fn sync_barrier(self: Arc<Self>) -> io::Result<()> {
+        self.write_out_for_a_sync();
+        let durable = Durable {
+            kind: Kind::SyncData,
+            request: request::Barrier { fd: self.clone() },
             file: self,
             on_worker: OnWorker::Plain,
         };

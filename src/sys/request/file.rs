@@ -27,6 +27,7 @@ use crate::sys::linux::tables::Tables;
 use crate::sys::progress::Progress;
 use crate::sys::range::{self, Advice, Space, Writeback};
 use crate::sys::steps::Steps;
+use crate::sys::written;
 
 /// Waits until the file is on its device.
 pub(crate) struct Sync {
@@ -42,11 +43,11 @@ impl Request for Sync {
 
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         with_file(self.fd.as_fd(), |file| {
-            if self.data_only {
-                file.sync_data()
-            } else {
-                file.sync_all()
-            }
+            let synced = match self.data_only {
+                true => file.sync_data(),
+                false => file.sync_all(),
+            };
+            written::or_as_far_as_it_goes(file, synced)
         })
         .map(|()| 0)
     }
@@ -62,6 +63,35 @@ impl Request for Sync {
 unsafe impl Entry for Sync {
     fn sqe(&mut self, tables: &mut dyn Tables) -> io::Result<Sqe> {
         Ok(Sqe::fsync(tables.name(&self.fd), self.data_only))
+    }
+}
+
+/// Has what comes later come later on the device, too.
+pub(crate) struct Barrier {
+    pub(crate) fd: FdRef,
+}
+
+impl Request for Barrier {
+    #[cfg(target_os = "linux")]
+    fn entry(&mut self) -> Option<&mut dyn Entry> {
+        Some(self)
+    }
+
+    fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
+        with_file(self.fd.as_fd(), written::barrier).map(|()| 0)
+    }
+
+    #[cfg(feature = "testing")]
+    fn paths(&self, paths: &mut Paths) {
+        paths.file(&self.fd);
+    }
+}
+
+// SAFETY: as for `Sync`.
+#[cfg(target_os = "linux")]
+unsafe impl Entry for Barrier {
+    fn sqe(&mut self, tables: &mut dyn Tables) -> io::Result<Sqe> {
+        Ok(Sqe::fsync(tables.name(&self.fd), true))
     }
 }
 

@@ -24,9 +24,9 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 
 pub(crate) use at::At;
-pub(crate) use file::{Advise, Allocate, Close, SetLen, Sync, SyncRange};
+pub(crate) use file::{Advise, Allocate, Barrier, Close, SetLen, Sync, SyncRange};
 pub(crate) use hop::Hop;
-pub(crate) use meta::{Statx, Target};
+pub(crate) use meta::{Statx, Target, stat_of};
 pub(crate) use names::{CreateDir, HardLink, LinkFile, Remove, Rename, Symlink};
 pub(crate) use open::{Open, OpenWithin};
 #[cfg(feature = "testing")]
@@ -56,7 +56,7 @@ pub(crate) trait OpenFile: AsFd + Send + std::marker::Sync {
     fn note_on_ring(&self) {}
 }
 
-#[cfg(test)]
+/// Used on threads alone.
 impl OpenFile for std::fs::File {}
 
 /// A completion, as the request sees it.
