@@ -119,7 +119,7 @@ pub(crate) async fn open(path: &Path, flags: i32, mode: u32) -> io::Result<Arc<S
 }
 
 /// What was opened on a thread that may sleep.
-fn opened(driver: &Arc<Driver>, fd: OwnedFd, flags: i32) -> Arc<SharedFile> {
+pub(super) fn opened(driver: &Arc<Driver>, fd: OwnedFd, flags: i32) -> Arc<SharedFile> {
     let file = SharedFile::new(driver, fd, flags);
     if file.is_regular() && flags & flag::O_PATH == 0 {
         file.mount().note_opened();

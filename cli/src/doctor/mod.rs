@@ -16,6 +16,7 @@ use tidegate::probe::{self, Support};
 use self::buffers::Buffers;
 use crate::exit::Exit;
 use crate::explain::cause;
+use crate::say;
 use crate::timeouts::{TimeoutsReport, ms};
 
 /// Tells how file I/O will be done on this machine, and what stands in the way of io_uring.
@@ -39,6 +40,13 @@ pub(crate) struct Arguments {
     path: PathBuf,
 }
 
+impl Arguments {
+    /// Whether another process is asked that may be left behind, or this is the one.
+    pub(crate) fn asks_elsewhere(&self) -> bool {
+        self.mounts
+    }
+}
+
 pub(crate) fn main(arguments: &Arguments) -> Exit {
     if arguments.ask {
         return mounts::ask(arguments.timeout);
@@ -49,15 +57,13 @@ pub(crate) fn main(arguments: &Arguments) -> Exit {
     let diagnosis = Diagnosis::make(arguments);
     if arguments.json {
         // Strings, numbers and lists: there is nothing that cannot be written.
-        println!(
-            "{}",
-            serde_json::to_string_pretty(&diagnosis).unwrap_or_default()
-        );
+        let json = serde_json::to_string_pretty(&diagnosis).unwrap_or_default();
+        say::out(&format!("{json}\n"));
     } else {
-        print!("{}", diagnosis.text());
+        say::out(&diagnosis.text());
     }
     for trouble in &diagnosis.broken {
-        eprintln!("tidegate: {trouble}");
+        say::err(&format!("tidegate: {trouble}"));
     }
     diagnosis.exit()
 }
