@@ -56,8 +56,6 @@ fn run() -> Exit {
             worker::run(arguments.shows(), |link| copy::main(arguments, link))
         }
         Command::Doctor(arguments) if arguments.asks_elsewhere() => doctor::main(&arguments),
-        Command::Doctor(arguments) => {
-            worker::run(worker::Shows::default(), |_| doctor::main(&arguments))
-        }
+        Command::Doctor(arguments) => worker::run_or_do(|| doctor::main(&arguments)),
     }
 }

@@ -74,9 +74,11 @@ fn run(number: usize, case: &Case, place: &Path) -> Result<(), Failed> {
     }
     let dir = place.join(number.to_string());
     std::fs::create_dir(&dir)?;
-    // Users that nobody else is, so that their threads are those of the case.
-    let user = FIRST_USER + number as u32;
+    // Users that nobody else is, so that their threads are those of the case, and memory that the kernel has not counted
+    // back yet is not the next one's.
+    let user = FIRST_USER + 2 * number as u32;
     let in_child = |doctor: Option<PathBuf>| {
+        let user = user + u32::from(doctor.is_some());
         let mut command = Command::new(place.join("test"));
         command
             .arg(&dir)

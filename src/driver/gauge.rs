@@ -39,7 +39,7 @@ pub(super) fn ask(jobs: Vec<Arc<dyn Job>>) {
     drop(queue);
     let builder = std::thread::Builder::new()
         .name("tidegate-watch".into())
-        .stack_size(limits::THREAD_STACK_BYTES);
+        .stack_size(limits::FOREIGN_STACK_BYTES);
     if builder.spawn(run).is_err() {
         // Tried again at the next look: each operation waits here once.
         lock(&gauge().queue).has_thread = false;

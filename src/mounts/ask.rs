@@ -49,7 +49,7 @@ impl Mount {
         let mount = self.clone();
         std::thread::Builder::new()
             .name("tidegate-probe".into())
-            .stack_size(limits::THREAD_STACK_BYTES)
+            .stack_size(limits::FOREIGN_STACK_BYTES)
             .spawn(move || mount.wait_for_answer(point))?;
         *waiting = Some(vec![asker]);
         Ok(())

@@ -53,7 +53,7 @@ fn few_directories_are_open_at_a_time() {
             make_deep(&branch, REMOVED_DIRS_OPEN * 3);
         }
     }
-    let path = super::super::path::c_path(&root.join("tree")).unwrap();
+    let path = crate::sys::path::c_path(&root.join("tree")).unwrap();
     let mut removal = Removal::begin(path).unwrap();
     while !removal.step().unwrap() {
         let open = removal.levels.iter().filter(|level| level.list.is_some());
@@ -71,7 +71,7 @@ fn what_leaves_the_tree_meanwhile_leads_nowhere_else() {
         fs::create_dir_all(root.join("kept/d")).unwrap();
         fs::write(root.join("kept/d/file"), "kept").unwrap();
         make_deep(&root.join("tree"), REMOVED_DIRS_OPEN * 2);
-        let path = super::super::path::c_path(&root.join("tree")).unwrap();
+        let path = crate::sys::path::c_path(&root.join("tree")).unwrap();
         let mut removal = Removal::begin(path).unwrap();
         while removal.levels.len() < REMOVED_DIRS_OPEN * 2 {
             assert!(!removal.step().unwrap());
@@ -90,7 +90,7 @@ fn a_tree_that_is_replaced_is_an_error() {
     let (_dir, root) = place();
     fs::create_dir_all(root.join("tree")).unwrap();
     make_deep(&root.join("tree"), REMOVED_DIRS_OPEN * 2);
-    let path = super::super::path::c_path(&root.join("tree")).unwrap();
+    let path = crate::sys::path::c_path(&root.join("tree")).unwrap();
     let mut removal = Removal::begin(path).unwrap();
     while removal.levels.len() < REMOVED_DIRS_OPEN * 2 {
         assert!(!removal.step().unwrap());

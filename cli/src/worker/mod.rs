@@ -13,12 +13,12 @@ mod supervise;
 pub(crate) use link::{Link, Orders};
 pub(crate) use message::{Bar, Shows};
 
-use crate::exit::Exit;
+use crate::exit::{Exit, fatal};
 
 /// Does the work in another process and reports it; in that other process, does it.
 pub(crate) fn run(shows: Shows, work: impl FnOnce(&Link) -> Exit) -> Exit {
     let Some(shows) = process::is_worker() else {
-        return supervise::supervise(shows);
+        return supervise::supervise(shows).unwrap_or_else(|why| fatal(&why));
     };
     let link = match Link::open(shows) {
         Ok(link) => link,
@@ -33,4 +33,12 @@ pub(crate) fn run(shows: Shows, work: impl FnOnce(&Link) -> Exit) -> Exit {
     let exit = work(&link);
     link.end(exit);
     exit
+}
+
+/// The same for work that says what this process may do: where no other one may be started, it is done here.
+pub(crate) fn run_or_do(work: impl Fn() -> Exit) -> Exit {
+    if process::is_worker().is_some() {
+        return run(Shows::default(), |_| work());
+    }
+    supervise::supervise(Shows::default()).unwrap_or_else(|_| work())
 }

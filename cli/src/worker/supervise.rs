@@ -20,7 +20,7 @@ use tokio::time::{Instant, Interval, interval, sleep_until};
 use super::message::{End, Message, STOP, Shows};
 use super::output::{Err, Out};
 use super::process;
-use crate::exit::{Exit, fatal};
+use crate::exit::Exit;
 
 /// How often it looks after the working process, besides being told by the kernel.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -40,22 +40,16 @@ const LEAVE_BOUND: Duration = Duration::from_secs(3);
 /// What is read from the working process at a time.
 const PIECE_BYTES: usize = 16 << 10;
 
-pub(super) fn supervise(shows: Shows) -> Exit {
+/// The error is that nothing was begun, and why.
+pub(super) fn supervise(shows: Shows) -> Result<Exit, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build();
-    let runtime = match runtime {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            return fatal(&format!(
-                "no runtime could be started: {error}; raise RLIMIT_NOFILE"
-            ));
-        }
-    };
+        .build()
+        .map_err(|error| format!("no runtime could be started: {error}; raise RLIMIT_NOFILE"))?;
     let exit = runtime.block_on(async {
         match Supervisor::start(shows) {
-            Ok(supervisor) => supervisor.run().await,
-            Err(error) => fatal(&format!(
+            Ok(supervisor) => Ok(supervisor.run().await),
+            Err(error) => Err(format!(
                 "the process that does the work could not be started: {error}{}",
                 advice(&error)
             )),

@@ -210,7 +210,7 @@ impl Keeper {
         drop(state);
         let builder = std::thread::Builder::new()
             .name("tidegate-faults".into())
-            .stack_size(limits::THREAD_STACK_BYTES);
+            .stack_size(limits::FOREIGN_STACK_BYTES);
         if builder.spawn(|| self.run()).is_err() {
             // Without a thread, nothing is delayed.
             let mut state = lock(&self.state);
