@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::file::SharedFile;
 use super::health::Health;
-use super::rw::{changed, check_offset, load_of, looked_at, position};
+use super::rw::{changed, check_offset, in_place, load_of, looked_at, position};
 use crate::buf::{BufError, IoBuf, IoBufMut};
 use crate::driver::fence::Fenced;
 use crate::driver::op::{Load, Op};
@@ -113,7 +113,8 @@ pub(crate) async fn read<B: IoBufMut>(
     let offset = position(&file, Kind::ReadVectored, offset);
     let length = bufs.iter().map(|buf| buf.bytes_total()).sum();
     let fenced = looked_at(&file, offset.into(), length);
-    let request = request::ReadVectored::new(file, bufs, offset);
+    let place = in_place(&file, offset.into());
+    let request = request::ReadVectored::new(file, bufs, place);
     let read = Read {
         request,
         load,
@@ -139,7 +140,8 @@ pub(crate) async fn write<B: IoBuf>(
         .saturating_sub(skip);
     let health = file.health.clone();
     let fenced = health.changes(changed(&file, offset.into(), length));
-    let request = request::WriteVectored::new(file, bufs, skip, offset);
+    let place = in_place(&file, offset.into());
+    let request = request::WriteVectored::new(file, bufs, skip, place);
     let write = Write {
         request,
         load,
