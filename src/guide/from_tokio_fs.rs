@@ -68,6 +68,10 @@
 //! - The text of an error names operation and path if you choose so for the handle, see [`Errors`](crate::Errors).
 //! - What a write has accepted is written, also when the file or the runtime is dropped right after. An error is
 //!   then logged, since nobody is left to be told.
+//! - A file that grows past `RLIMIT_FSIZE` is an error (EFBIG) in what threads write, also where SIGXFSZ was not
+//!   ignored, which ends a program that writes with tokio's.
+//! - A sync through a clone tells of a failed write of the cursor as [`Poisoned`](crate::Error::Poisoned), of the same
+//!   kind; [`raw_os_error`](crate::raw_os_error) has its number. The cursor's own `flush` or sync has it plain, once.
 //! - There is no Windows.
 //! - What the kernel has in memory is answered at the first poll, so that a future may be ready at once. Loops
 //!   still yield: it costs the task's budget.
