@@ -15,6 +15,9 @@ mod signals;
 #[cfg(target_os = "linux")]
 #[path = "no_false_success/storage.rs"]
 mod storage;
+#[cfg(target_os = "linux")]
+#[path = "no_false_success/writebacks.rs"]
+mod writebacks;
 
 #[cfg(target_os = "linux")]
 mod stage {
@@ -88,7 +91,7 @@ fn main() -> std::process::ExitCode {
     let fuse: &[_] = &[Requirements::fuse()];
     use tidegate_rig::FsKind::{Btrfs, Ext4, Xfs};
     let disks: &[_] = &[Ext4, Xfs, Btrfs].map(Requirements::disk);
-    let all: [(&str, &[Requirements], stage::Test); 11] = [
+    let all: [(&str, &[Requirements], stage::Test); 13] = [
         ("what_a_close_answers_is_told", fuse, closes::are_told),
         ("a_failed_copy_has_no_name", fuse, closes::leave_no_name),
         ("sizes_are_hints", &[], copies::sizes_are_hints),
@@ -123,6 +126,16 @@ fn main() -> std::process::ExitCode {
             "signals_interrupt_nothing",
             fuse,
             signals::interrupt_nothing,
+        ),
+        (
+            "writebacks_in_the_background_are_told",
+            disks,
+            writebacks::in_the_background_are_told,
+        ),
+        (
+            "writebacks_of_servers_are_told",
+            fuse,
+            writebacks::of_servers_are_told,
         ),
     ];
     let trials = all
