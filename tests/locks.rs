@@ -176,3 +176,119 @@ fn nothing_has_a_file_open_once_it_is_closed() {
         }
     });
 }
+
+/// How a lock is taken and asked for: `true` where somebody else has one that is in the way.
+#[derive(Clone, Copy, Debug)]
+enum Lock {
+    Record,
+    OpenFile,
+    Flock,
+}
+
+const LOCKS: [Lock; 3] = [Lock::Record, Lock::OpenFile, Lock::Flock];
+
+fn whole(kind: i32) -> nix::libc::flock {
+    nix::libc::flock {
+        l_type: kind as _,
+        l_whence: nix::libc::SEEK_SET as _,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    }
+}
+
+impl Lock {
+    fn take(self, fd: impl AsFd) {
+        let lock = whole(nix::libc::F_WRLCK);
+        let taken = match self {
+            Lock::Record => fcntl(fd, FcntlArg::F_SETLK(&lock)).map(drop),
+            Lock::OpenFile => fcntl(fd, FcntlArg::F_OFD_SETLK(&lock)).map(drop),
+            Lock::Flock => {
+                rustix::fs::flock(fd, rustix::fs::FlockOperation::NonBlockingLockExclusive)
+                    .map_err(|error| nix::Error::from_raw(error.raw_os_error()))
+            }
+        };
+        taken.unwrap();
+    }
+
+    /// What another process is told.
+    fn is_in_the_way(self, path: &Path) -> bool {
+        let mut options = std::fs::OpenOptions::new();
+        let file = options.read(true).write(true).open(path).unwrap();
+        let mut lock = whole(nix::libc::F_WRLCK);
+        match self {
+            Lock::Record => fcntl(&file, FcntlArg::F_GETLK(&mut lock))
+                .map(drop)
+                .unwrap(),
+            Lock::OpenFile => fcntl(&file, FcntlArg::F_OFD_GETLK(&mut lock))
+                .map(drop)
+                .unwrap(),
+            Lock::Flock => {
+                use rustix::fs::FlockOperation::NonBlockingLockExclusive;
+                return rustix::fs::flock(&file, NonBlockingLockExclusive).is_err();
+            }
+        }
+        i32::from(lock.l_type) != nix::libc::F_UNLCK
+    }
+}
+
+/// Every kind of lock, taken through the file itself, stands for other processes until the file is closed.
+#[test]
+fn locks_through_a_file_stand_for_other_processes_until_it_is_closed() {
+    const TEST: &str = "locks_through_a_file_stand_for_other_processes_until_it_is_closed";
+    const PATH: &str = "TIDEGATE_TEST_LOCKED";
+    if common::child::is_child(TEST) {
+        let path = PathBuf::from(std::env::var_os(PATH).unwrap());
+        let seen = LOCKS.map(|lock| lock.is_in_the_way(&path));
+        println!("seen {seen:?}");
+        return;
+    }
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let scene = Scene::new(dir.path());
+    let seen = |path: &Path| {
+        let mut command = common::child::command(TEST);
+        let output = command.env(PATH, path).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let line = text
+            .lines()
+            .find_map(|line| line.split_once("seen "))
+            .map(|(_, seen)| seen);
+        line.unwrap_or_else(|| panic!("{text}")).to_owned()
+    };
+    common::on_each_route(|route| {
+        let (scene, seen) = (&scene, &seen);
+        async move {
+            for lock in LOCKS {
+                let mut options = File::options();
+                let file = options.read(true).write(true).open(&scene.path).await;
+                let mut file = file.unwrap();
+                lock.take(&file);
+                for reader in READERS {
+                    read(reader, &mut file, BYTES / 3).await;
+                    tokio::io::AsyncSeekExt::rewind(&mut file).await.unwrap();
+                }
+                if !matches!(lock, Lock::Record) {
+                    // A record lock goes with any close of the process's, those of clones included.
+                    drop(file.try_clone().await.unwrap());
+                }
+                common::until_idle().await;
+                // Whoever asks for one kind of record lock meets the other.
+                let expected = match lock {
+                    Lock::Flock => [false, false, true],
+                    Lock::Record | Lock::OpenFile => [true, true, false],
+                };
+                assert_eq!(
+                    seen(&scene.path),
+                    format!("{expected:?}"),
+                    "{lock:?}, on {route:?}"
+                );
+                drop(file);
+                assert_eq!(
+                    seen(&scene.path),
+                    "[false, false, false]",
+                    "{lock:?}, on {route:?}"
+                );
+            }
+        }
+    });
+}

@@ -13,6 +13,9 @@ mod copies;
 #[path = "no_false_success/signals.rs"]
 mod signals;
 #[cfg(target_os = "linux")]
+#[path = "no_false_success/storage.rs"]
+mod storage;
+#[cfg(target_os = "linux")]
 #[path = "no_false_success/writebacks.rs"]
 mod writebacks;
 
@@ -86,11 +89,9 @@ fn main() -> std::process::ExitCode {
     // One at a time: signals go to all threads.
     args.test_threads = Some(1);
     let fuse: &[_] = &[Requirements::fuse()];
-    let disks: &[_] = &[
-        Requirements::disk(tidegate_rig::FsKind::Ext4),
-        Requirements::disk(tidegate_rig::FsKind::Xfs),
-    ];
-    let all: [(&str, &[Requirements], stage::Test); 9] = [
+    use tidegate_rig::FsKind::{Btrfs, Ext4, Xfs};
+    let disks: &[_] = &[Ext4, Xfs, Btrfs].map(Requirements::disk);
+    let all: [(&str, &[Requirements], stage::Test); 13] = [
         ("what_a_close_answers_is_told", fuse, closes::are_told),
         ("a_failed_copy_has_no_name", fuse, closes::leave_no_name),
         ("sizes_are_hints", &[], copies::sizes_are_hints),
@@ -104,6 +105,22 @@ fn main() -> std::process::ExitCode {
             "rights_go_with_their_owner",
             &[],
             copies::rights_go_with_their_owner,
+        ),
+        ("too_much_is_told", fuse, storage::of_too_much_is_told),
+        (
+            "what_is_read_only_is_told",
+            fuse,
+            storage::of_what_is_read_only_is_told,
+        ),
+        (
+            "what_a_disk_lost_is_told",
+            disks,
+            storage::of_what_the_disk_lost_is_told,
+        ),
+        (
+            "folders_that_others_make_are_none",
+            &[],
+            storage::of_the_same_folders_is_none,
         ),
         (
             "signals_interrupt_nothing",

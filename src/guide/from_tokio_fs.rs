@@ -35,8 +35,8 @@
 //! - **Late closes.** A dropped file is closed when the drop returns, but not where the disk does not answer: the drop
 //!   then goes on after a millisecond, and a thread closes. [`File::close`](crate::fs::File::close) waits for it, and
 //!   tells of errors.
-//! - **Readahead.** Reads through a file that came from std or a descriptor switch the kernel's readahead off for the
-//!   open file, also for others that share it; it is on again when the file goes back.
+//! - **Readahead.** Positional reads through a file that came from std or a descriptor switch the kernel's readahead off
+//!   for the open file, also for others that share it; it is on again when the file goes back, or its cursor reads.
 //! - **Tasks.** `num_alive_tasks()` of a runtime counts one task of this crate's from the first operation on, which
 //!   notices the runtime's end, and one for each thread with a ring. They do nothing while nothing is in flight.
 //!
@@ -44,6 +44,9 @@
 //!
 //! - Types: [`std::fs::Metadata`], `Permissions` and `FileType` are std's; files go from and into std's.
 //! - Errors: kind, `raw_os_error()` and text.
+//! - Descriptors of any kind that became a file (epoll sets, events, processes, queues, terminals, sockets, folders, such
+//!   without access) read, write, seek and sync as with tokio. Where a thread reads for you, it reads what comes next
+//!   also when you gave up, as tokio's does.
 //! - A write returns when it is in a buffer, and its error comes with the next call: `flush` before somebody else
 //!   is to see what you wrote, and to be told how it went.
 //! - A dropped file is closed: it can be run, its locks are free, its pipe hangs up, its filesystem can be unmounted.
@@ -68,6 +71,10 @@
 //! - The text of an error names operation and path if you choose so for the handle, see [`Errors`](crate::Errors).
 //! - What a write has accepted is written, also when the file or the runtime is dropped right after. An error is
 //!   then logged, since nobody is left to be told.
+//! - A file that grows past `RLIMIT_FSIZE` is an error (EFBIG) in what threads write, also where SIGXFSZ was not
+//!   ignored, which ends a program that writes with tokio's.
+//! - A sync through a clone tells of a failed write of the cursor as [`Poisoned`](crate::Error::Poisoned), of the same
+//!   kind; [`raw_os_error`](crate::raw_os_error) has its number. The cursor's own `flush` or sync has it plain, once.
 //! - There is no Windows.
 //! - What the kernel has in memory is answered at the first poll, so that a future may be ready at once. Loops
 //!   still yield: it costs the task's budget.

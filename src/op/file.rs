@@ -124,11 +124,6 @@ impl SharedFile {
         self.flags & flag::O_APPEND != 0
     }
 
-    /// Whether it was opened so that nothing waits for it.
-    pub(super) fn is_nonblocking(&self) -> bool {
-        self.flags & flag::O_NONBLOCK != 0
-    }
-
     pub(super) fn is_read_only(&self) -> bool {
         self.flags & flag::O_ACCMODE == flag::O_RDONLY
     }
@@ -157,6 +152,17 @@ impl SharedFile {
     /// asking, whatever has none is taken for one.
     pub(super) fn is_pipe(&self) -> bool {
         self.opened.is_pipe() || self.opened.type_bits() == 0 && !self.is_seekable()
+    }
+
+    /// Whether a ring reads and writes it as the system's calls do.
+    #[cfg(target_os = "linux")]
+    pub(super) fn is_for_ring(&self) -> bool {
+        super::plain::is_for_ring(self.as_fd(), &self.opened, &self.mount)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn is_for_ring(&self) -> bool {
+        false
     }
 
     /// Whether this error of a read or write at a position says that the file has none. It is taken for

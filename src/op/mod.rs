@@ -20,6 +20,8 @@ pub(crate) mod many;
 pub(crate) mod meta;
 pub(crate) mod names;
 pub(crate) mod open;
+#[cfg(target_os = "linux")]
+mod plain;
 pub(crate) mod position;
 mod prefetch;
 pub(crate) mod provided;

@@ -91,7 +91,8 @@ fn begin(file: &Arc<SharedFile>, kind: Kind, request: ReadProvided) -> InFlight<
 }
 
 fn request(file: &Arc<SharedFile>, group: &Arc<Group>, offset: Option<u64>) -> ReadProvided {
-    ReadProvided::new(file.clone(), group.clone(), offset, file.is_direct())
+    let place = rw::in_place(file, offset.into());
+    ReadProvided::new(file.clone(), group.clone(), place, file.is_direct())
 }
 
 /// Reads once, at an offset; where there are no positions, what comes.

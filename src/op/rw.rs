@@ -128,12 +128,12 @@ pub(super) fn load_of(file: &SharedFile) -> Load {
     }
 }
 
-/// A stream that is not to be waited for keeps off rings: they would wait, though the call says at once that there is
-/// nothing.
-fn in_place(file: &SharedFile, place: Place) -> Place {
-    match place {
-        Place::Stream if file.is_nonblocking() => Place::StreamNow,
-        place => place,
+/// The place, by a call where a ring does otherwise than the call.
+pub(super) fn in_place(file: &SharedFile, place: Place) -> Place {
+    if file.is_for_ring() {
+        place
+    } else {
+        place.by_call()
     }
 }
 

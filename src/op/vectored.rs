@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use super::file::SharedFile;
 use super::health::Health;
-use super::rw::{changed, check_offset, check_write, known, load_of, looked_at, position};
+use super::rw::{
+    changed, check_offset, check_write, in_place, known, load_of, looked_at, position,
+};
 use crate::buf::{BufError, IoBuf, IoBufMut};
 use crate::driver::fence::Fenced;
 use crate::driver::op::{Load, Op};
@@ -113,7 +115,8 @@ pub(crate) async fn read<B: IoBufMut>(
     let offset = position(&file, Kind::ReadVectored, offset);
     let length = bufs.iter().map(|buf| buf.bytes_total()).sum();
     let fenced = looked_at(&file, offset.into(), length);
-    let request = request::ReadVectored::new(file, bufs, offset);
+    let place = in_place(&file, offset.into());
+    let request = request::ReadVectored::new(file, bufs, place);
     let read = Read {
         request,
         load,
@@ -144,7 +147,8 @@ pub(crate) async fn write<B: IoBuf>(
         Some(bounded) => Some(bounded.room(at, length).await),
         None => None,
     };
-    let request = request::WriteVectored::new(file.clone(), bufs, skip, offset);
+    let place = in_place(&file, offset.into());
+    let request = request::WriteVectored::new(file.clone(), bufs, skip, place);
     let write = Write {
         request,
         load,

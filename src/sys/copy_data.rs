@@ -281,7 +281,7 @@ fn buffered_copy(
     let least = if range.end == 0 { MADE_UP_BYTES } else { 1 };
     let expect = (expect as usize).clamp(least, COPY_BUFFER_BYTES);
     let mut buffer = vec![0; expect];
-    let seekable = to.metadata().map_err(destination_error)?.is_file();
+    let mut seekable = to.metadata().map_err(destination_error)?.is_file();
     let mut stride = Stride::new(COPY_BUFFER_BYTES as u64);
     let mut at = range.start;
     loop {
@@ -299,12 +299,7 @@ fn buffered_copy(
         if read == 0 {
             return Ok(at);
         }
-        if seekable {
-            to.write_all_at(&buffer[..read], at)
-                .map_err(destination_error)?;
-        } else {
-            io::Write::write_all(&mut &*to, &buffer[..read]).map_err(destination_error)?;
-        }
+        write_part(to, &buffer[..read], at, &mut seekable).map_err(destination_error)?;
         at += read as u64;
         flow.moved(read as u64);
         if read < want && at == range.end {
@@ -315,6 +310,19 @@ fn buffered_copy(
             buffer.resize((buffer.len() * 4).clamp(4096, COPY_BUFFER_BYTES), 0);
         }
     }
+}
+
+/// Writes all of a part, and learns whether the file takes writes at a position: some of procfs do not, and say they are
+/// files.
+fn write_part(mut to: &File, part: &[u8], at: u64, seekable: &mut bool) -> io::Result<()> {
+    if *seekable {
+        match to.write_all_at(part, at) {
+            Err(error) if at == 0 && error.raw_os_error() == Some(super::errno::ESPIPE) => {}
+            written => return written,
+        }
+        *seekable = false;
+    }
+    io::Write::write_all(&mut to, part)
 }
 
 /// `copy_file_range(2)` until the end of the range, or until the kernel does no more of it; returns where it stopped.

@@ -300,3 +300,93 @@ fn an_operation_on_any_descriptor_does_what_std_s_does() {
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     });
 }
+
+/// What a copy came to, with std's or through a crate: the count, and what is there then.
+#[cfg(target_os = "linux")]
+fn came(result: std::io::Result<u64>, to: &std::path::Path) -> String {
+    let stored = std::fs::symlink_metadata(to).is_ok_and(|metadata| metadata.is_file());
+    let content = stored.then(|| std::fs::read(to).unwrap_or_default());
+    match result {
+        Ok(count) => format!("{count}, {content:?}"),
+        Err(error) => format!("{:?} {:?}, {content:?}", error.kind(), errno(&error)),
+    }
+}
+
+/// Whatever is copied to wherever, it comes to what it comes to with std.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_copy_of_anything_to_anything_does_what_std_s_does() {
+    run(|dir| async move {
+        let at = |name: &str| dir.at(name);
+        dir.with("stored", "stored");
+        dir.with("empty", "");
+        std::fs::create_dir(at("folder")).unwrap();
+        std::os::unix::fs::symlink("stored", at("link")).unwrap();
+        std::os::unix::fs::symlink("nothing", at("dangling")).unwrap();
+        std::os::unix::fs::symlink("loop", at("loop")).unwrap();
+        // Of a FIFO both wait for the other end.
+        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+        let sparse = std::fs::File::create(at("sparse")).unwrap();
+        sparse.set_len(1 << 20).unwrap();
+        std::os::unix::fs::FileExt::write_at(&sparse, b"far", (1 << 20) - 3).unwrap();
+        let sources = [
+            "stored",
+            "empty",
+            "sparse",
+            "folder",
+            "link",
+            "dangling",
+            "loop",
+            "socket",
+            "nothing",
+            "stored/below",
+            "/dev/null",
+            "/dev/zero",
+            "/proc/version",
+            "/proc/sys/kernel/pid_max",
+            "/proc/self/mem",
+            "/proc/kcore/below",
+            "/sys/kernel/mm/transparent_hugepage/enabled",
+            "/sys/kernel",
+        ];
+        let targets = [
+            "new",
+            "folder",
+            "link to",
+            "socket",
+            "new/below",
+            "/dev/null",
+            "/dev/full",
+            "/proc/version",
+            "/proc/self/comm/below",
+        ];
+        let mut wrong = Vec::new();
+        for source in sources {
+            for target in targets {
+                // A copy of a file onto itself is refused on purpose, and what takes no holes says so.
+                if source == target || source == "sparse" && target == "/proc/version" {
+                    continue;
+                }
+                let (from, to) = (at(source), at(target));
+                let fresh = || {
+                    let _ = std::fs::remove_file(at("new"));
+                    let _ = std::fs::remove_file(at("link to"));
+                    dir.with("there", "something that was there before");
+                    std::os::unix::fs::symlink("there", at("link to")).unwrap();
+                };
+                fresh();
+                let expected = came(std::fs::copy(&from, &to), &to);
+                fresh();
+                let found = came(fs::copy(&from, &to).await, &to);
+                if expected != found {
+                    let short = |text: &str| text.chars().take(120).collect::<String>();
+                    let (found, expected) = (short(&found), short(&expected));
+                    wrong.push(format!(
+                        "{source} to {target}: {found}, with std {expected}"
+                    ));
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    });
+}

@@ -202,7 +202,6 @@ impl Workspace {
                 .current_dir(&folder)
                 .env("CARGO_MANIFEST_DIR", &folder)
                 .env("TIDEGATE_BACKEND", backend)
-                .env("TIDEGATE_ERRORS", "plain")
                 .env_remove("RUST_TEST_NOCAPTURE");
             let started = Instant::now();
             let (succeeded, log) = run_within(command, TEST_BOUND);

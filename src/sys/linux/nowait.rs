@@ -93,24 +93,48 @@ pub(crate) fn pages(fd: BorrowedFd<'_>, offset: u64, length: u64) -> io::Result<
     })
 }
 
-/// Whether closing a socket may wait until what was sent has arrived; also where that cannot be told.
-pub(crate) fn lingers(fd: BorrowedFd<'_>) -> bool {
-    let mut linger = libc::linger {
-        l_onoff: 0,
-        l_linger: 0,
-    };
-    let mut length = size_of::<libc::linger>() as libc::socklen_t;
-    // SAFETY: the option has the type of `linger`, whose length is given.
+/// An option of a socket, of the type that it has; `None` where it cannot be told.
+fn option<T>(fd: BorrowedFd<'_>, name: libc::c_int, mut value: T) -> Option<T> {
+    let mut length = size_of::<T>() as libc::socklen_t;
+    // SAFETY: the value has room for so many bytes, and any bytes make one of the types that this is called with.
     let result = unsafe {
         libc::getsockopt(
             fd.as_raw_fd(),
             libc::SOL_SOCKET,
-            libc::SO_LINGER,
-            (&raw mut linger).cast(),
+            name,
+            (&raw mut value).cast(),
             &raw mut length,
         )
     };
-    result != 0 || linger.l_onoff != 0
+    (result == 0).then_some(value)
+}
+
+/// Whether closing a socket may wait until what was sent has arrived; also where that cannot be told.
+pub(crate) fn lingers(fd: BorrowedFd<'_>) -> bool {
+    // On, and for how long.
+    option(fd, libc::SO_LINGER, [0; 2]).is_none_or(|[on, _]: [libc::c_int; 2]| on != 0)
+}
+
+/// Whether a read or write of a socket waits until there is anything or room, and neither for a time of its own nor
+/// for more than a byte.
+pub(crate) fn waits_plainly(fd: BorrowedFd<'_>) -> bool {
+    let never = |name| option(fd, name, [0; 2]) == Some([0 as libc::c_long; 2]);
+    never(libc::SO_RCVTIMEO)
+        && never(libc::SO_SNDTIMEO)
+        && option(fd, libc::SO_RCVLOWAT, 0) == Some(1 as libc::c_int)
+}
+
+/// Whether it is a terminal of which a read waits until there is what was asked for, and not for a time.
+pub(crate) fn hands_out_what_comes(fd: BorrowedFd<'_>) -> bool {
+    let mut settings = std::mem::MaybeUninit::<libc::termios>::uninit();
+    // SAFETY: there is room for the settings.
+    if unsafe { libc::tcgetattr(fd.as_raw_fd(), settings.as_mut_ptr()) } != 0 {
+        return false;
+    }
+    // SAFETY: the call has succeeded, and filled them in.
+    let settings = unsafe { settings.assume_init() };
+    let is_by_line = settings.c_lflag & libc::ICANON != 0;
+    is_by_line || settings.c_cc[libc::VMIN] > 0 && settings.c_cc[libc::VTIME] == 0
 }
 
 /// The unique id of the mount that a file was opened on, without asking its filesystem for attributes (Linux 6.12).

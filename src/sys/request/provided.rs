@@ -8,9 +8,7 @@ use std::sync::{Arc, Mutex};
 
 #[cfg(feature = "testing")]
 use super::Paths;
-#[cfg(target_os = "linux")]
-use super::rw::NO_POSITION;
-use super::rw::read_blocking;
+use super::rw::{Place, read_blocking};
 #[cfg(target_os = "linux")]
 use super::{Entry, Part};
 use super::{FdRef, Request};
@@ -99,8 +97,7 @@ pub(crate) struct ReadProvided {
     fd: FdRef,
     /// Held until the completion, so that the ring keeps the group.
     group: Arc<Group>,
-    /// `None` for files without positions.
-    offset: Option<u64>,
+    place: Place,
     is_direct: bool,
     /// Set where one entry reads again and again.
     many: Option<Arc<Arrived>>,
@@ -119,11 +116,11 @@ pub(crate) struct ReadProvided {
 }
 
 impl ReadProvided {
-    pub(crate) fn new(fd: FdRef, group: Arc<Group>, offset: Option<u64>, is_direct: bool) -> Self {
+    pub(crate) fn new(fd: FdRef, group: Arc<Group>, place: Place, is_direct: bool) -> Self {
         ReadProvided {
             fd,
             group,
-            offset,
+            place,
             is_direct,
             many: None,
             asks: false,
@@ -170,7 +167,7 @@ impl ReadProvided {
 
     /// Whether this error number is an answer like others, of which the caller hears nothing.
     pub(crate) fn is_ordinary(&self, number: i32) -> bool {
-        let has_no_positions = number == errno::ESPIPE && self.offset.is_some();
+        let has_no_positions = number == errno::ESPIPE && self.place.offset().is_some();
         let is_for_one = (self.asks || self.many.is_some()) && is_for_one_by_one(number);
         let is_not_yet = self.asks && number == errno::EAGAIN;
         has_no_positions || is_for_one || is_not_yet || self.has_run_dry(number)
@@ -221,7 +218,7 @@ pub(crate) fn is_for_one_by_one(number: i32) -> bool {
 impl Request for ReadProvided {
     #[cfg(target_os = "linux")]
     fn entry(&mut self) -> Option<&mut dyn Entry> {
-        Some(self)
+        self.place.is_for_ring().then_some(self)
     }
 
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
@@ -233,8 +230,9 @@ impl Request for ReadProvided {
             return Ok(0);
         }
         let (start, length) = (self.plain()?, self.length());
+        let offset = self.place.for_call(self.fd.as_fd())?;
         // SAFETY: the memory has room for `length` bytes, and this request owns it.
-        unsafe { read_blocking(self.fd.as_fd(), start, length, self.offset) }
+        unsafe { read_blocking(self.fd.as_fd(), start, length, offset) }
     }
 
     #[cfg(feature = "testing")]
@@ -251,7 +249,7 @@ unsafe impl Entry for ReadProvided {
         if self.asks {
             return Ok(Sqe::read_nothing(tables.name(&self.fd)));
         }
-        let offset = self.offset.unwrap_or(NO_POSITION);
+        let offset = self.place.for_ring();
         self.has_arrived = false;
         self.ring = None;
         if !self.without {

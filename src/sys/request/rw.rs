@@ -37,8 +37,8 @@ pub(crate) enum Place {
     },
     /// Files that have no positions.
     Stream,
-    /// The same, where nothing is to be waited for: a ring would wait.
-    StreamNow,
+    /// Either, where a ring would do otherwise than the system's call does.
+    Call(Option<u64>),
 }
 
 impl From<Option<u64>> for Place {
@@ -48,26 +48,44 @@ impl From<Option<u64>> for Place {
 }
 
 impl Place {
+    /// The position that the caller gave.
+    pub(crate) fn offset(self) -> Option<u64> {
+        match self {
+            Place::At(offset) => Some(offset),
+            Place::Call(offset) => offset,
+            Place::Kernel { .. } | Place::Stream => None,
+        }
+    }
+
+    /// The same for a call.
+    pub(crate) fn by_call(self) -> Place {
+        match self {
+            Place::At(_) | Place::Stream => Place::Call(self.offset()),
+            Place::Kernel { .. } | Place::Call(_) => self,
+        }
+    }
+
     /// Whether a ring may take it.
     #[cfg(target_os = "linux")]
-    fn is_for_ring(self) -> bool {
-        !matches!(self, Place::Kernel { .. } | Place::StreamNow)
+    pub(super) fn is_for_ring(self) -> bool {
+        !matches!(self, Place::Kernel { .. } | Place::Call(_))
     }
 
     /// The offset of an entry.
     #[cfg(target_os = "linux")]
-    fn for_ring(self) -> u64 {
+    pub(super) fn for_ring(self) -> u64 {
         match self {
             Place::At(offset) => offset,
-            Place::Kernel { .. } | Place::Stream | Place::StreamNow => NO_POSITION,
+            Place::Kernel { .. } | Place::Stream | Place::Call(_) => NO_POSITION,
         }
     }
 
     /// The offset of a blocking call, which has none where the kernel's position counts.
-    fn for_call(self, fd: BorrowedFd<'_>) -> io::Result<Option<u64>> {
+    pub(super) fn for_call(self, fd: BorrowedFd<'_>) -> io::Result<Option<u64>> {
         match self {
             Place::At(offset) => Ok(Some(offset)),
-            Place::Kernel { back: 0 } | Place::Stream | Place::StreamNow => Ok(None),
+            Place::Call(offset) => Ok(offset),
+            Place::Kernel { back: 0 } | Place::Stream => Ok(None),
             Place::Kernel { back } => {
                 let back = io::SeekFrom::Current(-(back as i64));
                 crate::sys::blocking::seek(fd, back).map(|_| None)
@@ -102,7 +120,7 @@ pub(super) unsafe fn read_blocking(
 /// What the kernel takes for 'no position'. A position can never have this value: offsets over
 /// `i64::MAX` are refused before they come here.
 #[cfg(target_os = "linux")]
-pub(super) const NO_POSITION: u64 = u64::MAX;
+const NO_POSITION: u64 = u64::MAX;
 
 /// Reads into an owned buffer.
 pub(crate) struct Read<B> {

@@ -7,9 +7,7 @@ use std::ptr;
 
 #[cfg(feature = "testing")]
 use super::Paths;
-#[cfg(target_os = "linux")]
-use super::rw::NO_POSITION;
-use super::rw::check;
+use super::rw::{Place, check};
 #[cfg(target_os = "linux")]
 use super::{Entry, fixed};
 use super::{FdRef, Request};
@@ -73,17 +71,16 @@ impl Parts {
 pub(crate) struct ReadVectored<B> {
     pub(crate) fd: FdRef,
     bufs: Vec<B>,
-    /// `None` for files without positions.
-    offset: Option<u64>,
+    place: Place,
     parts: Parts,
 }
 
 impl<B: IoBufMut> ReadVectored<B> {
-    pub(crate) fn new(fd: FdRef, bufs: Vec<B>, offset: Option<u64>) -> ReadVectored<B> {
+    pub(crate) fn new(fd: FdRef, bufs: Vec<B>, place: Place) -> ReadVectored<B> {
         ReadVectored {
             fd,
             bufs,
-            offset,
+            place,
             parts: Parts::default(),
         }
     }
@@ -125,14 +122,14 @@ impl<B: IoBufMut> Request for ReadVectored<B> {
     /// As for a single buffer, the ring does not ask the file where there is nothing to read.
     #[cfg(target_os = "linux")]
     fn entry(&mut self) -> Option<&mut dyn Entry> {
-        self.has_room().then_some(self)
+        (self.has_room() && self.place.is_for_ring()).then_some(self)
     }
 
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         self.lay_out();
         let fd = self.fd.as_fd().as_raw_fd();
+        let offset = self.place.for_call(self.fd.as_fd())?;
         let (parts, count) = self.parts.or_nothing();
-        let offset = self.offset;
         retry(|| {
             // SAFETY: each part is memory of a buffer that this request owns.
             check(unsafe {
@@ -157,7 +154,7 @@ impl<B: IoBufMut> Request for ReadVectored<B> {
 unsafe impl<B: IoBufMut> Entry for ReadVectored<B> {
     fn sqe(&mut self, tables: &mut dyn Tables) -> io::Result<Sqe> {
         self.lay_out();
-        let (parts, offset) = (&self.parts.0, self.offset.unwrap_or(NO_POSITION));
+        let (parts, offset) = (&self.parts.0, self.place.for_ring());
         let fd = tables.name(&self.fd);
         Ok(match fixed::place_to_read(tables, &self.bufs) {
             Some(place) => Sqe::readv_fixed(fd, parts, place, offset),
@@ -172,23 +169,17 @@ pub(crate) struct WriteVectored<B> {
     pub(crate) bufs: Vec<B>,
     /// How many of the buffers' bytes were written before.
     skip: usize,
-    /// `None` for files without positions.
-    offset: Option<u64>,
+    place: Place,
     parts: Parts,
 }
 
 impl<B: IoBuf> WriteVectored<B> {
-    pub(crate) fn new(
-        fd: FdRef,
-        bufs: Vec<B>,
-        skip: usize,
-        offset: Option<u64>,
-    ) -> WriteVectored<B> {
+    pub(crate) fn new(fd: FdRef, bufs: Vec<B>, skip: usize, place: Place) -> WriteVectored<B> {
         WriteVectored {
             fd,
             bufs,
             skip,
-            offset,
+            place,
             parts: Parts::default(),
         }
     }
@@ -210,14 +201,14 @@ impl<B: IoBuf> WriteVectored<B> {
 impl<B: IoBuf> Request for WriteVectored<B> {
     #[cfg(target_os = "linux")]
     fn entry(&mut self) -> Option<&mut dyn Entry> {
-        self.has_bytes().then_some(self)
+        (self.has_bytes() && self.place.is_for_ring()).then_some(self)
     }
 
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         self.lay_out();
         let fd = self.fd.as_fd().as_raw_fd();
+        let offset = self.place.for_call(self.fd.as_fd())?;
         let (parts, count) = self.parts.or_nothing();
-        let offset = self.offset;
         retry(|| {
             // SAFETY: each part is initialised memory of a buffer that this request owns.
             check(unsafe {
@@ -240,7 +231,7 @@ impl<B: IoBuf> Request for WriteVectored<B> {
 unsafe impl<B: IoBuf> Entry for WriteVectored<B> {
     fn sqe(&mut self, tables: &mut dyn Tables) -> io::Result<Sqe> {
         self.lay_out();
-        let (parts, offset) = (&self.parts.0, self.offset.unwrap_or(NO_POSITION));
+        let (parts, offset) = (&self.parts.0, self.place.for_ring());
         let fd = tables.name(&self.fd);
         Ok(match fixed::place_to_write(tables, &self.bufs) {
             Some(place) => Sqe::writev_fixed(fd, parts, place, offset),
