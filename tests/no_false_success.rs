@@ -10,6 +10,9 @@ mod common;
 #[path = "no_false_success/copies.rs"]
 mod copies;
 #[cfg(target_os = "linux")]
+#[path = "no_false_success/durable.rs"]
+mod durable;
+#[cfg(target_os = "linux")]
 #[path = "no_false_success/signals.rs"]
 mod signals;
 
@@ -83,7 +86,7 @@ fn main() -> std::process::ExitCode {
     // One at a time: signals go to all threads.
     args.test_threads = Some(1);
     let fuse: &[_] = &[Requirements::fuse()];
-    let all: [(&str, &[Requirements], stage::Test); 7] = [
+    let all: [(&str, &[Requirements], stage::Test); 9] = [
         ("what_a_close_answers_is_told", fuse, closes::are_told),
         ("a_failed_copy_has_no_name", fuse, closes::leave_no_name),
         ("sizes_are_hints", &[], copies::sizes_are_hints),
@@ -97,6 +100,16 @@ fn main() -> std::process::ExitCode {
             "rights_go_with_their_owner",
             &[],
             copies::rights_go_with_their_owner,
+        ),
+        (
+            "files_are_whole_or_not_at_all",
+            fuse,
+            durable::whole_or_not_at_all,
+        ),
+        (
+            "logs_tell_of_failed_syncs",
+            fuse,
+            durable::logs_tell_of_failed_syncs,
         ),
         (
             "signals_interrupt_nothing",

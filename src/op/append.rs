@@ -236,7 +236,7 @@ impl Appender {
             bytes <= limits::APPEND_GROUP_BYTES as u64
         };
         let count = queue.records.iter().take_while(fits).count();
-        let count = count.min(limits::VECTOR_PARTS_MAX).max(1);
+        let count = count.clamp(1, limits::VECTOR_PARTS_MAX);
         let count = count.min(queue.records.len());
         queue.records.drain(..count).collect()
     }
