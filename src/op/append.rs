@@ -256,8 +256,9 @@ impl Appender {
             let _ = record.told.send(Ok(()));
         }
         if let Err(error) = &result {
-            disk.cut = Some(good_end);
-            self.cut(&mut disk);
+            // Where one fails, the next write tries it again.
+            disk.cut = Some(disk.cut.map_or(good_end, |end| end.min(good_end)));
+            let _ = self.cut(&mut disk);
             self.fail(error, good_end, lost);
         }
         if syncing.is_empty() {
@@ -283,10 +284,8 @@ impl Appender {
 
     /// Returns where the last record ends that is written whole.
     fn write(&self, disk: &mut Disk, group: &[Record], begin: u64) -> (u64, io::Result<()>) {
-        self.cut(disk);
-        if disk.cut.is_some() {
-            let text = "what was written in part before cannot be cut off";
-            return (begin, Err(io::Error::other(text)));
+        if let Err(error) = self.cut(disk) {
+            return (begin, Err(error));
         }
         let end = group.last().map_or(begin, |record| record.end);
         self.reserve(disk, end);
@@ -368,12 +367,12 @@ impl Appender {
     }
 
     /// Cuts off what was lost or written in part.
-    fn cut(&self, disk: &mut Disk) {
+    fn cut(&self, disk: &mut Disk) -> io::Result<()> {
         if let Some(end) = disk.cut {
-            if calls::set_len(self.file.as_fd(), end).is_ok() {
-                (disk.cut, disk.reserved) = (None, end);
-            }
+            calls::set_len(self.file.as_fd(), end)?;
+            (disk.cut, disk.reserved) = (None, end);
         }
+        Ok(())
     }
 
     /// Tells these and all that wait behind them, and takes nothing more until it is acknowledged.
@@ -392,9 +391,9 @@ impl Appender {
     /// Gives back space that was reserved and not used.
     fn trim(&self) {
         let mut disk = lock(&self.disk);
-        self.cut(&mut disk);
+        let is_cut = self.cut(&mut disk).is_ok();
         let end = lock(&self.queue).end;
-        if disk.reserved > end && calls::set_len(self.file.as_fd(), end).is_ok() {
+        if is_cut && disk.reserved > end && calls::set_len(self.file.as_fd(), end).is_ok() {
             disk.reserved = end;
         }
     }

@@ -6,7 +6,17 @@ use tidegate::Route;
 use tidegate::fs::{AppendWriter, AtomicOptions, CommitBatch, FileState, write_atomic};
 use tidegate_rig::{Request, StalledFuse};
 
-use crate::stage::{Outcome, ensure, number, on};
+use crate::stage::{Outcome, ensure, on};
+
+/// The number of the error that must come of it.
+fn number<T>(what: &str, result: std::io::Result<T>) -> Result<i32, String> {
+    match result {
+        Ok(_) => Err(format!("{what} succeeded")),
+        Err(error) => {
+            tidegate::raw_os_error(&error).ok_or_else(|| format!("{what}: {error:?} has no number"))
+        }
+    }
+}
 
 fn names(dir: &Path) -> std::io::Result<Vec<String>> {
     let entries = std::fs::read_dir(dir)?;
@@ -45,8 +55,9 @@ pub(crate) fn whole_or_not_at_all(route: Route) -> Outcome {
                     // A new file has its attributes from the start.
                     if step == Request::Setattr && !replaces {
                         written?;
-                        batched?;
-                        std::fs::remove_file(&behind)?;
+                        // The second one has a file to replace.
+                        ensure(number(&case, batched)? == errno, case)?;
+                        tidegate::fs::remove_file(&path).await?;
                         continue;
                     }
                     let told = [number(&case, written)?, number(&case, batched)?];
