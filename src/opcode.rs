@@ -163,8 +163,8 @@ ops! {
     GetXattr, "get_xattr", [GETXATTR 44 since 5 . 19], "getxattr(2)", NoEffect, false, Metadata;
     /// Makes a hard link.
     HardLink, "hard_link", [LINKAT 39 since 5 . 15], "linkat(2)", MayTakeEffect, false, Metadata;
-    /// Lists extended attributes.
-    ListXattrs, "list_xattrs", [none], "listxattr(2)", NoEffect, false, Metadata;
+    /// Lists extended attributes, or reads them all in one hop.
+    ListXattrs, "list_xattrs", [none], "listxattr(2), getxattr(2)", NoEffect, false, Metadata;
     /// Makes a FIFO.
     MakeFifo, "make_fifo", [none], "mkfifo(3)", MayTakeEffect, false, Metadata;
     /// Reads std's attributes of a path. std makes them of a descriptor that the ring opens without access.
@@ -232,6 +232,8 @@ ops! {
     Tee, "tee", [TEE 33 since 5 . 8], "tee(2)", MayTakePartialEffect, false, Unbounded;
     /// Asks whether a path leads somewhere.
     TryExists, "try_exists", [STATX 21 since 5 . 6], "stat(2)", NoEffect, false, Metadata;
+    /// Walks a tree: lists directories and reads attributes, many of them in one hop.
+    Walk, "walk", [none], "openat(2), getdents64(2), statx(2)", NoEffect, false, Unbounded;
     /// Writes at an offset.
     Write, "write", [WRITE 23 since 5 . 6], "pwrite(2)", MayTakePartialEffect, false, Data;
     /// Writes a whole file in one hop.
@@ -260,6 +262,7 @@ impl Kind {
                 | Kind::ReadFile
                 | Kind::ReadSmallFile
                 | Kind::RemoveDirAll
+                | Kind::Walk
                 | Kind::WriteFile
         );
         let frees_or_flushes = matches!(
@@ -283,6 +286,7 @@ impl Kind {
                 | Kind::CopyFile
                 | Kind::ReadFile
                 | Kind::ReadSmallFile
+                | Kind::Walk
                 | Kind::WriteFile
         )
     }

@@ -140,6 +140,18 @@ pub(crate) fn is_limited() -> bool {
     SCOPE.get().until != Until::Default
 }
 
+/// Runs something that no limit of this poll is for.
+pub(crate) fn without_limits<T>(run: impl FnOnce() -> T) -> T {
+    struct Back(Scope);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            SCOPE.set(self.0);
+        }
+    }
+    let _back = Back(SCOPE.replace(Scope::default()));
+    run()
+}
+
 /// Why nothing may begin here, if so.
 pub(crate) fn refused() -> Option<Why> {
     SCOPE.get().refuses

@@ -10,6 +10,7 @@
 //! - [Containers](containers): where there is no io_uring, and how to get it.
 //! - [Testing](testing): disks that are full, slow or hang, in a test.
 //! - [Tuning](tuning): what there is to turn, and what to look at first.
+//! - [Writing that lasts](writing_that_lasts): what a success means, few dirty pages, errors that come late.
 //!
 //! The `examples` folder of the repository has whole programs.
 
@@ -23,3 +24,4 @@ pub mod logs;
 pub mod observing;
 pub mod testing;
 pub mod tuning;
+pub mod writing_that_lasts;

@@ -1,12 +1,13 @@
 //! Appending to a file from many tasks: one thread at a time writes all records that wait, syncs once, and tells
 //! those whose record is in it.
 
+mod turn;
+
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -14,21 +15,14 @@ use super::file::SharedFile;
 use super::hop::hop;
 use super::open::flag;
 use crate::buf::{IoBuf, bytes_of};
-use crate::driver::op::{Load, Op};
+use crate::driver;
 use crate::driver::waiting::within_limits;
-use crate::driver::{self, Driver};
 use crate::error::{Error, LeftBehind};
 use crate::limits;
-use crate::observe::Promise;
 use crate::opcode::Kind;
 use crate::sys::append as calls;
-use crate::sys::fd::Target;
 use crate::sys::lock::lock;
 use crate::sys::range::{self, Space};
-use crate::sys::request::{self, Request};
-#[cfg(feature = "testing")]
-use crate::sys::request::{FdRef, Paths};
-use crate::sys::steps::Steps;
 
 /// How a file is appended to.
 #[derive(Clone, Debug)]
@@ -204,24 +198,6 @@ impl Appender {
             self.start(&driver);
         }
         Ok(Placed { offset, done })
-    }
-
-    fn start(self: &Arc<Self>, driver: &Arc<Driver>) {
-        let running = Running {
-            appender: self.clone(),
-            driver: driver.clone(),
-            _promise: Promise::new(&driver.counters),
-            is_over: false,
-        };
-        let work: Work = Box::new(move |steps| {
-            running.take(steps);
-            Ok(())
-        });
-        let turn = Turn {
-            appender: self.clone(),
-            hop: request::Hop::new(work),
-        };
-        driver.start_detached(turn, &self.file.mount());
     }
 
     /// What waits, as far as it goes into one group.
@@ -450,151 +426,4 @@ fn data_runs(bytes: &[u8], offset: u64) -> Vec<(usize, usize)> {
         from = to;
     }
     runs
-}
-
-type Work = Box<dyn FnOnce(&Steps) -> io::Result<()> + Send>;
-
-/// The hop of a thread that has its turn.
-struct Turn {
-    appender: Arc<Appender>,
-    hop: request::Hop<(), Work>,
-}
-
-impl Op for Turn {
-    type Output = io::Result<()>;
-
-    fn kind(&self) -> Kind {
-        Kind::Append
-    }
-
-    fn target(&self) -> Target {
-        Target::file(self.appender.file.as_fd())
-    }
-
-    fn request(&mut self) -> &mut dyn Request {
-        &mut self.hop
-    }
-
-    /// Its records were accepted.
-    fn is_kept(&self) -> bool {
-        true
-    }
-
-    fn load(&self) -> Load {
-        Load::Buffered
-    }
-
-    #[cfg(feature = "testing")]
-    fn paths(&mut self, paths: &mut Paths) {
-        let file: FdRef = self.appender.file.clone();
-        paths.file(&file);
-    }
-
-    fn finish(self, result: io::Result<i32>) -> io::Result<()> {
-        result.map(drop)
-    }
-
-    fn lost(error: io::Error) -> io::Result<()> {
-        Err(error)
-    }
-
-    /// It did not take place.
-    fn unheard(&self, number: i32) {
-        let error = match number {
-            1.. => io::Error::from_raw_os_error(number),
-            _ => io::ErrorKind::BrokenPipe.into(),
-        };
-        self.appender.fail_whole(&error);
-    }
-}
-
-impl Appender {
-    /// Nothing of what waits was written.
-    fn fail_whole(&self, error: &io::Error) {
-        let begin = {
-            let queue = lock(&self.queue);
-            let first = queue.records.front();
-            first.map(|record| record.end - record.content.bytes())
-        };
-        if let Some(begin) = begin {
-            self.fail(error, begin, Vec::new());
-        }
-    }
-}
-
-/// There is a turn, or one is on its way.
-struct Running {
-    appender: Arc<Appender>,
-    driver: Arc<Driver>,
-    /// The end of the runtime waits for what was accepted.
-    _promise: Promise,
-    is_over: bool,
-}
-
-impl Running {
-    /// Takes groups as long as there are any, or the turn is over.
-    fn take(mut self, steps: &Steps) {
-        let began = Instant::now();
-        let mut is_first = true;
-        loop {
-            if !is_first && self.driver.is_faked() && self.appender.has_waiting() {
-                // Each group comes by the rules of the fake backend.
-                self.is_over = true;
-                return self.appender.start(&self.driver);
-            }
-            is_first = false;
-            let group = self.appender.next();
-            if group.is_empty() {
-                if self.appender.linger() {
-                    continue;
-                }
-                let mut queue = lock(&self.appender.queue);
-                if !queue.records.is_empty() {
-                    continue;
-                }
-                queue.is_running = false;
-                self.is_over = true;
-                let trims = queue.trims;
-                drop(queue);
-                if trims {
-                    self.appender.trim();
-                }
-                return;
-            }
-            self.appender.commit(group);
-            steps.go_on();
-            if began.elapsed() >= limits::APPEND_TURN {
-                self.is_over = true;
-                return self.appender.start(&self.driver);
-            }
-        }
-    }
-}
-
-impl Drop for Running {
-    /// It was refused, or something panicked.
-    fn drop(&mut self) {
-        if !self.is_over {
-            self.appender.fail_whole(&io::ErrorKind::BrokenPipe.into());
-            lock(&self.appender.queue).is_running = false;
-        }
-    }
-}
-
-impl Appender {
-    fn has_waiting(&self) -> bool {
-        !lock(&self.queue).records.is_empty()
-    }
-
-    /// Looks for the next record for a moment; whether there is one.
-    fn linger(&self) -> bool {
-        let began = Instant::now();
-        while began.elapsed() < limits::APPEND_LINGER {
-            if self.has_waiting() {
-                return true;
-            }
-            (0..64).for_each(|_| std::hint::spin_loop());
-        }
-        false
-    }
 }
