@@ -10,6 +10,9 @@ mod common;
 #[path = "no_false_success/copies.rs"]
 mod copies;
 #[cfg(target_os = "linux")]
+#[path = "no_false_success/durable.rs"]
+mod durable;
+#[cfg(target_os = "linux")]
 #[path = "no_false_success/signals.rs"]
 mod signals;
 #[cfg(target_os = "linux")]
@@ -91,7 +94,7 @@ fn main() -> std::process::ExitCode {
     let fuse: &[_] = &[Requirements::fuse()];
     use tidegate_rig::FsKind::{Btrfs, Ext4, Xfs};
     let disks: &[_] = &[Ext4, Xfs, Btrfs].map(Requirements::disk);
-    let all: [(&str, &[Requirements], stage::Test); 13] = [
+    let all: [(&str, &[Requirements], stage::Test); 15] = [
         ("what_a_close_answers_is_told", fuse, closes::are_told),
         ("a_failed_copy_has_no_name", fuse, closes::leave_no_name),
         ("sizes_are_hints", &[], copies::sizes_are_hints),
@@ -121,6 +124,16 @@ fn main() -> std::process::ExitCode {
             "folders_that_others_make_are_none",
             &[],
             storage::of_the_same_folders_is_none,
+        ),
+        (
+            "files_are_whole_or_not_at_all",
+            fuse,
+            durable::whole_or_not_at_all,
+        ),
+        (
+            "logs_tell_of_failed_syncs",
+            fuse,
+            durable::logs_tell_of_failed_syncs,
         ),
         (
             "signals_interrupt_nothing",

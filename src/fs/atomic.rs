@@ -209,8 +209,8 @@ pub struct AtomicFile {
 
 enum State {
     /// Nothing is on its way; it has a file once something was written to it.
-    Idle(Option<Begun>),
-    Writing(Pin<Box<dyn Future<Output = io::Result<Begun>> + Send>>),
+    Idle(Option<Box<Begun>>),
+    Writing(Pin<Box<dyn Future<Output = io::Result<Box<Begun>>> + Send>>),
     Failed(io::Error),
 }
 
@@ -393,16 +393,16 @@ impl AtomicFile {
 async fn write_staged(
     path: PathBuf,
     how: Replace,
-    begun: Option<Begun>,
+    begun: Option<Box<Begun>>,
     staged: Vec<Box<dyn IoBuf>>,
     offset: u64,
-) -> io::Result<Begun> {
+) -> io::Result<Box<Begun>> {
     let begun = match begun {
         Some(begun) => begun,
         None => {
             let (draft, file) = begin(&path, &how).await?;
             let file = File::from_shared(file);
-            Begun { draft, file }
+            Box::new(Begun { draft, file })
         }
     };
     let written = begun.file.writev_all_at(staged, offset).await;

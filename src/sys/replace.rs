@@ -199,7 +199,7 @@ impl Draft {
                 linked => return linked,
             }
         }
-        let temp = try_names(|name| link(&self.file, &self.dir, name).map(|()| ()))?.0;
+        let temp = try_names(|name| link(&self.file, &self.dir, name))?.0;
         self.temp = Some(temp.clone());
         self.rename(&temp)?;
         self.temp = None;

@@ -12,15 +12,15 @@ use std::io;
 #[cfg(target_os = "linux")]
 pub(crate) fn is_cheap(dir: &File) -> bool {
     use super::global::Kept;
-    const EXT4: i64 = 0xef53;
-    const XFS: i64 = 0x5846_5342;
+    const EXT4: u32 = 0xef53;
+    const XFS: u32 = 0x5846_5342;
     static TELLS: Kept<bool> = Kept::new();
     // Before 5.17 what the filesystem itself said was lost.
     let tells = || is_since(&super::linux::probe::release(), (5, 17));
     if !*TELLS.get_or_make(tells) {
         return false;
     }
-    let magic = nix::sys::statfs::fstatfs(dir).map(|stats| stats.filesystem_type().0 as i64);
+    let magic = nix::sys::statfs::fstatfs(dir).map(|stats| stats.filesystem_type().0 as u32);
     matches!(magic, Ok(EXT4 | XFS)) && dirty_bytes() <= crate::limits::SYNC_GROUP_DIRTY_BYTES
 }
 

@@ -1,12 +1,13 @@
 //! Appending to a file from many tasks: one thread at a time writes all records that wait, syncs once, and tells
 //! those whose record is in it.
 
+mod turn;
+
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -14,21 +15,14 @@ use super::file::SharedFile;
 use super::hop::hop;
 use super::open::flag;
 use crate::buf::{IoBuf, bytes_of};
-use crate::driver::op::{Load, Op};
+use crate::driver;
 use crate::driver::waiting::within_limits;
-use crate::driver::{self, Driver};
 use crate::error::{Error, LeftBehind};
 use crate::limits;
-use crate::observe::Promise;
 use crate::opcode::Kind;
 use crate::sys::append as calls;
-use crate::sys::fd::Target;
 use crate::sys::lock::lock;
 use crate::sys::range::{self, Space};
-use crate::sys::request::{self, Request};
-#[cfg(feature = "testing")]
-use crate::sys::request::{FdRef, Paths};
-use crate::sys::steps::Steps;
 
 /// How a file is appended to.
 #[derive(Clone, Debug)]
@@ -206,24 +200,6 @@ impl Appender {
         Ok(Placed { offset, done })
     }
 
-    fn start(self: &Arc<Self>, driver: &Arc<Driver>) {
-        let running = Running {
-            appender: self.clone(),
-            driver: driver.clone(),
-            _promise: Promise::new(&driver.counters),
-            is_over: false,
-        };
-        let work: Work = Box::new(move |steps| {
-            running.take(steps);
-            Ok(())
-        });
-        let turn = Turn {
-            appender: self.clone(),
-            hop: request::Hop::new(work),
-        };
-        driver.start_detached(turn, &self.file.mount());
-    }
-
     /// What waits, as far as it goes into one group.
     fn next(&self) -> Vec<Record> {
         let mut queue = lock(&self.queue);
@@ -236,7 +212,7 @@ impl Appender {
             bytes <= limits::APPEND_GROUP_BYTES as u64
         };
         let count = queue.records.iter().take_while(fits).count();
-        let count = count.min(limits::VECTOR_PARTS_MAX).max(1);
+        let count = count.clamp(1, limits::VECTOR_PARTS_MAX);
         let count = count.min(queue.records.len());
         queue.records.drain(..count).collect()
     }
@@ -256,8 +232,9 @@ impl Appender {
             let _ = record.told.send(Ok(()));
         }
         if let Err(error) = &result {
-            disk.cut = Some(good_end);
-            self.cut(&mut disk);
+            // Where one fails, the next write tries it again.
+            disk.cut = Some(disk.cut.map_or(good_end, |end| end.min(good_end)));
+            let _ = self.cut(&mut disk);
             self.fail(error, good_end, lost);
         }
         if syncing.is_empty() {
@@ -283,10 +260,8 @@ impl Appender {
 
     /// Returns where the last record ends that is written whole.
     fn write(&self, disk: &mut Disk, group: &[Record], begin: u64) -> (u64, io::Result<()>) {
-        self.cut(disk);
-        if disk.cut.is_some() {
-            let text = "what was written in part before cannot be cut off";
-            return (begin, Err(io::Error::other(text)));
+        if let Err(error) = self.cut(disk) {
+            return (begin, Err(error));
         }
         let end = group.last().map_or(begin, |record| record.end);
         self.reserve(disk, end);
@@ -368,12 +343,12 @@ impl Appender {
     }
 
     /// Cuts off what was lost or written in part.
-    fn cut(&self, disk: &mut Disk) {
+    fn cut(&self, disk: &mut Disk) -> io::Result<()> {
         if let Some(end) = disk.cut {
-            if calls::set_len(self.file.as_fd(), end).is_ok() {
-                (disk.cut, disk.reserved) = (None, end);
-            }
+            calls::set_len(self.file.as_fd(), end)?;
+            (disk.cut, disk.reserved) = (None, end);
         }
+        Ok(())
     }
 
     /// Tells these and all that wait behind them, and takes nothing more until it is acknowledged.
@@ -392,9 +367,9 @@ impl Appender {
     /// Gives back space that was reserved and not used.
     fn trim(&self) {
         let mut disk = lock(&self.disk);
-        self.cut(&mut disk);
+        let is_cut = self.cut(&mut disk).is_ok();
         let end = lock(&self.queue).end;
-        if disk.reserved > end && calls::set_len(self.file.as_fd(), end).is_ok() {
+        if is_cut && disk.reserved > end && calls::set_len(self.file.as_fd(), end).is_ok() {
             disk.reserved = end;
         }
     }
@@ -451,140 +426,4 @@ fn data_runs(bytes: &[u8], offset: u64) -> Vec<(usize, usize)> {
         from = to;
     }
     runs
-}
-
-type Work = Box<dyn FnOnce(&Steps) -> io::Result<()> + Send>;
-
-/// The hop of a thread that has its turn.
-struct Turn {
-    appender: Arc<Appender>,
-    hop: request::Hop<(), Work>,
-}
-
-impl Op for Turn {
-    type Output = io::Result<()>;
-
-    fn kind(&self) -> Kind {
-        Kind::Append
-    }
-
-    fn target(&self) -> Target {
-        Target::file(self.appender.file.as_fd())
-    }
-
-    fn request(&mut self) -> &mut dyn Request {
-        &mut self.hop
-    }
-
-    /// Its records were accepted.
-    fn is_kept(&self) -> bool {
-        true
-    }
-
-    fn load(&self) -> Load {
-        Load::Buffered
-    }
-
-    #[cfg(feature = "testing")]
-    fn paths(&mut self, paths: &mut Paths) {
-        let file: FdRef = self.appender.file.clone();
-        paths.file(&file);
-    }
-
-    fn finish(self, result: io::Result<i32>) -> io::Result<()> {
-        result.map(drop)
-    }
-
-    fn lost(error: io::Error) -> io::Result<()> {
-        Err(error)
-    }
-
-    /// It did not take place.
-    fn unheard(&self, number: i32) {
-        let error = match number {
-            1.. => io::Error::from_raw_os_error(number),
-            _ => io::ErrorKind::BrokenPipe.into(),
-        };
-        self.appender.fail_whole(&error);
-    }
-}
-
-impl Appender {
-    /// Nothing of what waits was written.
-    fn fail_whole(&self, error: &io::Error) {
-        let begin = {
-            let queue = lock(&self.queue);
-            let first = queue.records.front();
-            first.map(|record| record.end - record.content.bytes())
-        };
-        if let Some(begin) = begin {
-            self.fail(error, begin, Vec::new());
-        }
-    }
-}
-
-/// There is a turn, or one is on its way.
-struct Running {
-    appender: Arc<Appender>,
-    driver: Arc<Driver>,
-    /// The end of the runtime waits for what was accepted.
-    _promise: Promise,
-    is_over: bool,
-}
-
-impl Running {
-    /// Takes groups as long as there are any, or the turn is over.
-    fn take(mut self, steps: &Steps) {
-        let began = Instant::now();
-        loop {
-            let group = self.appender.next();
-            if group.is_empty() {
-                if self.appender.linger() {
-                    continue;
-                }
-                let mut queue = lock(&self.appender.queue);
-                if !queue.records.is_empty() {
-                    continue;
-                }
-                queue.is_running = false;
-                self.is_over = true;
-                let trims = queue.trims;
-                drop(queue);
-                if trims {
-                    self.appender.trim();
-                }
-                return;
-            }
-            self.appender.commit(group);
-            steps.go_on();
-            if began.elapsed() >= limits::APPEND_TURN {
-                self.is_over = true;
-                return self.appender.start(&self.driver);
-            }
-        }
-    }
-}
-
-impl Drop for Running {
-    /// It was refused, or something panicked.
-    fn drop(&mut self) {
-        if !self.is_over {
-            self.appender.fail_whole(&io::ErrorKind::BrokenPipe.into());
-            lock(&self.appender.queue).is_running = false;
-        }
-    }
-}
-
-impl Appender {
-    /// Looks for the next record for a moment; whether there is one.
-    fn linger(&self) -> bool {
-        let began = Instant::now();
-        while began.elapsed() < limits::APPEND_LINGER {
-            if !lock(&self.queue).records.is_empty() {
-                return true;
-            }
-            (0..64).for_each(|_| std::hint::spin_loop());
-        }
-        false
-    }
 }
