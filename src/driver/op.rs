@@ -135,6 +135,9 @@ pub(crate) trait Op: Send + 'static {
         self.request().paths(paths);
     }
 
+    /// Called once with the error number that the system gave, before anybody can hear that it is over.
+    fn failed(&self, _number: i32) {}
+
     /// Called with the error number when nobody takes the output.
     fn unheard(&self, _number: i32) {}
 }

@@ -12,7 +12,8 @@ use crate::op::at::At;
 use crate::op::batch::{Attributes, Paths};
 use crate::op::file::SharedFile;
 use crate::op::meta::{self, How};
-use crate::op::stat::{Stamp, Stat, Sync, bits, kind};
+use crate::op::stat::{Stamp, Sync, bits, kind};
+pub use crate::op::statx::Statx;
 use crate::opcode::Kind;
 use crate::probe::DirectAlign;
 
@@ -232,6 +233,10 @@ impl StatxMask {
     pub const SUBVOLUME: StatxMask = StatxMask(bits::SUBVOLUME);
     /// Which writes are never torn (Linux 6.11).
     pub const ATOMIC_WRITE: StatxMask = StatxMask(bits::ATOMIC_WRITE);
+
+    pub(super) fn bits(self) -> u32 {
+        self.0
+    }
 }
 
 impl BitOr for StatxMask {
@@ -282,29 +287,6 @@ impl FileKind {
     }
 }
 
-/// The attributes of a file, as `statx(2)` gives them.
-///
-/// [`std::os::unix::fs::MetadataExt`] has the basic ones under std's names. What a filesystem or a system
-/// does not tell is `None`, or an error for times.
-///
-/// # Examples
-///
-/// ```
-/// # #[tokio::main] async fn main() -> std::io::Result<()> {
-/// use std::os::unix::fs::MetadataExt;
-/// let found = tidegate::fs::statx("/etc/passwd").await?;
-/// println!("{:?}, {} bytes, of {}", found.kind(), found.size(), found.uid());
-/// println!("read {:?}, written {:?}", found.accessed()?, found.modified()?);
-/// println!("changed {:?}, made {:?}", found.changed()?, found.created().ok());
-/// println!("on mount {:?}, subvolume {:?}", found.mount_id(), found.subvolume());
-/// println!("never torn: {:?}", found.atomic_write_bytes());
-/// let special = [found.is_immutable(), found.is_append_only(), found.is_compressed()];
-/// println!("{special:?}, {:?}, {:?}", found.is_encrypted(), found.is_verity());
-/// # Ok(()) }
-/// ```
-#[derive(Clone, Debug)]
-pub struct Statx(Stat);
-
 /// The time of a stamp, to the nanosecond, also before 1970.
 fn time(stamp: Stamp) -> io::Result<SystemTime> {
     let nanos = Duration::from_nanos(u64::from(stamp.nanos));
@@ -319,14 +301,8 @@ fn time(stamp: Stamp) -> io::Result<SystemTime> {
         .ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-impl From<Stat> for Statx {
-    fn from(stat: Stat) -> Statx {
-        Statx(stat)
-    }
-}
-
 impl Statx {
-    pub(super) fn stat(&self) -> &Stat {
+    pub(super) fn stat(&self) -> &crate::sys::stat::Stat {
         &self.0
     }
 

@@ -12,8 +12,9 @@ use crate::driver::op::{Load, Op};
 use crate::driver::{self, Driver};
 use crate::mounts::Mount;
 use crate::opcode::Kind;
-use crate::sys::fd::{InWork, Target};
+use crate::sys::fd::{Target, Whereabouts};
 use crate::sys::path::c_path;
+pub(crate) use crate::sys::removing::remove_dir_all;
 use crate::sys::request::{self, Request};
 pub(crate) use crate::sys::steps::Steps;
 
@@ -183,7 +184,7 @@ pub(crate) fn hop_in_work<T, F>(
     driver: &Arc<Driver>,
     mount: &Arc<Mount>,
     kind: Kind,
-    target: Arc<dyn InWork>,
+    target: Arc<dyn Whereabouts>,
     work: F,
 ) -> impl Future<Output = io::Result<T>> + Send + use<T, F>
 where
@@ -192,7 +193,7 @@ where
 {
     let hop = Hop {
         kind,
-        target: Target::Work(target),
+        target: Target::Moving(target),
         #[cfg(feature = "testing")]
         besides: Besides::Nothing,
         fenced: None,

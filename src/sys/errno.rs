@@ -20,6 +20,17 @@ pub(crate) fn unsupported() -> io::Error {
     io::Error::from_raw_os_error(libc::EOPNOTSUPP)
 }
 
+/// Whether an error without a kind of its own says something of one file or directory, and nothing of the program: bad
+/// places of a disk, names that lead nowhere, what a provider on macOS does not fetch.
+pub(crate) fn is_of_one_file(error: &io::Error) -> bool {
+    let is_unfetched = |number| cfg!(target_os = "macos") && number == libc::EDEADLK;
+    match error.raw_os_error() {
+        Some(EIO | ENAMETOOLONG | libc::ELOOP) => true,
+        Some(number) => is_unfetched(number),
+        None => false,
+    }
+}
+
 /// The result of a completion: zero or more is a value, less than zero an error number.
 pub(crate) fn from_completion(result: i32) -> io::Result<i32> {
     if result < 0 {

@@ -8,20 +8,21 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Work on many names, of which it can be seen which is in work.
-pub(crate) trait InWork: std::fmt::Debug + Send + Sync {
-    fn path(&self) -> Option<PathBuf>;
+/// Where an operation is that goes from one thing to the next.
+pub(crate) trait Whereabouts: Send + Sync {
+    /// What it is at now. Does not wait for storage.
+    fn now_at(&self) -> Option<PathBuf>;
 }
 
 /// What an operation is about.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) enum Target {
     /// An open file, by its number, for as long as the operation keeps it open.
     File(RawFd),
+    /// One thing after the other.
+    Moving(Arc<dyn Whereabouts>),
     Nothing,
     Path(PathBuf),
-    /// The one that is in work.
-    Work(Arc<dyn InWork>),
 }
 
 impl Target {
@@ -37,7 +38,7 @@ impl Target {
     pub(crate) fn given(&self) -> Option<&Path> {
         match self {
             Target::Path(path) => Some(path),
-            Target::File(_) | Target::Nothing | Target::Work(_) => None,
+            Target::File(_) | Target::Moving(_) | Target::Nothing => None,
         }
     }
 
@@ -45,9 +46,9 @@ impl Target {
     pub(crate) fn path(&self) -> Option<PathBuf> {
         match self {
             Target::File(number) => name_of(*number),
+            Target::Moving(whereabouts) => whereabouts.now_at(),
             Target::Nothing => None,
             Target::Path(path) => Some(path.clone()),
-            Target::Work(work) => work.path(),
         }
     }
 }

@@ -1,7 +1,6 @@
 //! What one thread of a batch has before it, which others can look at and take away.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -12,7 +11,7 @@ use super::entries::{Called, Entries};
 use crate::driver::Driver;
 use crate::limits;
 use crate::sys::clock::{coarse_ms, thread_cpu};
-use crate::sys::fd::InWork;
+use crate::sys::fd::Whereabouts;
 use crate::sys::lock::lock;
 use crate::sys::steps::Steps;
 
@@ -263,15 +262,9 @@ impl<E: Entries> Desk<E> {
     }
 }
 
-impl<E: Entries> fmt::Debug for Desk<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Desk").finish_non_exhaustive()
-    }
-}
-
 /// The entry in work.
-impl<E: Entries> InWork for Desk<E> {
-    fn path(&self) -> Option<PathBuf> {
+impl<E: Entries> Whereabouts for Desk<E> {
+    fn now_at(&self) -> Option<PathBuf> {
         let sheet = lock(&self.sheet);
         let is_any = sheet.at < sheet.end;
         is_any.then(|| self.shared.entries.path(sheet.at).to_path_buf())

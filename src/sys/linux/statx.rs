@@ -183,6 +183,18 @@ pub(crate) fn of_path(
     call(dir.as_raw_fd(), path, flags, mask).map(Stat::from)
 }
 
+/// The attributes of a name in an open directory; mounts nothing; blocking.
+pub(crate) fn of_name(
+    dir: BorrowedFd<'_>,
+    name: &CStr,
+    follow: bool,
+    how: How,
+) -> io::Result<Stat> {
+    let (flags, mask) = words(follow, how);
+    let flags = flags | libc::AT_NO_AUTOMOUNT;
+    call(dir.as_raw_fd(), name, flags, mask).map(Stat::from)
+}
+
 /// Asks for the attributes at a path, of the server where there is one; mounts nothing; blocking.
 pub(crate) fn ask(path: &CStr) -> io::Result<()> {
     let flags = libc::AT_STATX_FORCE_SYNC | libc::AT_SYMLINK_NOFOLLOW | libc::AT_NO_AUTOMOUNT;

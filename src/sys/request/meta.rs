@@ -18,7 +18,8 @@ use crate::sys::stat::{How, Stat};
 use crate::sys::steps::Steps;
 #[cfg(target_os = "linux")]
 use crate::sys::{
-    errno, linux::sqe::Sqe, linux::statx, linux::statx::StatxBuf, linux::tables::Tables,
+    linux::calls::Call, linux::sqe::Sqe, linux::statx, linux::statx::StatxBuf,
+    linux::tables::Tables,
 };
 
 /// Whose attributes.
@@ -57,7 +58,8 @@ impl Statx {
     }
 }
 
-/// The attributes of a path, from the working directory or an open one; blocking.
+/// The attributes of a path, from the working directory or an open one; blocking. Where the kernel is older than the
+/// call, or a filter does not know it, std knows what else to ask.
 pub(crate) fn stat_of<D: AsFd + ?Sized>(
     dir: Option<&D>,
     path: &CStr,
@@ -68,7 +70,7 @@ pub(crate) fn stat_of<D: AsFd + ?Sized>(
     {
         let from = dir.map_or(nix::fcntl::AT_FDCWD, AsFd::as_fd);
         match statx::of_path(from, path, follow, how) {
-            Err(error) if is_unknown(&error) => {}
+            Err(error) if Call::Statx.is_refused_with(&error) => {}
             asked => return asked,
         }
     }
@@ -82,17 +84,11 @@ pub(crate) fn stat_of<D: AsFd + ?Sized>(
 fn stat_of_fd(fd: &FdRef, how: How) -> io::Result<Stat> {
     #[cfg(target_os = "linux")]
     match statx::of_fd(fd.as_fd(), how) {
-        Err(error) if is_unknown(&error) => {}
+        Err(error) if Call::Statx.is_refused_with(&error) => {}
         asked => return asked,
     }
     let _ = how;
     blocking::stat_fd(fd.as_fd())
-}
-
-/// Older than the call, or a filter that does not know it; std knows what else to ask.
-#[cfg(target_os = "linux")]
-fn is_unknown(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(errno::ENOSYS | errno::EPERM))
 }
 
 impl Request for Statx {
