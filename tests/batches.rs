@@ -370,7 +370,7 @@ fn entries_without_an_order_are_each_done_once() {
     on_every_backend(async |route| {
         let temporary = tempfile::tempdir().unwrap();
         let path = |name: String| temporary.path().join(name);
-        let count = if route == Route::Ring { 500 } else { 5000 };
+        let count = if route == Route::Ring { 300 } else { 1000 };
         let all = || 0..count;
         let dirs = fs::batch()
             .create_dirs(all().map(|index| path(format!("d{index}"))))

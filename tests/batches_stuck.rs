@@ -46,7 +46,7 @@ mod stuck {
 
     use tidegate::fs::{self, Expected, OpenOptions, StatxOptions};
     use tidegate::opcode::Kind;
-    use tidegate::{Drift, Error, Handle, Route};
+    use tidegate::{Drift, Error, Handle, Route, Timeouts};
     use tidegate_rig::{Request, StalledFuse};
 
     pub(crate) type Test = fn(Route) -> io::Result<()>;
@@ -54,7 +54,9 @@ mod stuck {
         ("stuck_attributes_are_told_and_all_others_done", attributes),
         ("links_of_a_batch_are_made", links),
         ("stuck_opens_are_told_and_all_others_done", opens),
+        ("the_handles_limit_is_that_of_each", defaults),
         ("what_is_in_work_is_seen", seen),
+        ("where_all_are_slow_many_are_in_work", many),
         ("a_bound_holds", bound),
         ("a_change_at_each_step_of_a_read_is_told", steps),
     ];
@@ -92,13 +94,23 @@ mod stuck {
     }
 
     fn on(route: Route, test: impl AsyncFnOnce()) {
+        on_with(route, None, test);
+    }
+
+    fn on_with(route: Route, limit: Option<Duration>, test: impl AsyncFnOnce()) {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()
             .unwrap();
         runtime.block_on(async {
-            Handle::builder().route(route).install().unwrap();
+            let mut builder = Handle::builder().route(route);
+            if let Some(limit) = limit {
+                let mut timeouts = Timeouts::default();
+                timeouts.metadata = Some(limit);
+                builder = builder.timeouts(timeouts);
+            }
+            builder.install().unwrap();
             test().await;
         });
         runtime.shutdown_background();
@@ -135,6 +147,36 @@ mod stuck {
             check(&paths, &found, Kind::Statx);
         });
         hold.release()
+    }
+
+    /// Without a limit of its own each entry has the handle's.
+    fn defaults(route: Route) -> io::Result<()> {
+        let tree = tree()?;
+        let hold = tree.hold(&[Request::Getattr], "/stuck")?;
+        on_with(route, Some(TIMEOUT), async || {
+            let paths = paths(&tree);
+            let found = fs::metadata_many(&paths, &StatxOptions::new()).await;
+            check(&paths, &found, Kind::Statx);
+            assert!(
+                tree.status().unwrap().held >= STUCK as u64,
+                "the hold was over"
+            );
+        });
+        hold.release()
+    }
+
+    /// Threads that wait for a server are joined by others.
+    fn many(route: Route) -> io::Result<()> {
+        let tree = tree()?;
+        let hold = tree.hold(&[Request::Getattr], "/f")?;
+        on(route, async || {
+            let paths = paths(&tree);
+            let batch = tokio::spawn(fs::metadata_many(paths, &StatxOptions::new()));
+            tree.wait_held(32, LONG).unwrap();
+            hold.release().unwrap();
+            assert!(batch.await.unwrap().iter().all(|found| found.is_ok()));
+        });
+        Ok(())
     }
 
     fn links(route: Route) -> io::Result<()> {
@@ -236,7 +278,11 @@ mod stuck {
                     match how {
                         "append" => std::fs::write(&backing, "some text and more"),
                         "truncate" => std::fs::write(&backing, "some"),
-                        _ => std::fs::write(&backing, "text some"),
+                        _ => std::os::unix::fs::FileExt::write_all_at(
+                            &std::fs::File::options().write(true).open(&backing).unwrap(),
+                            b"text",
+                            0,
+                        ),
                     }
                     .unwrap();
                     hold.release().unwrap();

@@ -195,7 +195,7 @@ impl Driver {
         let depth = match job.load() {
             _ if inline => usize::MAX,
             Load::Direct => limits::WORKER_DEPTH_DIRECT,
-            Load::Buffered | Load::Metadata => limits::WORKER_DEPTH_BUFFERED,
+            Load::Buffered | Load::ManyNames | Load::Metadata => limits::WORKER_DEPTH_BUFFERED,
         };
         // One that waits behind another file's stuck one may be out of reach of any cancel: only those go
         // here that most filesystems do not serialise.

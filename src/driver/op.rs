@@ -32,6 +32,9 @@ pub(crate) enum Load {
     Buffered,
     /// Goes to the device itself.
     Direct,
+    /// Works on many names, on a blocking thread that is started for it where none is free: so many were asked for as
+    /// get something done.
+    ManyNames,
     /// Names, attributes, directories.
     Metadata,
 }
@@ -102,11 +105,6 @@ pub(crate) trait Op: Send + 'static {
 
     /// Whether this error number is what happens in the course of things, and its caller hears nothing of it.
     fn is_ordinary(&self, _number: i32) -> bool {
-        false
-    }
-
-    /// Whether a blocking thread is to be started for it where none is free, since it mostly waits.
-    fn wants_thread(&self) -> bool {
         false
     }
 

@@ -13,6 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use super::cell::{Job, Outcome};
 use super::group::{Full, is_still};
+use super::op::Load;
 use crate::limits;
 use crate::sys::clock::coarse_ms;
 use crate::sys::lock::{lock, wait_timeout};
@@ -150,9 +151,9 @@ impl Pool {
         if queue.jobs.is_empty() {
             queue.moved_ms = coarse_ms();
         }
-        let eager = match job.wants_thread() {
-            true => limits::POOL_THREADS_MAX,
-            false => limits::POOL_THREADS_EAGER,
+        let eager = match job.load() {
+            Load::ManyNames => limits::POOL_THREADS_MAX,
+            _ => limits::POOL_THREADS_EAGER,
         };
         queue.jobs.push_back(job);
         if queue.idle > queue.called {

@@ -37,9 +37,7 @@ impl Error {
                 return write_groups_exhausted(f, *fresh_used);
             }
             Error::BudgetClosed => "the byte budget was closed",
-            Error::ChangedDuringRead { drift, .. } => {
-                return write!(f, "{drift}; look at the file again");
-            }
+            Error::ChangedDuringRead { drift, .. } => return write!(f, "{drift}; look again"),
             Error::Cancelled { elapsed, left, .. } => {
                 return self.write_given_up(f, "cancelled", *elapsed, *left);
             }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::file::SharedFile;
 use super::locate::locate;
 use crate::driver::fence::Fenced;
-use crate::driver::op::Op;
+use crate::driver::op::{Load, Op};
 use crate::driver::{self, Driver};
 use crate::mounts::Mount;
 use crate::opcode::Kind;
@@ -26,7 +26,7 @@ struct Hop<T, F> {
     besides: Besides,
     /// What it looks at, if that is an open file.
     fenced: Option<Fenced>,
-    wants_thread: bool,
+    load: Load,
     request: request::Hop<T, F>,
 }
 
@@ -61,8 +61,8 @@ where
         self.fenced.clone()
     }
 
-    fn wants_thread(&self) -> bool {
-        self.wants_thread
+    fn load(&self) -> Load {
+        self.load
     }
 
     #[cfg(feature = "testing")]
@@ -112,7 +112,7 @@ where
         #[cfg(feature = "testing")]
         besides: Besides::Nothing,
         fenced: None,
-        wants_thread: false,
+        load: Load::Metadata,
         request: request::Hop::new(work),
     };
     driver::current()?.start(hop, &Mount::apart()).await
@@ -147,7 +147,7 @@ where
         #[cfg(feature = "testing")]
         besides: to.map_or(Besides::Nothing, |to| Besides::Path(to.to_path_buf())),
         fenced: None,
-        wants_thread: false,
+        load: Load::Metadata,
         request: request::Hop::new(work),
     };
     #[cfg(not(feature = "testing"))]
@@ -173,14 +173,13 @@ where
         #[cfg(feature = "testing")]
         besides: Besides::Nothing,
         fenced: None,
-        wants_thread: false,
+        load: Load::Metadata,
         request: request::Hop::new(work),
     };
     driver.start(hop, mount)
 }
 
-/// The same for work on many names, on a thread for itself if there may be one more: so many were asked for as get
-/// something done.
+/// The same for work on many names.
 pub(crate) fn hop_in_work<T, F>(
     driver: &Arc<Driver>,
     mount: &Arc<Mount>,
@@ -198,7 +197,7 @@ where
         #[cfg(feature = "testing")]
         besides: Besides::Nothing,
         fenced: None,
-        wants_thread: true,
+        load: Load::ManyNames,
         request: request::Hop::new(work),
     };
     driver.start(hop, mount)
@@ -216,7 +215,7 @@ where
         #[cfg(feature = "testing")]
         besides: Besides::File(file.clone()),
         fenced: Some(file.health.looks_at_all()),
-        wants_thread: false,
+        load: Load::Metadata,
         request: request::Hop::new(work),
     };
     file.driver().start(hop, &file.mount()).await

@@ -117,6 +117,12 @@ fn whole() -> Vec<Call> {
         path("fs::read_to_string", |s| {
             Box::pin(async move { answer(fs::read_to_string(s.path()).await) })
         }),
+        path("fs::read_unchanged", |s| {
+            Box::pin(async move {
+                let expected = fs::Expected::from(&fs::statx(s.path()).await?);
+                answer(fs::read_unchanged(s.path(), &expected).await)
+            })
+        }),
         path("fs::lines", |s| {
             Box::pin(async move {
                 let mut lines = fs::lines(s.path()).await?;
@@ -141,6 +147,27 @@ fn looks() -> Vec<Call> {
         }),
         path("fs::symlink_metadata", |s| {
             Box::pin(async move { answer(fs::symlink_metadata(s.path()).await) })
+        }),
+        path("fs::metadata_many", |s| {
+            Box::pin(async move {
+                let paths = [s.path(), s.other()];
+                kept(fs::metadata_many(&paths, &fs::StatxOptions::new()).await)
+            })
+        }),
+        path("fs::metadata_many of very many", |s| {
+            Box::pin(async move {
+                let paths = vec![s.path(); 500];
+                kept(fs::metadata_many(&paths, &fs::StatxOptions::new()).await)
+            })
+        }),
+        path("fs::batch, open_files", |s| {
+            Box::pin(async move {
+                let options = OpenOptions::new().read(true).clone();
+                kept(fs::batch().open_files([s.path(), s.path()], &options).await)
+            })
+        }),
+        path("fs::read_xattrs", |s| {
+            Box::pin(async move { answer(fs::read_xattrs(s.path(), Follow::Links, 1000).await) })
         }),
         path("fs::try_exists", |s| {
             Box::pin(async move { answer(fs::try_exists(s.path()).await) })
@@ -322,6 +349,9 @@ fn changes() -> Vec<Call> {
         }),
         path("fs::hard_link", |s| {
             Box::pin(async move { answer(fs::hard_link(s.path(), s.other()).await) })
+        }),
+        path("fs::batch, hard_links", |s| {
+            Box::pin(async move { kept(fs::batch().hard_links([(s.path(), s.other())]).await) })
         }),
         path("fs::symlink", |s| {
             Box::pin(async move { answer(fs::symlink(s.path(), s.other()).await) })

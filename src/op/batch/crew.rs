@@ -251,33 +251,36 @@ impl<E: Entries> Crews<E> {
     }
 
     /// Finds those who are in one entry for long, and whose places others take.
-    fn look(&mut self, cx: &Context<'_>) {
-        let (now_us, now_ms) = (now_us(), coarse_ms());
-        let after = limits::BATCH_SLOW_AFTER;
+    fn look(&mut self) {
         if self
             .alarm
             .as_ref()
-            .is_none_or(|(due_us, _)| *due_us <= now_us)
+            .is_none_or(|(due_us, _)| *due_us > now_us())
         {
-            for hand in self.hands.iter_mut().filter(|hand| !hand.is_slow) {
-                if hand.desk.is_slow(now_ms, after.as_millis() as u64) {
-                    hand.is_slow = true;
-                    self.crews[hand.crew].slow += 1;
-                }
+            return;
+        }
+        self.alarm = None;
+        let after_ms = limits::BATCH_SLOW_AFTER.as_millis() as u64;
+        for hand in self.hands.iter_mut().filter(|hand| !hand.is_slow) {
+            if hand.desk.is_slow(coarse_ms(), after_ms) {
+                hand.is_slow = true;
+                self.crews[hand.crew].slow += 1;
             }
+        }
+    }
+
+    /// Has the task woken to look again. Under a bound of the caller's, those who are slow count like all others.
+    fn watch(&mut self, cx: &Context<'_>) {
+        let is_bound = self.how.in_turn || self.how.at_once.is_some();
+        if is_bound || self.hands.iter().all(|hand| hand.is_slow) {
             self.alarm = None;
+            return;
         }
-        let watched = self.how.at_once.is_none()
-            && !self.how.in_turn
-            && self.hands.iter().any(|hand| !hand.is_slow);
-        match &self.alarm {
-            _ if !watched => self.alarm = None,
-            Some((_, alarm)) => alarm.wakes(cx.waker()),
-            None => {
-                let due_us = now_us + after.as_micros() as u64;
-                self.alarm = Some((due_us, Alarm::at(due_us, cx.waker())));
-            }
+        if let Some((_, alarm)) = &self.alarm {
+            return alarm.wakes(cx.waker());
         }
+        let due_us = now_us() + limits::BATCH_SLOW_AFTER.as_micros() as u64;
+        self.alarm = Some((due_us, Alarm::at(due_us, cx.waker())));
     }
 }
 
@@ -291,13 +294,14 @@ impl<E: Entries> Future for Crews<E> {
         let count = this.shared.entries.len();
         this.sort();
         loop {
-            this.look(cx);
+            this.look();
             this.hire();
             if !this.hear(cx) {
                 break;
             }
             this.sort();
         }
+        this.watch(cx);
         if !this.hands.is_empty() && this.next == count {
             return Poll::Pending;
         }
