@@ -105,6 +105,11 @@ pub(crate) trait Op: Send + 'static {
         false
     }
 
+    /// Whether a blocking thread is to be started for it where none is free, since it mostly waits.
+    fn wants_thread(&self) -> bool {
+        false
+    }
+
     /// What it waits for.
     fn load(&self) -> Load {
         Load::Metadata

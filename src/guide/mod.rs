@@ -5,6 +5,7 @@
 //! - [Dropped futures](dropped_futures): what becomes of each call, where tokio finishes it.
 //! - [Buffers](buffers): why they go in by value, and which kinds there are.
 //! - [Cancellation](cancellation): what a dropped future leaves behind, timeouts, and the end of a runtime.
+//! - [Logs](logs): records that last, from many tasks, and whole files.
 //! - [Seeing what goes on](observing): counters, what is in flight, heartbeats, events, metrics.
 //! - [Containers](containers): where there is no io_uring, and how to get it.
 //! - [Testing](testing): disks that are full, slow or hang, in a test.
@@ -19,6 +20,7 @@ pub mod containers;
 pub mod dropped_futures;
 pub mod from_tokio_fs;
 pub mod getting_started;
+pub mod logs;
 pub mod observing;
 pub mod testing;
 pub mod tuning;

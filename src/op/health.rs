@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use super::close::Uncut;
 use super::writeback::Bounded;
 use crate::driver::fence::{Fence, Fenced, Role};
+use crate::driver::on_rings::OnRings;
 use crate::error::{Error, raw_os_error};
 use crate::events;
 use crate::opcode::Kind;
@@ -57,6 +58,7 @@ struct Poison {
 #[derive(Default)]
 pub(crate) struct Health {
     pub(super) uncut: Uncut,
+    pub(super) on_rings: Arc<OnRings>,
     pub(super) fence: Arc<Fence>,
     pub(super) bounded: OnceLock<Arc<Bounded>>,
     poison: Mutex<Option<Poison>>,
