@@ -146,10 +146,7 @@ impl Arguments {
 }
 
 pub(crate) fn main(arguments: Arguments, link: &Link) -> Exit {
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match limits::runtime().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             return fatal(&format!(
