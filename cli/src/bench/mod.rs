@@ -22,7 +22,7 @@ use tidegate_benches::stop::Stop;
 use tokio::sync::oneshot;
 
 use crate::exit::{Exit, fatal};
-use crate::explain::line;
+use crate::explain::{line, with_advice};
 use crate::say;
 use crate::worker::{Link, Orders, Shows};
 use output::PlotFile;
@@ -130,7 +130,12 @@ struct Ended {
 async fn run(arguments: Arguments, link: &Link) -> Exit {
     let mut orders = match link.orders() {
         Ok(orders) => orders,
-        Err(error) => return fatal(&format!("signals cannot be watched: {error}")),
+        Err(error) => {
+            return fatal(&format!(
+                "signals cannot be watched: {}",
+                with_advice(&error)
+            ));
+        }
     };
     let size = arguments.data_size();
     let prepared = place::prepare(&arguments.dir, size.needed_bytes());

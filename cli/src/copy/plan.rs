@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tidegate::fs;
 
-use super::limits::is_short;
-use crate::explain::{cause, line};
+use crate::explain::{cause, line, shortage};
 
 /// The two roots of a copy.
 #[derive(Debug)]
@@ -76,16 +75,10 @@ async fn not_made(source: &Path, destination: PathBuf) -> Result<Plan, String> {
 
 /// Finds the roots where a directory is copied as DST, and a file as DST or into it.
 async fn resolve_as(source: &Path, destination: &Path) -> Result<Plan, String> {
-    let found = fs::symlink_metadata(source)
-        .await
-        .map_err(|error| {
-            let advice = if is_short(&error) {
-                "too few threads or open files are allowed: raise ulimit -u, pids.max of the cgroup, or ulimit -n"
-            } else {
-                "check SRC"
-            };
-            format!("cannot copy {}: {}; {advice}", line(source), cause(&error))
-        })?;
+    let found = fs::symlink_metadata(source).await.map_err(|error| {
+        let advice = shortage(&error).unwrap_or("check SRC");
+        format!("cannot copy {}: {}; {advice}", line(source), cause(&error))
+    })?;
     let source_id = (found.dev(), found.ino());
     let existing = match fs::metadata(destination).await {
         Ok(existing) => Some(existing),
