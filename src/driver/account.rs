@@ -131,10 +131,14 @@ impl<O: Op> Cell<O> {
     /// Tells once that it takes longer than that, if somebody waits for it. What a peer has to send or to take
     /// takes as long as it takes; an open should not, whatever it waits for.
     pub(super) fn tell_if_slow(&self, after: Duration) {
-        let elapsed = self.age();
+        // A walk goes on for as long as there is something to walk; what it is at now should not.
+        let elapsed = match self.kind {
+            Kind::Walk => self.steps.still_for(self.age()),
+            _ => self.age(),
+        };
         let opens = matches!(self.kind, Kind::Open | Kind::OpenWithin);
         let takes_long = self.kind.row().deadline_class == DeadlineClass::Unbounded
-            && self.kind != Kind::RemoveDirAll
+            && !matches!(self.kind, Kind::RemoveDirAll | Kind::Walk)
             || self.group.mount().is_of_peers() && !opens;
         if elapsed < after || takes_long || self.life.is_left() || self.life.is_over() {
             return;

@@ -29,6 +29,11 @@ impl<O: Op> InFlight<O> {
 }
 
 impl<O: Op> InFlight<O> {
+    /// Whoever waits for it wants it by then.
+    pub(crate) fn hasten(&self, due_us: u64) {
+        self.cell.hasten(due_us);
+    }
+
     /// It goes on for somebody who has said nothing yet of how long it may take: the handle's default counts again.
     /// `false` where it was given up before.
     pub(crate) fn unhurry(&self) -> bool {

@@ -140,6 +140,18 @@ pub(crate) fn is_limited() -> bool {
     SCOPE.get().until != Until::Default
 }
 
+/// Runs something that no limit of this poll is for.
+pub(crate) fn without_limits<T>(run: impl FnOnce() -> T) -> T {
+    struct Back(Scope);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            SCOPE.set(self.0);
+        }
+    }
+    let _back = Back(SCOPE.replace(Scope::default()));
+    run()
+}
+
 /// Why nothing may begin here, if so.
 pub(crate) fn refused() -> Option<Why> {
     SCOPE.get().refuses
@@ -298,7 +310,7 @@ impl<F> std::fmt::Debug for Limited<F> {
 }
 
 impl<F> Limited<F> {
-    fn new(future: F) -> Limited<F> {
+    pub(super) fn new(future: F) -> Limited<F> {
         Limited {
             future: Some(future),
             scope: Scope::default(),
@@ -308,7 +320,7 @@ impl<F> Limited<F> {
         }
     }
 
-    fn until(mut self, until: Until) -> Limited<F> {
+    pub(super) fn until(mut self, until: Until) -> Limited<F> {
         self.scope.until = until;
         self
     }

@@ -5,7 +5,7 @@
 //! way it travels as a [`Job`](cell::Job), which owns all that the kernel may touch.
 
 mod account;
-mod alarm;
+pub(crate) mod alarm;
 pub(crate) mod attempt;
 mod bell;
 mod breaker;
@@ -37,6 +37,7 @@ mod lane;
 mod life;
 mod limited;
 mod mount_breaker;
+pub(crate) mod on_rings;
 pub(crate) mod op;
 mod orphans;
 mod paused;
@@ -49,11 +50,13 @@ mod settings;
 #[cfg(target_os = "linux")]
 mod slot;
 mod sync;
+pub(crate) mod waiting;
 mod watchdog;
 #[cfg(target_os = "linux")]
 mod worker;
 
 pub(crate) use self::core::Driver;
+pub(crate) use alarm::Alarm;
 pub use breaker::Breaker;
 pub(crate) use budget::spend;
 pub use dataless::Dataless;
@@ -63,6 +66,6 @@ pub use handle::{Builder, Handle, ShutdownReport};
 pub(crate) use handle::{current, current_or_pool, tell};
 pub(crate) use in_flight::InFlight;
 pub use limited::{Limited, OpExt};
-pub(crate) use limited::{is_limited, refused};
+pub(crate) use limited::{is_limited, refused, without_limits};
 pub use route::{Route, Submit};
 pub use settings::{Settings, Timeouts};

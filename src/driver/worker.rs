@@ -225,7 +225,10 @@ impl Worker {
                 let in_flight = self.in_flight();
                 events::report(move || events::left_behind(in_flight));
             }
-            crate::sys::linux::poll::readable(self.number, limits::DRAIN_BOUND);
+            // Not longer, as whoever drops a future meanwhile may reap the last completion.
+            let wait = began.elapsed() / limits::RING_LOOK_PART;
+            let wait = wait.clamp(limits::DRAIN_LOOK_EVERY, limits::DRAIN_BOUND / 2);
+            crate::sys::linux::poll::readable(self.number, wait);
             self.turn(lock(&self.engine));
         }
     }

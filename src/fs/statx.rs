@@ -4,13 +4,16 @@ use std::io;
 use std::ops::BitOr;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::{Dir, File, Follow};
 use crate::op::at::At;
-use crate::op::many::in_order;
+use crate::op::batch::{Attributes, Paths};
+use crate::op::file::SharedFile;
 use crate::op::meta::{self, How};
-use crate::op::stat::{Stamp, Stat, Sync, bits, kind};
+use crate::op::stat::{Stamp, Sync, bits, kind};
+pub use crate::op::statx::Statx;
 use crate::opcode::Kind;
 use crate::probe::DirectAlign;
 
@@ -153,7 +156,7 @@ impl StatxOptions {
         Ok(Statx(stat))
     }
 
-    /// The attributes of many paths, in their order. An error of one is no error of the others.
+    /// The attributes of many paths: [`metadata_many`](super::metadata_many) by another name.
     ///
     /// # Cancel safety
     ///
@@ -165,17 +168,22 @@ impl StatxOptions {
     ///
     /// # Backend
     ///
-    /// As for [`statx`], up to 64 of them at a time.
+    /// As for [`Batch::metadata`](super::Batch::metadata).
     ///
     /// # Examples
     ///
     /// See [`StatxOptions`].
-    pub async fn paths<P: AsRef<Path>>(
-        &self,
-        paths: impl IntoIterator<Item = P>,
-    ) -> Vec<io::Result<Statx>> {
-        let asked = paths.into_iter().map(|path| self.path(path));
-        in_order(crate::limits::STATX_IN_FLIGHT, asked).await
+    pub fn paths<I>(&self, paths: I) -> impl Future<Output = Vec<io::Result<Statx>>> + Send + use<I>
+    where
+        I: IntoIterator<Item: AsRef<Path>>,
+    {
+        super::metadata_many(paths, self)
+    }
+
+    /// To ask for those of many paths.
+    pub(super) fn many(&self, dir: Option<Arc<SharedFile>>, paths: Paths) -> Attributes<Statx> {
+        let follow = self.follow == Follow::Links;
+        Attributes::new(dir, paths, follow, self.how())
     }
 
     fn how(&self) -> How {
@@ -225,6 +233,10 @@ impl StatxMask {
     pub const SUBVOLUME: StatxMask = StatxMask(bits::SUBVOLUME);
     /// Which writes are never torn (Linux 6.11).
     pub const ATOMIC_WRITE: StatxMask = StatxMask(bits::ATOMIC_WRITE);
+
+    pub(super) fn bits(self) -> u32 {
+        self.0
+    }
 }
 
 impl BitOr for StatxMask {
@@ -275,29 +287,6 @@ impl FileKind {
     }
 }
 
-/// The attributes of a file, as `statx(2)` gives them.
-///
-/// [`std::os::unix::fs::MetadataExt`] has the basic ones under std's names. What a filesystem or a system
-/// does not tell is `None`, or an error for times.
-///
-/// # Examples
-///
-/// ```
-/// # #[tokio::main] async fn main() -> std::io::Result<()> {
-/// use std::os::unix::fs::MetadataExt;
-/// let found = tidegate::fs::statx("/etc/passwd").await?;
-/// println!("{:?}, {} bytes, of {}", found.kind(), found.size(), found.uid());
-/// println!("read {:?}, written {:?}", found.accessed()?, found.modified()?);
-/// println!("changed {:?}, made {:?}", found.changed()?, found.created().ok());
-/// println!("on mount {:?}, subvolume {:?}", found.mount_id(), found.subvolume());
-/// println!("never torn: {:?}", found.atomic_write_bytes());
-/// let special = [found.is_immutable(), found.is_append_only(), found.is_compressed()];
-/// println!("{special:?}, {:?}, {:?}", found.is_encrypted(), found.is_verity());
-/// # Ok(()) }
-/// ```
-#[derive(Clone, Debug)]
-pub struct Statx(Stat);
-
 /// The time of a stamp, to the nanosecond, also before 1970.
 fn time(stamp: Stamp) -> io::Result<SystemTime> {
     let nanos = Duration::from_nanos(u64::from(stamp.nanos));
@@ -313,6 +302,10 @@ fn time(stamp: Stamp) -> io::Result<SystemTime> {
 }
 
 impl Statx {
+    pub(super) fn stat(&self) -> &crate::sys::stat::Stat {
+        &self.0
+    }
+
     /// What kind of file it is.
     ///
     /// See [`Statx`].

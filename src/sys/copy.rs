@@ -368,7 +368,7 @@ impl Drop for Temp {
 }
 
 /// A name that no other copy of this process has, and hardly one of another process.
-fn temp_name() -> String {
+pub(crate) fn temp_name() -> String {
     use std::hash::{BuildHasher, RandomState};
     static SEED: Global<u64> = Global::new();
     static NEXT: AtomicU64 = AtomicU64::new(0);

@@ -6,7 +6,8 @@ use crate::limits::INTERRUPTED_TRIES_MAX;
 
 pub(crate) use libc::{
     EACCES, EAGAIN, EBADF, ECANCELED, EDQUOT, EFAULT, EINTR, EINVAL, EIO, EMFILE, ENAMETOOLONG,
-    ENFILE, ENOBUFS, ENOMEM, ENOSPC, ENOSYS, ENXIO, EOPNOTSUPP, EPERM, EROFS, ESPIPE, EXDEV,
+    ENFILE, ENOBUFS, ENOMEM, ENOSPC, ENOSYS, ENXIO, EOPNOTSUPP, EPERM, ERANGE, EROFS, ESPIPE,
+    EXDEV,
 };
 
 #[cfg(target_os = "linux")]
@@ -17,6 +18,17 @@ pub(crate) use libc::{EBADFD, EBUSY, EISDIR, ELOOP, ENODATA, ENOENT, ENOTDIR};
 pub(crate) fn unsupported() -> io::Error {
     // The number that std knows for it; ENOTSUP is another on some systems.
     io::Error::from_raw_os_error(libc::EOPNOTSUPP)
+}
+
+/// Whether an error without a kind of its own says something of one file or directory, and nothing of the program: bad
+/// places of a disk, names that lead nowhere, what a provider on macOS does not fetch.
+pub(crate) fn is_of_one_file(error: &io::Error) -> bool {
+    let is_unfetched = |number| cfg!(target_os = "macos") && number == libc::EDEADLK;
+    match error.raw_os_error() {
+        Some(EIO | ENAMETOOLONG | libc::ELOOP) => true,
+        Some(number) => is_unfetched(number),
+        None => false,
+    }
 }
 
 /// The result of a completion: zero or more is a value, less than zero an error number.

@@ -6,12 +6,21 @@ use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where an operation is that goes from one thing to the next.
+pub(crate) trait Whereabouts: Send + Sync {
+    /// What it is at now. Does not wait for storage.
+    fn now_at(&self) -> Option<PathBuf>;
+}
 
 /// What an operation is about.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) enum Target {
     /// An open file, by its number, for as long as the operation keeps it open.
     File(RawFd),
+    /// One thing after the other.
+    Moving(Arc<dyn Whereabouts>),
     Nothing,
     Path(PathBuf),
 }
@@ -29,7 +38,7 @@ impl Target {
     pub(crate) fn given(&self) -> Option<&Path> {
         match self {
             Target::Path(path) => Some(path),
-            Target::File(_) | Target::Nothing => None,
+            Target::File(_) | Target::Moving(_) | Target::Nothing => None,
         }
     }
 
@@ -37,6 +46,7 @@ impl Target {
     pub(crate) fn path(&self) -> Option<PathBuf> {
         match self {
             Target::File(number) => name_of(*number),
+            Target::Moving(whereabouts) => whereabouts.now_at(),
             Target::Nothing => None,
             Target::Path(path) => Some(path.clone()),
         }

@@ -1,0 +1,237 @@
+//! Directories on the way of a walk, and their descriptors, of which only so many are open at a time.
+
+use std::ffi::{CStr, CString, OsStr};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use super::found::Found;
+use crate::limits;
+use crate::sys::lock::lock;
+use crate::sys::walking::{self, Reach};
+
+/// Device and inode.
+pub(super) type Id = (u64, u64);
+
+/// A directory that is known, whether or not it is open.
+pub(super) struct Node {
+    pub(super) parent: Option<Arc<Node>>,
+    /// In its parent; of the root, the path that was given.
+    pub(super) name: CString,
+    /// That of its entries.
+    pub(super) depth: usize,
+    /// What it was when it was opened.
+    pub(super) id: OnceLock<Id>,
+    fd: Mutex<Option<Arc<OwnedFd>>>,
+    /// Who will need the descriptor: its own listing, and directories in it that are not open yet.
+    users: AtomicUsize,
+    /// Where its listing goes on, as its descriptor may be another one by then; less than zero before it began.
+    pub(super) position: AtomicI64,
+    /// Whether its files are asked for in the order of their inodes.
+    pub(super) by_inode: OnceLock<bool>,
+    /// What is not over: its own listing, and directories in it.
+    pub(super) left: AtomicUsize,
+    /// Its own entry, where that comes after what is in it.
+    pub(super) held: Mutex<Option<Found>>,
+}
+
+impl Node {
+    pub(super) fn new(parent: Option<Arc<Node>>, name: &CStr, depth: usize) -> Arc<Node> {
+        Arc::new(Node {
+            parent,
+            name: name.to_owned(),
+            depth,
+            id: OnceLock::new(),
+            fd: Mutex::new(None),
+            users: AtomicUsize::new(0),
+            position: AtomicI64::new(-1),
+            by_inode: OnceLock::new(),
+            left: AtomicUsize::new(1),
+            held: Mutex::new(None),
+        })
+    }
+
+    /// The path: that of the root as it was given, and the names.
+    pub(super) fn path(&self) -> PathBuf {
+        let mut names = vec![&self.name];
+        let mut at = self;
+        while let Some(parent) = &at.parent {
+            names.push(&parent.name);
+            at = parent;
+        }
+        let bytes = names.iter().map(|name| name.count_bytes() + 1).sum();
+        let mut path = PathBuf::with_capacity(bytes);
+        for name in names.into_iter().rev() {
+            path.push(OsStr::from_bytes(name.to_bytes()));
+        }
+        path
+    }
+
+    /// The nearest directory above, or this one, that is this file.
+    pub(super) fn above_that_is(&self, id: Id) -> Option<&Node> {
+        let mut at = Some(self);
+        while let Some(node) = at {
+            if node.id.get() == Some(&id) {
+                return Some(node);
+            }
+            at = node.parent.as_deref();
+        }
+        None
+    }
+}
+
+/// A long chain is let go of one by one, and not by a call in a call.
+impl Drop for Node {
+    fn drop(&mut self) {
+        let mut next = self.parent.take();
+        while let Some(mut node) = next.and_then(Arc::into_inner) {
+            next = node.parent.take();
+        }
+    }
+}
+
+/// Keeps a directory's descriptor for as long as somebody will need it.
+pub(super) struct Use {
+    pub(super) node: Arc<Node>,
+    files: Arc<Files>,
+}
+
+impl Clone for Use {
+    fn clone(&self) -> Use {
+        self.files.hold(&self.node)
+    }
+}
+
+impl Drop for Use {
+    fn drop(&mut self) {
+        if self.node.users.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.files.close(&self.node);
+        }
+    }
+}
+
+/// The descriptors of a walk.
+pub(super) struct Files {
+    reach: Reach,
+    open_max: usize,
+    open: AtomicUsize,
+    reopened: AtomicU64,
+    /// Those that were opened, the oldest first, with some that are closed again.
+    opened: Mutex<std::collections::VecDeque<Arc<Node>>>,
+}
+
+impl Files {
+    pub(super) fn new(reach: Reach) -> Arc<Files> {
+        let allowed = crate::sys::limit::open_files().unwrap_or(limits::WALK_OPEN_MAX as u64);
+        Arc::new(Files {
+            reach,
+            open_max: limits::WALK_OPEN_MAX.min((allowed / 8).max(8) as usize),
+            open: AtomicUsize::new(0),
+            reopened: AtomicU64::new(0),
+            opened: Mutex::default(),
+        })
+    }
+
+    pub(super) fn hold(self: &Arc<Self>, node: &Arc<Node>) -> Use {
+        node.users.fetch_add(1, Ordering::AcqRel);
+        Use {
+            node: node.clone(),
+            files: self.clone(),
+        }
+    }
+
+    fn close(&self, node: &Node) {
+        if lock(&node.fd).take().is_some() {
+            self.open.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes a descriptor, and closes those that will be needed last where there are too many.
+    fn note(&self, node: &Arc<Node>, fd: &Arc<OwnedFd>) {
+        if lock(&node.fd).replace(fd.clone()).is_none() {
+            self.open.fetch_add(1, Ordering::Relaxed);
+        }
+        let mut opened = lock(&self.opened);
+        opened.push_back(node.clone());
+        let mut dropped = Vec::new();
+        if opened.len() > 2 * self.open_max {
+            let (open, closed) = std::mem::take(&mut *opened)
+                .into_iter()
+                .partition(|node| lock(&node.fd).is_some());
+            *opened = open;
+            dropped = Vec::from_iter::<std::collections::VecDeque<_>>(closed);
+        }
+        while self.open.load(Ordering::Relaxed) > self.open_max {
+            // The root is how all others are found again.
+            match opened.pop_front() {
+                Some(node) if node.parent.is_none() => continue,
+                Some(node) => {
+                    self.close(&node);
+                    dropped.push(node);
+                }
+                None => break,
+            }
+        }
+        drop(opened);
+        drop(dropped);
+    }
+
+    /// The descriptor of a directory, opened if it is not open.
+    pub(super) fn of(&self, node: &Arc<Node>) -> io::Result<Arc<OwnedFd>> {
+        if let Some(fd) = &*lock(&node.fd) {
+            return Ok(fd.clone());
+        }
+        // From the nearest one above that is open.
+        let mut closed = vec![node];
+        let mut at = node;
+        let mut from = None;
+        while let Some(parent) = &at.parent {
+            from = lock(&parent.fd).clone();
+            if from.is_some() {
+                break;
+            }
+            closed.push(parent);
+            at = parent;
+        }
+        while let Some(node) = closed.pop() {
+            let reach = Reach {
+                follow: self.reach.follow || node.parent.is_none(),
+                same_mount: self.reach.same_mount && node.parent.is_some(),
+            };
+            let fd = match &from {
+                Some(dir) => walking::open_dir(dir.as_fd(), &node.name, reach)?,
+                None => walking::open_dir(walking::HERE, &node.name, reach)?,
+            };
+            let stat = walking::stat_open(fd.as_fd())?;
+            let id = (stat.dev, stat.ino);
+            if node.id.get().is_some() {
+                self.reopened.fetch_add(1, Ordering::Relaxed);
+            }
+            if *node.id.get_or_init(|| id) != id {
+                // Another one has its name now, and its own is not known.
+                return Err(io::ErrorKind::StaleNetworkFileHandle.into());
+            }
+            let fd = Arc::new(fd);
+            if closed.len() < self.open_max / 2 {
+                self.note(node, &fd);
+            }
+            from = Some(fd);
+        }
+        from.ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    /// How often a directory was opened once more.
+    pub(super) fn reopened(&self) -> u64 {
+        self.reopened.load(Ordering::Relaxed)
+    }
+
+    /// Closes all of them.
+    pub(super) fn close_all(&self) {
+        for node in std::mem::take(&mut *lock(&self.opened)) {
+            self.close(&node);
+        }
+    }
+}

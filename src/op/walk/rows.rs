@@ -1,0 +1,400 @@
+//! What a thread of a walk does with the names of a directory.
+
+use std::ffi::{CStr, CString, OsStr};
+use std::io;
+use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::board::{Harvest, Task};
+use super::found::{Chunk, Flags, Found, Row, WalkCall, WalkError};
+use super::node::{Node, Use};
+use super::task::Flow;
+use super::worker::{Doing, Ended, Worker};
+use super::{Enter, Shared};
+use crate::error::Error;
+use crate::op::statx::Statx;
+use crate::opcode::Kind;
+use crate::sys::clock::coarse_ms;
+use crate::sys::lock::lock;
+use crate::sys::stat::{Stat, kind};
+use crate::sys::steps::Steps;
+use crate::sys::walking::{self, Name, Names, Reach};
+
+/// Names between two signs of life to the watchdog.
+const NAMES_PER_STEP: usize = 32;
+
+/// What was seen of names, before it is handed on.
+#[derive(Default)]
+struct Seen {
+    rows: Vec<Row>,
+    names: Vec<u8>,
+    errors: Vec<WalkError>,
+    /// Whether the last name came to one of those.
+    last_is_error: bool,
+    mount_points: u64,
+}
+
+impl<T: Send> Shared<T> {
+    /// Looks at names, and hands on what it finds. What is more than a thread takes at a time goes back to the stack,
+    /// for others.
+    pub(super) fn rows(
+        self: &Arc<Self>,
+        me: &Worker,
+        dir: Use,
+        names: Arc<Names>,
+        range: Range<usize>,
+        steps: &Steps,
+    ) -> Flow {
+        let Range { start, mut end } = range;
+        let is_sorted = self.wants_sorted_names();
+        let chunk_end = end.min(start + self.chunk.load(Ordering::Relaxed));
+        if !is_sorted && chunk_end < end {
+            self.rest(&dir, &names, chunk_end..end);
+            end = chunk_end;
+        }
+        me.index.store(start, Ordering::Relaxed);
+        let doing = Doing::Rows {
+            dir: dir.clone(),
+            names: names.clone(),
+            from: start,
+            to: end,
+        };
+        me.begin(WalkCall::Stat, doing);
+        let (seen, stopped_at) = match self.files.of(&dir.node) {
+            Ok(fd) => {
+                let stop = if is_sorted { chunk_end } else { end };
+                self.look_at_all(me, &dir.node, fd.as_fd(), &names, start..stop, steps)
+            }
+            Err(error) => return self.cannot_look(me, &dir, error),
+        };
+        match me.end(&self.late) {
+            Ended::Own => {}
+            Ended::TakenOver => return self.late(me, &dir, &names, seen),
+            Ended::GivenUp => return Flow::Gone,
+        }
+        if is_sorted && stopped_at < end {
+            self.rest(&dir, &names, stopped_at..end);
+        }
+        self.deliver(me, &dir, seen);
+        self.finish(&dir.node);
+        Flow::GoOn
+    }
+
+    /// Puts names back that somebody has yet to look at.
+    pub(super) fn rest(&self, dir: &Use, names: &Arc<Names>, range: Range<usize>) {
+        self.more(&dir.node);
+        self.push(Task::Rows {
+            dir: dir.clone(),
+            names: names.clone(),
+            from: range.start,
+            to: range.end,
+        });
+    }
+
+    /// The directory could not be opened again, so that of these names no more is known.
+    fn cannot_look(&self, me: &Worker, dir: &Use, error: io::Error) -> Flow {
+        let flow = match me.end(&self.late) {
+            Ended::GivenUp => return Flow::Gone,
+            Ended::Own => Flow::GoOn,
+            Ended::TakenOver => Flow::Late,
+        };
+        self.lose(&dir.node, WalkCall::Open, error);
+        flow
+    }
+
+    /// Looks at names until another takes over; where they are sorted, up to the first directory to go into.
+    fn look_at_all(
+        &self,
+        me: &Worker,
+        node: &Node,
+        fd: BorrowedFd<'_>,
+        names: &Names,
+        range: Range<usize>,
+        steps: &Steps,
+    ) -> (Seen, usize) {
+        let mut seen = Seen {
+            rows: Vec::with_capacity(range.len()),
+            names: Vec::with_capacity(range.len() * 16),
+            ..Seen::default()
+        };
+        let is_sorted = self.wants_sorted_names();
+        for index in range.clone() {
+            me.index.store(index, Ordering::Relaxed);
+            me.tick();
+            if index % NAMES_PER_STEP == 0 && !steps.go_on() || self.is_stopped() {
+                return (seen, index);
+            }
+            self.look_into(node, fd, names, index, &mut seen);
+            if me.was_left() {
+                return (seen, index);
+            }
+            let last = seen.rows.last();
+            if is_sorted && last.is_some_and(|row| row.type_bits == kind::DIRECTORY) {
+                return (seen, index + 1);
+            }
+        }
+        (seen, range.end)
+    }
+
+    /// Looks at one name.
+    fn look_into(
+        &self,
+        node: &Node,
+        fd: BorrowedFd<'_>,
+        names: &Names,
+        index: usize,
+        seen: &mut Seen,
+    ) {
+        let name = names.get(index);
+        let mut flags = Flags::default();
+        let looked = match self.look(node, fd, name, &mut flags) {
+            Ok(looked) => looked,
+            Err(error) => {
+                let path = node.path().join(OsStr::from_bytes(name.name.to_bytes()));
+                let error = self.trouble(path, node.depth, WalkCall::Stat, error);
+                seen.errors.push(error);
+                seen.last_is_error = true;
+                return;
+            }
+        };
+        seen.last_is_error = false;
+        let (type_bits, stat) = looked;
+        seen.mount_points += u64::from(flags.mount_point);
+        let bytes = name.name.to_bytes();
+        flags.id = stat.as_ref().map(|stat| (stat.dev, stat.ino));
+        seen.rows.push(Row {
+            name_at: seen.names.len() as u32,
+            name_len: bytes.len() as u32,
+            type_bits,
+            ino: stat.as_ref().map_or(name.ino, |stat| stat.ino),
+            stat: stat.filter(|_| self.options.how.is_some()).map(Statx),
+            flags,
+        });
+        seen.names.extend_from_slice(bytes);
+    }
+
+    /// The type of an entry, and its attributes as far as they are needed.
+    fn look(
+        &self,
+        node: &Node,
+        fd: BorrowedFd<'_>,
+        name: Name<'_>,
+        flags: &mut Flags,
+    ) -> io::Result<(u32, Option<Stat>)> {
+        let is_link = name.type_bits == Some(kind::SYMLINK);
+        let follows = self.options.follow && (is_link || name.type_bits.is_none());
+        let (how, wanted) = (self.options.how.unwrap_or_default(), self.options.how);
+        match name.type_bits {
+            Some(type_bits) if wanted.is_none() && !follows => return Ok((type_bits, None)),
+            _ => {}
+        }
+        // Another filesystem is mounted over directories nearly always, and opening one to ask it costs little.
+        let may_be_mount = matches!(name.type_bits, None | Some(kind::DIRECTORY));
+        let stays = self.options.same_mount && may_be_mount;
+        let stat = match self.ask(fd, name.name, false, stays, how) {
+            Err(error) if self.is_other_mount(&error) => {
+                flags.mount_point = true;
+                return Ok((name.type_bits.unwrap_or(kind::DIRECTORY), None));
+            }
+            stat => stat?,
+        };
+        if !(self.options.follow && stat.type_bits() == kind::SYMLINK) {
+            return Ok((stat.type_bits(), Some(stat)));
+        }
+        match self.ask(fd, name.name, true, false, how) {
+            Ok(target) => {
+                flags.followed = true;
+                let elsewhere = node.id.get().is_some_and(|id| id.0 != target.dev);
+                flags.mount_point = self.options.same_mount && elsewhere;
+                Ok((target.type_bits(), Some(target)))
+            }
+            // It leads nowhere: the link itself is all there is.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Ok((stat.type_bits(), Some(stat)))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn ask(
+        &self,
+        fd: BorrowedFd<'_>,
+        name: &CStr,
+        follow: bool,
+        same_mount: bool,
+        how: crate::sys::stat::How,
+    ) -> io::Result<Stat> {
+        walking::stat(fd, name, Reach { follow, same_mount }, how)
+    }
+
+    /// A call came back after another thread had taken over: of all that this one saw, the others have seen nothing of
+    /// the name that it was at then.
+    fn late(self: &Arc<Self>, me: &Worker, dir: &Use, names: &Arc<Names>, mut seen: Seen) -> Flow {
+        let index = me.left_at();
+        if me.index.load(Ordering::Relaxed) != index {
+            // It had just gone on to the next one.
+            self.push(Task::Rows {
+                dir: dir.clone(),
+                names: names.clone(),
+                from: index,
+                to: index + 1,
+            });
+            return Flow::Late;
+        }
+        match seen.last_is_error {
+            true => seen.rows.clear(),
+            false => {
+                seen.errors.clear();
+                seen.rows = seen.rows.pop().into_iter().collect();
+            }
+        }
+        seen.errors = seen.errors.pop().into_iter().collect();
+        self.deliver(me, dir, seen);
+        self.finish(&dir.node);
+        Flow::Late
+    }
+
+    /// Hands on what was seen in a directory.
+    fn deliver(self: &Arc<Self>, me: &Worker, dir: &Use, seen: Seen) {
+        let chunk = Chunk::new(Some(dir.node.clone()), seen.names);
+        let mut harvest = Harvest::new(seen.rows.len() + seen.errors.len());
+        harvest.numbers.mount_points = seen.mount_points;
+        let mut handed_over_ms = coarse_ms();
+        for row in seen.rows {
+            let found = Found::new(&chunk, row);
+            if !self.visitor.is_foreign {
+                self.consider(dir, found, &mut harvest);
+                continue;
+            }
+            me.begin(WalkCall::Visit, Doing::Visit(found.clone()));
+            self.consider(dir, found, &mut harvest);
+            me.end(&self.late);
+            if self.is_stopped() {
+                return;
+            }
+            // What takes its time does not hold up what is done.
+            let now_ms = coarse_ms();
+            if now_ms != handed_over_ms {
+                handed_over_ms = now_ms;
+                self.hand_over(&mut harvest);
+            }
+        }
+        for error in seen.errors {
+            harvest.error(error);
+        }
+        self.hand_over(&mut harvest);
+    }
+
+    /// What becomes of an entry.
+    fn consider(&self, dir: &Use, found: Found, harvest: &mut Harvest<T>) {
+        if self.was_told(&found) {
+            harvest.numbers.repeated_links += 1;
+            return;
+        }
+        let above = || Some((found.stat.as_ref()?.0.dev, found.ino));
+        if found.flags.followed && found.is_dir() {
+            let id = found.flags.id.or_else(above);
+            if id.is_some_and(|id| dir.node.above_that_is(id).is_some()) {
+                let depth = found.depth();
+                let source = io::ErrorKind::InvalidInput.into();
+                let mut error = self.trouble(found.path(), depth, WalkCall::Stat, source);
+                error.loops = true;
+                return harvest.error(error);
+            }
+        }
+        self.count(&found, harvest);
+        let (found, enter) = self.choose(found);
+        let may_descend =
+            found.is_dir() && !found.flags.mount_point && found.depth() < self.options.max_depth;
+        let node = (enter.descend && may_descend).then(|| {
+            self.more(&dir.node);
+            let name = CString::new(found.name().as_bytes()).unwrap_or_default();
+            Node::new(Some(dir.node.clone()), &name, found.depth() + 1)
+        });
+        match &node {
+            Some(node) if self.options.contents_first && enter.keep => {
+                *lock(&node.held) = Some(found);
+            }
+            _ if enter.keep => {
+                let item = self.make(found, harvest);
+                harvest.items.extend(item.map(Ok));
+            }
+            _ => {}
+        }
+        harvest.tasks.extend(node.map(|node| Task::Open {
+            node,
+            _parent: Some(dir.clone()),
+        }));
+    }
+
+    /// Whether the same file was told under another name. Forgotten once all its names were seen.
+    fn was_told(&self, found: &Found) -> bool {
+        if !self.options.links_once || found.is_dir() {
+            return false;
+        }
+        let stat = found.stat.as_ref().map(|stat| &stat.0);
+        let Some(stat) = stat.filter(|stat| stat.nlink > 1) else {
+            return false;
+        };
+        let mut links = lock(&self.links);
+        let id = (stat.dev, stat.ino);
+        match links.get_mut(&id) {
+            Some(left) => {
+                *left -= 1;
+                if *left == 0 {
+                    links.remove(&id);
+                }
+                true
+            }
+            None => {
+                links.insert(id, stat.nlink - 1);
+                false
+            }
+        }
+    }
+
+    pub(super) fn count(&self, found: &Found, harvest: &mut Harvest<T>) {
+        let numbers = &mut harvest.numbers;
+        numbers.entries += 1;
+        match found.type_bits {
+            kind::DIRECTORY => numbers.directories += 1,
+            kind::FILE => numbers.files += 1,
+            kind::SYMLINK => numbers.symlinks += 1,
+            _ => numbers.others += 1,
+        }
+    }
+
+    /// What the caller wants of an entry. One that is not deep enough is none of his.
+    pub(super) fn choose(&self, found: Found) -> (Found, Enter) {
+        let (keep, descend) = (found.depth() >= self.options.min_depth, true);
+        let Some(choose) = self.visitor.choose.as_ref().filter(|_| keep) else {
+            return (found, Enter { keep, descend });
+        };
+        let copy = found.clone();
+        let chosen = catch_unwind(AssertUnwindSafe(|| choose(found)));
+        // What is made of it panics as well, and is told.
+        chosen.unwrap_or((copy, Enter { keep, descend }))
+    }
+
+    /// What the caller makes of an entry.
+    pub(super) fn make(&self, found: Found, harvest: &mut Harvest<T>) -> Option<T> {
+        if !self.visitor.is_foreign {
+            return (self.visitor.make)(found);
+        }
+        let copy = found.clone();
+        let made = catch_unwind(AssertUnwindSafe(|| (self.visitor.make)(found)));
+        made.unwrap_or_else(|_| {
+            let operation = Kind::Walk;
+            let panicked = Error::Panicked { operation };
+            let mut error =
+                self.trouble(copy.path(), copy.depth(), WalkCall::Visit, panicked.into());
+            error.fatal = false;
+            harvest.error(error);
+            None
+        })
+    }
+}

@@ -1,0 +1,483 @@
+//! The caller's side of a walk: takes what was found, gives out threads, and looks whether they get on.
+
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::Condvar;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use super::board::Harvest;
+use super::found::{WalkCall, WalkError};
+use super::node::{Files, Use};
+use super::worker::{Doing, Worker};
+use super::{Options, Shared, Visitor, Watched};
+use crate::driver::alarm::Alarm;
+use crate::driver::op::Op;
+use crate::driver::{self, Driver, InFlight, chore::Chore, without_limits};
+use crate::error::Error;
+use crate::limits;
+use crate::mounts::Mount;
+use crate::op::locate::locate;
+use crate::opcode::Kind;
+use crate::sys::clock::{coarse_ms, now_us};
+use crate::sys::fd::Target;
+use crate::sys::lock::lock;
+use crate::sys::path::c_path;
+use crate::sys::request::{self, Request};
+use crate::sys::steps::Steps;
+use crate::sys::walking::{Names, Reach};
+
+type Work = Box<dyn FnOnce(&Steps) -> io::Result<()> + Send>;
+
+/// A thread of a walk, as an operation.
+struct Hop {
+    worker: Arc<Worker>,
+    /// For rules that name paths.
+    #[cfg(feature = "testing")]
+    root: PathBuf,
+    request: request::Hop<(), Work>,
+}
+
+impl Op for Hop {
+    type Output = io::Result<()>;
+
+    fn kind(&self) -> Kind {
+        Kind::Walk
+    }
+
+    fn target(&self) -> Target {
+        Target::Moving(self.worker.clone())
+    }
+
+    fn request(&mut self) -> &mut dyn Request {
+        &mut self.request
+    }
+
+    #[cfg(feature = "testing")]
+    fn paths(&mut self, paths: &mut request::Paths) {
+        paths.path(&self.root);
+    }
+
+    fn finish(self, result: io::Result<i32>) -> io::Result<()> {
+        result.map(drop)
+    }
+
+    fn lost(error: io::Error) -> io::Result<()> {
+        Err(error)
+    }
+}
+
+struct Running {
+    future: InFlight<Hop>,
+    worker: Arc<Worker>,
+}
+
+/// Where the threads come from.
+struct Threads {
+    driver: Arc<Driver>,
+    mount: Arc<Mount>,
+    timeout: Option<Duration>,
+}
+
+/// See the module.
+pub(crate) struct Walking<T: Send + 'static> {
+    shared: Arc<Shared<T>>,
+    /// What was taken and not yet handed out.
+    batch: std::vec::IntoIter<Result<T, WalkError>>,
+    running: Vec<Running>,
+    threads: Option<Threads>,
+    alarm: Option<(u64, Alarm)>,
+    is_over: bool,
+}
+
+impl<T: Send + 'static> Walking<T> {
+    pub(crate) fn new(root: &Path, options: Options, visitor: Visitor<T>) -> Walking<T> {
+        let path = c_path(root);
+        let is_bad = path.is_err();
+        let reach = Reach {
+            follow: options.follow,
+            same_mount: options.same_mount,
+        };
+        let shared = Arc::new(Shared {
+            files: Files::new(reach),
+            options,
+            visitor,
+            root: path.unwrap_or_default(),
+            board: std::sync::Mutex::default(),
+            bell: Condvar::new(),
+            stop: AtomicBool::new(false),
+            numbers: Default::default(),
+            links: Default::default(),
+            workers: Default::default(),
+            chunk: AtomicUsize::new(limits::WALK_CHUNK),
+            threads: AtomicUsize::new(1),
+            late: AtomicUsize::new(0),
+            began_ms: coarse_ms(),
+        });
+        let mut walking = Walking {
+            shared,
+            batch: Vec::new().into_iter(),
+            running: Vec::new(),
+            threads: None,
+            alarm: None,
+            is_over: false,
+        };
+        if is_bad {
+            let text = "the path contains a NUL byte";
+            let error = io::Error::new(io::ErrorKind::InvalidInput, text);
+            walking.end_with(root.to_path_buf(), error);
+        }
+        walking
+    }
+
+    pub(crate) fn watched(&self) -> Arc<dyn Watched + 'static> {
+        self.shared.clone()
+    }
+
+    /// Nothing more begins, and nothing more comes.
+    pub(crate) fn stop(&mut self) {
+        self.is_over = true;
+        self.batch = Vec::new().into_iter();
+        self.shared.stop.store(true, Ordering::Relaxed);
+        self.shared.bell.notify_all();
+        self.running.clear();
+        self.alarm = None;
+    }
+
+    /// Ends with an error, which is the last that comes.
+    pub(crate) fn end_with(&mut self, path: PathBuf, source: io::Error) {
+        self.stop();
+        let error = self.shared.trouble(path, 0, WalkCall::Start, source);
+        let mut harvest: Harvest<T> = Harvest::new(1);
+        harvest.error(error);
+        self.shared.numbers.add(&harvest.numbers);
+        self.batch = harvest.items.into_iter();
+    }
+
+    fn root(&self) -> PathBuf {
+        crate::sys::path::as_path(&self.shared.root).to_path_buf()
+    }
+
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, WalkError>>> {
+        loop {
+            if let Some(item) = self.batch.next() {
+                return Poll::Ready(Some(item));
+            }
+            if self.is_over {
+                return Poll::Ready(None);
+            }
+            let turn = match tokio::task::coop::poll_proceed(cx) {
+                Poll::Ready(turn) => turn,
+                Poll::Pending => return Poll::Pending,
+            };
+            // The time that a caller gives to one entry is none of the threads'.
+            let got = without_limits(|| self.advance(cx));
+            match got {
+                Ok(true) => turn.made_progress(),
+                Ok(false) => return Poll::Pending,
+                Err(error) => self.end_with(self.root(), error),
+            }
+        }
+    }
+
+    /// Gets more entries, or sees to it that they come; whether there is something to hand out.
+    fn advance(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        self.begin()?;
+        let shared = self.shared.clone();
+        let mut board = lock(&shared.board);
+        let taken = board.take();
+        if taken.is_none() {
+            board.waker = Some(cx.waker().clone());
+        }
+        drop(board);
+        if let Some(batch) = taken {
+            self.start();
+            self.batch = batch.into_iter();
+            return Ok(true);
+        }
+        // Whoever ended may have left something that another thread can do.
+        while self.start() && self.poll_threads(cx)? {}
+        self.poll_threads(cx)?;
+        self.look_at_threads();
+        let mut board = lock(&shared.board);
+        // In this order: what is late is on the board before it counts as being in time.
+        let is_done = self.running.is_empty()
+            && board.stack.is_empty()
+            && shared.late.load(Ordering::Acquire) == 0;
+        if let Some(batch) = board.take() {
+            drop(board);
+            self.batch = batch.into_iter();
+            return Ok(true);
+        }
+        if is_done {
+            board.is_over = true;
+            drop(board);
+            self.stop();
+            return Ok(true);
+        }
+        let has_work = board.wanted(shared.threads.load(Ordering::Relaxed)) > 0;
+        drop(board);
+        if has_work && self.running.is_empty() {
+            cx.waker().wake_by_ref();
+        }
+        self.set_alarm(cx);
+        Ok(false)
+    }
+
+    /// Finds out where the walk is to go on.
+    fn begin(&mut self) -> io::Result<()> {
+        if self.threads.is_some() {
+            return Ok(());
+        }
+        let driver = driver::current()?;
+        let (shared, options) = (&self.shared, &self.shared.options);
+        let mount = locate(&driver, &shared.root, true);
+        let processors = std::thread::available_parallelism().map_or(2, usize::from);
+        let is_remote = !mount.is_local() && mount.may_wait_for_a_server();
+        let by_itself = match is_remote {
+            true => limits::WALK_THREADS_REMOTE,
+            false => processors.max(2),
+        };
+        let threads = match options.sort {
+            super::WalkSort::Name => 1,
+            _ => options.threads.unwrap_or(by_itself),
+        };
+        let threads = threads.clamp(1, limits::WALK_THREADS_MAX);
+        shared.threads.store(threads, Ordering::Relaxed);
+        if is_remote || shared.visitor.is_foreign {
+            let chunk = limits::WALK_CHUNK_REMOTE;
+            shared.chunk.store(chunk, Ordering::Relaxed);
+        }
+        let timeout = options.timeout.or(driver.settings().timeouts.metadata);
+        self.threads = Some(Threads {
+            driver,
+            mount,
+            timeout,
+        });
+        Ok(())
+    }
+
+    /// Starts as many threads as have something to do; whether any was.
+    fn start(&mut self) -> bool {
+        let wanted = {
+            let threads = self.shared.threads.load(Ordering::Relaxed);
+            let mut board = lock(&self.shared.board);
+            let wanted = board.wanted(threads);
+            board.active += wanted;
+            wanted
+        };
+        for _ in 0..wanted {
+            let Some(threads) = &self.threads else {
+                break;
+            };
+            let worker = Worker::new();
+            let (shared, me) = (self.shared.clone(), worker.clone());
+            let work: Work = Box::new(move |steps| shared.work(&me, steps));
+            let hop = Hop {
+                worker: worker.clone(),
+                #[cfg(feature = "testing")]
+                root: self.root(),
+                request: request::Hop::new(work),
+            };
+            lock(&self.shared.workers).push(worker.clone());
+            let future = threads.driver.start(hop, &threads.mount);
+            self.running.push(Running { future, worker });
+        }
+        wanted > 0
+    }
+
+    /// Lets go of threads that have ended; whether any has. What refuses or breaks the last one ends the walk.
+    fn poll_threads(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        let (mut at, before) = (0, self.running.len());
+        while at < self.running.len() {
+            let Poll::Ready(result) = Pin::new(&mut self.running[at].future).poll(cx) else {
+                at += 1;
+                continue;
+            };
+            let worker = self.running.swap_remove(at).worker;
+            lock(&self.shared.workers).retain(|other| !Arc::ptr_eq(other, &worker));
+            let Err(error) = result else {
+                continue;
+            };
+            if worker.was_left() && error.kind() == io::ErrorKind::TimedOut {
+                self.give_up(&worker);
+                continue;
+            }
+            if !worker.was_left() {
+                let mut board = lock(&self.shared.board);
+                board.active = board.active.saturating_sub(1);
+            }
+            if self.running.is_empty() || !is_refusal(&error) {
+                return Err(error);
+            }
+            // The others go on, and one more is tried later.
+            return Ok(false);
+        }
+        Ok(self.running.len() < before)
+    }
+
+    /// Tells of a call that did not end in time. What it still comes back with is not wanted.
+    fn give_up(&self, worker: &Worker) {
+        let doing = {
+            let mut at = lock(&worker.doing);
+            if matches!(*at, Doing::Nothing | Doing::Over | Doing::Visit(_)) {
+                return;
+            }
+            std::mem::replace(&mut *at, Doing::Over)
+        };
+        let Some(path) = doing.path(worker.left_at()) else {
+            return;
+        };
+        let timed_out = Error::TimedOut {
+            operation: Some(Kind::Walk),
+            path: None,
+            elapsed: worker.still_for(),
+            left: crate::error::LeftBehind::Detached,
+        };
+        let shared = &self.shared;
+        let error = shared.trouble(path, doing.depth(), worker.call(), timed_out.into());
+        let mut harvest = Harvest::new(1);
+        harvest.error(error);
+        shared.hand_over(&mut harvest);
+        match &doing {
+            Doing::Open(node) => shared.finish(node),
+            Doing::List(dir) | Doing::Row { dir, .. } | Doing::Rows { dir, .. } => {
+                shared.finish(&dir.node);
+            }
+            _ => {}
+        }
+        // Descriptors are closed where that may sleep.
+        self.drop_elsewhere(doing);
+    }
+
+    /// Gives the rest of a thread's work to another where a call takes long, and the call itself until its time is
+    /// over.
+    fn look_at_threads(&self) {
+        let Some(threads) = &self.threads else {
+            return;
+        };
+        let timeout = threads.timeout.unwrap_or(limits::SETTING_DURATION_MAX);
+        let after = match self.shared.wants_sorted_names() {
+            // Nobody else may go on, or the order would be another.
+            true => timeout,
+            false => limits::WALK_STUCK_AFTER.min(timeout),
+        };
+        for running in &self.running {
+            let worker = &running.worker;
+            let still_for = worker.still_for();
+            let is_ours = worker.call() != WalkCall::Visit && !worker.was_left();
+            if is_ours && still_for >= after && self.take_over(worker, after) {
+                let left = timeout.saturating_sub(still_for);
+                let left_us = u64::try_from(left.as_micros()).unwrap_or(u64::MAX / 4);
+                running.future.hasten(now_us().saturating_add(left_us));
+            }
+        }
+    }
+
+    fn take_over(&self, worker: &Worker, after: Duration) -> bool {
+        let shared = &self.shared;
+        let mut at = lock(&worker.doing);
+        if worker.still_for() < after {
+            // It has just come back.
+            return false;
+        }
+        let mut rest = None;
+        match &*at {
+            Doing::Nothing | Doing::Over | Doing::Visit(_) => return false,
+            Doing::Rows {
+                dir,
+                names,
+                from,
+                to,
+            } => {
+                let index = worker.index.load(Ordering::Relaxed);
+                worker.left_at.store(index, Ordering::Release);
+                rest = Some((dir.clone(), names.clone(), [index + 1..*to, *from..index]));
+            }
+            Doing::Root(_) | Doing::Open(_) | Doing::List(_) | Doing::Row { .. } => {}
+        }
+        worker.was_left.store(true, Ordering::Release);
+        {
+            let mut board = lock(&shared.board);
+            board.active = board.active.saturating_sub(1);
+        }
+        shared.numbers.taken_over.fetch_add(1, Ordering::Relaxed);
+        if let Some((dir, names, ranges)) = rest {
+            let (dir_of_row, names_of_row) = (dir.clone(), names.clone());
+            let index = worker.left_at();
+            let row = Doing::Row {
+                dir: dir_of_row,
+                names: names_of_row,
+                index,
+            };
+            let rows = std::mem::replace(&mut *at, row);
+            drop(at);
+            // Not the last of either.
+            drop(rows);
+            self.split(&dir, &names, ranges);
+        }
+        true
+    }
+
+    fn split(&self, dir: &Use, names: &Arc<Names>, ranges: [Range<usize>; 2]) {
+        for range in ranges {
+            if !range.is_empty() {
+                self.shared.rest(dir, names, range);
+            }
+        }
+    }
+
+    /// Has the task woken to look at the threads, also where none of them ever comes back.
+    fn set_alarm(&mut self, cx: &mut Context<'_>) {
+        let now_us = now_us();
+        match &self.alarm {
+            Some((due_us, alarm)) if *due_us > now_us => alarm.wakes(cx.waker()),
+            _ => {
+                let due_us = now_us + limits::WALK_LOOK_EVERY.as_micros() as u64;
+                self.alarm = Some((due_us, Alarm::at(due_us, cx.waker())));
+            }
+        }
+    }
+
+    fn drop_elsewhere<D: Send + 'static>(&self, dropped: D) {
+        if let Some(threads) = &self.threads {
+            let work = Chore::new(Kind::Close, move || drop(dropped));
+            threads.driver.live().start_detached(work, &threads.mount);
+        }
+    }
+}
+
+/// Whether it is no more than a thread that could not be had.
+fn is_refusal(error: &io::Error) -> bool {
+    matches!(
+        Error::from_io(error),
+        Some(Error::MountUnresponsive { .. } | Error::Saturated { .. } | Error::Thread { .. })
+    )
+}
+
+/// Descriptors are closed where that may sleep, also those that stuck threads have.
+impl<T: Send + 'static> Drop for Walking<T> {
+    fn drop(&mut self) {
+        self.stop();
+        let (stack, root) = {
+            let mut board = lock(&self.shared.board);
+            board.is_over = true;
+            (std::mem::take(&mut board.stack), board.root.take())
+        };
+        if !stack.is_empty() || root.is_some() {
+            let shared = self.shared.clone();
+            let work = move || {
+                drop((stack, root));
+                shared.files.close_all();
+            };
+            if let Some(threads) = &self.threads {
+                let work = Chore::new(Kind::Close, work);
+                threads.driver.live().start_detached(work, &threads.mount);
+            }
+        }
+    }
+}

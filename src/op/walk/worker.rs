@@ -1,0 +1,189 @@
+//! A thread of a walk: what it is at, for whoever looks from outside.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::WalkNow;
+use super::found::{Found, WalkCall};
+use super::node::{Node, Use};
+use crate::sys::clock::coarse_ms;
+use crate::sys::fd::Whereabouts;
+use crate::sys::lock::lock;
+use crate::sys::walking::Names;
+
+/// What a thread is at. Paths are made of it only for those who ask.
+pub(super) enum Doing {
+    Nothing,
+    /// The root, before it is known what it is.
+    Root(PathBuf),
+    Open(Arc<Node>),
+    List(Use),
+    /// Some of the names of a directory, of which [`Worker::index`] says the one.
+    Rows {
+        dir: Use,
+        names: Arc<Names>,
+        from: usize,
+        to: usize,
+    },
+    /// One of them, the rest of which another thread has.
+    Row {
+        dir: Use,
+        names: Arc<Names>,
+        index: usize,
+    },
+    /// In the caller's closure.
+    Visit(Found),
+    /// It was told that this did not end in time.
+    Over,
+}
+
+/// How a call ended for the thread that made it.
+pub(super) enum Ended {
+    /// As usual.
+    Own,
+    /// Another thread has the rest: of a row, all but this one.
+    TakenOver,
+    /// It was given up, and told.
+    GivenUp,
+}
+
+/// See the module.
+pub(super) struct Worker {
+    /// When what it is at began, in coarse milliseconds.
+    since_ms: AtomicU64,
+    call: AtomicU8,
+    /// Which of the names it is at.
+    pub(super) index: AtomicUsize,
+    pub(super) doing: Mutex<Doing>,
+    /// The rest of its work was given to another.
+    pub(super) was_left: AtomicBool,
+    /// The name that it was at then.
+    pub(super) left_at: AtomicUsize,
+}
+
+const CALLS: [WalkCall; 6] = [
+    WalkCall::Idle,
+    WalkCall::List,
+    WalkCall::Open,
+    WalkCall::Start,
+    WalkCall::Stat,
+    WalkCall::Visit,
+];
+
+impl Worker {
+    pub(super) fn new() -> Arc<Worker> {
+        Arc::new(Worker {
+            since_ms: AtomicU64::new(coarse_ms()),
+            call: AtomicU8::new(WalkCall::Idle as u8),
+            index: AtomicUsize::new(0),
+            doing: Mutex::new(Doing::Nothing),
+            was_left: AtomicBool::new(false),
+            left_at: AtomicUsize::new(0),
+        })
+    }
+
+    /// It goes on to another thing.
+    pub(super) fn begin(&self, call: WalkCall, doing: Doing) {
+        let mut at = lock(&self.doing);
+        self.tick();
+        self.call.store(call as u8, Ordering::Relaxed);
+        *at = doing;
+    }
+
+    /// It comes back from a call. Where others took over, `late` counts that it has something to hand over.
+    pub(super) fn end(&self, late: &AtomicUsize) -> Ended {
+        let mut at = lock(&self.doing);
+        self.call.store(WalkCall::Idle as u8, Ordering::Relaxed);
+        match std::mem::replace(&mut *at, Doing::Nothing) {
+            Doing::Over => Ended::GivenUp,
+            _ if self.was_left() => {
+                late.fetch_add(1, Ordering::AcqRel);
+                Ended::TakenOver
+            }
+            _ => Ended::Own,
+        }
+    }
+
+    /// Whether another has the rest.
+    pub(super) fn was_left(&self) -> bool {
+        self.was_left.load(Ordering::Acquire)
+    }
+
+    pub(super) fn left_at(&self) -> usize {
+        self.left_at.load(Ordering::Acquire)
+    }
+
+    /// What it is at begins now.
+    pub(super) fn tick(&self) {
+        self.since_ms.store(coarse_ms(), Ordering::Relaxed);
+    }
+
+    pub(super) fn call(&self) -> WalkCall {
+        CALLS[usize::from(self.call.load(Ordering::Relaxed))]
+    }
+
+    /// How long it has been at it; nothing while it is in no call that could be stuck.
+    pub(super) fn still_for(&self) -> Duration {
+        match self.call() {
+            WalkCall::Idle => Duration::ZERO,
+            _ => self.at_it_for(),
+        }
+    }
+
+    fn at_it_for(&self) -> Duration {
+        let since_ms = self.since_ms.load(Ordering::Relaxed);
+        Duration::from_millis(coarse_ms().saturating_sub(since_ms))
+    }
+
+    pub(super) fn now(&self) -> Option<WalkNow> {
+        let path = self.now_at()?;
+        Some(WalkNow {
+            path,
+            call: self.call(),
+            still_for: self.at_it_for(),
+        })
+    }
+}
+
+impl Doing {
+    /// The file or directory.
+    pub(super) fn path(&self, index: usize) -> Option<PathBuf> {
+        let of_name = |dir: &Use, names: &Names, index: usize| {
+            use std::os::unix::ffi::OsStrExt;
+            let mut path = dir.node.path();
+            if index < names.len() {
+                let name = names.get(index).name;
+                path.push(std::ffi::OsStr::from_bytes(name.to_bytes()));
+            }
+            path
+        };
+        Some(match self {
+            Doing::Nothing | Doing::Over => return None,
+            Doing::Root(path) => path.clone(),
+            Doing::Open(node) => node.path(),
+            Doing::List(dir) => dir.node.path(),
+            Doing::Rows { dir, names, .. } => of_name(dir, names, index),
+            Doing::Row { dir, names, index } => of_name(dir, names, *index),
+            Doing::Visit(found) => found.path(),
+        })
+    }
+
+    pub(super) fn depth(&self) -> usize {
+        match self {
+            Doing::Nothing | Doing::Over | Doing::Root(_) => 0,
+            Doing::Open(node) => node.depth.saturating_sub(1),
+            Doing::List(dir) => dir.node.depth.saturating_sub(1),
+            Doing::Rows { dir, .. } | Doing::Row { dir, .. } => dir.node.depth,
+            Doing::Visit(found) => found.depth(),
+        }
+    }
+}
+
+impl Whereabouts for Worker {
+    fn now_at(&self) -> Option<PathBuf> {
+        let at = lock(&self.doing);
+        at.path(self.index.load(Ordering::Relaxed))
+    }
+}
