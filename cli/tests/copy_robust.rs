@@ -138,8 +138,8 @@ fn special_files_are_not_replaced() {
     };
     let fifo = |path: &Path| nix::unistd::mkfifo(path, mode).is_ok();
     let socket = |path: &Path| std::os::unix::net::UnixListener::bind(path).is_ok();
-    let kinds: [(&str, &dyn Fn(&Path) -> bool); 3] =
-        [("device", &device), ("fifo", &fifo), ("socket", &socket)];
+    type Make<'a> = (&'a str, &'a dyn Fn(&Path) -> bool);
+    let kinds: [Make; 3] = [("device", &device), ("fifo", &fifo), ("socket", &socket)];
     for (name, make) in kinds {
         let tree = dir.path().join(name);
         fs::create_dir(&tree).unwrap();
