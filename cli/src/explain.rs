@@ -4,6 +4,7 @@ use std::error::Error as _;
 use std::io;
 use std::path::Path;
 
+use nix::errno::Errno;
 use tidegate::Error;
 
 /// The error itself, without the operation and the path that are shown beside it.
@@ -25,6 +26,27 @@ pub(crate) fn line(path: &Path) -> String {
         .chars()
         .map(|c| if c.is_control() { '?' } else { c })
         .collect()
+}
+
+/// What there is too little of, and how there can be more; nothing where it is something else.
+pub(crate) fn shortage(error: &io::Error) -> Option<&'static str> {
+    const EAGAIN: i32 = Errno::EAGAIN as i32;
+    const EMFILE: i32 = Errno::EMFILE as i32;
+    match tidegate::raw_os_error(error)? {
+        EAGAIN => Some(
+            "too few threads and processes are allowed: raise RLIMIT_NPROC (ulimit -u) or pids.max of the cgroup",
+        ),
+        EMFILE => Some("too few open files are allowed: raise RLIMIT_NOFILE (ulimit -n)"),
+        _ => None,
+    }
+}
+
+/// An error, with what to do where it is a shortage.
+pub(crate) fn with_advice(error: &io::Error) -> String {
+    match shortage(error) {
+        Some(advice) => format!("{}; {advice}", cause(error)),
+        None => cause(error),
+    }
 }
 
 /// Lines that are shown of a list; of more, the number is told.

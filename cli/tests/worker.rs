@@ -14,7 +14,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 /// Enough that no machine copies it before a signal arrives.
-const FILES: usize = 10_000;
+const FILES: usize = 3_000;
 
 fn make_files(root: &Path, files: usize) {
     for number in 0..files {

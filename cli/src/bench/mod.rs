@@ -8,7 +8,7 @@ mod report;
 mod rows;
 
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -22,7 +22,7 @@ use tidegate_benches::stop::Stop;
 use tokio::sync::oneshot;
 
 use crate::exit::{Exit, fatal};
-use crate::explain::line;
+use crate::explain::{line, with_advice};
 use crate::say;
 use crate::worker::{Link, Orders, Shows};
 use output::PlotFile;
@@ -130,7 +130,12 @@ struct Ended {
 async fn run(arguments: Arguments, link: &Link) -> Exit {
     let mut orders = match link.orders() {
         Ok(orders) => orders,
-        Err(error) => return fatal(&format!("signals cannot be watched: {error}")),
+        Err(error) => {
+            return fatal(&format!(
+                "signals cannot be watched: {}",
+                with_advice(&error)
+            ));
+        }
     };
     let size = arguments.data_size();
     let prepared = place::prepare(&arguments.dir, size.needed_bytes());
@@ -144,11 +149,7 @@ async fn run(arguments: Arguments, link: &Link) -> Exit {
         turn: arguments.seconds,
         stop: Stop::default(),
     };
-    say::err(&format!(
-        "tidegate: measuring in {}, with {} of files that are removed at the end",
-        line(&arguments.dir),
-        HumanBytes(size.needed_bytes())
-    ));
+    announce(&arguments.dir, size);
     let header = Header::new(&arguments.dir);
     let stop = settings.stop.clone();
     let progress = Progress::new(link, rows::turns(settings.rounds));
@@ -193,6 +194,14 @@ async fn run(arguments: Arguments, link: &Link) -> Exit {
         }
         Ok(()) => exit,
     }
+}
+
+fn announce(dir: &Path, size: Size) {
+    say::err(&format!(
+        "tidegate: measuring in {}, with {} of files that are removed at the end",
+        line(dir),
+        HumanBytes(size.needed_bytes())
+    ));
 }
 
 /// Waits for the measuring thread. The first signal asks it to stop, the second does not wait for it.

@@ -14,7 +14,7 @@ use super::limits;
 use super::options::{Options, When};
 use super::progress::Progress;
 use super::temporaries::Temporaries;
-use crate::explain::{cause, line};
+use crate::explain::{cause, line, shortage};
 use crate::say;
 
 /// Errors that the report lists; further ones are counted and shown, but not kept.
@@ -186,7 +186,7 @@ impl Job {
             .map_or(operation, |kind| kind.name());
         let errno = tidegate::raw_os_error(error);
         let timed_out = matches!(typed, Some(Error::TimedOut { .. }));
-        let text = match advice(error.kind(), errno) {
+        let text = match shortage(error).or_else(|| advice(error.kind(), errno)) {
             Some(advice) => format!("{}; {advice}", cause(error)),
             None => cause(error),
         };
@@ -231,14 +231,6 @@ fn advice(kind: io::ErrorKind, errno: Option<i32>) -> Option<&'static str> {
     // The kind of this one is newer than the oldest Rust that this builds with.
     if errno == Some(Errno::ENAMETOOLONG as i32) {
         return Some("the name or path is too long here; shorten it");
-    }
-    if errno == Some(Errno::EMFILE as i32) {
-        return Some("too few open files are allowed: raise ulimit -n, or use fewer --jobs");
-    }
-    if errno == Some(Errno::EAGAIN as i32) {
-        return Some(
-            "too few threads are allowed: raise ulimit -u or pids.max of the cgroup, or use fewer --jobs",
-        );
     }
     Some(match kind {
         io::ErrorKind::PermissionDenied => "run as a user who may, or change the permissions",

@@ -1,16 +1,24 @@
 //! What the system lets a process have: fewer files at a time, and not errors.
 
 use std::io;
+use std::sync::RwLock;
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::runtime::Builder;
 
 /// Descriptors that the process has besides those of entries in work: outputs, runtime, rings and watchers.
 const DESCRIPTORS_ASIDE: u64 = 24;
 
 /// Source, destination and a listing.
 const DESCRIPTORS_PER_JOB: u64 = 3;
+
+/// Threads that the library needs: it watches, makes rings, and blocks.
+const THREADS_ASIDE: usize = 4;
+
+/// Enough for a thread that does nothing.
+const PROBE_STACK_BYTES: usize = 64 << 10;
 
 /// How often something is tried again that others have to let go of something for.
 const TRIES_MAX: u32 = 200;
@@ -26,6 +34,33 @@ pub(super) fn jobs(wanted: u16) -> u16 {
     let descriptors = if raised { hard } else { soft };
     let most = descriptors.saturating_sub(DESCRIPTORS_ASIDE) / DESCRIPTORS_PER_JOB;
     wanted.min(u16::try_from(most).unwrap_or(u16::MAX)).max(1)
+}
+
+/// A runtime of as many threads as there are processors. Where so many cannot be had it has none of its own: to be
+/// refused a thread is a panic to it.
+pub(super) fn runtime() -> Builder {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    if can_have_threads(processors) {
+        let mut builder = Builder::new_multi_thread();
+        builder.worker_threads(processors);
+        builder
+    } else {
+        Builder::new_current_thread()
+    }
+}
+
+/// Whether there may be so many threads more at a time, and a few for what blocks.
+fn can_have_threads(count: usize) -> bool {
+    let wait = RwLock::new(());
+    std::thread::scope(|scope| {
+        let held = wait.write();
+        let could = (0..count + THREADS_ASIDE).all(|_| {
+            let thread = std::thread::Builder::new().stack_size(PROBE_STACK_BYTES);
+            thread.spawn_scoped(scope, || drop(wait.read())).is_ok()
+        });
+        drop(held);
+        could
+    })
 }
 
 /// Whether there is too little of something that others who are at work let go of again: descriptors, or threads.

@@ -28,7 +28,7 @@ use tidegate::{Errors, Handle, Route};
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 
 use crate::exit::{Exit, fatal};
-use crate::explain::line;
+use crate::explain::{line, with_advice};
 use crate::say;
 use crate::worker::{Link, Orders, Shows};
 use job::Job;
@@ -146,10 +146,7 @@ impl Arguments {
 }
 
 pub(crate) fn main(arguments: Arguments, link: &Link) -> Exit {
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match limits::runtime().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             return fatal(&format!(
@@ -173,7 +170,12 @@ async fn run(arguments: Arguments, link: &Link) -> Exit {
     };
     let mut orders = match link.orders() {
         Ok(orders) => orders,
-        Err(error) => return fatal(&format!("signals cannot be watched: {error}")),
+        Err(error) => {
+            return fatal(&format!(
+                "signals cannot be watched: {}",
+                with_advice(&error)
+            ));
+        }
     };
     let progress = Progress::new(link, handle.heartbeat());
     let job = Arc::new(Job::new(progress, arguments.options.clone()));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tidegate::fs;
 
-use crate::explain::{cause, line};
+use crate::explain::{cause, line, shortage};
 
 /// The two roots of a copy.
 #[derive(Debug)]
@@ -26,7 +26,9 @@ pub(super) async fn resolve(
 ) -> Result<Plan, String> {
     if ends_in_slash(destination) && !ends_in_slash(source) {
         if let Some(name) = source.file_name() {
-            make_directory(destination, is_dry).await?;
+            if !make_directory(destination, is_dry).await? {
+                return not_made(source, destination.join(name)).await;
+            }
             // Into it, so that what is there under that name is what counts.
             return resolve_as(source, &destination.join(name)).await;
         }
@@ -38,10 +40,10 @@ fn ends_in_slash(path: &Path) -> bool {
     path.as_os_str().as_encoded_bytes().ends_with(b"/")
 }
 
-/// Makes the directory that a slash at the end asks for, if there is nothing.
-async fn make_directory(path: &Path, is_dry: bool) -> Result<(), String> {
+/// Makes the directory that a slash at the end asks for, if there is nothing. Whether it is there then.
+async fn make_directory(path: &Path, is_dry: bool) -> Result<bool, String> {
     match fs::metadata(path).await {
-        Ok(found) if found.is_dir() => Ok(()),
+        Ok(found) if found.is_dir() => Ok(true),
         Ok(_) => Err(format!(
             "{} is not a directory; remove it or choose another DST",
             line(path)
@@ -52,20 +54,31 @@ async fn make_directory(path: &Path, is_dry: bool) -> Result<(), String> {
                 .await
                 .map_err(|error| unusable(path, &error))?;
             let mode = std::fs::Permissions::from_mode(0o777 & !crate::copy::mask());
-            fs::set_permissions(path, mode)
-                .await
-                .map_err(|error| unusable(path, &error))
+            let set = fs::set_permissions(path, mode).await;
+            set.map(|()| true).map_err(|error| unusable(path, &error))
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(unusable(path, &error)),
     }
 }
 
+/// What a dry run says of a destination whose directory would be made.
+async fn not_made(source: &Path, destination: PathBuf) -> Result<Plan, String> {
+    let found = fs::symlink_metadata(source).await;
+    let found = found.map_err(|error| unusable(source, &error))?;
+    Ok(Plan {
+        source: source.to_path_buf(),
+        destination,
+        source_id: (found.dev(), found.ino()),
+    })
+}
+
 /// Finds the roots where a directory is copied as DST, and a file as DST or into it.
 async fn resolve_as(source: &Path, destination: &Path) -> Result<Plan, String> {
-    let found = fs::symlink_metadata(source)
-        .await
-        .map_err(|error| format!("cannot copy {}: {}; check SRC", line(source), cause(&error)))?;
+    let found = fs::symlink_metadata(source).await.map_err(|error| {
+        let advice = shortage(&error).unwrap_or("check SRC");
+        format!("cannot copy {}: {}; {advice}", line(source), cause(&error))
+    })?;
     let source_id = (found.dev(), found.ino());
     let existing = match fs::metadata(destination).await {
         Ok(existing) => Some(existing),

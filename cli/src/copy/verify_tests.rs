@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use super::super::options::Options;
 use super::super::progress::Progress;
-use super::super::walk::Walk;
+use super::super::walk::{Scope, Walk};
 use super::*;
 
 /// Larger than what is read in one piece.
@@ -57,7 +57,11 @@ fn damaged(damage: impl FnOnce(&Path)) -> Vec<(String, String)> {
     )
     .unwrap();
     let job = Arc::new(Job::new(Progress::hidden(), Options::default()));
-    let walk = Walk::new(Arc::clone(&job), Verify::new(Arc::clone(&job)));
+    let walk = Walk::new(
+        Arc::clone(&job),
+        Arc::new(Scope::new(&Options::default(), Path::new("source"), 0)),
+        Verify::new(Arc::clone(&job)),
+    );
     let root = Task {
         parent: None,
         source: source.clone(),

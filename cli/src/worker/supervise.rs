@@ -21,6 +21,7 @@ use super::message::{End, Message, STOP, Shows};
 use super::output::{Err, Out};
 use super::process;
 use crate::exit::Exit;
+use crate::explain::with_advice;
 
 /// How often it looks after the working process, besides being told by the kernel.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -50,25 +51,13 @@ pub(super) fn supervise(shows: Shows) -> Result<Exit, String> {
         match Supervisor::start(shows) {
             Ok(supervisor) => Ok(supervisor.run().await),
             Err(error) => Err(format!(
-                "the process that does the work could not be started: {error}{}",
-                advice(&error)
+                "the process that does the work could not be started: {}",
+                with_advice(&error)
             )),
         }
     });
     runtime.shutdown_background();
     exit
-}
-
-fn advice(error: &io::Error) -> &'static str {
-    match error.raw_os_error() {
-        Some(libc_errno) if libc_errno == nix::errno::Errno::EAGAIN as i32 => {
-            "; more processes are not allowed here: raise RLIMIT_NPROC (ulimit -u) or pids.max of the cgroup"
-        }
-        Some(libc_errno) if libc_errno == nix::errno::Errno::EMFILE as i32 => {
-            "; raise RLIMIT_NOFILE (ulimit -n)"
-        }
-        _ => "",
-    }
 }
 
 struct Supervisor {

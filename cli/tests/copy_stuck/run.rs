@@ -35,7 +35,7 @@ impl Running {
         Running::spawn(&mut command)
     }
 
-    fn spawn(command: &mut Command) -> Running {
+    pub(crate) fn spawn(command: &mut Command) -> Running {
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -84,6 +84,13 @@ impl Running {
 
     pub(crate) fn interrupt(&self) {
         kill(Pid::from_raw(self.child.id() as i32), Signal::SIGINT).unwrap();
+    }
+
+    /// The process that does the work.
+    pub(crate) fn worker(&self) -> u32 {
+        let path = format!("/proc/{0}/task/{0}/children", self.child.id());
+        let children = std::fs::read_to_string(path).unwrap();
+        children.split_whitespace().next().unwrap().parse().unwrap()
     }
 
     /// The process that does the work, which it names where the kernel keeps it.

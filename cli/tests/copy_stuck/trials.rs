@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use libtest_mimic::{Completion, Failed, Trial};
 use nix::pty::{Winsize, openpty};
@@ -52,6 +52,16 @@ pub(crate) fn all() -> Vec<Trial> {
         add("a_killed_server_leaves_no_process", killed);
         add("the_text_names_what_is_left_out", text);
         add("slow_is_not_stuck", slow);
+    }
+    for (name, test) in [
+        (
+            "it_returns_to_a_shell_and_through_a_pipe",
+            shells as fn(&str) -> Outcome,
+        ),
+        ("a_worker_killed_while_it_hangs_is_told", killed_worker),
+        ("process_1_of_a_namespace_says_all", first),
+    ] {
+        trials.push(trial(name.into(), "pool", test));
     }
     let spinner = "the_spinner_turns_while_a_call_hangs";
     trials.push(trial(spinner.into(), "pool", spins));
@@ -398,6 +408,75 @@ fn slow(backend: &str) -> Outcome {
     let reads = stage.tree.status()?.seen(Request::Read);
     assert!(reads >= 12, "{reads} reads are no longer than the timeout");
     stage.assert_copied_without(|_| false);
+    Ok(())
+}
+
+/// While the server is silent, a shell has its prompt again, with the right code, and pipes have their end.
+fn shells(_: &str) -> Outcome {
+    let stage = Stage::new(10, false)?;
+    let hold = stage.tree.hold(&[Request::Open], "/1/stuck-1")?;
+    for (line, code) in [
+        ("\"$0\" copy --timeout 1s \"$1\" \"$2\"; exit $?", 2),
+        ("exec \"$0\" copy --timeout 1s \"$1\" \"$2\"", 2),
+        ("\"$0\" copy --timeout 1s \"$1\" \"$2\" 2>&1 | cat", 0),
+        ("\"$0\" copy --timeout 1s \"$1\" \"$2\" & wait $!", 2),
+        ("nohup \"$0\" copy --timeout 1s \"$1\" \"$2\"", 2),
+        (
+            "setsid -w \"$0\" copy --timeout 1s \"$1\" \"$2\" </dev/null",
+            2,
+        ),
+        (
+            "timeout -s INT 2 \"$0\" copy --timeout off \"$1\" \"$2\"",
+            124,
+        ),
+    ] {
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", line, env!("CARGO_BIN_EXE_tidegate")]);
+        // Comes back when all of it has ended that has its outputs.
+        let output = command
+            .args([stage.tree.path(), &stage.destination()])
+            .output()?;
+        assert!(stage.tree.status()?.held > 0, "{line}");
+        assert_eq!(output.status.code(), Some(code), "{line}: {output:?}");
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(said.contains("it keeps process "), "{line}: {said}");
+        assert!(said.contains("stuck-1"), "{line}: {said}");
+    }
+    Ok(hold.release()?)
+}
+
+/// Also one that is killed while the kernel keeps it.
+fn killed_worker(backend: &str) -> Outcome {
+    let stage = Stage::new(10, false)?;
+    let hold = stage.tree.hold(&[Request::Open], "/1/stuck-1")?;
+    let mut running = stage.start(backend, &["--timeout", "off"]);
+    stage.tree.wait_held(1, BOUND)?;
+    kill(Pid::from_raw(running.worker() as i32), Signal::SIGKILL)?;
+    assert_eq!(running.exit_code(), Some(1), "{}", running.said());
+    running.wait_for_words("was killed");
+    running.wait_for_words("it keeps process ");
+    assert_eq!(stage.tree.status()?.held, 1);
+    Ok(hold.release()?)
+}
+
+/// The kernel keeps process 1 of a namespace until all others of it have ended: it has said all before that, and its
+/// code is right.
+fn first(_: &str) -> Outcome {
+    let stage = Stage::new(10, false)?;
+    let hold = stage.tree.hold(&[Request::Open], "/1/stuck-1")?;
+    let mut command = std::process::Command::new("unshare");
+    command
+        .args(["--pid", "--fork", "--mount-proc"])
+        .arg(env!("CARGO_BIN_EXE_tidegate"))
+        .args(["copy", "--json", "--timeout", "1s"])
+        .args([stage.tree.path(), &stage.destination()]);
+    let mut running = Running::spawn(&mut command);
+    let summary = running.summary();
+    assert_eq!(summary["timed_out"], 1, "{}", running.said());
+    running.wait_for_words("this is process 1 of its namespace");
+    assert_eq!(stage.tree.status()?.held, 1);
+    hold.release()?;
+    assert_eq!(running.exit_code(), Some(2), "{}", running.said());
     Ok(())
 }
 
