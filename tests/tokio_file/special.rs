@@ -312,6 +312,42 @@ fn came(result: std::io::Result<u64>, to: &std::path::Path) -> String {
     }
 }
 
+/// Names in the test's folder, and elsewhere.
+#[cfg(target_os = "linux")]
+const SOURCES: [&str; 18] = [
+    "stored",
+    "empty",
+    "sparse",
+    "folder",
+    "link",
+    "dangling",
+    "loop",
+    "socket",
+    "nothing",
+    "stored/below",
+    "/dev/null",
+    "/dev/zero",
+    "/proc/version",
+    "/proc/sys/kernel/pid_max",
+    "/proc/self/mem",
+    "/proc/kcore/below",
+    "/sys/kernel/mm/transparent_hugepage/enabled",
+    "/sys/kernel",
+];
+
+#[cfg(target_os = "linux")]
+const TARGETS: [&str; 9] = [
+    "new",
+    "folder",
+    "link to",
+    "socket",
+    "new/below",
+    "/dev/null",
+    "/dev/full",
+    "/proc/version",
+    "/proc/self/comm/below",
+];
+
 /// Whatever is copied to wherever, it comes to what it comes to with std.
 #[cfg(target_os = "linux")]
 #[test]
@@ -329,40 +365,9 @@ fn a_copy_of_anything_to_anything_does_what_std_s_does() {
         let sparse = std::fs::File::create(at("sparse")).unwrap();
         sparse.set_len(1 << 20).unwrap();
         std::os::unix::fs::FileExt::write_at(&sparse, b"far", (1 << 20) - 3).unwrap();
-        let sources = [
-            "stored",
-            "empty",
-            "sparse",
-            "folder",
-            "link",
-            "dangling",
-            "loop",
-            "socket",
-            "nothing",
-            "stored/below",
-            "/dev/null",
-            "/dev/zero",
-            "/proc/version",
-            "/proc/sys/kernel/pid_max",
-            "/proc/self/mem",
-            "/proc/kcore/below",
-            "/sys/kernel/mm/transparent_hugepage/enabled",
-            "/sys/kernel",
-        ];
-        let targets = [
-            "new",
-            "folder",
-            "link to",
-            "socket",
-            "new/below",
-            "/dev/null",
-            "/dev/full",
-            "/proc/version",
-            "/proc/self/comm/below",
-        ];
         let mut wrong = Vec::new();
-        for source in sources {
-            for target in targets {
+        for source in SOURCES {
+            for target in TARGETS {
                 // A copy of a file onto itself is refused on purpose, and what takes no holes says so.
                 if source == target || source == "sparse" && target == "/proc/version" {
                     continue;
