@@ -69,7 +69,10 @@ pub(super) async fn stays(options: &Options, task: &Task, found: &Metadata) -> b
 
 /// Gives the file at `made` a further name, which may exist.
 pub(super) async fn hard_link(job: &Job, made: &Path, name: &Path) -> io::Result<()> {
-    replace(job, name, |name| {
+    let is_fifo = fs::symlink_metadata(made)
+        .await
+        .is_ok_and(|made| is_fifo(&made));
+    replace(job, name, is_fifo, |name| {
         let made = made.to_path_buf();
         async move { fs::hard_link(made, name).await }
     })
@@ -134,7 +137,7 @@ fn configured(job: &Job, preserve: Preserve, task: &Task, temporary: &Path) -> C
 
 async fn symlink(job: &Job, preserve: Preserve, task: &Task) -> io::Result<Warnings> {
     let target = fs::read_link(&task.source).await?;
-    replace(job, &task.destination, |name| {
+    replace(job, &task.destination, false, |name| {
         let target = target.clone();
         async move { fs::symlink(target, name).await }
     })
@@ -143,15 +146,15 @@ async fn symlink(job: &Job, preserve: Preserve, task: &Task) -> io::Result<Warni
 }
 
 async fn fifo(job: &Job, preserve: Preserve, task: &Task) -> io::Result<Warnings> {
-    replace(job, &task.destination, |name| async move {
+    replace(job, &task.destination, true, |name| async move {
         fs::make_fifo(name, 0o600).await
     })
     .await?;
     fs::copy_metadata(&task.source, &task.destination, preserve).await
 }
 
-/// Makes something at `name`, under a temporary name first where that is taken.
-async fn replace<M, F>(job: &Job, name: &Path, make: M) -> io::Result<()>
+/// Makes something at `name`, under a temporary name first where that is taken. A FIFO gives way to a FIFO only.
+async fn replace<M, F>(job: &Job, name: &Path, is_fifo: bool, make: M) -> io::Result<()>
 where
     M: Fn(PathBuf) -> F,
     F: Future<Output = io::Result<()>>,
@@ -161,7 +164,8 @@ where
         other => return other,
     }
     let there = fs::symlink_metadata(name).await?;
-    if !there.is_file() && !there.is_symlink() && !there.is_dir() {
+    let same = is_fifo && self::is_fifo(&there);
+    if !there.is_file() && !there.is_symlink() && !there.is_dir() && !same {
         let what = unsupported(&there);
         return Err(io::Error::new(
             io::ErrorKind::AlreadyExists,
