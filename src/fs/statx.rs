@@ -302,7 +302,7 @@ fn time(stamp: Stamp) -> io::Result<SystemTime> {
 }
 
 impl Statx {
-    pub(super) fn stat(&self) -> &crate::sys::stat::Stat {
+    pub(super) fn stat(&self) -> &crate::op::stat::Stat {
         &self.0
     }
 

@@ -375,7 +375,6 @@ impl Mount {
 
     /// Whether each operation may wait for a server as long as that likes: then none is handed to the kernel
     /// in a way in which it can hold up those behind it.
-    #[cfg(target_os = "linux")]
     pub(crate) fn may_wait_for_a_server(&self) -> bool {
         self.nature().kind == FsKind::Other
     }
