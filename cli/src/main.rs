@@ -1,4 +1,4 @@
-//! The `tidegate` command: says what a machine can do, measures it, and copies trees through the library.
+//! The `tidegate` command: says what a machine can do, measures it, walks trees and copies them through the library.
 #![deny(unsafe_code)]
 
 mod bench;
@@ -9,13 +9,14 @@ mod exit;
 mod explain;
 mod signals;
 mod timeouts;
+mod walk;
 
 use std::process::ExitCode;
 
 use crate::exit::Exit;
 use clap::{Parser, Subcommand};
 
-/// Async file I/O that no disk can freeze: what this machine can do, how fast, and trees copied with it.
+/// Async file I/O that no disk can freeze: what this machine can do, how fast, and trees walked and copied with it.
 #[derive(Debug, Parser)]
 #[command(name = "tidegate", version, propagate_version = true, after_help = exit::HELP)]
 struct Arguments {
@@ -28,6 +29,7 @@ enum Command {
     Bench(bench::Arguments),
     Copy(copy::Arguments),
     Doctor(doctor::Arguments),
+    Walk(walk::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -51,5 +53,6 @@ fn run() -> Exit {
         Command::Bench(arguments) => bench::main(arguments),
         Command::Copy(arguments) => copy::main(arguments),
         Command::Doctor(arguments) => doctor::main(&arguments),
+        Command::Walk(arguments) => walk::main(arguments),
     }
 }
