@@ -7,6 +7,7 @@
 //! - [Cancellation](cancellation): what a dropped future leaves behind, timeouts, and the end of a runtime.
 //! - [Seeing what goes on](observing): counters, what is in flight, heartbeats, events, metrics.
 //! - [Containers](containers): where there is no io_uring, and how to get it.
+//! - [Walking trees](walking): what it costs, what cannot be seen, what does not answer.
 //! - [Testing](testing): disks that are full, slow or hang, in a test.
 //! - [Tuning](tuning): what there is to turn, and what to look at first.
 //!
@@ -21,3 +22,4 @@ pub mod getting_started;
 pub mod observing;
 pub mod testing;
 pub mod tuning;
+pub mod walking;

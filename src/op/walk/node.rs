@@ -70,6 +70,11 @@ impl Node {
         path
     }
 
+    /// Whether none of its names is known yet.
+    pub(super) fn is_unlisted(&self) -> bool {
+        self.position.load(Ordering::Acquire) < 0
+    }
+
     /// The nearest directory above, or this one, that is this file.
     pub(super) fn above_that_is(&self, id: Id) -> Option<&Node> {
         let mut at = Some(self);

@@ -228,7 +228,7 @@ impl<T: Send + 'static> Walking<T> {
         Ok(false)
     }
 
-    /// Finds out where the walk is to go on.
+    /// Finds out where the walk is to go on. How far the files are is known once the root is open.
     fn begin(&mut self) -> io::Result<()> {
         if self.threads.is_some() {
             return Ok(());
@@ -237,18 +237,13 @@ impl<T: Send + 'static> Walking<T> {
         let (shared, options) = (&self.shared, &self.shared.options);
         let mount = locate(&driver, &shared.root, true);
         let processors = std::thread::available_parallelism().map_or(2, usize::from);
-        let is_remote = !mount.is_local() && mount.may_wait_for_a_server();
-        let by_itself = match is_remote {
-            true => limits::WALK_THREADS_REMOTE,
-            false => processors.max(2),
-        };
         let threads = match options.sort {
             super::WalkSort::Name => 1,
-            _ => options.threads.unwrap_or(by_itself),
+            _ => options.threads.unwrap_or(processors.max(2)),
         };
         let threads = threads.clamp(1, limits::WALK_THREADS_MAX);
         shared.threads.store(threads, Ordering::Relaxed);
-        if is_remote || shared.visitor.is_foreign {
+        if shared.visitor.is_foreign {
             let chunk = limits::WALK_CHUNK_REMOTE;
             shared.chunk.store(chunk, Ordering::Relaxed);
         }
@@ -339,7 +334,11 @@ impl<T: Send + 'static> Walking<T> {
             left: crate::error::LeftBehind::Detached,
         };
         let shared = &self.shared;
-        let error = shared.trouble(path, doing.depth(), worker.call(), timed_out.into());
+        let call = worker.call();
+        let mut error = shared.trouble(path, doing.depth(), call, timed_out.into());
+        if let Doing::List(dir) = &doing {
+            error.fatal |= error.depth == 0 && dir.node.is_unlisted();
+        }
         let mut harvest = Harvest::new(1);
         harvest.error(error);
         shared.hand_over(&mut harvest);
