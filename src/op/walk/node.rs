@@ -222,6 +222,10 @@ impl Files {
             let fd = Arc::new(fd);
             if closed.len() < self.open_max / 2 {
                 self.note(node, &fd);
+                // It is only on the way, or was let go of meanwhile: nobody would close it.
+                if node.users.load(Ordering::Acquire) == 0 {
+                    self.close(node);
+                }
             }
             from = Some(fd);
         }

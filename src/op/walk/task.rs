@@ -137,7 +137,12 @@ impl<T: Send> Shared<T> {
             _ => {}
         }
         if let Some(node) = node {
-            lock(&self.board).root = Some(self.files.hold(&node));
+            let root = self.files.hold(&node);
+            let mut board = lock(&self.board);
+            if !board.is_over {
+                board.root = Some(root);
+            }
+            drop(board);
             harvest.tasks.push(Task::Open {
                 node,
                 _parent: None,

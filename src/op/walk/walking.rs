@@ -146,6 +146,19 @@ impl<T: Send + 'static> Walking<T> {
         self.shared.bell.notify_all();
         self.running.clear();
         self.alarm = None;
+        let (stack, root) = {
+            let mut board = lock(&self.shared.board);
+            board.is_over = true;
+            (std::mem::take(&mut board.stack), board.root.take())
+        };
+        if !stack.is_empty() || root.is_some() {
+            let shared = self.shared.clone();
+            // Descriptors are closed where that may sleep, also those that stuck threads have.
+            self.elsewhere(move || {
+                drop((stack, root));
+                shared.files.close_all();
+            });
+        }
     }
 
     /// Ends with an error, which is the last that comes.
@@ -350,7 +363,7 @@ impl<T: Send + 'static> Walking<T> {
             _ => {}
         }
         // Descriptors are closed where that may sleep.
-        self.drop_elsewhere(doing);
+        self.elsewhere(move || drop(doing));
     }
 
     /// Gives the rest of a thread's work to another where a call takes long, and the call itself until its time is
@@ -442,9 +455,9 @@ impl<T: Send + 'static> Walking<T> {
         }
     }
 
-    fn drop_elsewhere<D: Send + 'static>(&self, dropped: D) {
+    fn elsewhere(&self, work: impl FnOnce() + Send + 'static) {
         if let Some(threads) = &self.threads {
-            let work = Chore::new(Kind::Close, move || drop(dropped));
+            let work = Chore::new(Kind::Close, work);
             threads.driver.live().start_detached(work, &threads.mount);
         }
     }
@@ -458,25 +471,8 @@ fn is_refusal(error: &io::Error) -> bool {
     )
 }
 
-/// Descriptors are closed where that may sleep, also those that stuck threads have.
 impl<T: Send + 'static> Drop for Walking<T> {
     fn drop(&mut self) {
         self.stop();
-        let (stack, root) = {
-            let mut board = lock(&self.shared.board);
-            board.is_over = true;
-            (std::mem::take(&mut board.stack), board.root.take())
-        };
-        if !stack.is_empty() || root.is_some() {
-            let shared = self.shared.clone();
-            let work = move || {
-                drop((stack, root));
-                shared.files.close_all();
-            };
-            if let Some(threads) = &self.threads {
-                let work = Chore::new(Kind::Close, work);
-                threads.driver.live().start_detached(work, &threads.mount);
-            }
-        }
     }
 }
