@@ -65,7 +65,7 @@ pub use driver::{
     Breaker, Builder, Dataless, Handle, Limited, OpExt, Route, Settings, ShutdownReport, Submit,
     Timeouts,
 };
-pub use error::{Error, Errors, LeftBehind, raw_os_error};
+pub use error::{Drift, Error, Errors, LeftBehind, raw_os_error};
 #[cfg(feature = "metrics")]
 pub use exporter::MetricsExporter;
 pub use mounts::{BreakerState, MountStats};

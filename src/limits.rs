@@ -174,6 +174,18 @@ pub(crate) const MOUNT_STALLED_HOLD_OFF: Duration = Duration::from_secs(1);
 /// it, and a dead one holds up nobody for longer, once in `MOUNT_STALLED_HOLD_OFF`.
 pub(crate) const CLOSE_WAIT: Duration = Duration::from_millis(1);
 
+/// How long a close on a thread waits at most for polling threads whose rings have had the file: longer than a machine
+/// that is not stopped keeps any thread from running.
+pub(crate) const RING_FILE_MAX: Duration = Duration::from_secs(1);
+
+/// How often it looks at them: threads that are busy with something else are looked at for long, and each look costs
+/// some microseconds.
+pub(crate) const RING_FILE_LOOK_EVERY: Duration = Duration::from_millis(1);
+
+/// A thread that has run for so many hundredths of a second, the first of them in part, has left the kernel meanwhile:
+/// word for it interrupts what it computes, and no call of a polling thread takes that long without sleeping.
+pub(crate) const RING_FILE_TICKS: u64 = 2;
+
 /// How long it waits for a close that only waits for a processor, as the thread itself might. Past it a runtime's other
 /// tasks would notice.
 pub(crate) const CLOSE_WAIT_MAX: Duration = Duration::from_millis(50);
@@ -258,6 +270,10 @@ pub(crate) const LINES_BUFFER_BYTES: usize = 64 << 10;
 
 /// Bytes of one directory listing batch, about 1 000 entries.
 pub(crate) const READ_DIR_BATCH_BYTES: usize = 32 << 10;
+
+/// Directories that the removal of a tree has open at a time: most trees are not deeper, and each one that is opened again
+/// costs two calls and a new list.
+pub(crate) const REMOVED_DIRS_OPEN: usize = 16;
 
 /// Bytes that a walk lists of a directory in one call: past it calls no longer weigh.
 pub(crate) const WALK_LIST_BYTES: usize = 64 << 10;
@@ -374,8 +390,44 @@ pub(crate) const IO_DRIVER_MISSES_MAX: u32 = 256;
 /// How long a dropped runtime's rings are drained before the rest is reported as left behind.
 pub(crate) const DRAIN_BOUND: Duration = Duration::from_secs(5);
 
-/// Attributes of one batch that are asked for at a time: past 64 the kernel's workers do not get faster.
-pub(crate) const STATX_IN_FLIGHT: usize = 64;
+/// Entries of one batch that a ring has at a time: past 64 the kernel's workers do not get faster.
+pub(crate) const BATCH_IN_FLIGHT: usize = 64;
+
+/// A batch of no more is answered at the poll as far as it is in memory: a hop takes as long as some thirty
+/// look-ups.
+pub(crate) const BATCH_AT_POLL: usize = 32;
+
+/// Entries whose mounts are found in one poll, which takes some 50 µs.
+pub(crate) const BATCH_SORTED_AT_ONCE: usize = 1024;
+
+/// Entries that a thread takes from its batch at a time, at most: their results fit into a processor's first cache.
+pub(crate) const BATCH_CHUNK_ENTRIES: usize = 64;
+
+/// How long a thread works for a batch before it sees who else wants it: a hop of 35 µs weighs nothing then, and
+/// others wait no longer for the thread than a person notices.
+pub(crate) const BATCH_SLICE: Duration = Duration::from_millis(20);
+
+/// The same where it is not known yet whether more threads would get more done.
+pub(crate) const BATCH_SLICE_FIRST: Duration = Duration::from_millis(4);
+
+/// Threads that a batch begins with on a local disk: what is in memory is as fast as there are processors.
+pub(crate) const BATCH_THREADS_LOCAL: usize = 2;
+
+/// Threads that wait for a local disk: past 16 it gets no faster.
+pub(crate) const BATCH_THREADS_LOCAL_MAX: usize = 16;
+
+/// Threads that a batch begins with where each entry may ask a server.
+pub(crate) const BATCH_THREADS_ELSEWHERE: usize = 8;
+
+/// Threads that wait for a server: more would be a burden to it.
+pub(crate) const BATCH_THREADS_ELSEWHERE_MAX: usize = 32;
+
+/// Threads of a batch on one mount with those that are stuck: fewer than the mount may have, so that others get on.
+pub(crate) const BATCH_HOPS_MAX: usize = 48;
+
+/// A thread that is in one entry for so long has its place taken by another one: longer than a healthy server takes,
+/// and short beside any limit.
+pub(crate) const BATCH_SLOW_AFTER: Duration = Duration::from_millis(50);
 
 /// Positions up to this are not checked against what the filesystem takes, which costs a hop: ext4, the
 /// narrowest of the usual ones, has files of 4 TiB and more.
@@ -513,3 +565,96 @@ pub(crate) const MADE_UP_BYTES: usize = 128 << 10;
 
 /// Memory of this size is let go of on a thread: what is less takes a quarter of a millisecond at most.
 pub(crate) const FREED_ON_A_THREAD_BYTES: usize = 1 << 20;
+
+/// Symbolic links on the way to a file that gets new content, as many as the kernel follows.
+pub(crate) const LINKS_FOLLOWED_MAX: usize = 40;
+
+/// Made-up names that are tried for a temporary file before whatever is in the way is told: none exists twice but by
+/// intent.
+pub(crate) const TEMP_NAMES_TRIED_MAX: u32 = 16;
+
+/// Files that one thread commits together: past it the sync of the directory that they share no longer weighs, and
+/// the first would wait for the last.
+pub(crate) const COMMIT_GROUP_FILES: usize = 32;
+
+/// Threads of one mount that commit files at a time: one writes a group while the other waits for the device. More would
+/// only make the groups smaller that share a sync.
+pub(crate) const COMMIT_THREADS_MAX: usize = 2;
+
+/// What a file that is committed keeps in memory before it goes to the filesystem: files up to this size take one hop.
+pub(crate) const COMMIT_STAGED_BYTES: usize = 256 << 10;
+
+/// Files of a batch in flight by default: as many as one thread commits together.
+pub(crate) const COMMITS_IN_FLIGHT: usize = 32;
+
+/// The most files of a batch in flight: with `COMMIT_STAGED_BYTES` each, 1 GiB of memory.
+pub(crate) const COMMITS_IN_FLIGHT_MAX: usize = 4096;
+
+/// Bytes of records that wait for a log's thread: what it writes in some tens of milliseconds. Whoever appends more waits.
+pub(crate) const APPEND_QUEUED_BYTES: usize = 64 << 20;
+
+/// Bytes that a log's thread writes before it syncs: past it the first record of a group would wait for the last.
+pub(crate) const APPEND_GROUP_BYTES: usize = 8 << 20;
+
+/// How long one hop of a log takes groups: then others that wait for a thread have their turn, and its age shows
+/// whether the disk answers.
+pub(crate) const APPEND_TURN: Duration = Duration::from_millis(100);
+
+/// How long a log's thread looks for the next record before it lets go: a task that was told comes back with its next
+/// one within this time, and waking a thread takes as long.
+pub(crate) const APPEND_LINGER: Duration = Duration::from_micros(60);
+
+/// Zeros that are worth a hole: a block of most filesystems.
+pub(crate) const APPEND_HOLE_BYTES: usize = 4096;
+
+/// Files from which on a group syncs their filesystem once instead of each of them.
+pub(crate) const SYNC_GROUP_FILES: usize = 3;
+
+/// What may be dirty in all of the machine for that: a disk takes it in some tenths of a second.
+pub(crate) const SYNC_GROUP_DIRTY_BYTES: u64 = 64 << 20;
+
+/// A sync of a filesystem that takes longer than this had others' writes to wait for: single files would have been
+/// done.
+pub(crate) const SYNC_GROUP_SLOW: Duration = Duration::from_millis(20);
+
+/// How long none is tried then.
+pub(crate) const SYNC_GROUP_REST: Duration = Duration::from_secs(5);
+
+/// A chunk of bounded writeback at first: 10 ms of a fast disk, and a third of a second of a slow one.
+pub(crate) const WRITEBACK_CHUNK_BYTES: u64 = 32 << 20;
+
+/// The smallest chunk: less would cost a hop to a thread for each millisecond of a fast disk.
+pub(crate) const WRITEBACK_CHUNK_BYTES_MIN: u64 = 4 << 20;
+
+/// The largest: a stream has two of them dirty at most, which small machines can spare.
+pub(crate) const WRITEBACK_CHUNK_BYTES_MAX: u64 = 256 << 20;
+
+/// Where chunks end, so that no large page of the cache belongs to two of them: the largest that there are on the
+/// usual processors.
+pub(crate) const WRITEBACK_ALIGN_BYTES: u64 = 2 << 20;
+
+/// The waits by which chunks grow and shrink: of 32, the 95th percentile leaves out one that is out of line.
+pub(crate) const WRITEBACK_WINDOW: usize = 32;
+
+/// Chunks that take longer than this double: the disk likes larger ones, or has much else to do.
+pub(crate) const WRITEBACK_WAIT_LONG: Duration = Duration::from_millis(200);
+
+/// Chunks that take less than this halve: smaller ones do as well.
+pub(crate) const WRITEBACK_WAIT_SHORT: Duration = Duration::from_millis(20);
+
+/// How long one write-out is waited for, by default: as long as metadata, which is not far from what a disk takes to
+/// give up on a sector.
+pub(crate) const WRITEBACK_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// How long no write-out is waited for after one did not end in time: a disk that resets is back by then.
+pub(crate) const WRITEBACK_REST: Duration = Duration::from_secs(60);
+
+/// Write-outs of one file at a time: one that is waited for, one that begins, and what seeks have left behind. Each has
+/// a blocking thread.
+pub(crate) const WRITEBACK_OUTS_MAX: usize = 4;
+
+/// Ranges that are told apart in what was written and not written out: past it, the nearest become one.
+pub(crate) const WRITEBACK_RANGES_MAX: usize = 64;
+
+/// A sync takes less than this along by itself: to write it out apart would cost more than it spares.
+pub(crate) const WRITEBACK_TAIL_BYTES: u64 = 1 << 20;

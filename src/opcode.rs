@@ -135,12 +135,16 @@ ops! {
     Advise, "advise", [FADVISE 24 since 5 . 6], "posix_fadvise(2)", MayTakeEffect, false, Data;
     /// Reserves, frees, zeroes, takes out or puts in space.
     Allocate, "allocate", [FALLOCATE 17 since 5 . 6], "fallocate(2)", MayTakePartialEffect, false, Data;
+    /// Appends records to a file and syncs them, many in one hop.
+    Append, "append", [none], "pwritev(2), fdatasync(2)", MayTakePartialEffect, false, Sync;
     /// Runs a closure of the caller's.
     Blocking, "blocking", [none], "the caller's own calls", MayTakePartialEffect, false, Unbounded;
     /// Resolves a path.
     Canonicalize, "canonicalize", [none], "realpath(3)", NoEffect, false, Metadata;
     /// Closes a descriptor.
     Close, "close", [CLOSE 19 since 5 . 6], "close(2)", MayTakeEffect, false, Data;
+    /// Gives a path new content all at once, in one hop.
+    CommitFile, "commit_file", [none], "openat(2), write(2), fsync(2), linkat(2), renameat(2)", MayTakeEffect, false, Sync;
     /// Copies a file, all steps in one hop.
     CopyFile, "copy", [none], "copy_file_range(2)", MayTakePartialEffect, false, Data;
     /// Carries mode, owner, times and attributes over, in one hop.
@@ -159,8 +163,8 @@ ops! {
     GetXattr, "get_xattr", [GETXATTR 44 since 5 . 19], "getxattr(2)", NoEffect, false, Metadata;
     /// Makes a hard link.
     HardLink, "hard_link", [LINKAT 39 since 5 . 15], "linkat(2)", MayTakeEffect, false, Metadata;
-    /// Lists extended attributes.
-    ListXattrs, "list_xattrs", [none], "listxattr(2)", NoEffect, false, Metadata;
+    /// Lists extended attributes, or reads them all in one hop.
+    ListXattrs, "list_xattrs", [none], "listxattr(2), getxattr(2)", NoEffect, false, Metadata;
     /// Makes a FIFO.
     MakeFifo, "make_fifo", [none], "mkfifo(3)", MayTakeEffect, false, Metadata;
     /// Reads std's attributes of a path. std makes them of a descriptor that the ring opens without access.
@@ -276,7 +280,9 @@ impl Kind {
     pub(crate) fn has_steps(self) -> bool {
         matches!(
             self,
-            Kind::Blocking
+            Kind::Append
+                | Kind::Blocking
+                | Kind::CommitFile
                 | Kind::CopyFile
                 | Kind::ReadFile
                 | Kind::ReadSmallFile

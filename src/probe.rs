@@ -3,12 +3,14 @@
 //! The ring is tried, not guessed from the kernel's version: a no-op goes through it, and the kernel
 //! is asked for its opcodes, once per process.
 
+mod at_poll;
 mod features;
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use at_poll::{Obstacle, PollAnswer, PollReport};
 pub use features::{Feature, FeatureReport, features};
 
 pub use crate::mounts::{MountAnswer, MountReport, mounts};
@@ -308,6 +310,14 @@ pub(crate) fn is_ring_forbidden() -> bool {
     value.to_string_lossy().trim().eq_ignore_ascii_case("pool")
 }
 
+/// Whether `TIDEGATE_BACKEND` asks for one backend, so that polls answer nothing.
+#[cfg(target_os = "linux")]
+fn is_pinned() -> bool {
+    let value = std::env::var_os("TIDEGATE_BACKEND").unwrap_or_default();
+    let value = value.to_string_lossy().trim().to_ascii_lowercase();
+    !matches!(value.as_str(), "" | "auto")
+}
+
 /// The cause of an error that a call about rings gave.
 #[cfg(target_os = "linux")]
 pub(crate) fn reason(error: &io::Error) -> Reason {
@@ -342,12 +352,14 @@ pub struct DirectAlign {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Filesystem {
-    /// The type, such as `ext4`; `unknown` where the kernel (before Linux 6.8) does not tell.
+    /// The type, such as `ext4`; `unknown` where neither the kernel nor the table of mounts tells.
     pub fs_type: String,
-    /// Where it is mounted, where the kernel tells.
+    /// Where it is mounted, where that is told.
     pub mount_point: Option<PathBuf>,
-    /// Whether polls may answer from memory here, because it is known which calls cannot sleep.
+    /// Whether polls may answer from memory here whatever they can: no entry of `at_poll` has an obstacle.
     pub answers_at_poll: bool,
+    /// What polls may answer from memory here, and what keeps them from the rest.
+    pub at_poll: Vec<PollReport>,
     /// The alignment for direct I/O on the path, where the filesystem tells.
     pub direct_io: Option<DirectAlign>,
 }
@@ -364,59 +376,52 @@ pub struct Filesystem {
 /// # fn main() -> std::io::Result<()> {
 /// let filesystem = tidegate::probe::filesystem(std::path::Path::new("/"))?;
 /// println!("{}: {:?}", filesystem.fs_type, filesystem.direct_io);
+/// for found in filesystem.at_poll {
+///     match found.obstacle {
+///         None => println!("{} at the first poll", found.answer.name()),
+///         Some(why) => println!("no {}: {why}; {}", found.answer.name(), why.remedy()),
+///     }
+/// }
 /// # Ok(()) }
 /// ```
-#[cfg(target_os = "linux")]
 pub fn filesystem(path: &Path) -> io::Result<Filesystem> {
-    use crate::sys::linux::{mount, statx};
     let errors = crate::error::Errors::of_process();
     let named = |error| errors.tell(Kind::Metadata, Some(path), error);
     let c_path = crate::sys::path::c_path(path).map_err(named)?;
     let file = crate::sys::blocking::open_path(path).map_err(named)?;
-    let (stat, _) = crate::mounts::of_fd(std::os::fd::AsFd::as_fd(&file)).map_err(named)?;
+    let file = std::os::fd::AsFd::as_fd(&file);
+    // As a poll would ask; where that is not allowed, as threads do.
+    let asked = crate::mounts::of_fd(file);
+    let stat = match &asked {
+        Ok((stat, _)) if stat.mount_id != 0 || stat.dev != 0 => stat.clone(),
+        _ => crate::sys::blocking::stat_fd(file).map_err(named)?,
+    };
     let mount = crate::mounts::learn(&stat);
-    let description = mount::describe(stat.mount_id).ok();
+    #[cfg(target_os = "linux")]
+    let at_poll = at_poll::on(&mount, asked.as_ref().map(|_| ()));
+    #[cfg(not(target_os = "linux"))]
+    let at_poll = at_poll::nothing();
     Ok(Filesystem {
-        fs_type: description.as_ref().map_or_else(
-            || "unknown".into(),
-            |description| description.fs_type.clone(),
-        ),
-        mount_point: description.map(|description| description.mount_point),
-        answers_at_poll: mount.is_local(),
-        direct_io: statx::direct_align(&c_path)
-            .map_err(named)?
-            .map(|align| DirectAlign {
-                memory_bytes: align.memory,
-                offset_bytes: align.offset,
-            }),
+        fs_type: mount.fs_type().unwrap_or("unknown").to_owned(),
+        mount_point: mount.point(),
+        answers_at_poll: at_poll.iter().all(|found| found.obstacle.is_none()),
+        at_poll,
+        direct_io: direct_io(&c_path),
     })
 }
 
-/// Describes the filesystem under a path. Blocking: call it off the runtime.
-///
-/// # Errors
-///
-/// Those of reading the path's attributes.
-///
-/// # Examples
-///
-/// ```
-/// # fn main() -> std::io::Result<()> {
-/// let filesystem = tidegate::probe::filesystem(std::path::Path::new("/"))?;
-/// println!("{}: {:?}", filesystem.fs_type, filesystem.direct_io);
-/// # Ok(()) }
-/// ```
-#[cfg(not(target_os = "linux"))]
-pub fn filesystem(path: &Path) -> io::Result<Filesystem> {
-    let errors = crate::error::Errors::of_process();
-    let named = |error| errors.tell(Kind::Metadata, Some(path), error);
-    crate::sys::blocking::open_path(path).map_err(named)?;
-    Ok(Filesystem {
-        fs_type: "unknown".into(),
-        mount_point: None,
-        answers_at_poll: false,
-        direct_io: None,
+#[cfg(target_os = "linux")]
+fn direct_io(path: &std::ffi::CStr) -> Option<DirectAlign> {
+    let told = crate::sys::linux::statx::direct_align(path).ok()??;
+    Some(DirectAlign {
+        memory_bytes: told.memory,
+        offset_bytes: told.offset,
     })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn direct_io(_path: &std::ffi::CStr) -> Option<DirectAlign> {
+    None
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use tidegate::{Error, Handle, OpExt, Route};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// A child that takes longer than this hangs: nobody waits for locks or threads of its parent.
-const BOUND_S: u32 = 30;
+const BOUND_S: u32 = 120;
 
 /// Forks, and returns the child's exit code.
 fn forked(child: impl FnOnce() -> i32) -> i32 {

@@ -12,6 +12,9 @@ mod copies;
 #[cfg(target_os = "linux")]
 #[path = "no_false_success/signals.rs"]
 mod signals;
+#[cfg(target_os = "linux")]
+#[path = "no_false_success/writebacks.rs"]
+mod writebacks;
 
 #[cfg(target_os = "linux")]
 mod stage {
@@ -83,7 +86,11 @@ fn main() -> std::process::ExitCode {
     // One at a time: signals go to all threads.
     args.test_threads = Some(1);
     let fuse: &[_] = &[Requirements::fuse()];
-    let all: [(&str, &[Requirements], stage::Test); 7] = [
+    let disks: &[_] = &[
+        Requirements::disk(tidegate_rig::FsKind::Ext4),
+        Requirements::disk(tidegate_rig::FsKind::Xfs),
+    ];
+    let all: [(&str, &[Requirements], stage::Test); 9] = [
         ("what_a_close_answers_is_told", fuse, closes::are_told),
         ("a_failed_copy_has_no_name", fuse, closes::leave_no_name),
         ("sizes_are_hints", &[], copies::sizes_are_hints),
@@ -102,6 +109,16 @@ fn main() -> std::process::ExitCode {
             "signals_interrupt_nothing",
             fuse,
             signals::interrupt_nothing,
+        ),
+        (
+            "writebacks_in_the_background_are_told",
+            disks,
+            writebacks::in_the_background_are_told,
+        ),
+        (
+            "writebacks_of_servers_are_told",
+            fuse,
+            writebacks::of_servers_are_told,
         ),
     ];
     let trials = all

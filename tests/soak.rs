@@ -17,7 +17,7 @@ mod worker;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -113,6 +113,9 @@ impl Drop for Releases {
 /// Lanes of the process's own handle, which stay: it runs what begins while a runtime ends. Far fewer than
 /// runtimes that end.
 const LANES: usize = 8;
+/// Descriptors of what the process has one of, the table of mounts and tokio's signals, and of the driver that this
+/// thread used last.
+const OTHERS: usize = 8;
 
 /// What the process holds: descriptors, and threads by name.
 #[derive(Clone, Debug, PartialEq)]
@@ -128,7 +131,12 @@ impl Held {
             let name = std::fs::read_to_string(task.unwrap().path().join("comm"));
             let name = name.unwrap_or_default().trim().to_owned();
             // The crate's own, except those of which the process has one: they stay, or end when idle.
-            let one = ["tidegate-watch", "tidegate-log", "tidegate-heart"];
+            let one = [
+                "tidegate-help",
+                "tidegate-heart",
+                "tidegate-log",
+                "tidegate-watch",
+            ];
             if name.starts_with("tidegate") && !one.contains(&&*name) {
                 *threads.entry(name).or_default() += 1;
             }
@@ -141,7 +149,7 @@ impl Held {
 
     fn is_within(&self, before: &Held) -> bool {
         let threads = |held: &Held| held.threads.values().sum::<usize>();
-        self.descriptors <= before.descriptors + 2 * LANES
+        self.descriptors <= before.descriptors + 2 * LANES + OTHERS
             && threads(self) <= threads(before) + LANES
     }
 
@@ -150,10 +158,22 @@ impl Held {
         let start = Instant::now();
         while !Held::now().is_within(self) {
             let late = start.elapsed() > BOUND;
-            assert!(!late, "{what}: {self:?} became {:?}", Held::now());
+            assert!(
+                !late,
+                "{what}: {self:?} became {:?}: {:?}",
+                Held::now(),
+                descriptors()
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
     }
+}
+
+/// What they are of.
+fn descriptors() -> Vec<PathBuf> {
+    let all = std::fs::read_dir("/proc/self/fd").unwrap();
+    let of = |fd: std::io::Result<std::fs::DirEntry>| std::fs::read_link(fd.unwrap().path());
+    all.filter_map(|fd| of(fd).ok()).collect()
 }
 
 fn soak(route: Route) {

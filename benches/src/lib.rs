@@ -12,6 +12,7 @@ pub mod buffers;
 pub mod compare;
 pub mod contest;
 pub mod data;
+pub mod durable;
 pub mod engine;
 pub mod header;
 pub mod job;

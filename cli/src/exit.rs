@@ -20,6 +20,17 @@ pub(crate) enum Exit {
     Interrupted = 130,
 }
 
+impl Exit {
+    /// The way to end that has this code.
+    pub(crate) fn of(code: u8) -> Exit {
+        use Exit::{Degraded, Done, Fatal, Interrupted, Partial, Usage};
+        [Done, Partial, Degraded, Usage, Interrupted]
+            .into_iter()
+            .find(|exit| *exit as u8 == code)
+            .unwrap_or(Fatal)
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> ExitCode {
         ExitCode::from(exit as u8)
@@ -28,7 +39,7 @@ impl From<Exit> for ExitCode {
 
 /// Says why nothing can be done.
 pub(crate) fn fatal(message: &str) -> Exit {
-    eprintln!("tidegate: {message}");
+    crate::say::err(&format!("tidegate: {message}"));
     Exit::Fatal
 }
 
@@ -36,8 +47,9 @@ pub(crate) fn fatal(message: &str) -> Exit {
 pub(crate) const HELP: &str = "\
 Exit codes:
     0  done
-    1  nothing was done; the reason is on stderr
-    2  copy: something was not copied or not verified; each is named on stderr
+    1  nothing was done, or the process that does the work was killed; the reason is on stderr
+    2  something that was to be printed on stdout could not be written
+       copy: something was not copied or not verified; each is named on stderr
        bench: an engine failed, or something could not be removed; likewise
        doctor --mounts: a mount does not answer, or is of no use; likewise
        walk: something could not be seen; likewise

@@ -27,6 +27,19 @@ pub(crate) fn line(path: &Path) -> String {
         .collect()
 }
 
+/// Lines that are shown of a list; of more, the number is told.
+pub(crate) const LINES_MAX: usize = 20;
+
+/// A list that fits on a screen.
+pub(crate) fn shortened(mut lines: Vec<String>) -> Vec<String> {
+    if lines.len() > LINES_MAX {
+        let more = lines.len() - LINES_MAX;
+        lines.truncate(LINES_MAX);
+        lines.push(format!("    and {more} more"));
+    }
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,9 +7,10 @@ mod doctor;
 mod duration;
 mod exit;
 mod explain;
-mod signals;
+mod say;
 mod timeouts;
 mod walk;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -50,9 +51,18 @@ fn run() -> Exit {
         }
     };
     match arguments.command {
-        Command::Bench(arguments) => bench::main(arguments),
-        Command::Copy(arguments) => copy::main(arguments),
-        Command::Doctor(arguments) => doctor::main(&arguments),
-        Command::Walk(arguments) => walk::main(arguments),
+        Command::Bench(arguments) => {
+            worker::run(bench::shows(), |link| bench::main(arguments, link))
+        }
+        Command::Copy(arguments) => {
+            worker::run(arguments.shows(), |link| copy::main(arguments, link))
+        }
+        Command::Doctor(arguments) if arguments.asks_elsewhere() => doctor::main(&arguments),
+        Command::Doctor(arguments) => {
+            worker::run(worker::Shows::default(), |_| doctor::main(&arguments))
+        }
+        Command::Walk(arguments) => {
+            worker::run(arguments.shows(), |link| walk::main(&arguments, link))
+        }
     }
 }

@@ -47,4 +47,5 @@ pub use provided::ProvidedBuf;
 pub(crate) use provided::{Lender, Lent};
 pub use result::BufError;
 pub use slice::Slice;
+pub(crate) use traits::bytes_of;
 pub use traits::{IoBuf, IoBufMut};

@@ -213,3 +213,28 @@ macro_rules! static_buf {
 }
 
 static_buf!(&'static [u8], &'static str);
+
+// SAFETY: the memory is that of the buffer in the box, which keeps it in its place wherever it is itself.
+unsafe impl IoBuf for Box<dyn IoBuf> {
+    fn stable_ptr(&self) -> *const u8 {
+        (**self).stable_ptr()
+    }
+
+    fn bytes_init(&self) -> usize {
+        (**self).bytes_init()
+    }
+
+    fn bytes_total(&self) -> usize {
+        (**self).bytes_total()
+    }
+
+    fn registered(&self) -> Option<&Arc<Segment>> {
+        (**self).registered()
+    }
+}
+
+/// The initialised bytes.
+pub(crate) fn bytes_of(buf: &dyn IoBuf) -> &[u8] {
+    // SAFETY: the trait promises that so many bytes are initialised there, and do not change while the value lives.
+    unsafe { std::slice::from_raw_parts(buf.stable_ptr(), buf.bytes_init()) }
+}

@@ -30,6 +30,11 @@ impl Polling {
         self.sequence.load(Ordering::SeqCst)
     }
 
+    /// The kernel's number of the thread that has it.
+    pub(crate) fn thread(&self) -> i32 {
+        self.thread.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn is_inside(&self) -> bool {
         self.sequence() % 2 == 1
     }
@@ -117,6 +122,11 @@ pub(crate) fn attempt<T>(mount: Option<&Arc<Mount>>, f: impl FnOnce() -> T) -> O
         f()
     };
     LOCAL.try_with(inside).ok()
+}
+
+/// The calling thread's part, unless it is ending.
+pub(crate) fn polling_here() -> Option<&'static Polling> {
+    LOCAL.try_with(|local| local.polling(None)).ok()
 }
 
 impl Local {

@@ -95,6 +95,7 @@ pub(crate) struct Cell<O: Op> {
     pub(super) stuck: Mutex<Option<Share>>,
     /// Whether a ring can take it.
     is_entry: bool,
+    wants_thread: bool,
     /// Whether the watchdog has asked the kernel for it back.
     pub(super) asked_back: AtomicBool,
     /// Where a ring has it: the entry's user data; zero while no ring does.
@@ -120,6 +121,10 @@ pub(crate) trait Job: Send + Sync {
     fn is_entry(&self) -> bool;
     /// Whether it leaves a descriptor behind that has to be closed.
     fn makes_descriptor(&self) -> bool {
+        false
+    }
+    /// Whether a thread is to be started for it where none is free.
+    fn wants_thread(&self) -> bool {
         false
     }
     /// When it was started, in coarse milliseconds.
@@ -263,6 +268,7 @@ impl<O: Op> Cell<O> {
             steps: Steps::default(),
             stuck: Mutex::new(None),
             is_entry,
+            wants_thread: op.wants_thread(),
             asked_back: AtomicBool::new(false),
             user_data: AtomicU64::new(0),
             way: Mutex::new(None),
@@ -405,6 +411,10 @@ impl<O: Op> Job for Cell<O> {
 
     fn makes_descriptor(&self) -> bool {
         self.kind.row().returns_fd || self.kind == Kind::Metadata && self.is_entry
+    }
+
+    fn wants_thread(&self) -> bool {
+        self.wants_thread
     }
 
     fn started_ms(&self) -> u64 {

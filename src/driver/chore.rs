@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use super::on_rings::OnRings;
 use super::op::Op;
 use crate::events;
 use crate::opcode::Kind;
@@ -17,12 +18,17 @@ pub(crate) struct Close(request::Close);
 
 impl Close {
     pub(crate) fn new(fd: OwnedFd) -> Close {
-        Close(request::Close::new(fd))
+        Close(request::Close::new(fd, None))
+    }
+
+    /// One that rings of polling threads may have had: where they have, on a blocking thread.
+    pub(crate) fn of_shared(fd: OwnedFd, on_rings: &Arc<OnRings>) -> Close {
+        Close(request::Close::new(fd, on_rings.before_close()))
     }
 
     /// On a blocking thread, where nothing else that may sleep comes before it, and which tells how far it has come.
-    pub(super) fn watched(fd: OwnedFd, progress: Arc<Progress>) -> Close {
-        Close(request::Close::watched(fd, progress))
+    pub(super) fn watched(self, progress: Arc<Progress>) -> Close {
+        Close(self.0.watched(progress))
     }
 }
 

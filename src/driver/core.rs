@@ -11,6 +11,7 @@ use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Instant;
 
 use super::cell::{Cell, Job, Outcome};
+use super::chore::Close;
 use super::door::Sender;
 use super::fence::Pass;
 use super::group::Group;
@@ -22,6 +23,7 @@ use super::in_flight::InFlight;
 #[cfg(target_os = "linux")]
 use super::io_driver::IoDriver;
 use super::limited;
+use super::on_rings::OnRings;
 use super::op::Op;
 use super::paused::Keeper;
 use super::pool::ThreadCap;
@@ -190,11 +192,15 @@ impl Driver {
     /// Whether polls may answer operations at once: not where the backend is pinned, nor where a limit says
     /// that nothing may begin any more, nor while the fake backend has a rule.
     pub(crate) fn attempts(&self) -> bool {
+        self.attempts && !self.has_faults() && limited::refused().is_none() && !self.is_of_parent()
+    }
+
+    /// Whether the fake backend has a rule.
+    pub(crate) fn has_faults(&self) -> bool {
         #[cfg(feature = "testing")]
-        if self.faults.get().is_some_and(|faults| faults.are_set()) {
-            return false;
-        }
-        self.attempts && limited::refused().is_none() && !self.is_of_parent()
+        return self.faults.get().is_some_and(|faults| faults.are_set());
+        #[cfg(not(feature = "testing"))]
+        false
     }
 
     /// Counts an operation that was answered at the poll.
@@ -226,6 +232,19 @@ impl Driver {
             group
         };
         groups.entry(mount.key()).or_insert_with(made).clone()
+    }
+
+    /// What the operations of a mount share among themselves, which is of one type.
+    pub(crate) fn shared<T: Default + Send + Sync + 'static>(&self, mount: &Arc<Mount>) -> Arc<T> {
+        self.group(mount).shared().unwrap_or_default()
+    }
+
+    /// Whether the fake backend has a rule, so that each operation has to come by it for itself.
+    pub(crate) fn is_faked(&self) -> bool {
+        #[cfg(feature = "testing")]
+        return self.faults.get().is_some_and(|faults| faults.are_set());
+        #[cfg(not(feature = "testing"))]
+        false
     }
 
     /// Starts an operation on the best way for it.
@@ -321,18 +340,24 @@ impl Driver {
     /// Closes a descriptor where that may sleep: once the driver is closed, on a thread of its pool that
     /// ends with it.
     pub(crate) fn close_later(self: &Arc<Self>, fd: OwnedFd, group: &Arc<Group>) {
-        self.start_detached(super::chore::Close::new(fd), group.mount());
+        self.start_detached(Close::new(fd), group.mount());
     }
 
     /// Closes a descriptor on a thread, and waits for that, but only so long. Not for a thread of ours, which might
     /// wait for itself, nor where a close was late before.
-    pub(crate) fn close_soon(self: &Arc<Self>, fd: OwnedFd, mount: &Arc<Mount>) {
+    pub(crate) fn close_soon(
+        self: &Arc<Self>,
+        fd: OwnedFd,
+        mount: &Arc<Mount>,
+        on_rings: &Arc<OnRings>,
+    ) {
         let group = self.group(mount);
+        let close = Close::of_shared(fd, on_rings);
         if !mount.closes_in_time() || thread::is_ours() {
-            return self.close_later(fd, &group);
+            return self.start_detached(close, mount);
         }
         let progress = Arc::new(Progress::default());
-        self.start_detached(super::chore::Close::watched(fd, progress.clone()), mount);
+        self.start_detached(close.watched(progress.clone()), mount);
         let is_held_up = || group.pool().is_held_up();
         if !progress.wait(limits::CLOSE_WAIT, limits::CLOSE_WAIT_MAX, is_held_up) {
             mount.note_late_close();

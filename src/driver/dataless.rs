@@ -34,7 +34,7 @@ pub enum Dataless {
 
 impl Dataless {
     /// Runs a request on this thread as is said here.
-    pub(super) fn heed<T>(
+    pub(crate) fn heed<T>(
         self,
         operation: Kind,
         request: impl FnOnce() -> io::Result<T>,

@@ -45,6 +45,11 @@ impl Driven {
         }
     }
 
+    /// The task is gone, and with it its runtime, which its waker would keep.
+    pub(super) fn forget(&self) {
+        lock(&self.waker).take();
+    }
+
     /// The task has something to do, and does it.
     pub(super) fn works(&self) {
         self.next_rest_us.store(0, Ordering::Relaxed);

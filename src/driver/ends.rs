@@ -38,6 +38,14 @@ impl<O: Op> Cell<O> {
             // The one report of a writeback may be lost with it.
             self.life.look(|op| op.unheard(errno::EIO));
         }
+        if let Some(number) = told_by_the_system(&outcome) {
+            match &op {
+                Some(op) => op.failed(number),
+                None => {
+                    self.life.look(|op| op.failed(number));
+                }
+            }
+        }
         let settled = self.life.settle(op, outcome, keep, counted);
         self.settled(settled, timed_out);
     }
@@ -164,6 +172,15 @@ impl<O: Op> Cell<O> {
         } else if let Some(fd) = op.unclaimed(result) {
             self.driver.close_later(fd, &self.group);
         }
+    }
+}
+
+/// The error number, if the system gave one.
+fn told_by_the_system(outcome: &Outcome) -> Option<i32> {
+    match outcome {
+        Outcome::Result(number) if *number < 0 => Some(-number),
+        Outcome::Returned(Err(error)) => error.raw_os_error(),
+        _ => None,
     }
 }
 

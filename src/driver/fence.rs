@@ -33,10 +33,15 @@ pub(crate) enum Role {
     Accepted,
     /// It may change them, so that other changes wait for it once nobody does.
     Changes,
+    /// It says of a sync that it was one: it waits for all that report failed writebacks and began before it, as the
+    /// kernel tells each failure to one of them only.
+    Confirms,
     /// It changes nothing, and waits for all changes that nobody waits for.
     Follows,
     /// It looks at them, and waits for what was accepted.
     Looks,
+    /// As `Follows`, and it reports failed writebacks: what confirms a sync waits for it from its beginning on.
+    Reports,
 }
 
 /// A write, or a sync, that others may have to wait for.
@@ -45,6 +50,7 @@ struct Standing {
     /// Empty for what changes nothing.
     range: Range<u64>,
     is_accepted: bool,
+    reports: bool,
     /// Whether nobody waits for it any more.
     is_detached: bool,
 }
@@ -93,10 +99,13 @@ impl State {
         number: u64,
     ) -> impl Iterator<Item = &'a Standing> {
         self.standing.iter().filter(move |one| {
+            let overlaps = one.range.start < range.end && range.start < one.range.end;
             one.number < number
-                && one.range.start < range.end
-                && range.start < one.range.end
-                && (one.is_accepted || role != Role::Looks)
+                && match role {
+                    Role::Confirms => one.reports,
+                    Role::Looks => overlaps && one.is_accepted,
+                    _ => overlaps,
+                }
         })
     }
 
@@ -139,6 +148,13 @@ impl Fence {
         !self.born.is_of_parent() && self.accepted.load(Ordering::SeqCst) > 0
     }
 
+    /// Whether anything that reports failed writebacks is not over.
+    pub(crate) fn has_reports(&self) -> bool {
+        !self.born.is_of_parent()
+            && self.count.load(Ordering::SeqCst) > 0
+            && lock(&self.state).standing.iter().any(|one| one.reports)
+    }
+
     /// What overlaps is refused from now on, instead of waiting.
     pub(crate) fn refuse(&self, refuses: bool) {
         if !self.born.is_of_parent() {
@@ -156,7 +172,7 @@ impl Fence {
         self.stand(fenced, number, true);
     }
 
-    /// The operation of that number was accepted, and begins.
+    /// The operation of that number begins, and others wait for it from now on.
     fn accept(&self, fenced: &Fenced, number: u64) {
         self.stand(fenced, number, false);
     }
@@ -174,6 +190,7 @@ impl Fence {
                     number,
                     range: if changes { fenced.range.clone() } else { 0..0 },
                     is_accepted: fenced.role == Role::Accepted,
+                    reports: fenced.role == Role::Reports,
                     is_detached,
                 });
             }
@@ -216,7 +233,8 @@ impl Fence {
         let Some(is_lost) = before.map(|one| one.is_detached).reduce(|a, b| a | b) else {
             return Pass::Goes(job);
         };
-        if is_lost && role != Role::Looks && state.refuses && !job.is_kept() {
+        let is_refusable = !matches!(role, Role::Confirms | Role::Looks);
+        if is_lost && is_refusable && state.refuses && !job.is_kept() {
             return Pass::Refused(job);
         }
         let given_up = state.take_given_up();
@@ -240,7 +258,7 @@ impl<O: Op> Cell<O> {
         if let Some(fenced) = self
             .fenced
             .as_ref()
-            .filter(|one| one.role == Role::Accepted)
+            .filter(|one| matches!(one.role, Role::Accepted | Role::Reports))
         {
             fenced.fence.accept(fenced, self.fence_number);
             self.is_fence_up.store(true, Ordering::SeqCst);
@@ -249,7 +267,8 @@ impl<O: Op> Cell<O> {
 
     /// Nobody waits for it any more: what comes after it in its file must not overtake it.
     pub(super) fn raise_fence(&self) {
-        if let Some(fenced) = self.fenced.as_ref().filter(|one| one.role != Role::Looks) {
+        let others_wait = |one: &&Fenced| !matches!(one.role, Role::Confirms | Role::Looks);
+        if let Some(fenced) = self.fenced.as_ref().filter(others_wait) {
             fenced.fence.raise(fenced, self.fence_number);
             self.is_fence_up.store(true, Ordering::SeqCst);
         }

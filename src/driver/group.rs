@@ -1,9 +1,10 @@
 //! The lanes and the pool of one mount: what hangs there holds nobody elsewhere.
 
-use std::sync::Arc;
+use std::any::Any;
 #[cfg(target_os = "linux")]
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use super::cell::{Job, Outcome};
 use super::door::{NotTaken, RingJob};
@@ -148,6 +149,8 @@ impl Lanes {
 
 /// All that runs one mount's operations for one handle.
 pub(crate) struct Group {
+    /// What the operations of the mount share among themselves.
+    shared: OnceLock<Arc<dyn Any + Send + Sync>>,
     mount: Arc<Mount>,
     counters: Arc<Counters>,
     pool: Arc<Pool>,
@@ -178,6 +181,7 @@ impl Group {
         threads: &Arc<ThreadCap>,
     ) -> Arc<Group> {
         Arc::new(Group {
+            shared: OnceLock::new(),
             breaker: MountBreaker::new(mount.clone(), settings.breaker),
             progress: Progress::new(settings.timeouts.shortest()),
             mount,
@@ -202,6 +206,12 @@ impl Group {
     #[cfg(feature = "testing")]
     pub(super) fn set_faults(&self, faults: &super::faults::Faults) {
         let _ = self.breaker.faults.set(faults.clone());
+    }
+
+    /// What the operations of the mount share among themselves, made by the first that asks.
+    pub(super) fn shared<T: Default + Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        let shared = self.shared.get_or_init(|| Arc::new(T::default()));
+        shared.clone().downcast().ok()
     }
 
     pub(crate) fn mount(&self) -> &Arc<Mount> {

@@ -310,7 +310,7 @@ impl<F> std::fmt::Debug for Limited<F> {
 }
 
 impl<F> Limited<F> {
-    fn new(future: F) -> Limited<F> {
+    pub(super) fn new(future: F) -> Limited<F> {
         Limited {
             future: Some(future),
             scope: Scope::default(),
@@ -320,7 +320,7 @@ impl<F> Limited<F> {
         }
     }
 
-    fn until(mut self, until: Until) -> Limited<F> {
+    pub(super) fn until(mut self, until: Until) -> Limited<F> {
         self.scope.until = until;
         self
     }

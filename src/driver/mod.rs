@@ -37,6 +37,7 @@ mod lane;
 mod life;
 mod limited;
 mod mount_breaker;
+pub(crate) mod on_rings;
 pub(crate) mod op;
 mod orphans;
 mod paused;
@@ -49,11 +50,13 @@ mod settings;
 #[cfg(target_os = "linux")]
 mod slot;
 mod sync;
+pub(crate) mod waiting;
 mod watchdog;
 #[cfg(target_os = "linux")]
 mod worker;
 
 pub(crate) use self::core::Driver;
+pub(crate) use alarm::Alarm;
 pub use breaker::Breaker;
 pub(crate) use budget::spend;
 pub use dataless::Dataless;

@@ -105,6 +105,11 @@ pub(crate) trait Op: Send + 'static {
         false
     }
 
+    /// Whether a blocking thread is to be started for it where none is free, since it mostly waits.
+    fn wants_thread(&self) -> bool {
+        false
+    }
+
     /// What it waits for.
     fn load(&self) -> Load {
         Load::Metadata
@@ -131,6 +136,9 @@ pub(crate) trait Op: Send + 'static {
     fn paths(&mut self, paths: &mut Paths) {
         self.request().paths(paths);
     }
+
+    /// Called once with the error number that the system gave, before anybody can hear that it is over.
+    fn failed(&self, _number: i32) {}
 
     /// Called with the error number when nobody takes the output.
     fn unheard(&self, _number: i32) {}

@@ -150,13 +150,17 @@ impl Pool {
         if queue.jobs.is_empty() {
             queue.moved_ms = coarse_ms();
         }
+        let eager = match job.wants_thread() {
+            true => limits::POOL_THREADS_MAX,
+            false => limits::POOL_THREADS_EAGER,
+        };
         queue.jobs.push_back(job);
         if queue.idle > queue.called {
             queue.called += 1;
             drop(queue);
             return self.available.notify_one();
         }
-        if self.working(&queue) < limits::POOL_THREADS_EAGER && self.cap.take(queue.threads) {
+        if self.working(&queue) < eager && self.cap.take(queue.threads) {
             queue.threads += 1;
             drop(queue);
             self.spawn(1);

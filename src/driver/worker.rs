@@ -70,7 +70,7 @@ impl Worker {
             counters: counters.clone(),
         });
         let readable = reactor::register(descriptor)?;
-        tokio::spawn(drive(worker.clone(), readable));
+        tokio::spawn(drive(Driving(worker.clone()), readable));
         Some(worker)
     }
 
@@ -225,15 +225,27 @@ impl Worker {
                 let in_flight = self.in_flight();
                 events::report(move || events::left_behind(in_flight));
             }
-            crate::sys::linux::poll::readable(self.number, limits::DRAIN_BOUND);
+            // Not longer, as whoever drops a future meanwhile may reap the last completion.
+            let wait = began.elapsed() / limits::RING_LOOK_PART;
+            let wait = wait.clamp(limits::DRAIN_LOOK_EVERY, limits::DRAIN_BOUND / 2);
+            crate::sys::linux::poll::readable(self.number, wait);
             self.turn(lock(&self.engine));
         }
     }
 }
 
 /// Reaps whenever the reactor sees a completion. Ends with the runtime.
-async fn drive(worker: Arc<Worker>, readable: AsyncFd<OwnedFd>) -> io::Result<()> {
-    poll_fn(|cx| worker.poll_drive(cx, &readable)).await
+async fn drive(driving: Driving, readable: AsyncFd<OwnedFd>) -> io::Result<()> {
+    poll_fn(|cx| driving.0.poll_drive(cx, &readable)).await
+}
+
+/// Held by the task of a ring, and so dropped with it.
+struct Driving(Arc<Worker>);
+
+impl Drop for Driving {
+    fn drop(&mut self) {
+        self.0.driven.forget();
+    }
 }
 
 impl Worker {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Error, LeftBehind};
+use super::{Drift, Error, LeftBehind};
 use crate::limits;
 use crate::opcode::{DeadlineClass, Kind};
 use crate::sys::errno;
@@ -35,6 +35,10 @@ impl Error {
             Error::BackendVariable { value } => return write_backend(f, value),
             Error::BufferGroupsExhausted { fresh_used, .. } => {
                 return write_groups_exhausted(f, *fresh_used);
+            }
+            Error::BudgetClosed => "the byte budget was closed",
+            Error::ChangedDuringRead { drift, .. } => {
+                return write!(f, "{drift}; look at the file again");
             }
             Error::Cancelled { elapsed, left, .. } => {
                 return self.write_given_up(f, "cancelled", *elapsed, *left);
@@ -167,6 +171,18 @@ fn write_saturated(
         f,
         "{stuck} operations are stuck on {place}; see what it hangs on, or raise the handle's limit"
     )
+}
+
+impl fmt::Display for Drift {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Drift::Changed => "its attributes have changed",
+            Drift::Device => "it is on another device",
+            Drift::Inode => "it is another file",
+            Drift::Modified => "its content has changed",
+            Drift::Size => "its size has changed",
+        })
+    }
 }
 
 impl fmt::Display for LeftBehind {

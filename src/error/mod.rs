@@ -39,6 +39,36 @@ pub enum LeftBehind {
     NothingHappened,
 }
 
+/// In what a file is not as it was seen before.
+///
+/// ```
+/// # #[tokio::main] async fn main() -> std::io::Result<()> {
+/// use tidegate::{Drift, Error, fs};
+/// # let temporary = tempfile::tempdir()?;
+/// # let path = temporary.path().join("file");
+/// fs::write(&path, "short").await?;
+/// let expected = fs::Expected::from(&fs::statx(&path).await?);
+/// fs::write(&path, "longer").await?;
+/// let error = fs::read_unchanged(&path, &expected).await.unwrap_err();
+/// let Some(Error::ChangedDuringRead { drift, .. }) = Error::from_io(&error) else { panic!() };
+/// assert_eq!(*drift, Drift::Size);
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Drift {
+    /// Its attributes were changed, or its content by somebody who set the time of that back.
+    Changed,
+    /// It is on another device: something was mounted there, or a link leads elsewhere.
+    Device,
+    /// It is another file of that name.
+    Inode,
+    /// Its content was changed.
+    Modified,
+    /// It is longer or shorter.
+    Size,
+}
+
 /// An error of this crate.
 ///
 /// See [`Error::from_io`].
@@ -50,6 +80,8 @@ pub enum Error {
         /// The value that was found.
         value: String,
     },
+    /// The byte budget was closed: nobody takes anything of it any more.
+    BudgetClosed,
     /// No group of provided buffers can be registered with a ring: all ids are in use. What would have used it
     /// works with buffers of its own.
     BufferGroupsExhausted {
@@ -68,6 +100,13 @@ pub enum Error {
         elapsed: Duration,
         /// What it has left behind.
         left: LeftBehind,
+    },
+    /// The file is not the one that was seen before, or not as it was: nothing of it is handed out.
+    ChangedDuringRead {
+        /// The file.
+        path: Option<PathBuf>,
+        /// What is different.
+        drift: Drift,
     },
     /// The handle was shut down before the operation began.
     Closed {
@@ -206,15 +245,18 @@ impl Error {
             | Error::Setting { .. }
             | Error::ZeroTimeout => io::ErrorKind::InvalidInput,
             Error::BufferGroupsExhausted { .. } => io::ErrorKind::OutOfMemory,
+            // Somebody is at it; later it may be as it is seen then.
+            Error::ChangedDuringRead { .. } => io::ErrorKind::ResourceBusy,
             // The system's own error for it is EDEADLK.
             Error::Dataless { .. } => io::ErrorKind::Deadlock,
             Error::Overlaps { .. } | Error::Saturated { .. } => io::ErrorKind::ResourceBusy,
             Error::TimedOut { .. } => io::ErrorKind::TimedOut,
             Error::HandleExists => io::ErrorKind::AlreadyExists,
             Error::MountUnresponsive { .. } => io::ErrorKind::HostUnreachable,
-            Error::Closed { .. } | Error::Panicked { .. } | Error::RingLost { .. } => {
-                io::ErrorKind::BrokenPipe
-            }
+            Error::BudgetClosed
+            | Error::Closed { .. }
+            | Error::Panicked { .. }
+            | Error::RingLost { .. } => io::ErrorKind::BrokenPipe,
             Error::ForkedChild { .. } | Error::RingUnavailable { .. } => io::ErrorKind::Unsupported,
             // No loop takes it for a reason to go on, as many do for `Interrupted` and some for `TimedOut`. For
             // a seek it is the kind that `tokio::fs` gives it.
@@ -270,6 +312,7 @@ impl Error {
             | Error::Saturated { operation, .. }
             | Error::Thread { operation, .. } => Some(*operation),
             Error::Cancelled { operation, .. } | Error::TimedOut { operation, .. } => *operation,
+            Error::ChangedDuringRead { .. } => Some(Kind::ReadFile),
             Error::SeekPending => Some(Kind::Seek),
             _ => None,
         }
@@ -281,6 +324,7 @@ impl Error {
     pub fn path(&self) -> Option<&Path> {
         match self {
             Error::Cancelled { path, .. }
+            | Error::ChangedDuringRead { path, .. }
             | Error::Dataless { path, .. }
             | Error::Io { path, .. }
             | Error::TimedOut { path, .. } => path.as_deref(),
@@ -330,6 +374,68 @@ impl Error {
         }
     }
 
+    /// The same error for another who meets it as well. What the system said keeps its kind and number.
+    pub(crate) fn same(error: &io::Error) -> io::Error {
+        match Error::from_io(error) {
+            Some(&Error::Cancelled {
+                operation,
+                elapsed,
+                left,
+                ..
+            }) => Error::Cancelled {
+                operation,
+                path: None,
+                elapsed,
+                left,
+            },
+            Some(&Error::Closed { operation }) => Error::Closed { operation },
+            Some(&Error::ForkedChild { operation }) => Error::ForkedChild { operation },
+            Some(Error::MountUnresponsive {
+                operation,
+                mount_point,
+            }) => Error::MountUnresponsive {
+                operation: *operation,
+                mount_point: mount_point.clone(),
+            },
+            Some(Error::Saturated {
+                operation,
+                mount_point,
+                stuck,
+            }) => Error::Saturated {
+                operation: *operation,
+                mount_point: mount_point.clone(),
+                stuck: *stuck,
+            },
+            Some(&Error::TimedOut {
+                operation,
+                elapsed,
+                left,
+                ..
+            }) => Error::TimedOut {
+                operation,
+                path: None,
+                elapsed,
+                left,
+            },
+            Some(Error::ZeroTimeout) => Error::ZeroTimeout,
+            _ => return Error::again(error),
+        }
+        .into()
+    }
+
+    /// Of work on many names: names the one that it was in.
+    pub(crate) fn of_entry(error: io::Error, entry: &Path) -> io::Error {
+        match error.downcast::<Error>() {
+            Ok(mut error) => {
+                if let Error::Cancelled { path, .. } | Error::TimedOut { path, .. } = &mut error {
+                    *path = Some(entry.to_path_buf());
+                }
+                error.into()
+            }
+            Err(error) => error,
+        }
+    }
+
     /// Names the path in the error of a step on an open file, for an operation that was given a path.
     pub(crate) fn on_path(error: io::Error, path: &Path) -> io::Error {
         match error.downcast::<Error>() {
@@ -341,6 +447,11 @@ impl Error {
                 operation,
                 path: Some(path.to_path_buf()),
                 source,
+            }
+            .into(),
+            Ok(Error::ChangedDuringRead { path: None, drift }) => Error::ChangedDuringRead {
+                path: Some(path.to_path_buf()),
+                drift,
             }
             .into(),
             Ok(Error::Dataless {

@@ -28,6 +28,10 @@ mod target {
 
 /// What an event carries.
 mod field {
+    /// How many bytes it is about.
+    pub(super) const BYTES: &str = "bytes";
+    /// How many those were before.
+    pub(super) const BYTES_BEFORE: &str = "bytes_before";
     /// Data or metadata.
     pub(super) const CLASS: &str = "class";
     /// How long it has been under way, or took, in milliseconds.
@@ -48,6 +52,8 @@ mod field {
     pub(super) const MOUNT_POINT: &str = "mount_point";
     /// Operations that were taken over.
     pub(super) const MOVED: &str = "moved";
+    /// Where in the file.
+    pub(super) const OFFSET: &str = "offset";
     /// The operation's name in the op table.
     pub(super) const OPERATION: &str = "operation";
     /// The path, if the operation has one.
@@ -64,6 +70,8 @@ mod field {
     pub(super) const VALUE: &str = "value";
     #[cfg(test)]
     pub(super) const ALL: &[&str] = &[
+        BYTES,
+        BYTES_BEFORE,
         CLASS,
         ELAPSED_MS,
         ERROR,
@@ -74,6 +82,7 @@ mod field {
         LEFT,
         MOUNT_POINT,
         MOVED,
+        OFFSET,
         OPERATION,
         PATH,
         REASON,
@@ -242,6 +251,29 @@ pub(crate) fn writeback_failed(error: &io::Error) {
         target: target::DRIVER,
         { { field::ERROR } = %error },
         "a writeback failed, and the file was closed without asking"
+    );
+}
+
+/// A write-out of a bounded file did not end in time; told once until one does.
+pub(crate) fn writeback_degraded(limit: Duration, offset: u64, bytes: u64) {
+    tracing::error!(
+        target: target::DRIVER,
+        { { field::OFFSET } = offset, { field::BYTES } = bytes, { field::ELAPSED_MS } = millis(limit) },
+        "a write-out did not end in time: none of this file is waited for until the disk answers"
+    );
+}
+
+/// One did.
+pub(crate) fn writeback_recovered() {
+    tracing::info!(target: target::DRIVER, "write-outs of a file are waited for again");
+}
+
+/// Chunks of a bounded file are of another size.
+pub(crate) fn writeback_resized(from: u64, to: u64, p95: Duration) {
+    tracing::debug!(
+        target: target::DRIVER,
+        { { field::BYTES_BEFORE } = from, { field::BYTES } = to, { field::ELAPSED_MS } = millis(p95) },
+        "chunks of a file's writeback are of another size"
     );
 }
 

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use super::metadata::Follow;
-use crate::op::copy::{self, CopyRequest};
+use crate::op::copy::{self, CopyRequest, Holes, Sync};
 
-pub use crate::op::copy::{Copied, Preserve, Warning};
+pub use crate::op::copy::{Copied, Preserve, Reflink, Warning};
 
 /// Copies content and permissions of a file; returns the length in bytes. Follows links; replaces the
 /// content of what exists.
@@ -119,11 +119,13 @@ impl CopyFile {
             check_whole: true,
             create_new: false,
             follow: true,
-            keep_holes: true,
+            holes: Holes::Source,
             mode: None,
             preserve: Preserve::default(),
             rename_into_place: false,
-            sync: false,
+            sync: Sync::No,
+            drop_cache: false,
+            reflink: Reflink::Auto,
             temporary: None,
         };
         CopyFile {
@@ -153,7 +155,55 @@ impl CopyFile {
     ///
     /// See [`CopyFile::run`].
     pub fn keep_holes(mut self, keep_holes: bool) -> CopyFile {
-        self.request.keep_holes = keep_holes;
+        self.request.holes = if keep_holes {
+            Holes::Source
+        } else {
+            Holes::None
+        };
+        self
+    }
+
+    /// Makes holes of all blocks of zeros, instead of where the source has them.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> std::io::Result<()> {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+    /// use tidegate::fs::{self, CopyFile};
+    /// fs::write(&from, vec![0; 1 << 20]).await?;
+    /// let copied = CopyFile::new(&from, &to).zeros_to_holes().run().await?;
+    /// assert_eq!((copied.bytes, copied.data_bytes), (1 << 20, 0));
+    /// # Ok(()) }
+    /// ```
+    pub fn zeros_to_holes(mut self) -> CopyFile {
+        self.request.holes = Holes::Zeros;
+        self
+    }
+
+    /// Whether blocks are shared with the source; by default as the kernel likes.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> std::io::Result<()> {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+    /// use tidegate::fs::{self, CopyFile, Reflink};
+    /// fs::write(&from, "blocks of its own").await?;
+    /// CopyFile::new(&from, &to).reflink(Reflink::Never).run().await?;
+    /// # Ok(()) }
+    /// ```
+    #[doc(alias = "FICLONE")]
+    pub fn reflink(mut self, reflink: Reflink) -> CopyFile {
+        self.request.reflink = reflink;
+        self
+    }
+
+    /// Writes out what was copied, and drops it and the source from the page cache: for a copy of more than the
+    /// memory holds, whose data nobody reads soon.
+    ///
+    /// See [`CopyFile::run`].
+    #[doc(alias = "posix_fadvise")]
+    pub fn drop_cache(mut self, drop_cache: bool) -> CopyFile {
+        self.request.drop_cache = drop_cache;
         self
     }
 
@@ -203,7 +253,16 @@ impl CopyFile {
     ///
     /// See [`CopyFile::run`].
     pub fn sync(mut self, sync: bool) -> CopyFile {
-        self.request.sync = sync;
+        self.request.sync = if sync { Sync::Name } else { Sync::No };
+        self
+    }
+
+    /// Waits until the device has content and metadata before the destination gets its name, and not for the name:
+    /// for many files of a directory that is synced once.
+    ///
+    /// See [`CopyFile::run`].
+    pub fn sync_content(mut self) -> CopyFile {
+        self.request.sync = Sync::Content;
         self
     }
 

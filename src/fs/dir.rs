@@ -15,7 +15,7 @@ use futures_core::Stream;
 use crate::limits;
 use crate::op::blocking::{self, Entry, Listing};
 use crate::op::elsewhere::Elsewhere;
-use crate::op::hop::hop;
+use crate::op::hop::{hop, remove_dir_all as remove_dir_all_of};
 use crate::op::{entry, names};
 use crate::opcode::Kind;
 
@@ -170,7 +170,8 @@ pub async fn remove_dir(path: impl AsRef<Path>) -> io::Result<()> {
     names::remove(&path, true).await
 }
 
-/// Removes a directory and all that is in it. Symbolic links are removed and not followed.
+/// Removes a directory and all that is in it, however deep that is. Symbolic links are removed and not followed, also those
+/// that are put there meanwhile.
 ///
 /// # Cancel safety
 ///
@@ -197,8 +198,8 @@ pub async fn remove_dir(path: impl AsRef<Path>) -> io::Result<()> {
 pub async fn remove_dir_all(path: impl AsRef<Path>) -> io::Result<()> {
     let path = path.as_ref().to_path_buf();
     let owned = path.clone();
-    hop(Kind::RemoveDirAll, &path, move |_| {
-        blocking::remove_dir_all(&owned)
+    hop(Kind::RemoveDirAll, &path, move |steps| {
+        remove_dir_all_of(&owned, steps)
     })
     .await
 }

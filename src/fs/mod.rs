@@ -4,6 +4,10 @@
 //! the answer in memory, through the ring where there is an opcode, else on blocking threads of the
 //! path's mount. Errors have the kind and the number that std gives them, see [`crate::Errors`].
 
+mod append;
+mod atomic;
+mod batch;
+mod commit_batch;
 mod copy_file;
 mod dir;
 mod dir_handle;
@@ -15,16 +19,25 @@ mod open_options;
 mod resolve;
 mod splice;
 mod statx;
+mod unchanged;
 mod walk;
 mod whole;
 mod xattr;
 
-pub use copy_file::{Copied, CopyFile, Preserve, Warning, copy, copy_metadata};
+pub use crate::op::byte_budget::{ByteBudget, BytesInFlight};
+pub use append::{AppendOptions, AppendWriter};
+pub use atomic::{AtomicFile, AtomicOptions, write_atomic};
+pub use batch::{Batch, batch, metadata_many};
+pub use commit_batch::{CommitBatch, Committing, Tally};
+pub use copy_file::{Copied, CopyFile, Preserve, Reflink, Warning, copy, copy_metadata};
 pub use dir::{
     DirBuilder, DirEntry, ReadDir, create_dir, create_dir_all, read_dir, remove_dir, remove_dir_all,
 };
 pub use dir_handle::{Dir, Entries, NamedEntry};
-pub use file::{Advice, File, FileState, FileStream, Overlap, ProvidedStream, Space, Writeback};
+pub use file::{
+    Advice, File, FileState, FileStream, Overlap, ProvidedStream, Space, Writeback, WritebackClass,
+    WritebackPolicy, WritebackStats,
+};
 pub use lines::lines;
 pub use metadata::{
     FileTimes, Follow, metadata, set_owner, set_permissions, set_times, symlink_metadata,
@@ -38,12 +51,13 @@ pub use open_options::OpenOptions;
 pub use resolve::Resolve;
 pub use splice::{splice, tee};
 pub use statx::{FileKind, Freshness, Statx, StatxMask, StatxOptions, statx};
+pub use unchanged::{Expected, read_unchanged};
 pub use walk::{
     Walk, WalkCall, WalkDir, WalkEntry, WalkError, WalkNow, WalkSort, WalkStats, WalkStep,
     WalkWatch,
 };
 pub use whole::{read, read_to_string, write};
-pub use xattr::{get_xattr, list_xattrs, remove_xattr, set_xattr};
+pub use xattr::{NotRead, Xattrs, get_xattr, list_xattrs, read_xattrs, remove_xattr, set_xattr};
 
 #[cfg(test)]
 mod ends_tests;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::File;
 use crate::driver;
+use crate::op::batch::{Opens, Paths};
 use crate::op::blocking;
 use crate::op::file::SharedFile;
 use crate::op::hop::hop;
@@ -273,6 +274,21 @@ impl OpenOptions {
             opened => opened?,
         };
         Ok(File::from_shared(file))
+    }
+
+    /// To open many files.
+    pub(super) fn many(&self, dir: Option<Arc<SharedFile>>, paths: Paths) -> io::Result<Opens> {
+        let named = |error| driver::tell(Kind::Open, None, error);
+        if self.std.is_some() {
+            return Err(named(io::ErrorKind::Unsupported.into()));
+        }
+        Ok(Opens {
+            dir,
+            paths,
+            flags: self.flags().map_err(named)?,
+            optional: if self.no_atime { flag::O_NOATIME } else { 0 },
+            mode: self.mode,
+        })
     }
 
     pub(super) fn mode_bits(&self) -> u32 {

@@ -4,11 +4,13 @@ use std::io;
 use std::ops::BitOr;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::{Dir, File, Follow};
 use crate::op::at::At;
-use crate::op::many::in_order;
+use crate::op::batch::{Attributes, Paths};
+use crate::op::file::SharedFile;
 use crate::op::meta::{self, How};
 use crate::op::stat::{Stamp, Sync, bits, kind};
 pub use crate::op::statx::Statx;
@@ -154,7 +156,7 @@ impl StatxOptions {
         Ok(Statx(stat))
     }
 
-    /// The attributes of many paths, in their order. An error of one is no error of the others.
+    /// The attributes of many paths: [`metadata_many`](super::metadata_many) by another name.
     ///
     /// # Cancel safety
     ///
@@ -166,17 +168,22 @@ impl StatxOptions {
     ///
     /// # Backend
     ///
-    /// As for [`statx`], up to 64 of them at a time.
+    /// As for [`Batch::metadata`](super::Batch::metadata).
     ///
     /// # Examples
     ///
     /// See [`StatxOptions`].
-    pub async fn paths<P: AsRef<Path>>(
-        &self,
-        paths: impl IntoIterator<Item = P>,
-    ) -> Vec<io::Result<Statx>> {
-        let asked = paths.into_iter().map(|path| self.path(path));
-        in_order(crate::limits::STATX_IN_FLIGHT, asked).await
+    pub fn paths<I>(&self, paths: I) -> impl Future<Output = Vec<io::Result<Statx>>> + Send + use<I>
+    where
+        I: IntoIterator<Item: AsRef<Path>>,
+    {
+        super::metadata_many(paths, self)
+    }
+
+    /// To ask for those of many paths.
+    pub(super) fn many(&self, dir: Option<Arc<SharedFile>>, paths: Paths) -> Attributes<Statx> {
+        let follow = self.follow == Follow::Links;
+        Attributes::new(dir, paths, follow, self.how())
     }
 
     fn how(&self) -> How {
@@ -295,6 +302,10 @@ fn time(stamp: Stamp) -> io::Result<SystemTime> {
 }
 
 impl Statx {
+    pub(super) fn stat(&self) -> &crate::sys::stat::Stat {
+        &self.0
+    }
+
     /// What kind of file it is.
     ///
     /// See [`Statx`].

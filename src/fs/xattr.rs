@@ -154,3 +154,78 @@ pub async fn list_xattrs(path: impl AsRef<Path>, follow: Follow) -> io::Result<V
     })
     .await
 }
+
+/// All extended attributes of a file, or why they are not known: that it has none is something else.
+///
+/// See [`read_xattrs`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Xattrs {
+    /// They were not read.
+    NotRead(NotRead),
+    /// Names and values; a file that has none has an empty list.
+    Read(Vec<(OsString, Vec<u8>)>),
+}
+
+/// Why extended attributes were not read.
+///
+/// See [`read_xattrs`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum NotRead {
+    /// The file's content is elsewhere ([`Statx::is_dataless`](super::Statx::is_dataless)), and its attributes may be,
+    /// too.
+    Dataless,
+    /// They are more than the budget.
+    OverBudget,
+}
+
+/// All extended attributes of a file that the caller may see, names and values, if they are together no more than
+/// `budget_bytes`. They are read only where this is called: attributes of other kinds come without them.
+///
+/// # Cancel safety
+///
+/// No effect.
+///
+/// # Errors
+///
+/// Those of `listxattr(2)` and `getxattr(2)`; `Unsupported` where the filesystem has no extended attributes.
+///
+/// # Backend
+///
+/// `listxattr(2)`, and `getxattr(2)` for each, in one hop to a blocking thread; the kernel has no opcode for the list.
+///
+/// # Examples
+///
+/// ```no_run
+/// # #[tokio::main] async fn main() -> std::io::Result<()> {
+/// use tidegate::fs::{self, Follow, NotRead, Xattrs};
+/// match fs::read_xattrs("file", Follow::No, 64 << 10).await? {
+///     Xattrs::Read(pairs) => println!("{} attributes", pairs.len()),
+///     Xattrs::NotRead(NotRead::Dataless) => println!("in the cloud"),
+///     Xattrs::NotRead(why) => println!("left out: {why:?}"),
+///     _ => {}
+/// }
+/// # Ok(()) }
+/// ```
+#[doc(alias = "listxattr")]
+#[doc(alias = "getxattr")]
+pub async fn read_xattrs(
+    path: impl AsRef<Path>,
+    follow: Follow,
+    budget_bytes: usize,
+) -> io::Result<Xattrs> {
+    let path = path.as_ref().to_path_buf();
+    let read = xattr::read_all(&path, follow == Follow::Links, budget_bytes).await?;
+    Ok(Xattrs::of(read))
+}
+
+impl Xattrs {
+    pub(super) fn of(read: xattr::All) -> Xattrs {
+        match read {
+            xattr::All::Dataless => Xattrs::NotRead(NotRead::Dataless),
+            xattr::All::OverBudget => Xattrs::NotRead(NotRead::OverBudget),
+            xattr::All::Read(pairs) => Xattrs::Read(pairs),
+        }
+    }
+}

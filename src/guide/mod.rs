@@ -5,11 +5,13 @@
 //! - [Dropped futures](dropped_futures): what becomes of each call, where tokio finishes it.
 //! - [Buffers](buffers): why they go in by value, and which kinds there are.
 //! - [Cancellation](cancellation): what a dropped future leaves behind, timeouts, and the end of a runtime.
+//! - [Logs](logs): records that last, from many tasks, and whole files.
 //! - [Seeing what goes on](observing): counters, what is in flight, heartbeats, events, metrics.
 //! - [Containers](containers): where there is no io_uring, and how to get it.
 //! - [Walking trees](walking): what it costs, what cannot be seen, what does not answer.
 //! - [Testing](testing): disks that are full, slow or hang, in a test.
 //! - [Tuning](tuning): what there is to turn, and what to look at first.
+//! - [Writing that lasts](writing_that_lasts): what a success means, few dirty pages, errors that come late.
 //!
 //! The `examples` folder of the repository has whole programs.
 
@@ -19,7 +21,9 @@ pub mod containers;
 pub mod dropped_futures;
 pub mod from_tokio_fs;
 pub mod getting_started;
+pub mod logs;
 pub mod observing;
 pub mod testing;
 pub mod tuning;
 pub mod walking;
+pub mod writing_that_lasts;

@@ -101,6 +101,7 @@
 //!
 //! | field | what |
 //! |---|---|
+//! | `bytes`, `bytes_before` | how many bytes it is about, and was before |
 //! | `class` | whether a lane is for data or metadata |
 //! | `elapsed_ms` | how long the operation has been under way |
 //! | `error` | what went wrong |
@@ -110,6 +111,7 @@
 //! | `left` | what the operation left behind |
 //! | `mount_point` | where the filesystem is mounted |
 //! | `moved` | operations that another lane took over |
+//! | `offset` | where in the file |
 //! | `operation` | the operation's name in [`TABLE`](crate::opcode::TABLE) |
 //! | `path` | the operation's path |
 //! | `reason`, `remedy` | why there is no ring, and what to do |

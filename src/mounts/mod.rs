@@ -17,8 +17,11 @@ pub(crate) use known::{learn, may_wait, may_wait_here, meet, of_fd, of_fd_with, 
 pub use report::{MountAnswer, MountReport, mounts};
 pub use stats::{BreakerState, MountStats};
 pub(crate) use table::refresh;
+pub(crate) use watch::{PointNames, point_names};
 
 use crate::limits;
+#[cfg(target_os = "linux")]
+use crate::probe::{Obstacle, PollAnswer};
 use crate::sys::clock::coarse_ms;
 use crate::sys::global::Global;
 use crate::sys::lock::{lock, read, write};
@@ -321,6 +324,30 @@ impl Mount {
         let now = watch::state().unwrap_or(0);
         if self.opened_at.load(Ordering::Relaxed) != now {
             self.opened_at.store(now, Ordering::Relaxed);
+        }
+    }
+
+    /// What keeps polls from answering here, of what holds for all its files.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn obstacle(&self, answer: PollAnswer) -> Option<Obstacle> {
+        let nature = self.nature();
+        let is_seen = watch::state().is_some();
+        if !self.is_local() {
+            return Some(Obstacle::Filesystem);
+        }
+        if !self.is_healthy() {
+            return Some(Obstacle::Stalled);
+        }
+        match answer {
+            PollAnswer::Attributes => None,
+            PollAnswer::Opens => (!self.opens_files() && !is_seen).then_some(Obstacle::MountTable),
+            PollAnswer::Reads if !self.reads_nowait() => Some(Obstacle::NoSuchRead),
+            PollAnswer::Reads if nature.readahead_bytes.is_none() => Some(Obstacle::Readahead),
+            PollAnswer::Reads if !is_seen => Some(Obstacle::MountTable),
+            PollAnswer::Reads => {
+                let is_strict = nature.strict_atime && !nature.no_atime;
+                is_strict.then_some(Obstacle::AccessTimes)
+            }
         }
     }
 

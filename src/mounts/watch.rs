@@ -4,11 +4,18 @@
 //! A thread waits for that and does nothing else, so that a poll only looks at a number. It sees a change some ten
 //! microseconds after the call that made it.
 
+use std::collections::HashSet;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, RwLock};
 
 use crate::limits;
 use crate::sys::global::Global;
+use crate::sys::lock::{read, write};
 use crate::sys::mounted;
+
+/// The last names of the places where something is mounted.
+pub(crate) type PointNames = Arc<HashSet<Box<[u8]>>>;
 
 /// What is seen of the table.
 #[derive(Default)]
@@ -19,6 +26,8 @@ struct Watch {
     /// Whether something is mounted that may ask a server, or wait for writes, when it is asked for what it has in
     /// memory.
     asks: AtomicBool,
+    /// The last names of all mount points.
+    names: RwLock<Option<PointNames>>,
 }
 
 static WATCH: Global<Watch> = Global::new();
@@ -34,6 +43,13 @@ pub(super) fn some_ask() -> bool {
     WATCH
         .get()
         .is_some_and(|watch| watch.asks.load(Ordering::Relaxed))
+}
+
+/// The last names of all mount points, for paths that are not to be looked up one by one; `None` where they are not
+/// known.
+pub(crate) fn point_names() -> Option<PointNames> {
+    state()?;
+    read(&WATCH.get()?.names).clone()
 }
 
 /// Has the table watched from now on. Not for a poll.
@@ -66,11 +82,15 @@ pub(super) fn begin() {
 
 impl Watch {
     fn note_types(&self) {
-        let asks = mounted::list().is_ok_and(|mounts| {
-            let mut types = mounts.iter().map(|mount| mount.fs_type.as_str());
-            types.any(|fs_type| !answers_from_memory(fs_type))
-        });
+        let mounts = mounted::list().ok();
+        let mut types = mounts.iter().flatten().map(|mount| mount.fs_type.as_str());
+        let asks = types.any(|fs_type| !answers_from_memory(fs_type));
         self.asks.store(asks, Ordering::Relaxed);
+        let names = mounts.map(|mounts| {
+            let points = mounts.iter().filter_map(|mount| mount.point.file_name());
+            Arc::new(points.map(|name| name.as_bytes().into()).collect())
+        });
+        *write(&self.names) = names;
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::driver::Driver;
+use crate::driver::on_rings::OnRings;
 use crate::mounts::Mount;
 use crate::sys::clock::day_ns;
 use crate::sys::stat::Stat;
@@ -53,6 +54,7 @@ pub(super) struct Closing<'a> {
     pub(super) mount: &'a Arc<Mount>,
     pub(super) may_write: bool,
     pub(super) uncut: &'a Uncut,
+    pub(super) on_rings: &'a Arc<OnRings>,
 }
 
 /// Closes a descriptor that a user drops. When this returns, it is closed, unless its close took longer than
@@ -64,7 +66,7 @@ pub(super) fn close(driver: &Arc<Driver>, fd: OwnedFd, about: &Closing<'_>) {
         Some(fd)
     };
     if let Some(fd) = left {
-        driver.close_soon(fd, about.mount);
+        driver.close_soon(fd, about.mount, about.on_rings);
     }
 }
 

@@ -12,8 +12,8 @@ use crate::opcode::Kind;
 use crate::sys::copy::{self, Flow};
 use crate::sys::steps::Steps;
 
-pub(crate) use crate::sys::copy::CopyRequest;
-pub use crate::sys::copy::{Copied, Preserve, Warning};
+pub use crate::sys::copy::{Copied, Preserve, Reflink, Warning};
+pub(crate) use crate::sys::copy::{CopyRequest, Holes, Sync};
 
 /// Copies one file; `stop` ends it early, and so does dropping the future.
 pub(crate) async fn copy(

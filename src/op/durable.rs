@@ -10,6 +10,8 @@ use crate::driver::op::{Load, OnWorker, Op};
 use crate::error::Error;
 use crate::opcode::{DeadlineClass, Kind};
 use crate::sys::fd::Target;
+#[cfg(feature = "testing")]
+use crate::sys::request::{FdRef, Paths};
 use crate::sys::request::{Hop, Request};
 
 /// A request whose error must not be lost with its future.
@@ -23,8 +25,25 @@ pub(super) struct Durable<R> {
 impl<R: Request> Durable<R> {
     pub(super) async fn run(self) -> io::Result<()> {
         self.file.health.check(self.kind)?;
-        let (driver, mount) = (self.file.driver(), self.file.mount());
-        driver.start(self, &mount).await
+        let (file, kind) = (self.file.clone(), self.kind);
+        file.driver().start(self, &file.mount()).await?;
+        if kind == Kind::SyncRange || !file.health.fence.has_reports() {
+            return Ok(());
+        }
+        file.driver()
+            .start(
+                Confirm {
+                    kind,
+                    file: file.clone(),
+                    request: Hop::new(|_| Ok(())),
+                },
+                &file.mount(),
+            )
+            .await
+    }
+
+    fn reports(&self) -> bool {
+        self.kind.row().deadline_class == DeadlineClass::Sync
     }
 }
 
@@ -52,22 +71,33 @@ impl<R: Request> Op for Durable<R> {
     }
 
     fn writes_back(&self) -> Option<Weak<dyn AsFd + Send + Sync>> {
-        let syncs = self.kind.row().deadline_class == DeadlineClass::Sync;
-        syncs.then(|| {
+        self.reports().then(|| {
             let file: Weak<SharedFile> = Arc::downgrade(&self.file);
             file as Weak<dyn AsFd + Send + Sync>
         })
     }
 
     fn fenced(&self) -> Option<Fenced> {
-        Some(self.file.health.follows())
+        let health = &self.file.health;
+        Some(match self.reports() {
+            true => health.reports(),
+            false => health.follows(),
+        })
+    }
+
+    #[cfg(feature = "testing")]
+    fn paths(&mut self, paths: &mut Paths) {
+        let file: FdRef = self.file.clone();
+        paths.file(&file);
+    }
+
+    fn failed(&self, number: i32) {
+        self.file.health.note_sync(number);
     }
 
     fn finish(self, result: io::Result<i32>) -> io::Result<()> {
         if let Err(error) = result {
-            self.file
-                .health
-                .note_sync(error.raw_os_error().unwrap_or(0), true);
+            self.file.health.told();
             return Err(error);
         }
         // A write that failed meanwhile, with nobody to hear of it.
@@ -79,7 +109,47 @@ impl<R: Request> Op for Durable<R> {
     }
 
     fn unheard(&self, number: i32) {
-        self.file.health.note_sync(number, false);
+        self.file.health.note_sync(number);
+    }
+}
+
+/// Waits, after a sync, for all that may have been told in its place of what it is about.
+struct Confirm<R> {
+    kind: Kind,
+    file: Arc<SharedFile>,
+    request: R,
+}
+
+impl<R: Request> Op for Confirm<R> {
+    type Output = io::Result<()>;
+
+    fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    fn target(&self) -> Target {
+        Target::file(self.file.as_fd())
+    }
+
+    fn request(&mut self) -> &mut dyn Request {
+        &mut self.request
+    }
+
+    fn fenced(&self) -> Option<Fenced> {
+        Some(self.file.health.confirms())
+    }
+
+    fn load(&self) -> Load {
+        Load::Buffered
+    }
+
+    fn finish(self, result: io::Result<i32>) -> io::Result<()> {
+        result?;
+        self.file.health.check(self.kind)
+    }
+
+    fn lost(error: io::Error) -> io::Result<()> {
+        Err(error)
     }
 }
 
@@ -105,6 +175,10 @@ mod tests {
     use crate::sys::errno;
 
     fn durable(file: &Arc<SharedFile>) -> impl Op<Output = io::Result<()>> + use<> {
+        sync(file)
+    }
+
+    fn sync(file: &Arc<SharedFile>) -> Durable<impl Request + use<>> {
         Durable {
             kind: Kind::SyncData,
             request: Hop::new(|_| Ok(())),
@@ -131,5 +205,52 @@ mod tests {
         let acknowledged = file.health.acknowledge().unwrap();
         assert_eq!(acknowledged.raw_os_error(), Some(errno::ENOSPC));
         durable(&file).finish(Ok(0)).unwrap();
+    }
+
+    /// The kernel tells a failed writeback to one of those that ask at the same time: the others wait for it, and
+    /// tell it too. Nobody need poll it for that.
+    #[tokio::test]
+    async fn a_sync_waits_for_whoever_may_have_been_told_in_its_place() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let file = open(file.path(), flag::O_RDONLY, 0).await.unwrap();
+        let (tell, told) = std::sync::mpsc::channel::<()>();
+        let (begin, begun) = tokio::sync::oneshot::channel();
+        let other = Durable {
+            kind: Kind::SyncRange,
+            request: Hop::new(move |_| {
+                begin.send(()).unwrap();
+                told.recv().unwrap_err();
+                Err::<(), _>(io::Error::from_raw_os_error(errno::ENOSPC))
+            }),
+            file: file.clone(),
+            on_worker: OnWorker::Async,
+        };
+        let unpolled = file.driver().start(other, &file.mount());
+        begun.await.unwrap();
+        let mut sync = std::pin::pin!(sync(&file).run());
+        // It ends only once the other one does.
+        let first = tokio::time::timeout(std::time::Duration::from_millis(50), &mut sync).await;
+        assert!(first.is_err(), "{first:?}");
+        drop(tell);
+        assert_eq!(sync.await.unwrap_err().kind(), ErrorKind::StorageFull);
+        assert_eq!(unpolled.await.unwrap_err().kind(), ErrorKind::StorageFull);
+        let again = self::sync(&file).run().await.unwrap_err();
+        assert_eq!(again.kind(), ErrorKind::StorageFull);
+    }
+
+    /// The first write after a failed writeback is told of it, and those after it are written.
+    #[tokio::test]
+    async fn the_next_write_is_told_of_a_failed_writeback() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let file = open(file.path(), flag::O_RDWR, 0).await.unwrap();
+        durable(&file).unheard(errno::ENOSPC);
+        let write = || crate::op::rw::write_at(file.clone(), "x", 0);
+        let told = write().await.unwrap_err();
+        assert_eq!(told.error.kind(), ErrorKind::StorageFull);
+        assert_eq!(told.into_parts().1, Some("x"));
+        write().await.unwrap();
+        assert!(file.clone().sync(true).await.is_err());
+        file.health.acknowledge().unwrap();
+        file.clone().sync(true).await.unwrap();
     }
 }

@@ -15,6 +15,7 @@ use super::prefetch::{Prefetch, close_lent};
 use super::resident::Resident;
 use super::unit::Unit;
 use crate::driver::attempt::attempt;
+use crate::driver::chore::Close;
 use crate::driver::op::OnWorker;
 use crate::driver::{self, Driver};
 use crate::error::raw_os_error;
@@ -22,6 +23,7 @@ use crate::limits;
 use crate::mounts::{self, Mount};
 use crate::opcode::Kind;
 use crate::sys::fd::{Target, normal_readahead, position_of, status_flags};
+use crate::sys::request::OpenFile;
 use crate::sys::stat::{Stat, kind};
 use crate::sys::{errno, request};
 
@@ -256,6 +258,7 @@ impl SharedFile {
     }
 
     pub(crate) async fn sync(self: Arc<Self>, data_only: bool) -> io::Result<()> {
+        self.write_out_for_a_sync();
         let kind = if data_only {
             Kind::SyncData
         } else {
@@ -268,6 +271,17 @@ impl SharedFile {
         let durable = Durable {
             kind,
             request,
+            file: self,
+            on_worker: OnWorker::Plain,
+        };
+        durable.run().await
+    }
+
+    pub(crate) async fn sync_barrier(self: Arc<Self>) -> io::Result<()> {
+        self.write_out_for_a_sync();
+        let durable = Durable {
+            kind: Kind::SyncData,
+            request: request::Barrier { fd: self.clone() },
             file: self,
             on_worker: OnWorker::Plain,
         };
@@ -314,9 +328,12 @@ impl SharedFile {
             return Ok(());
         };
         match file.prefetch.take_back(fd, Some(Duration::ZERO)) {
-            Ok(fd) => driver.start(driver::chore::Close::new(fd), &mount).await,
+            Ok(fd) => {
+                let close = Close::of_shared(fd, &file.health.on_rings);
+                driver.start(close, &mount).await
+            }
             Err(fd) => {
-                let close = close_lent(file.prefetch.clone(), fd);
+                let close = close_lent(file.prefetch.clone(), fd, &file.health.on_rings);
                 driver.start(close, &mount).await
             }
         }
@@ -329,12 +346,20 @@ impl AsFd for SharedFile {
     }
 }
 
+impl OpenFile for SharedFile {
+    #[cfg(target_os = "linux")]
+    fn note_on_ring(&self) {
+        self.health.on_rings.note();
+    }
+}
+
 impl SharedFile {
     fn closing(&self) -> Closing<'_> {
         Closing {
             mount: &self.mount,
             may_write: !self.is_read_only(),
             uncut: &self.health.uncut,
+            on_rings: &self.health.on_rings,
         }
     }
 
@@ -365,7 +390,7 @@ impl Drop for SharedFile {
         match self.prefetch.take_back(fd, Some(limits::LENT_PATIENCE)) {
             Ok(fd) => close(&self.driver, fd, &self.closing()),
             Err(fd) => {
-                let close = close_lent(self.prefetch.clone(), fd);
+                let close = close_lent(self.prefetch.clone(), fd, &self.health.on_rings);
                 self.driver.start_detached(close, &self.mount);
             }
         }

@@ -8,14 +8,16 @@ use std::sync::Arc;
 
 use super::file::SharedFile;
 use super::hop::hop_on_file;
+use super::meta::{How, stat_file};
 use super::unit::Unit;
+use super::xattr::{All, driver_tells_dataless};
 use crate::driver::op::Op;
 use crate::opcode::Kind;
 use crate::sys::fd::{Target, with_file};
 use crate::sys::path::c_path;
 use crate::sys::request::{self, Request};
 use crate::sys::xattr::is_absent;
-use crate::sys::xattr_open;
+use crate::sys::{xattr_all, xattr_open};
 
 struct GetFileXattr(request::GetFileXattr);
 
@@ -77,6 +79,21 @@ impl SharedFile {
         let file = self.clone();
         let work = move |_: &_| with_file(file.as_fd(), |file| xattr_open::remove(file, &name));
         hop_on_file(&self, Kind::RemoveXattr, work).await
+    }
+
+    pub(crate) async fn read_xattrs(self: Arc<Self>, most: usize) -> io::Result<All> {
+        if driver_tells_dataless(&self.driver()) {
+            let stat = stat_file(&self, How::default()).await?;
+            if stat.dataless {
+                return Ok(All::Dataless);
+            }
+        }
+        let file = self.clone();
+        let all = move |file: &_| xattr_all::of_file(file, most);
+        let work = move |_: &_| with_file(file.as_fd(), all);
+        hop_on_file(&self, Kind::ListXattrs, work)
+            .await
+            .map(All::of)
     }
 
     pub(crate) async fn list_xattrs(self: Arc<Self>) -> io::Result<Vec<OsString>> {

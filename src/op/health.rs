@@ -3,10 +3,12 @@
 
 use std::io;
 use std::ops::Range;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use super::close::Uncut;
+use super::writeback::Bounded;
 use crate::driver::fence::{Fence, Fenced, Role};
+use crate::driver::on_rings::OnRings;
 use crate::error::{Error, raw_os_error};
 use crate::events;
 use crate::opcode::Kind;
@@ -48,13 +50,17 @@ struct Poison {
     failure: Failure,
     /// Whether anybody was told.
     told: bool,
+    /// Whether a write was told.
+    told_a_write: bool,
 }
 
 /// Shared by an open file and its clones.
 #[derive(Default)]
 pub(crate) struct Health {
     pub(super) uncut: Uncut,
+    pub(super) on_rings: Arc<OnRings>,
     pub(super) fence: Arc<Fence>,
+    pub(super) bounded: OnceLock<Arc<Bounded>>,
     poison: Mutex<Option<Poison>>,
 }
 
@@ -63,6 +69,7 @@ impl Drop for Health {
         if let Some(Poison {
             failure,
             told: false,
+            ..
         }) = lock(&self.poison).take()
         {
             let error = failure.error();
@@ -105,16 +112,36 @@ impl Health {
         }
     }
 
+    /// What the next write has to say before anything is written: the first one after a failure is told of it,
+    /// whoever else was.
+    pub(crate) fn check_write(&self, operation: Kind) -> io::Result<()> {
+        match &mut *lock(&self.poison) {
+            Some(poison) if !poison.told_a_write => {
+                (poison.told, poison.told_a_write) = (true, true);
+                let source = poison.failure.error();
+                Err(Error::Poisoned { operation, source }.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whoever waited for a sync hears of its error.
+    pub(super) fn told(&self) {
+        if let Some(poison) = &mut *lock(&self.poison) {
+            poison.told = true;
+        }
+    }
+
     /// Notes the error of a sync, unless it means that nothing was tried.
-    pub(super) fn note_sync(&self, number: i32, told: bool) {
+    pub(super) fn note_sync(&self, number: i32) {
         if ![errno::EBADF, errno::EINVAL, errno::EOPNOTSUPP].contains(&number) {
-            self.note(number, told);
+            self.note(number);
         }
     }
 
     /// Notes the error of a write that nobody heard of, unless nothing was tried.
     pub(super) fn note_write(&self, number: i32) {
-        self.note(number, false);
+        self.note(number);
     }
 
     /// Notes that a write which was accepted was not done, of which whoever has the cursor is told.
@@ -126,15 +153,20 @@ impl Health {
         self.poison_with(failure, true);
     }
 
-    fn note(&self, number: i32, told: bool) {
+    fn note(&self, number: i32) {
         if number > 0 && ![errno::ECANCELED, errno::EINTR].contains(&number) {
-            self.poison_with(Failure::Number(number), told);
+            self.poison_with(Failure::Number(number), false);
         }
     }
 
     /// The first is what counts.
     fn poison_with(&self, failure: Failure, told: bool) {
-        lock(&self.poison).get_or_insert(Poison { failure, told });
+        lock(&self.poison).get_or_insert(Poison {
+            failure,
+            told,
+            // The next write of the cursor tells its own failure.
+            told_a_write: told,
+        });
     }
 
     /// For an operation that changes these bytes.
@@ -150,6 +182,16 @@ impl Health {
     /// For an operation that has to come after the writes before it.
     pub(super) fn follows(&self) -> Fenced {
         self.fenced(0..u64::MAX, Role::Follows)
+    }
+
+    /// The same for one that reports failed writebacks.
+    pub(super) fn reports(&self) -> Fenced {
+        self.fenced(0..u64::MAX, Role::Reports)
+    }
+
+    /// For what says of a sync that it was one.
+    pub(super) fn confirms(&self) -> Fenced {
+        self.fenced(0..u64::MAX, Role::Confirms)
     }
 
     /// For an operation that looks at these bytes, and sees what was accepted before it.

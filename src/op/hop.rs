@@ -12,8 +12,9 @@ use crate::driver::op::Op;
 use crate::driver::{self, Driver};
 use crate::mounts::Mount;
 use crate::opcode::Kind;
-use crate::sys::fd::Target;
+use crate::sys::fd::{Target, Whereabouts};
 use crate::sys::path::c_path;
+pub(crate) use crate::sys::removing::remove_dir_all;
 use crate::sys::request::{self, Request};
 pub(crate) use crate::sys::steps::Steps;
 
@@ -25,6 +26,7 @@ struct Hop<T, F> {
     besides: Besides,
     /// What it looks at, if that is an open file.
     fenced: Option<Fenced>,
+    wants_thread: bool,
     request: request::Hop<T, F>,
 }
 
@@ -57,6 +59,10 @@ where
 
     fn fenced(&self) -> Option<Fenced> {
         self.fenced.clone()
+    }
+
+    fn wants_thread(&self) -> bool {
+        self.wants_thread
     }
 
     #[cfg(feature = "testing")]
@@ -106,6 +112,7 @@ where
         #[cfg(feature = "testing")]
         besides: Besides::Nothing,
         fenced: None,
+        wants_thread: false,
         request: request::Hop::new(work),
     };
     driver::current()?.start(hop, &Mount::apart()).await
@@ -140,6 +147,7 @@ where
         #[cfg(feature = "testing")]
         besides: to.map_or(Besides::Nothing, |to| Besides::Path(to.to_path_buf())),
         fenced: None,
+        wants_thread: false,
         request: request::Hop::new(work),
     };
     #[cfg(not(feature = "testing"))]
@@ -165,6 +173,32 @@ where
         #[cfg(feature = "testing")]
         besides: Besides::Nothing,
         fenced: None,
+        wants_thread: false,
+        request: request::Hop::new(work),
+    };
+    driver.start(hop, mount)
+}
+
+/// The same for work on many names, on a thread for itself if there may be one more: so many were asked for as get
+/// something done.
+pub(crate) fn hop_in_work<T, F>(
+    driver: &Arc<Driver>,
+    mount: &Arc<Mount>,
+    kind: Kind,
+    target: Arc<dyn Whereabouts>,
+    work: F,
+) -> impl Future<Output = io::Result<T>> + Send + use<T, F>
+where
+    T: Send + 'static,
+    F: FnOnce(&Steps) -> io::Result<T> + Send + 'static,
+{
+    let hop = Hop {
+        kind,
+        target: Target::Moving(target),
+        #[cfg(feature = "testing")]
+        besides: Besides::Nothing,
+        fenced: None,
+        wants_thread: true,
         request: request::Hop::new(work),
     };
     driver.start(hop, mount)
@@ -182,6 +216,7 @@ where
         #[cfg(feature = "testing")]
         besides: Besides::File(file.clone()),
         fenced: Some(file.health.looks_at_all()),
+        wants_thread: false,
         request: request::Hop::new(work),
     };
     file.driver().start(hop, &file.mount()).await

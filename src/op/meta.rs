@@ -311,6 +311,7 @@ fn cached_at<T>(
     mask: u32,
     found: impl FnOnce(BorrowedFd<'_>, Stat, &Arc<Mount>) -> Option<T>,
 ) -> Cached<T> {
+    use crate::sys::linux::calls::Call;
     use crate::sys::linux::nowait::{open_path_cached, open_path_cached_at};
 
     let open = || match dir {
@@ -333,6 +334,8 @@ fn cached_at<T>(
             close_path(driver, fd, &stat, &mount);
             made.map_or(Cached::Unknown(Some(mount)), Cached::Found)
         }
+        // No answer, but a filter's.
+        Err(error) if Call::Openat2.is_refused_with(&error) => Cached::Unknown(None),
         Err(error) => match error.raw_os_error() {
             Some(
                 errno::ENOENT | errno::ENOTDIR | errno::ELOOP | errno::ENAMETOOLONG | errno::EACCES,

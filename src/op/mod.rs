@@ -1,8 +1,12 @@
 //! Operations: what each family hands to the kernel, tries without sleeping, and makes of the result.
 
 mod acquire;
+pub(crate) mod append;
 pub(crate) mod at;
+pub(crate) mod batch;
+pub(crate) mod byte_budget;
 mod close;
+pub(crate) mod commit;
 pub(crate) mod copy;
 mod durable;
 pub(crate) mod elsewhere;
@@ -28,10 +32,12 @@ pub(crate) mod seek;
 mod small;
 pub(crate) mod splice;
 pub(crate) mod statx;
+pub(crate) mod unchanged;
 mod unit;
 pub(crate) mod vectored;
 pub(crate) mod walk;
 pub(crate) mod whole;
+pub(crate) mod writeback;
 pub(crate) mod xattr;
 
 /// What the facade needs of the layers below operations.

@@ -119,7 +119,7 @@ pub(crate) async fn open(path: &Path, flags: i32, mode: u32) -> io::Result<Arc<S
 }
 
 /// What was opened on a thread that may sleep.
-fn opened(driver: &Arc<Driver>, fd: OwnedFd, flags: i32) -> Arc<SharedFile> {
+pub(super) fn opened(driver: &Arc<Driver>, fd: OwnedFd, flags: i32) -> Arc<SharedFile> {
     let file = SharedFile::new(driver, fd, flags);
     if file.is_regular() && flags & flag::O_PATH == 0 {
         file.mount().note_opened();
@@ -200,6 +200,7 @@ fn open_at_poll(
 
     use super::meta::{Cached, cached};
     use crate::driver::attempt::attempt;
+    use crate::sys::linux::calls::Call;
     use crate::sys::linux::nowait::{clear_nonblock, open_read_cached};
 
     if !driver.attempts()
@@ -223,6 +224,7 @@ fn open_at_poll(
             clear_nonblock(fd.as_fd()).ok()?;
             Some(Ok(SharedFile::new(driver, fd, flags)))
         }
+        Err(error) if Call::Openat2.is_refused_with(&error) => None,
         Err(error) if error.raw_os_error() == Some(errno::EACCES) => Some(Err(error)),
         Err(_) => None,
     })?

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use super::file::SharedFile;
 use super::hop::hop_apart;
 use crate::driver::chore::Chore;
+use crate::driver::on_rings::OnRings;
 use crate::limits;
 use crate::opcode::Kind;
 use crate::sys::fd::with_file;
@@ -236,11 +237,18 @@ impl SharedFile {
 }
 
 /// Closes a descriptor that is lent, on a blocking thread.
-pub(super) fn close_lent(prefetch: Arc<Prefetch>, fd: Arc<OwnedFd>) -> Chore {
+pub(super) fn close_lent(
+    prefetch: Arc<Prefetch>,
+    fd: Arc<OwnedFd>,
+    on_rings: &Arc<OnRings>,
+) -> Chore {
+    let on_rings = on_rings.clone();
     Chore::kept(Kind::Close, move |steps| {
         // Without an end to its patience it always gets it.
         match prefetch.take_back(fd, None) {
-            Ok(fd) => Close::new(fd).block(steps).map(drop),
+            Ok(fd) => Close::new(fd, on_rings.before_close())
+                .block(steps)
+                .map(drop),
             Err(_) => Ok(()),
         }
     })

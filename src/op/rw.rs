@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use super::file::SharedFile;
 use super::health::Health;
-use crate::buf::{BufError, IoBuf, IoBufMut};
+use super::writeback::Bounded;
+use crate::buf::{BufError, IoBuf, IoBufMut, Slice};
 use crate::driver;
 use crate::driver::fence::Fenced;
 use crate::driver::op::{Load, Op};
@@ -148,6 +149,20 @@ pub(crate) fn check_offset<B>(
     }
     let error = io::Error::from_raw_os_error(errno::EINVAL);
     Err(BufError::new(file.tell(kind, error), buf))
+}
+
+/// The same for a write, which is told of a failed writeback that no write was told of: nothing is written then.
+pub(crate) fn check_write<B>(
+    file: &SharedFile,
+    kind: Kind,
+    offset: u64,
+    buf: B,
+) -> Result<B, BufError<B>> {
+    let buf = check_offset(file, kind, offset, buf)?;
+    match file.health.check_write(kind) {
+        Ok(()) => Ok(buf),
+        Err(error) => Err(BufError::new(file.tell(kind, error), buf)),
+    }
 }
 
 /// The offset for the kernel: none for a stream, which the ring reads and writes as it comes, and `pread`
@@ -327,9 +342,55 @@ pub(crate) async fn write_at<B: IoBuf>(
     buf: B,
     offset: u64,
 ) -> Result<(usize, B), BufError<B>> {
-    let buf = check_offset(&file, Kind::Write, offset, buf)?;
+    let buf = check_write(&file, Kind::Write, offset, buf)?;
     let offset = position(&file, Kind::Write, offset);
-    write_once(file, buf, offset.into(), false).await
+    match file.bounded().cloned() {
+        None => write_once(file, buf, offset.into(), false).await,
+        Some(bounded) => write_bounded(file, &bounded, buf, offset).await,
+    }
+}
+
+/// Where a write goes, if that is known before.
+pub(crate) fn known(file: &SharedFile, offset: Option<u64>) -> Option<u64> {
+    offset.filter(|_| !file.is_append())
+}
+
+/// Writes piece by piece, each once there is room for it. Ends with the first piece that came short.
+async fn write_bounded<B: IoBuf>(
+    file: Arc<SharedFile>,
+    bounded: &Arc<Bounded>,
+    mut buf: B,
+    offset: Option<u64>,
+) -> Result<(usize, B), BufError<B>> {
+    let (total, mut done) = (buf.bytes_init(), 0);
+    loop {
+        let at = offset.map(|offset| offset.saturating_add(done as u64));
+        let room = bounded.clone().room(known(&file, at), total - done).await;
+        let piece = buf.slice(done..total.min(done + room.bytes()));
+        let wanted = piece.bytes_init();
+        match write_once(file.clone(), piece, at.into(), false).await {
+            Ok((count, piece)) => {
+                room.wrote(&file, known(&file, at), count);
+                (done, buf) = (done + count, piece.into_inner());
+                if count < wanted || done == total {
+                    return Ok((done, buf));
+                }
+            }
+            Err(error) => {
+                let error = error.map(Slice::into_inner);
+                if error.is_detached() {
+                    // It may still take effect: the room is taken for written.
+                    return Err(error);
+                }
+                room.wrote(&file, known(&file, at), 0);
+                return match error.into_parts() {
+                    (_, Some(buf)) if done > 0 => Ok((done, buf)),
+                    (error, Some(buf)) => Err(BufError::new(error, buf)),
+                    (error, None) => Err(BufError::detached(error)),
+                };
+            }
+        }
+    }
 }
 
 /// Reads into the caller's own memory what the page cache holds; `None` if it has to wait.

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use super::file::SharedFile;
-use super::rw::changed;
+use super::rw::{changed, known};
 use crate::driver;
 use crate::driver::fence::Fenced;
 use crate::driver::op::{Load, Op};
@@ -60,11 +60,17 @@ pub(crate) type End = (Arc<SharedFile>, Option<u64>);
 /// On the lanes of what has no mount, as a pipe waits for its other end for as long as that likes.
 pub(crate) async fn splice(from: End, to: End, len: usize) -> io::Result<usize> {
     let health = to.0.health.clone();
+    health.check_write(Kind::Splice)?;
     // A pipe takes what comes in turn anyway.
     let fenced = if to.0.is_pipe() {
         from.0.health.looks_at_all()
     } else {
         health.changes(changed(&to.0, to.1.into(), len))
+    };
+    let (file, at) = (to.0.clone(), known(&to.0, to.1));
+    let room = match file.bounded().cloned() {
+        Some(bounded) => Some(bounded.room(at, len).await),
+        None => None,
     };
     let end = |(fd, offset): End| request::End { fd, offset };
     let (from, to) = (end(from), end(to));
@@ -72,7 +78,7 @@ pub(crate) async fn splice(from: End, to: End, len: usize) -> io::Result<usize> 
     let request = request::Splice { from, to, len };
     let kind = Kind::Splice;
     let driver = driver::current()?;
-    driver
+    let moved = driver
         .start(
             Moved {
                 kind,
@@ -82,7 +88,13 @@ pub(crate) async fn splice(from: End, to: End, len: usize) -> io::Result<usize> 
             },
             &Mount::of_peers(),
         )
-        .await
+        .await;
+    match (room, &moved) {
+        (Some(room), Ok(count)) => room.wrote(&file, at, *count),
+        // What was moved before the error is not known.
+        (room, _) => drop(room),
+    }
+    moved
 }
 
 pub(crate) async fn tee(

@@ -24,3 +24,9 @@ use crate::sys::stat::Stat;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Statx(pub(crate) Stat);
+
+impl From<Stat> for Statx {
+    fn from(stat: Stat) -> Statx {
+        Statx(stat)
+    }
+}

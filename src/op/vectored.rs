@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::file::SharedFile;
 use super::health::Health;
-use super::rw::{changed, check_offset, load_of, looked_at, position};
+use super::rw::{changed, check_offset, check_write, known, load_of, looked_at, position};
 use crate::buf::{BufError, IoBuf, IoBufMut};
 use crate::driver::fence::Fenced;
 use crate::driver::op::{Load, Op};
@@ -129,7 +129,7 @@ pub(crate) async fn write<B: IoBuf>(
     skip: usize,
     offset: u64,
 ) -> Result<(usize, Vec<B>), BufError<Vec<B>>> {
-    let bufs = check_offset(&file, Kind::WriteVectored, offset, bufs)?;
+    let bufs = check_write(&file, Kind::WriteVectored, offset, bufs)?;
     let (driver, mount, load) = (file.driver(), file.mount(), load_of(&file));
     let offset = position(&file, Kind::WriteVectored, offset);
     let length = bufs
@@ -139,12 +139,23 @@ pub(crate) async fn write<B: IoBuf>(
         .saturating_sub(skip);
     let health = file.health.clone();
     let fenced = health.changes(changed(&file, offset.into(), length));
-    let request = request::WriteVectored::new(file, bufs, skip, offset);
+    let at = known(&file, offset);
+    let room = match file.bounded().cloned() {
+        Some(bounded) => Some(bounded.room(at, length).await),
+        None => None,
+    };
+    let request = request::WriteVectored::new(file.clone(), bufs, skip, offset);
     let write = Write {
         request,
         load,
         health,
         fenced,
     };
-    driver.start(write, &mount).await
+    let written = driver.start(write, &mount).await;
+    match (room, &written) {
+        (Some(room), Ok((count, _))) => room.wrote(&file, at, *count),
+        (Some(room), Err(error)) if !error.is_detached() => room.wrote(&file, at, 0),
+        _ => {}
+    }
+    written
 }

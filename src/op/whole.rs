@@ -175,11 +175,12 @@ fn read_at_poll(driver: &Arc<Driver>, path: &std::ffi::CStr) -> AtPoll {
         let bytes = attempt(Some(&mount), || {
             let fd = nowait::open_read_cached(path, 0).ok()?;
             let bytes = read_resident(&fd, &mount);
-            let (mount, uncut) = (&mount, &Uncut::default());
+            let (mount, uncut, on_rings) = (&mount, &Uncut::default(), &Arc::default());
             let closing = Closing {
                 mount,
                 may_write: false,
                 uncut,
+                on_rings,
             };
             close(driver, fd, &closing);
             bytes

@@ -3,16 +3,20 @@
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::hop::hop;
 use super::locate::locate;
-use crate::driver;
+use super::meta::{How, stat_path};
 use crate::driver::op::Op;
+use crate::driver::{self, Driver};
 use crate::opcode::Kind;
 use crate::sys::fd::Target;
 use crate::sys::path::c_path;
 use crate::sys::request::{self, Request};
 use crate::sys::xattr::is_absent;
 pub(crate) use crate::sys::xattr::{list, remove};
+use crate::sys::xattr_all::{self, Pairs};
 
 struct GetXattr {
     request: request::GetXattr,
@@ -70,4 +74,37 @@ pub(crate) async fn get(path: &Path, name: &OsStr, follow: bool) -> io::Result<O
         )
     };
     pending.await
+}
+
+/// All attributes of a file, or why they were not read.
+pub(crate) enum All {
+    Dataless,
+    OverBudget,
+    Read(Pairs),
+}
+
+impl All {
+    pub(super) fn of(read: Option<Pairs>) -> All {
+        read.map_or(All::OverBudget, All::Read)
+    }
+}
+
+/// Whether files may have their content elsewhere: on macOS, or as the fake backend has it.
+pub(super) fn driver_tells_dataless(driver: &Arc<Driver>) -> bool {
+    cfg!(target_os = "macos") || driver.has_faults()
+}
+
+/// All attributes of a path, of no more bytes than that.
+pub(crate) async fn read_all(path: &Path, follow: bool, most: usize) -> io::Result<All> {
+    let driver = driver::current()?;
+    if driver_tells_dataless(&driver) {
+        let stat = stat_path(Kind::Statx, path, follow, How::default()).await?;
+        if stat.dataless {
+            return Ok(All::Dataless);
+        }
+    }
+    let named = |error| driver.tell(Kind::ListXattrs, Some(path), error);
+    let c_path = c_path(path).map_err(named)?;
+    let work = move |_: &_| xattr_all::of_path(&c_path, follow, most);
+    hop(Kind::ListXattrs, path, work).await.map(All::of)
 }

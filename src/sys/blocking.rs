@@ -147,10 +147,6 @@ pub(crate) fn create_dir_all(path: &Path, mode: u32) -> io::Result<()> {
     })
 }
 
-pub(crate) fn remove_dir_all(path: &Path) -> io::Result<()> {
-    retry(|| fs::remove_dir_all(path))
-}
-
 pub(crate) fn set_permissions(path: &Path, mode: u32) -> io::Result<()> {
     retry(|| fs::set_permissions(path, fs::Permissions::from_mode(mode)))
 }

@@ -33,6 +33,17 @@ pub(crate) fn day_ns() -> u64 {
     since.map_or(0, |since| since.as_nanos() as u64)
 }
 
+/// How long the calling thread has had a processor.
+pub(crate) fn thread_cpu() -> Duration {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the time is written by the call, and valid before.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
 /// Elsewhere nothing depends on it.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn stamp_ns() -> u64 {

@@ -16,7 +16,7 @@ use crate::sys::errno::retry;
 use crate::sys::fd::close;
 use crate::sys::global::Global;
 
-pub(crate) use crate::sys::copy_data::Flow;
+pub(crate) use crate::sys::copy_data::{Flow, Holes};
 pub(crate) use crate::sys::copy_meta::onto_path as copy_metadata;
 pub use crate::sys::copy_meta::{Preserve, Warning};
 
@@ -31,17 +31,45 @@ pub(crate) struct CopyRequest {
     pub(crate) create_new: bool,
     /// Follows a symbolic link at `from`.
     pub(crate) follow: bool,
-    /// Makes a hole of what is a hole in the source.
-    pub(crate) keep_holes: bool,
+    pub(crate) holes: Holes,
     /// The mode of the destination; that of the source where it is `None`.
     pub(crate) mode: Option<u32>,
     pub(crate) preserve: Preserve,
     /// Writes under a temporary name beside `to`, renamed when everything else is done.
     pub(crate) rename_into_place: bool,
-    /// Waits for the device before the destination gets its name.
-    pub(crate) sync: bool,
+    pub(crate) sync: Sync,
+    /// Writes out what was copied, and drops it from the page cache.
+    pub(crate) drop_cache: bool,
+    /// Whether blocks are shared with the source.
+    pub(crate) reflink: Reflink,
     /// The temporary name; one is made up where it is `None`.
     pub(crate) temporary: Option<PathBuf>,
+}
+
+/// What is waited for before a copy is reported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Sync {
+    #[default]
+    No,
+    /// The device has content and metadata before the destination gets its name.
+    Content,
+    /// And then the name.
+    Name,
+}
+
+/// Whether a copy shares its blocks with the source.
+///
+/// See [`CopyFile::reflink`](crate::fs::CopyFile::reflink).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reflink {
+    /// It has to: where the filesystem cannot do that, the copy fails.
+    Always,
+    /// As the kernel likes.
+    #[default]
+    Auto,
+    /// It has blocks of its own.
+    Never,
 }
 
 /// What was copied.
@@ -88,7 +116,7 @@ pub(crate) fn copy_file(request: &CopyRequest, flow: &Flow<'_>) -> Result<Copied
         close(file).map_err(CopyError::at(&request.to))?;
         // Who was told that it is not copied does not find it later.
         flow.check().map_err(CopyError::at(&request.to))?;
-        temp.publish(&request.to, request.create_new, request.sync)
+        temp.publish(&request.to, request.create_new, request.sync == Sync::Name)
             .map_err(CopyError::at(&request.to))?;
         return Ok(copied);
     }
@@ -165,12 +193,15 @@ fn fill(
     file: &File,
     flow: &Flow<'_>,
 ) -> Result<Copied, CopyError> {
-    let moved = copy_data::copy(source, before, file, request.keep_holes, flow).map_err(
-        |(side, error)| CopyError {
+    let ways = copy_data::Ways {
+        holes: request.holes,
+        reflink: request.reflink,
+    };
+    let moved =
+        copy_data::copy(source, before, file, ways, flow).map_err(|(side, error)| CopyError {
             path: side.pick(&request.from, &request.to),
             error,
-        },
-    )?;
+        })?;
     flow.check().map_err(CopyError::at(&request.from))?;
     if request.check_whole {
         let after = retry(|| source.metadata()).map_err(CopyError::at(&request.from))?;
@@ -183,8 +214,14 @@ fn fill(
             .and_then(|times| retry(|| file.set_times(times)))
             .map_err(CopyError::at(&request.to))?;
     }
-    if request.sync {
+    if request.sync != Sync::No {
         file.sync_all().map_err(CopyError::at(&request.to))?;
+    }
+    if request.drop_cache {
+        // What is to be dropped has to be written first. Without either, the copy is as whole as with them.
+        let _ = retry(|| file.sync_data());
+        copy_data::drop_cache(file);
+        copy_data::drop_cache(source);
     }
     Ok(Copied {
         bytes: moved.bytes,
@@ -285,6 +322,7 @@ impl Temp {
             // A rename would replace what exists; a link fails, and the temporary name goes on drop.
             retry(|| std::fs::hard_link(&self.path, to))?;
         } else {
+            refuse_special(to)?;
             retry(|| std::fs::rename(&self.path, to))?;
             self.published = true;
         }
@@ -299,6 +337,27 @@ impl Temp {
     }
 }
 
+/// What is not a file, a link or a directory is no earlier state of a copy: it is not replaced by one.
+fn refuse_special(to: &Path) -> io::Result<()> {
+    let Ok(there) = retry(|| std::fs::symlink_metadata(to)) else {
+        return Ok(());
+    };
+    let kind = there.file_type();
+    let what = if kind.is_fifo() {
+        "a FIFO"
+    } else if kind.is_socket() {
+        "a socket"
+    } else if kind.is_block_device() || kind.is_char_device() {
+        "a device"
+    } else {
+        return Ok(());
+    };
+    Err(io::Error::new(
+        io::ErrorKind::AlreadyExists,
+        format!("the destination is {what}, which is not replaced by a file; remove it first"),
+    ))
+}
+
 impl Drop for Temp {
     fn drop(&mut self) {
         if !self.published {
@@ -309,7 +368,7 @@ impl Drop for Temp {
 }
 
 /// A name that no other copy of this process has, and hardly one of another process.
-fn temp_name() -> String {
+pub(crate) fn temp_name() -> String {
     use std::hash::{BuildHasher, RandomState};
     static SEED: Global<u64> = Global::new();
     static NEXT: AtomicU64 = AtomicU64::new(0);

@@ -13,7 +13,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use nix::unistd::Whence;
 
+use super::copy::Reflink;
 use super::errno::retry;
+use super::share::share;
 use super::steps::{Steps, Stride};
 use crate::limits::{COPY_BUFFER_BYTES, COPY_SMALL_BYTES, MADE_UP_BYTES};
 
@@ -76,6 +78,34 @@ fn destination_error(error: io::Error) -> (Side, io::Error) {
     (Side::Destination, error)
 }
 
+/// Where holes are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Holes {
+    /// Nowhere.
+    None,
+    /// Where the source has them.
+    Source,
+    /// Of all blocks of zeros.
+    Zeros,
+}
+
+/// Which ways there are to move the data.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ways {
+    pub(crate) holes: Holes,
+    pub(crate) reflink: Reflink,
+}
+
+impl Ways {
+    /// Whether the kernel may do it, which may share blocks and does not look for zeros.
+    fn in_kernel(self) -> bool {
+        self.reflink != Reflink::Never && self.holes != Holes::Zeros
+    }
+}
+
+/// A hole is made of zeros of this length at this alignment: blocks of most filesystems.
+const ZEROS_BYTES: usize = 4096;
+
 /// What was moved.
 pub(crate) struct Moved {
     pub(crate) bytes: u64,
@@ -87,15 +117,26 @@ pub(crate) fn copy(
     source: &File,
     before: &Metadata,
     to: &File,
-    keep_holes: bool,
+    ways: Ways,
     flow: &Flow<'_>,
 ) -> Sided<Moved> {
     let len = before.len();
-    if !(keep_holes
+    if ways.reflink == Reflink::Always && len > 0 {
+        share(source, to).map_err(destination_error)?;
+        flow.moved(len);
+        return Ok(Moved {
+            bytes: len,
+            data_bytes: len,
+        });
+    }
+    if ways.holes == Holes::Zeros && to.metadata().is_ok_and(|to| to.is_file()) {
+        return copy_without_zeros(source, to, flow);
+    }
+    if !(ways.holes == Holes::Source
         && before.blocks().saturating_mul(512) < len
         && to.metadata().is_ok_and(|to| to.is_file()))
     {
-        let bytes = copy_range(source, to, 0..len, true, flow)?;
+        let bytes = copy_range(source, to, 0..len, true, ways, flow)?;
         return Ok(Moved {
             bytes,
             data_bytes: bytes,
@@ -105,7 +146,7 @@ pub(crate) fn copy(
     let mut at = 0;
     while let Some(data) = next_data(source, at, len).map_err(source_error)? {
         let last = data.end == len;
-        let bytes = copy_range(source, to, data.clone(), false, flow)?;
+        let bytes = copy_range(source, to, data.clone(), false, ways, flow)?;
         data_bytes += bytes;
         at = data.start + bytes;
         if at < data.end {
@@ -123,7 +164,7 @@ pub(crate) fn copy(
         retry(|| to.set_len(len)).map_err(destination_error)?;
     }
     // What it has grown by meanwhile, or has beyond its size.
-    let beyond = copy_range(source, to, len..len, true, flow)?;
+    let beyond = copy_range(source, to, len..len, true, ways, flow)?;
     Ok(Moved {
         bytes: len + beyond,
         data_bytes: data_bytes + beyond,
@@ -163,10 +204,11 @@ fn copy_range(
     to: &File,
     range: Range<u64>,
     to_end: bool,
+    ways: Ways,
     flow: &Flow<'_>,
 ) -> Sided<u64> {
     let mut at = range.start;
-    if range.end - range.start > COPY_SMALL_BYTES {
+    if ways.in_kernel() && range.end - range.start > COPY_SMALL_BYTES {
         at = kernel_copy(source, to, range.clone(), flow)?;
         if at == range.end && !to_end {
             return Ok(at - range.start);
@@ -175,6 +217,46 @@ fn copy_range(
     // The kernel's copy may stop early for reasons of its own: only a read that yields nothing is the end.
     at = buffered_copy(source, to, at..range.end, to_end, flow)?;
     Ok(at - range.start)
+}
+
+/// Reads to the end, and writes what is not zero.
+fn copy_without_zeros(source: &File, to: &File, flow: &Flow<'_>) -> Sided<Moved> {
+    let mut buffer = vec![0; COPY_BUFFER_BYTES];
+    let (mut at, mut data_bytes) = (0, 0);
+    loop {
+        flow.check().map_err(source_error)?;
+        let read = retry(|| source.read_at(&mut buffer, at)).map_err(source_error)?;
+        if read == 0 {
+            break;
+        }
+        let mut offset = at;
+        for block in buffer[..read].chunks(ZEROS_BYTES) {
+            if block.iter().any(|&byte| byte != 0) {
+                to.write_all_at(block, offset).map_err(destination_error)?;
+                data_bytes += block.len() as u64;
+            }
+            offset += block.len() as u64;
+        }
+        at = offset;
+        flow.moved(read as u64);
+    }
+    retry(|| to.set_len(at)).map_err(destination_error)?;
+    Ok(Moved {
+        bytes: at,
+        data_bytes,
+    })
+}
+
+/// Forgets the pages of a file that are not to be written.
+pub(crate) fn drop_cache(file: &File) {
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+    {
+        use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+        // Advice: whether it is followed is the kernel's affair.
+        let _ = posix_fadvise(file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+    let _ = file;
 }
 
 /// Whether a read there yields nothing.
@@ -252,19 +334,12 @@ fn kernel_copy(source: &File, to: &File, range: Range<u64>, flow: &Flow<'_>) -> 
                 flow.moved(bytes as u64);
             }
             Err(Error::EINTR) => {}
-            // Other filesystems, seccomp, immutable or special files: reading and writing says what is wrong, if anything.
-            Err(
-                Error::EXDEV
-                | Error::ENOSYS
-                | Error::EOPNOTSUPP
-                | Error::EINVAL
-                | Error::EPERM
-                | Error::EBADF,
-            ) => break,
             Err(error @ (Error::ENOSPC | Error::EDQUOT | Error::EFBIG)) => {
                 return Err(destination_error(error.into()));
             }
-            Err(error) => return Err(source_error(error.into())),
+            // Other filesystems, seccomp, swap files, servers and special files refuse with whatever they like:
+            // reading and writing says what is wrong, if anything.
+            Err(_) => break,
         }
     }
     Ok(at)

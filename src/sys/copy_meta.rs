@@ -8,7 +8,7 @@ use std::ffi::{CStr, CString, OsString};
 use std::fs::{File, FileTimes, Metadata};
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use nix::fcntl::AT_FDCWD;
@@ -118,9 +118,7 @@ pub(crate) fn onto_path(from: &Path, to: &Path, preserve: Preserve) -> io::Resul
     if !link {
         // A link that somebody put at the destination must not lead the mode elsewhere.
         let mode = mode_for(&before, target.as_ref());
-        let mode = Mode::from_bits_truncate(mode as libc::mode_t);
-        let set = || fchmodat(AT_FDCWD, to, mode, FchmodatFlags::NoFollowSymlink);
-        note(&mut warnings, SET_PERMISSIONS, retry(|| Ok(set()?)));
+        note(&mut warnings, SET_PERMISSIONS, set_mode(to, mode));
     }
     if preserve.times {
         let accessed = TimeSpec::new(before.atime() as _, before.atime_nsec() as _);
@@ -130,6 +128,26 @@ pub(crate) fn onto_path(from: &Path, to: &Path, preserve: Preserve) -> io::Resul
         note(&mut warnings, SET_TIMES, retry(|| Ok(set()?)));
     }
     Ok(warnings)
+}
+
+/// Sets the mode of what is no link. Before Linux 6.6 the C library does that through /proc; where that is missing too,
+/// it is opened.
+fn set_mode(to: &Path, mode: u32) -> io::Result<()> {
+    let bits = Mode::from_bits_truncate(mode as libc::mode_t);
+    let set = || fchmodat(AT_FDCWD, to, bits, FchmodatFlags::NoFollowSymlink);
+    match retry(|| Ok(set()?)) {
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
+        other => return other,
+    }
+    let mut options = File::options();
+    options.read(true);
+    options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY);
+    let file = retry(|| options.open(to)).map_err(|error| {
+        let text =
+            format!("{error}; it is opened for that without /proc and fchmodat2 (Linux 6.6)");
+        io::Error::new(error.kind(), text)
+    })?;
+    file.set_permissions(std::fs::Permissions::from_mode(mode))
 }
 
 /// The times to set, as std wants them.

@@ -14,7 +14,7 @@ fn request(from: &Path, to: &Path) -> CopyRequest {
         check_whole: true,
         create_new: false,
         follow: true,
-        keep_holes: true,
+        holes: Holes::Source,
         mode: None,
         preserve: Preserve {
             owner: false,
@@ -22,7 +22,9 @@ fn request(from: &Path, to: &Path) -> CopyRequest {
             xattrs: true,
         },
         rename_into_place: true,
-        sync: false,
+        sync: Sync::No,
+        drop_cache: false,
+        reflink: Reflink::Auto,
         temporary: None,
     }
 }

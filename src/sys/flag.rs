@@ -1,8 +1,8 @@
 //! The flags of an open; the numbers are the system's.
 
 pub(crate) use libc::{
-    O_ACCMODE, O_APPEND, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY,
-    O_RDWR, O_TRUNC, O_WRONLY,
+    O_ACCMODE, O_APPEND, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK,
+    O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY,
 };
 #[cfg(target_os = "linux")]
 pub(crate) use libc::{O_DIRECT, O_NOATIME, O_PATH, O_TMPFILE};

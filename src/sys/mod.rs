@@ -4,6 +4,7 @@
 //! equivalent side by side; `linux` the ring and the calls that cannot sleep; the rest are blocking
 //! calls that std lacks.
 
+pub(crate) mod append;
 pub(crate) mod blocking;
 pub(crate) mod clock;
 pub(crate) mod copy;
@@ -30,11 +31,18 @@ pub(crate) mod path;
 pub(crate) mod progress;
 pub(crate) mod range;
 pub(crate) mod released;
+pub(crate) mod removing;
 pub(crate) mod rename;
+pub(crate) mod replace;
 pub(crate) mod request;
+pub(crate) mod share;
 pub(crate) mod stat;
 pub(crate) mod steps;
+pub(crate) mod sync_group;
 pub(crate) mod thread;
+pub(crate) mod unchanged;
 pub(crate) mod walking;
+pub(crate) mod written;
 pub(crate) mod xattr;
+pub(crate) mod xattr_all;
 pub(crate) mod xattr_open;

@@ -155,6 +155,10 @@ impl Stat {
         matches!(self.type_bits(), kind::FIFO | kind::SOCKET)
     }
 
+    pub(crate) fn is_link(&self) -> bool {
+        self.type_bits() == kind::SYMLINK
+    }
+
     pub(crate) fn is_dir(&self) -> bool {
         self.type_bits() == kind::DIRECTORY
     }

@@ -43,15 +43,66 @@ pub(crate) fn shield() {
 /// runnable thread from running for long, which says nothing of any disk.
 #[cfg(target_os = "linux")]
 pub(crate) fn sleeps(thread: i32) -> bool {
-    let Ok(text) = std::fs::read_to_string(format!("/proc/self/task/{thread}/stat")) else {
-        return false;
-    };
-    // The state comes after the name, which is in parentheses and may have any character in it.
-    let state = text
-        .rsplit(')')
-        .next()
-        .and_then(|rest| rest.trim_start().chars().next());
-    matches!(state, Some('S' | 'D'))
+    look(thread).is_some_and(|sight| matches!(sight.state, 'S' | 'D'))
+}
+
+/// What procfs says of a thread at a time.
+#[cfg(target_os = "linux")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sight {
+    state: char,
+    /// The time that it has had of a processor, in hundredths of a second.
+    pub(crate) ticks: u64,
+}
+
+#[cfg(target_os = "linux")]
+impl Sight {
+    /// Whether it has a processor, or waits for one.
+    pub(crate) fn runs(self) -> bool {
+        self.state == 'R'
+    }
+
+    /// Whether it sleeps so that word for it wakes it.
+    pub(crate) fn waits(self) -> bool {
+        self.state == 'S'
+    }
+
+    /// The line of procfs: the state comes after the name, which is in parentheses and may have any character in it.
+    fn parse(text: &str) -> Option<Sight> {
+        let mut fields = text.rsplit(')').next()?.split_ascii_whitespace();
+        let state = fields.next()?.chars().next()?;
+        // Ten further ones stand between the state and the times in user mode and in the kernel.
+        let mut times = fields.skip(10).map(|field| field.parse().unwrap_or(0));
+        let ticks = times.next().unwrap_or(0) + times.next().unwrap_or(0);
+        Some(Sight { state, ticks })
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn stat_of(thread: &str) -> Option<String> {
+    std::fs::read_to_string(format!("/proc/self/task/{thread}/stat")).ok()
+}
+
+/// Looks at a thread of this process; nothing if there is none such.
+#[cfg(target_os = "linux")]
+pub(crate) fn look(thread: i32) -> Option<Sight> {
+    Sight::parse(&stat_of(&thread.to_string())?)
+}
+
+/// The kernel's workers of these threads' rings which have a processor, or wait for one.
+#[cfg(target_os = "linux")]
+pub(crate) fn running_kernel_workers(threads: &[i32]) -> Vec<i32> {
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten();
+    let running = tasks.flatten().filter_map(|task| {
+        let number = task.file_name().into_string().ok()?;
+        let text = stat_of(&number)?;
+        let (_, rest) = text.split_once("(iou-wrk-")?;
+        let (of, _) = rest.split_once(')')?;
+        let is_theirs = of.parse().is_ok_and(|of| threads.contains(&of));
+        let runs = is_theirs && Sight::parse(&text)?.runs();
+        runs.then(|| number.parse().ok()).flatten()
+    });
+    running.collect()
 }
 
 /// Not needed where nothing is attempted and there are no rings.

@@ -128,11 +128,15 @@ impl Bench {
         let new = self.dir_path.join(format!("new-{index}"));
         let (dir, dir_path, link) = (self.dir.clone(), self.dir_path.clone(), self.link.clone());
         Some(match kind {
+            Kind::Append => op!(fs::AppendWriter::open(path).await?),
             Kind::Blocking => op!(
                 tidegate::blocking_on(path.clone(), move |_| std_fs::metadata(&path).map(drop))
                     .await?
             ),
             Kind::Canonicalize => op!(fs::canonicalize(path).await?),
+            Kind::CommitFile => {
+                op!(fs::write_atomic(path, "written", fs::AtomicOptions::new()).await?)
+            }
             Kind::CopyFile => op!(fs::copy(path, new).await?),
             Kind::CopyMetadata => {
                 op!(fs::copy_metadata(path, link, fs::Preserve::default()).await?)

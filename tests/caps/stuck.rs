@@ -19,6 +19,8 @@ const LIMIT: Duration = Duration::from_millis(60);
 /// Kernel workers of the lanes of one mount and class.
 const WORKERS: usize = 64;
 
+/// Lanes of the process's own handle, where what is dropped with another one is closed.
+const OTHER_LANES: usize = 2;
 /// Threads of other pools than the dead mount's: those of a file elsewhere, of what has no mount, of chores,
 /// and of the process's own handle.
 const OTHER_POOLS: usize = 16;
@@ -29,7 +31,7 @@ const RESIDENT_KIB: usize = 96 << 10;
 
 fn within(scene: Scene, before: &Most, most: &Most, mounts: usize) -> Result<(), String> {
     let pools = scene.cap + (mounts - 1) * scene.cap.min(16) + OTHER_POOLS;
-    let lanes = 2 * (mounts + 1);
+    let lanes = 2 * (mounts + 1) + OTHER_LANES;
     let shown = || format!("{before:?} became {most:?}");
     ensure(
         most.pool <= pools,

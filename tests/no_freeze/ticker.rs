@@ -2,6 +2,8 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,6 +18,8 @@ pub(crate) struct Gaps {
     pub(crate) longest: Duration,
     /// Less the time in which the thread could run and had no CPU.
     pub(crate) longest_asleep: Duration,
+    /// The longest that two threads took meanwhile which do nothing but wait for each other: how slow the machine is.
+    pub(crate) longest_elsewhere: Duration,
     /// How many ticks there were.
     pub(crate) ticks: u64,
 }
@@ -44,6 +48,7 @@ impl Clock {
 pub(crate) struct Ticker {
     clock: Arc<Mutex<Clock>>,
     task: JoinHandle<()>,
+    elsewhere: Elsewhere,
 }
 
 impl Ticker {
@@ -58,7 +63,11 @@ impl Ticker {
         clock.tick();
         let clock = Arc::new(Mutex::new(clock));
         let task = tokio::spawn(tick(clock.clone()));
-        Ticker { clock, task }
+        Ticker {
+            clock,
+            task,
+            elsewhere: Elsewhere::start(),
+        }
     }
 
     /// On the same thread as the start; what has passed since the last tick counts.
@@ -66,7 +75,53 @@ impl Ticker {
         self.task.abort();
         let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
         clock.tick();
+        clock.gaps.longest_elsewhere = self.elsewhere.stop();
         clock.gaps
+    }
+}
+
+/// Two threads that hand a word to each other and back, every few milliseconds.
+struct Elsewhere {
+    over: Arc<AtomicBool>,
+    asking: std::thread::JoinHandle<Duration>,
+    answering: std::thread::JoinHandle<()>,
+}
+
+impl Elsewhere {
+    fn start() -> Elsewhere {
+        let over = Arc::new(AtomicBool::new(false));
+        let (ask, asked) = sync_channel::<()>(0);
+        let (answer, answered) = sync_channel(0);
+        let answering =
+            std::thread::spawn(
+                move || {
+                    while asked.recv().is_ok() && answer.send(()).is_ok() {}
+                },
+            );
+        let is_over = over.clone();
+        let asking = std::thread::spawn(move || {
+            let mut longest = Duration::ZERO;
+            while !is_over.load(Ordering::Relaxed) {
+                let begun = Instant::now();
+                std::thread::sleep(TICK);
+                ask.send(()).expect("the other one waits");
+                answered.recv().expect("the other one answers");
+                longest = longest.max(begun.elapsed());
+            }
+            longest
+        });
+        Elsewhere {
+            over,
+            asking,
+            answering,
+        }
+    }
+
+    fn stop(self) -> Duration {
+        self.over.store(true, Ordering::Relaxed);
+        let longest = self.asking.join().expect("it only waits");
+        self.answering.join().expect("it only waits");
+        longest
     }
 }
 

@@ -7,7 +7,12 @@ use std::time::{Duration, Instant};
 const END_MAX: Duration = Duration::from_secs(5);
 
 /// Threads that serve the whole process: the watchdog, and what it has to say, which end when they are idle.
-const OF_PROCESS: [&str; 3] = ["tidegate-beat", "tidegate-log", "tidegate-watch"];
+const OF_PROCESS: [&str; 4] = [
+    "tidegate-beat",
+    "tidegate-help",
+    "tidegate-log",
+    "tidegate-watch",
+];
 
 /// The threads that run operations.
 fn running() -> Vec<String> {

@@ -70,7 +70,8 @@ impl Running {
             .flatten();
         let ours = tasks.filter(|task| {
             let name = fs::read_to_string(task.path().join("comm")).unwrap_or_default();
-            let of_the_process = ["tidegate-watch", "tidegate-log"].contains(&name.trim_end());
+            let of_the_process =
+                ["tidegate-help", "tidegate-log", "tidegate-watch"].contains(&name.trim_end());
             (name.starts_with("tidegate-") || name.starts_with("iou-wrk")) && !of_the_process
         });
         Running(ours.map(|task| task.file_name()).collect())

@@ -7,7 +7,7 @@ mod progress;
 mod report;
 mod rows;
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -23,7 +23,8 @@ use tokio::sync::oneshot;
 
 use crate::exit::{Exit, fatal};
 use crate::explain::line;
-use crate::signals::Signals;
+use crate::say;
+use crate::worker::{Link, Orders, Shows};
 use output::PlotFile;
 use progress::Progress;
 use report::Report;
@@ -84,7 +85,15 @@ impl Arguments {
     }
 }
 
-pub(crate) fn main(arguments: Arguments) -> Exit {
+/// What there is to see while it goes on.
+pub(crate) fn shows() -> Shows {
+    Shows {
+        bar: io::stderr().is_terminal(),
+        lines: false,
+    }
+}
+
+pub(crate) fn main(arguments: Arguments, link: &Link) -> Exit {
     // It waits for signals; what is measured has runtimes of its own.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -98,7 +107,7 @@ pub(crate) fn main(arguments: Arguments) -> Exit {
         }
     };
     match backend() {
-        Ok(()) => runtime.block_on(run(arguments)),
+        Ok(()) => runtime.block_on(run(arguments, link)),
         Err(error) => fatal(&error.to_string()),
     }
 }
@@ -118,9 +127,9 @@ struct Ended {
     removed: io::Result<()>,
 }
 
-async fn run(arguments: Arguments) -> Exit {
-    let mut signals = match Signals::listen() {
-        Ok(signals) => signals,
+async fn run(arguments: Arguments, link: &Link) -> Exit {
+    let mut orders = match link.orders() {
+        Ok(orders) => orders,
         Err(error) => return fatal(&format!("signals cannot be watched: {error}")),
     };
     let size = arguments.data_size();
@@ -135,23 +144,26 @@ async fn run(arguments: Arguments) -> Exit {
         turn: arguments.seconds,
         stop: Stop::default(),
     };
-    eprintln!(
+    say::err(&format!(
         "tidegate: measuring in {}, with {} of files that are removed at the end",
         line(&arguments.dir),
         HumanBytes(size.needed_bytes())
-    );
+    ));
     let header = Header::new(&arguments.dir);
     let stop = settings.stop.clone();
-    let progress = Progress::new(rows::turns(settings.rounds));
+    let progress = Progress::new(link, rows::turns(settings.rounds));
     let path = folder.path().to_path_buf();
     let ended = match measure_apart(folder, size, settings.clone(), progress.clone()) {
         Ok(ended) => ended,
         Err(error) => return fatal(&format!("no thread could be started: {error}")),
     };
-    let Ended { rows, removed } = match wait(ended, &mut signals, &stop, &progress).await {
+    let Ended { rows, removed } = match wait(ended, &mut orders, &stop).await {
         Ok(ended) => ended,
         Err(exit) => {
-            eprintln!("tidegate: look for {}, and remove it", line(&path));
+            say::err(&format!(
+                "tidegate: look for {}, and remove it",
+                line(&path)
+            ));
             return exit;
         }
     };
@@ -173,7 +185,7 @@ async fn run(arguments: Arguments) -> Exit {
     };
     match removed {
         Err(error) => {
-            eprintln!("tidegate: cannot remove {}: {error}", line(&path));
+            say::err(&format!("tidegate: cannot remove {}: {error}", line(&path)));
             match exit {
                 Exit::Done => Exit::Partial,
                 exit => exit,
@@ -186,23 +198,20 @@ async fn run(arguments: Arguments) -> Exit {
 /// Waits for the measuring thread. The first signal asks it to stop, the second does not wait for it.
 async fn wait(
     mut ended: oneshot::Receiver<Ended>,
-    signals: &mut Signals,
+    orders: &mut Orders,
     stop: &Stop,
-    progress: &Progress,
 ) -> Result<Ended, Exit> {
     let told = tokio::select! {
         told = &mut ended => told,
-        () = signals.next() => {
+        () = orders.next() => {
             stop.stop();
-            progress.finish();
-            eprintln!("tidegate: interrupted; removing the files (interrupt again to leave them)");
+            say::err("tidegate: interrupted; removing the files (interrupt again to leave them)");
             tokio::select! {
                 told = &mut ended => told,
-                () = signals.next() => return Err(Exit::Interrupted),
+                () = orders.next() => return Err(Exit::Interrupted),
             }
         }
     };
-    progress.finish();
     told.map_err(|_| fatal("an internal error ended it; please report it with the message above"))
 }
 
@@ -232,18 +241,18 @@ fn measure_apart(
 /// Shows what was measured.
 fn show(arguments: &Arguments, plot: Option<PlotFile>, report: &Report) -> Exit {
     if arguments.json {
-        println!("{}", report.json());
+        say::out(&format!("{}\n", report.json()));
     } else {
-        print!("{}", report.text());
+        say::out(&report.text());
     }
     let mut exit = Exit::Done;
     for failure in report.failures() {
-        eprintln!("tidegate: {failure}");
+        say::err(&format!("tidegate: {failure}"));
         exit = Exit::Partial;
     }
     if let Some(plot) = plot {
         if let Err(message) = plot.write(report) {
-            eprintln!("tidegate: {message}");
+            say::err(&format!("tidegate: {message}"));
             exit = Exit::Partial;
         }
     }

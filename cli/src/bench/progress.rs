@@ -1,36 +1,47 @@
-//! The progress bar. It is drawn between turns only: a thread that draws would be measured with them.
+//! The progress bar. It is told between turns only: a thread that tells it would be measured with them.
 
-use indicatif::{ProgressBar, ProgressStyle};
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// A bar on stderr, if that is a terminal.
-#[derive(Clone)]
+use crate::worker::{Bar, Link};
+
+/// What is measured now, of how much.
+#[derive(Clone, Debug)]
 pub(super) struct Progress {
-    bar: ProgressBar,
+    link: Link,
+    bar: Arc<Mutex<Bar>>,
 }
 
 impl Progress {
-    pub(super) fn new(turns: u64) -> Progress {
-        let bar = ProgressBar::new(turns);
-        if let Ok(style) = ProgressStyle::with_template("[{bar:24}] {pos}/{len}  {wide_msg}") {
-            bar.set_style(style.progress_chars("=> "));
+    pub(super) fn new(link: &Link, turns: u64) -> Progress {
+        let bar = Bar {
+            length: Some(turns),
+            ..Bar::default()
+        };
+        Progress {
+            link: link.clone(),
+            bar: Arc::new(Mutex::new(bar)),
         }
-        Progress { bar }
     }
 
     /// What comes next, before the first turn.
     pub(super) fn say(&self, message: &'static str) {
-        self.bar.set_message(message);
-        self.bar.tick();
+        self.tell(|bar| bar.message = message.into());
     }
 
     /// The next turn begins.
     pub(super) fn turn(&self, message: String) {
-        self.bar.set_message(message);
-        self.bar.inc(1);
+        self.tell(|bar| {
+            bar.message = message;
+            bar.position += 1;
+        });
     }
 
-    /// Removes the bar.
-    pub(super) fn finish(&self) {
-        self.bar.finish_and_clear();
+    fn tell(&self, change: impl FnOnce(&mut Bar)) {
+        if !self.link.shows().bar {
+            return;
+        }
+        let mut bar = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut bar);
+        self.link.bar(bar.clone());
     }
 }

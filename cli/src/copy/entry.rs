@@ -2,14 +2,17 @@
 
 use std::fs::Metadata;
 use std::io;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tidegate::fs::{self, CopyFile, Follow, Preserve};
+use tidegate::fs::{self, CopyFile, Follow, Preserve, Reflink};
 
+use super::granularity;
 use super::job::{Job, Tally};
+use super::limits;
+use super::options::{Durability, Options, When};
 use super::temporaries::Temporaries;
 use super::walk::Task;
 
@@ -36,17 +39,32 @@ pub(super) async fn copy(job: &Job, preserve: Preserve, task: &Task, found: &Met
     };
     match made {
         Ok(warnings) => {
-            for (operation, error) in warnings {
-                job.fail(&task.source, operation, &error);
-            }
+            job.not_carried(&task.source, warnings);
             counted(&job.tally).fetch_add(1, Ordering::Relaxed);
             true
+        }
+        // Somebody was faster.
+        Err(error) if job.options.no_clobber && error.kind() == io::ErrorKind::AlreadyExists => {
+            job.skip(&task.source);
+            false
         }
         Err(error) => {
             job.fail(&task.source, operation, &error);
             false
         }
     }
+}
+
+/// Whether what is at the destination is to stay as it is.
+pub(super) async fn stays(options: &Options, task: &Task, found: &Metadata) -> bool {
+    if !options.no_clobber && !options.update {
+        return false;
+    }
+    let Ok(there) = fs::symlink_metadata(&task.destination).await else {
+        return false;
+    };
+    let at = |of: &Metadata| (of.mtime(), of.mtime_nsec());
+    options.no_clobber || granularity::is_as_new(at(found), at(&there))
 }
 
 /// Gives the file at `made` a further name, which may exist.
@@ -62,19 +80,19 @@ type Warnings = Vec<(&'static str, io::Error)>;
 
 async fn file(job: &Job, preserve: Preserve, task: &Task) -> io::Result<Warnings> {
     let temporary = job.temporaries.beside(&task.destination);
-    let copied = CopyFile::new(&task.source, &task.destination)
-        .follow(Follow::No)
-        .preserve(preserve)
-        .rename_into_place(true)
-        .temporary(&temporary)
-        .progress(Arc::clone(&job.progress.bytes))
-        .stop(job.stop_flag())
-        .run()
-        .await;
-    // Of a copy that hangs it is removed at the end: to remove a file that is being written to waits for the
-    // write, and everything else in its directory for the removal.
-    if !is_timed_out(&copied) {
-        job.temporaries.gone(&temporary);
+    let copy = || configured(job, preserve, task, &temporary).run();
+    let copied = limits::patiently(copy).await;
+    match &copied {
+        Ok(_) => job.temporaries.gone(&temporary),
+        // Of a copy that hangs it is removed at the end: to remove a file that is being written to waits for the
+        // write, and everything else in its directory for the removal.
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
+        // It is gone already, as a rule. Where it cannot be removed, the end tries again and names it.
+        Err(_) => {
+            if Temporaries::remove(&temporary).await.is_ok() {
+                job.temporaries.gone(&temporary);
+            }
+        }
     }
     let copied = copied?;
     job.tally.bytes.fetch_add(copied.bytes, Ordering::Relaxed);
@@ -83,6 +101,35 @@ async fn file(job: &Job, preserve: Preserve, task: &Task) -> io::Result<Warnings
         .fetch_add(copied.data_bytes, Ordering::Relaxed);
     job.progress.file_done();
     Ok(copied.warnings)
+}
+
+/// The copy of a file, as the options have it.
+fn configured(job: &Job, preserve: Preserve, task: &Task, temporary: &Path) -> CopyFile {
+    let options = &job.options;
+    let reflink = match options.reflink {
+        When::Auto => Reflink::Auto,
+        When::Always => Reflink::Always,
+        When::Never => Reflink::Never,
+    };
+    let copy = CopyFile::new(&task.source, &task.destination)
+        .follow(Follow::No)
+        .preserve(preserve)
+        .create_new(options.no_clobber)
+        .rename_into_place(true)
+        .temporary(temporary)
+        .reflink(reflink)
+        .keep_holes(options.sparse != When::Never)
+        .drop_cache(options.no_cache)
+        .progress(Arc::clone(&job.progress.bytes))
+        .stop(job.stop_flag());
+    let copy = match options.sparse {
+        When::Always => copy.zeros_to_holes(),
+        _ => copy,
+    };
+    match options.durability {
+        Durability::None => copy,
+        Durability::Data | Durability::Full => copy.sync_content(),
+    }
 }
 
 async fn symlink(job: &Job, preserve: Preserve, task: &Task) -> io::Result<Warnings> {
@@ -110,8 +157,16 @@ where
     F: Future<Output = io::Result<()>>,
 {
     match make(name.to_path_buf()).await {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && !job.options.no_clobber => {}
         other => return other,
+    }
+    let there = fs::symlink_metadata(name).await?;
+    if !there.is_file() && !there.is_symlink() && !there.is_dir() {
+        let what = unsupported(&there);
+        return Err(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            format!("the destination is {what} and is not replaced; remove it first"),
+        ));
     }
     let temporary = job.temporaries.beside(name);
     let replaced = async {
@@ -147,6 +202,8 @@ fn unsupported(found: &Metadata) -> &'static str {
         "a block device"
     } else if kind.is_char_device() {
         "a character device"
+    } else if kind.is_fifo() {
+        "a FIFO"
     } else {
         "a file of unknown type"
     }

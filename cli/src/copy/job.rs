@@ -6,15 +6,30 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tidegate::{Error, Heartbeat};
-use tokio::sync::watch::Receiver;
+use nix::errno::Errno;
+use tidegate::Error;
+use tidegate::fs::{File, Warning};
 
+use super::limits;
+use super::options::{Options, When};
 use super::progress::Progress;
 use super::temporaries::Temporaries;
 use crate::explain::{cause, line};
+use crate::say;
 
 /// Errors that the report lists; further ones are counted and shown, but not kept.
 const ERRORS_KEPT_MAX: usize = 10_000;
+
+/// Warnings that are shown; further ones are counted.
+const WARNINGS_TOLD_MAX: u64 = 20;
+
+/// What a target says of an attribute that it has no place or no room for.
+const CANNOT_HOLD: [i32; 4] = [
+    Errno::EOPNOTSUPP as i32,
+    Errno::E2BIG as i32,
+    Errno::ENOSPC as i32,
+    Errno::ERANGE as i32,
+];
 
 /// One copy.
 #[derive(Debug)]
@@ -25,6 +40,11 @@ pub(super) struct Job {
     pub(super) temporaries: Arc<Temporaries>,
     /// Whether owners are carried over: that takes root.
     pub(super) root: bool,
+    pub(super) options: Options,
+    /// Sources that were left alone because of what is at their destination.
+    skipped: Mutex<HashSet<PathBuf>>,
+    /// Whether there was an attribute that the target cannot hold.
+    lacks_xattrs: AtomicBool,
     stop: Arc<AtomicBool>,
     errors: Mutex<Errors>,
 }
@@ -39,6 +59,10 @@ pub(super) struct Tally {
     pub(super) fifos: AtomicU64,
     pub(super) bytes: AtomicU64,
     pub(super) data_bytes: AtomicU64,
+    /// What was left alone because of what is at the destination.
+    pub(super) skipped: AtomicU64,
+    /// Attributes that the target cannot hold.
+    pub(super) warnings: AtomicU64,
 }
 
 /// What went wrong.
@@ -62,10 +86,12 @@ pub(super) struct Failure {
 }
 
 impl Job {
-    /// With a bar, if there are heartbeats for it and a terminal.
-    pub(super) fn new(beats: Option<Receiver<Heartbeat>>) -> Job {
+    pub(super) fn new(progress: Progress, options: Options) -> Job {
         Job {
-            progress: Progress::new(beats),
+            progress,
+            options,
+            skipped: Mutex::default(),
+            lacks_xattrs: AtomicBool::new(false),
             tally: Tally::default(),
             temporaries: Arc::default(),
             root: nix::unistd::geteuid().is_root(),
@@ -95,6 +121,58 @@ impl Job {
     pub(super) fn has_failed(&self, path: &Path) -> bool {
         let errors = self.errors();
         errors.total > 0 && errors.paths.contains(path)
+    }
+
+    /// Leaves a source alone.
+    pub(super) fn skip(&self, source: &Path) {
+        self.tally.skipped.fetch_add(1, Ordering::Relaxed);
+        let mut skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
+        skipped.insert(source.to_path_buf());
+    }
+
+    pub(super) fn has_skipped(&self, source: &Path) -> bool {
+        let skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
+        skipped.contains(source)
+    }
+
+    pub(super) fn lacks_xattrs(&self) -> bool {
+        self.lacks_xattrs.load(Ordering::Relaxed)
+    }
+
+    /// What of an entry's metadata could not be carried over: failures, but for attributes that the target cannot hold.
+    pub(super) fn not_carried(&self, path: &Path, warnings: Vec<Warning>) {
+        for (operation, error) in warnings {
+            let errno = tidegate::raw_os_error(&error);
+            let cannot_hold =
+                operation == "set_xattr" && errno.is_some_and(|errno| CANNOT_HOLD.contains(&errno));
+            if !cannot_hold || self.options.xattrs == When::Always {
+                self.fail(path, operation, &error);
+                continue;
+            }
+            self.lacks_xattrs.store(true, Ordering::Relaxed);
+            let told = self.tally.warnings.fetch_add(1, Ordering::Relaxed);
+            if told < WARNINGS_TOLD_MAX {
+                say::err(&format!(
+                    "tidegate: warning: {operation} {}: {}; the target cannot hold this attribute",
+                    line(path),
+                    cause(&error)
+                ));
+            }
+        }
+    }
+
+    /// Has the disk take the names in a directory.
+    pub(super) async fn sync_directory(&self, path: &Path) {
+        let synced = async {
+            let directory = limits::patiently(|| File::open(path)).await?;
+            directory.sync_all().await
+        };
+        match synced.await {
+            // Some filesystems have no such thing for directories.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
+            Err(error) => self.fail(path, "sync", &error),
+            Ok(()) => {}
+        }
     }
 
     /// Shows and keeps the failure of an operation; what fails because the copy is being stopped is no failure.
@@ -133,7 +211,7 @@ impl Job {
     }
 
     fn record(&self, failure: Failure) {
-        self.say(&format!(
+        say::err(&format!(
             "tidegate: {} {}: {}",
             failure.operation,
             line(&failure.path),
@@ -147,17 +225,20 @@ impl Job {
             errors.kept.push(failure);
         }
     }
-
-    /// A line on stderr, without disturbing the bar.
-    pub(super) fn say(&self, line: &str) {
-        self.progress.suspend(|| eprintln!("{line}"));
-    }
 }
 
 fn advice(kind: io::ErrorKind, errno: Option<i32>) -> Option<&'static str> {
     // The kind of this one is newer than the oldest Rust that this builds with.
-    if errno == Some(nix::errno::Errno::ENAMETOOLONG as i32) {
+    if errno == Some(Errno::ENAMETOOLONG as i32) {
         return Some("the name or path is too long here; shorten it");
+    }
+    if errno == Some(Errno::EMFILE as i32) {
+        return Some("too few open files are allowed: raise ulimit -n, or use fewer --jobs");
+    }
+    if errno == Some(Errno::EAGAIN as i32) {
+        return Some(
+            "too few threads are allowed: raise ulimit -u or pids.max of the cgroup, or use fewer --jobs",
+        );
     }
     Some(match kind {
         io::ErrorKind::PermissionDenied => "run as a user who may, or change the permissions",
@@ -166,6 +247,9 @@ fn advice(kind: io::ErrorKind, errno: Option<i32>) -> Option<&'static str> {
         io::ErrorKind::QuotaExceeded => "free space within the quota and copy again",
         io::ErrorKind::ReadOnlyFilesystem => "the destination is mounted read-only",
         io::ErrorKind::IsADirectory => "a directory is in the way; remove it and copy again",
+        io::ErrorKind::ResourceBusy if errno.is_some() => {
+            "something is mounted there or uses it; choose another destination"
+        }
         io::ErrorKind::TimedOut => {
             "left out; copy again when it answers, or give it more time (--timeout)"
         }

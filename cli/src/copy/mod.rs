@@ -2,8 +2,11 @@
 
 mod count;
 mod entry;
+mod granularity;
 mod job;
+mod limits;
 mod links;
+mod options;
 mod patience;
 mod plan;
 mod progress;
@@ -14,8 +17,10 @@ mod verify;
 mod walk;
 mod watch;
 
-use std::path::PathBuf;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
@@ -24,11 +29,21 @@ use tokio::task::{JoinError, JoinHandle, JoinSet};
 
 use crate::exit::{Exit, fatal};
 use crate::explain::line;
-use crate::signals::Signals;
+use crate::say;
+use crate::worker::{Link, Orders, Shows};
 use job::Job;
+use options::{Durability, Options};
 use patience::Patience;
-use walk::{Task, Walk};
+use progress::Progress;
+use walk::{Scope, Task, Walk};
 use watch::Stuck;
+
+/// The user's file mode mask: of what is made, and is nobody's copy.
+static MASK: AtomicU32 = AtomicU32::new(0o077);
+
+fn mask() -> u32 {
+    MASK.load(Ordering::Relaxed)
+}
 
 /// How long an interrupted copy waits for operations that the disk does not answer.
 const DRAIN_BOUND: Duration = Duration::from_secs(5);
@@ -38,6 +53,11 @@ const DRAIN_TOLD_AFTER: Duration = Duration::from_secs(1);
 
 /// How long the end waits for operations that were given up.
 const LET_GO_BOUND: Duration = Duration::from_secs(2);
+
+/// How long a copy that has been reported stays to remove temporary files that a server holds.
+const TIDY_BOUND: Duration = Duration::from_secs(3600);
+
+const TIDY_LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// More in work at a time would only wait for the library's threads, of which a mount has 64, and what waits
 /// too long is given up.
@@ -51,7 +71,9 @@ const STUCK_THREADS_MAX: usize = 1024;
 ///
 /// A directory is copied as DST, whether or not DST exists: the content of SRC ends up directly in
 /// DST, and what DST had besides stays. A file is copied as DST, or into DST where that is a
-/// directory. Symbolic links are copied as links. Each file appears under its name when it is whole.
+/// directory. With a slash at its end, DST is a directory that SRC goes into under its own name, made where
+/// it is missing; a slash at the end of a directory SRC means its content again. Symbolic links are copied as links.
+/// Each file appears under its name when it is whole. Devices, FIFOs and sockets are not replaced by files.
 #[derive(Args, Debug)]
 #[command(after_help = crate::exit::HELP)]
 pub(crate) struct Arguments {
@@ -67,6 +89,9 @@ pub(crate) struct Arguments {
     /// Prints a summary as JSON on stdout.
     #[arg(long)]
     json: bool,
+    /// Prints progress and then the summary, each as one line of JSON on stdout.
+    #[arg(long, conflicts_with = "json")]
+    json_lines: bool,
     /// The way that operations take; without it TIDEGATE_BACKEND decides.
     #[arg(long, value_enum)]
     backend: Option<Backend>,
@@ -85,6 +110,8 @@ pub(crate) struct Arguments {
     /// Shows errors, and what is stuck, only.
     #[arg(short, long)]
     quiet: bool,
+    #[command(flatten)]
+    options: Options,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -107,7 +134,18 @@ impl From<Backend> for Route {
     }
 }
 
-pub(crate) fn main(arguments: Arguments) -> Exit {
+impl Arguments {
+    /// What there is to see while it goes on.
+    pub(crate) fn shows(&self) -> Shows {
+        let terminal = std::io::stderr().is_terminal();
+        Shows {
+            bar: terminal && !(self.no_progress || self.quiet),
+            lines: self.json_lines,
+        }
+    }
+}
+
+pub(crate) fn main(arguments: Arguments, link: &Link) -> Exit {
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -119,36 +157,39 @@ pub(crate) fn main(arguments: Arguments) -> Exit {
             ));
         }
     };
-    let exit = runtime.block_on(run(arguments));
+    let exit = runtime.block_on(run(arguments, link));
     runtime.shutdown_background();
     exit
 }
 
-async fn run(arguments: Arguments) -> Exit {
+async fn run(arguments: Arguments, link: &Link) -> Exit {
     // What is made is the user's alone until it gets the mode of its source.
-    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+    let mask = nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+    #[allow(clippy::unnecessary_cast, reason = "it is narrower on some systems")]
+    MASK.store(mask.bits() as u32, Ordering::Relaxed);
     let handle = match install(&arguments) {
         Ok(handle) => handle,
         Err(error) => return fatal(&error.to_string()),
     };
-    let mut signals = match Signals::listen() {
-        Ok(signals) => signals,
+    let mut orders = match link.orders() {
+        Ok(orders) => orders,
         Err(error) => return fatal(&format!("signals cannot be watched: {error}")),
     };
-    let bar = !(arguments.no_progress || arguments.quiet);
-    let job = Arc::new(Job::new(bar.then(|| handle.heartbeat())));
-    let watching = tokio::spawn(watch::watch(Arc::clone(&job), handle.clone()));
+    let progress = Progress::new(link, handle.heartbeat());
+    let job = Arc::new(Job::new(progress, arguments.options.clone()));
+    let watching = tokio::spawn(watch::watch(handle.clone()));
     let begun = Instant::now();
     let mut work = tokio::spawn(work(
         Arc::clone(&job),
         arguments.source.clone(),
         arguments.destination.clone(),
-        arguments.jobs.min(WORKERS_MAX),
+        limits::jobs(arguments.jobs.min(WORKERS_MAX)),
         arguments.verify,
+        !(arguments.quiet || arguments.json || arguments.json_lines),
     ));
     let ended = tokio::select! {
         worked = &mut work => Ended::Over(worked),
-        () = signals.next() => interrupted(&job, &handle, work, &mut signals).await,
+        () = orders.next() => interrupted(&job, &handle, work, &mut orders).await,
     };
     watching.abort();
     job.progress.finish();
@@ -168,7 +209,7 @@ async fn run(arguments: Arguments) -> Exit {
         Ended::Stuck(stuck) => (report(None, &stuck), LET_GO_BOUND),
         Ended::Now => (Exit::Interrupted, Duration::ZERO),
     };
-    end(&handle, &job, bound).await;
+    end(&handle, &job, link, exit, bound).await;
     exit
 }
 
@@ -201,14 +242,14 @@ async fn interrupted(
     job: &Job,
     handle: &Handle,
     mut work: JoinHandle<Worked>,
-    signals: &mut Signals,
+    orders: &mut Orders,
 ) -> Ended {
     job.stop();
     let bound = async {
         tokio::time::sleep(DRAIN_TOLD_AFTER).await;
         if let Some(oldest) = watch::waited_for(handle).first() {
             let name = oldest.name();
-            job.say(&format!(
+            say::err(&format!(
                 "tidegate: waiting: {name}; interrupt again to leave at once"
             ));
         }
@@ -217,21 +258,31 @@ async fn interrupted(
     let ended = tokio::select! {
         worked = &mut work => Ended::Over(worked),
         () = bound => Ended::Stuck(watch::waited_for(handle)),
-        () = signals.next() => Ended::Now,
+        () = orders.next() => Ended::Now,
     };
     work.abort();
     ended
 }
 
 /// Lets go of everything, and says what does not let go of us.
-async fn end(handle: &Handle, job: &Job, bound: Duration) {
+async fn end(handle: &Handle, job: &Job, link: &Link, exit: Exit, bound: Duration) {
     let left = handle.shutdown(bound).await;
-    for path in job.temporaries.remove_all().await {
-        eprintln!("tidegate: left behind, remove it: {}", line(&path));
+    let behind = job.temporaries.remove_all().await;
+    for path in &behind {
+        say::err(&format!("tidegate: left behind, remove it: {}", line(path)));
     }
-    for line in watch::held(left.stuck) {
-        eprintln!("{line}");
+    let is_held = !left.stuck.is_empty();
+    link.hold(watch::held(left.stuck));
+    if !is_held || behind.is_empty() {
+        return;
     }
+    // All is said. What hangs removes its temporary file itself when it is answered, if it is still there to do so.
+    link.end(exit);
+    let given_up_at = Instant::now() + TIDY_BOUND;
+    while !handle.in_flight().is_empty() && Instant::now() < given_up_at {
+        tokio::time::sleep(TIDY_LOOK_EVERY).await;
+    }
+    job.temporaries.remove_all().await;
 }
 
 /// Finds out what goes where, and copies it.
@@ -241,9 +292,10 @@ async fn work(
     destination: PathBuf,
     jobs: u16,
     verify: bool,
+    tells: bool,
 ) -> Worked {
-    let plan = plan::resolve(&source, &destination).await?;
-    Ok(passes(job, plan, jobs, verify).await)
+    let plan = plan::resolve(&source, &destination, job.options.dry_run).await?;
+    Ok(passes(job, plan, jobs, verify, tells).await)
 }
 
 /// Copies, then verifies if asked. Both are walks over the source.
@@ -252,29 +304,40 @@ async fn passes(
     plan: plan::Plan,
     jobs: u16,
     verify: bool,
+    tells: bool,
 ) -> Option<verify::Verified> {
     let root = Task {
         parent: None,
         source: plan.source,
         destination: plan.destination,
     };
+    let parent = root.destination.parent().map(Path::to_path_buf);
+    let scope = Arc::new(Scope::new(&job.options, &root.source, plan.source_id.0));
     // Ends with this.
     let mut counting = JoinSet::new();
     if job.progress.visible() {
-        let walk = Walk::new(Arc::clone(&job), count::Count::new(Arc::clone(&job)));
+        let walk = Walk::new(
+            Arc::clone(&job),
+            Arc::clone(&scope),
+            count::Count::new(Arc::clone(&job)),
+        );
         let root = root.clone();
         counting.spawn(async move { walk.run(root, count::JOBS).await });
     }
-    let tree = tree::Copy::new(Arc::clone(&job), plan.source_id);
-    Walk::new(Arc::clone(&job), tree)
+    let tree = tree::Copy::new(Arc::clone(&job), plan.source_id, tells);
+    Walk::new(Arc::clone(&job), Arc::clone(&scope), tree)
         .run(root.clone(), jobs)
         .await;
+    if let (Durability::Full, Some(parent)) = (job.options.durability, parent) {
+        job.sync_directory(&parent).await;
+    }
     if !verify || job.stopped() {
         return None;
     }
     job.progress.begin("verifying");
     let begun = Instant::now();
-    let walk = Walk::new(Arc::clone(&job), verify::Verify::new(Arc::clone(&job)));
+    let verify = verify::Verify::new(Arc::clone(&job));
+    let walk = Walk::new(Arc::clone(&job), scope, verify);
     walk.run(root, jobs).await;
     Some(walk.pass().verified(begun.elapsed()))
 }
@@ -295,10 +358,12 @@ fn finish(
         Exit::Done
     };
     let report = report::Report::new(arguments, job, handle, took, verified, stuck);
-    if arguments.json {
-        println!("{}", report.json());
-    } else if !arguments.quiet {
-        println!("{}", report.text());
+    if arguments.json_lines {
+        say::out(&format!("{}\n", report.json_line()));
+    } else if arguments.json {
+        say::out(&format!("{}\n", report.json()));
+    } else if !arguments.quiet && !arguments.options.dry_run {
+        say::out(&format!("{}\n", report.text()));
     }
     exit
 }

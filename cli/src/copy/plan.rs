@@ -1,7 +1,8 @@
 //! What goes where, and whether it may.
 
+use std::fs::Metadata;
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use tidegate::fs;
@@ -18,7 +19,50 @@ pub(super) struct Plan {
 }
 
 /// Finds the roots, or says why there can be no copy.
-pub(super) async fn resolve(source: &Path, destination: &Path) -> Result<Plan, String> {
+pub(super) async fn resolve(
+    source: &Path,
+    destination: &Path,
+    is_dry: bool,
+) -> Result<Plan, String> {
+    if ends_in_slash(destination) && !ends_in_slash(source) {
+        if let Some(name) = source.file_name() {
+            make_directory(destination, is_dry).await?;
+            // Into it, so that what is there under that name is what counts.
+            return resolve_as(source, &destination.join(name)).await;
+        }
+    }
+    resolve_as(source, destination).await
+}
+
+fn ends_in_slash(path: &Path) -> bool {
+    path.as_os_str().as_encoded_bytes().ends_with(b"/")
+}
+
+/// Makes the directory that a slash at the end asks for, if there is nothing.
+async fn make_directory(path: &Path, is_dry: bool) -> Result<(), String> {
+    match fs::metadata(path).await {
+        Ok(found) if found.is_dir() => Ok(()),
+        Ok(_) => Err(format!(
+            "{} is not a directory; remove it or choose another DST",
+            line(path)
+        )),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !is_dry => {
+            // With the rights that `mkdir` would give it: nobody's mode is copied to it.
+            fs::create_dir(path)
+                .await
+                .map_err(|error| unusable(path, &error))?;
+            let mode = std::fs::Permissions::from_mode(0o777 & !crate::copy::mask());
+            fs::set_permissions(path, mode)
+                .await
+                .map_err(|error| unusable(path, &error))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(unusable(path, &error)),
+    }
+}
+
+/// Finds the roots where a directory is copied as DST, and a file as DST or into it.
+async fn resolve_as(source: &Path, destination: &Path) -> Result<Plan, String> {
     let found = fs::symlink_metadata(source)
         .await
         .map_err(|error| format!("cannot copy {}: {}; check SRC", line(source), cause(&error)))?;
@@ -28,6 +72,14 @@ pub(super) async fn resolve(source: &Path, destination: &Path) -> Result<Plan, S
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(unusable(destination, &error)),
     };
+    if let Some(kind) = existing.as_ref().map(Metadata::file_type) {
+        if kind.is_fifo() || kind.is_socket() || kind.is_block_device() || kind.is_char_device() {
+            return Err(format!(
+                "{} is a device, FIFO or socket, which a copy does not replace; choose another DST",
+                line(destination)
+            ));
+        }
+    }
     let into = existing.as_ref().is_some_and(|existing| existing.is_dir());
     if found.is_dir() {
         if existing.is_some() && !into {

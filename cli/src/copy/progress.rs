@@ -1,37 +1,41 @@
-//! The progress bar: files, bytes, rate, time left, and below it the oldest operation with its age and a spinner,
-//! drawn by a thread of its own.
+//! What is shown of a copy that goes on: files, bytes, and the oldest operation with its age and a spinner, or lines
+//! of JSON. A thread of its own tells it to the process that reports.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
 use tidegate::{Heartbeat, OpState};
 use tokio::sync::watch::Receiver;
 
 use crate::explain::line;
+use crate::worker::{Bar, Link};
 
-/// Draws per second; more only cost.
-const DRAWS_PER_SECOND: u8 = 10;
+/// How often a bar is told: more only costs.
+const BAR_EVERY: Duration = Duration::from_millis(100);
+
+/// The same for lines of JSON.
+const LINE_EVERY: Duration = Duration::from_millis(500);
 
 /// The spinner's pictures. Each heartbeat shows the next: it turns while somebody is there who is not stuck.
 const SPINNER: [char; 4] = ['|', '/', '-', '\\'];
 
-/// What the bar shows, and the bar.
+/// What has been done so far, and who tells it.
 #[derive(Debug)]
 pub(super) struct Progress {
     /// Bytes moved so far, by finished and unfinished files.
     pub(super) bytes: Arc<AtomicU64>,
-    bytes_in_all: AtomicU64,
     state: Arc<State>,
-    bar: ProgressBar,
-    drawer: Mutex<Option<Drawer>>,
+    teller: Mutex<Option<Teller>>,
+    visible: bool,
 }
 
 #[derive(Debug, Default)]
 struct State {
+    bytes_in_all: AtomicU64,
     files: AtomicU64,
     files_in_all: AtomicU64,
     counted: AtomicBool,
@@ -40,58 +44,71 @@ struct State {
 }
 
 #[derive(Debug)]
-struct Drawer {
+struct Teller {
     thread: JoinHandle<()>,
     end: mpsc::Sender<()>,
 }
 
+/// A line of JSON.
+#[derive(Debug, Serialize)]
+struct Line {
+    event: &'static str,
+    phase: &'static str,
+    seconds: f64,
+    files: u64,
+    bytes: u64,
+    /// `null` until all is counted.
+    files_in_all: Option<u64>,
+    bytes_in_all: Option<u64>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Progress {
-    /// A bar on stderr if that is a terminal and there are heartbeats to show.
-    pub(super) fn new(beats: Option<Receiver<Heartbeat>>) -> Progress {
-        let target = match beats {
-            Some(_) => ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND),
-            None => ProgressDrawTarget::hidden(),
-        };
-        let bar = ProgressBar::with_draw_target(Some(0), target);
-        let progress = Progress {
+    /// Tells the reporting process what it can show.
+    pub(super) fn new(link: &Link, beats: Receiver<Heartbeat>) -> Progress {
+        let shows = link.shows();
+        let mut progress = Progress {
             bytes: Arc::default(),
-            bytes_in_all: AtomicU64::new(0),
             state: Arc::default(),
-            bar,
-            drawer: Mutex::default(),
+            teller: Mutex::default(),
+            visible: shows.bar || shows.lines,
         };
         progress.begin("copying");
-        if let Some(beats) = beats.filter(|_| progress.visible()) {
-            // Its style is there before anything else draws it.
-            progress.state.draw(&progress.bar, 0, &Heartbeat::default());
-            progress.start(beats);
+        if progress.visible {
+            progress.visible = progress.start(link.clone(), beats).is_ok();
         }
         progress
     }
 
+    /// One that nobody sees.
+    #[cfg(test)]
+    pub(super) fn hidden() -> Progress {
+        Progress {
+            bytes: Arc::default(),
+            state: Arc::default(),
+            teller: Mutex::default(),
+            visible: false,
+        }
+    }
+
     pub(super) fn visible(&self) -> bool {
-        !self.bar.is_hidden()
+        self.visible
     }
 
     /// A new phase: the counts start over.
     pub(super) fn begin(&self, phase: &'static str) {
-        *self
-            .state
-            .phase
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = phase;
+        *lock(&self.state.phase) = phase;
         self.bytes.store(0, Ordering::Relaxed);
         self.state.files.store(0, Ordering::Relaxed);
     }
 
     /// The path that work has begun on.
     pub(super) fn enter(&self, path: &Path) {
-        if self.visible() {
-            *self
-                .state
-                .path
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner) = path.to_path_buf();
+        if self.visible {
+            *lock(&self.state.path) = path.to_path_buf();
         }
     }
 
@@ -102,89 +119,99 @@ impl Progress {
     /// One more file that there is to do.
     pub(super) fn found(&self, bytes: u64) {
         self.state.files_in_all.fetch_add(1, Ordering::Relaxed);
-        self.bytes_in_all.fetch_add(bytes, Ordering::Relaxed);
+        self.state.bytes_in_all.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// How much there is in all is known now.
     pub(super) fn counted(&self) {
-        self.bar
-            .set_length(self.bytes_in_all.load(Ordering::Relaxed));
         self.state.counted.store(true, Ordering::Release);
     }
 
-    /// Runs `print` with the bar out of the way.
-    pub(super) fn suspend(&self, print: impl FnOnce()) {
-        if self.visible() {
-            self.bar.suspend(print)
-        } else {
-            print()
-        }
-    }
-
-    /// Removes the bar.
+    /// Ends with what has been done in the end.
     pub(super) fn finish(&self) {
-        let drawer = self
-            .drawer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(drawer) = drawer {
-            drop(drawer.end);
-            // A drawer that panicked has nothing more to draw.
-            let _ = drawer.thread.join();
+        let teller = lock(&self.teller).take();
+        if let Some(teller) = teller {
+            drop(teller.end);
+            // One that panicked has nothing more to tell.
+            let _ = teller.thread.join();
         }
-        self.bar.finish_and_clear();
     }
 
-    fn start(&self, beats: Receiver<Heartbeat>) {
+    fn start(&self, link: Link, beats: Receiver<Heartbeat>) -> std::io::Result<()> {
         let (end, ended) = mpsc::channel::<()>();
-        let (bar, state, bytes) = (
-            self.bar.clone(),
-            Arc::clone(&self.state),
-            Arc::clone(&self.bytes),
-        );
-        let draw = move || {
-            let every = Duration::from_millis(1000 / u64::from(DRAWS_PER_SECOND));
-            while ended.recv_timeout(every) == Err(mpsc::RecvTimeoutError::Timeout) {
-                // Not held while drawing: whoever makes heartbeats would wait for it.
+        let (state, bytes) = (Arc::clone(&self.state), Arc::clone(&self.bytes));
+        let begun = Instant::now();
+        let every = if link.shows().bar {
+            BAR_EVERY
+        } else {
+            LINE_EVERY
+        };
+        let tell = move || {
+            let mut line_at = Duration::ZERO;
+            let mut over = false;
+            loop {
+                // Not held while telling: whoever makes heartbeats would wait for it.
                 let heartbeat = beats.borrow().clone();
-                state.draw(&bar, bytes.load(Ordering::Relaxed), &heartbeat);
+                let (shows, bytes) = (link.shows(), bytes.load(Ordering::Relaxed));
+                if shows.bar && !over {
+                    link.bar(state.bar(bytes, &heartbeat));
+                }
+                let took = begun.elapsed();
+                if shows.lines && (over || took >= line_at) {
+                    link.line(state.line(bytes, took));
+                    line_at = took + LINE_EVERY;
+                }
+                if over {
+                    return;
+                }
+                over = ended.recv_timeout(every) != Err(mpsc::RecvTimeoutError::Timeout);
             }
         };
-        // Without a thread there is no bar; the copy does not need one.
-        if let Ok(thread) = std::thread::Builder::new()
+        // Without a thread nothing is shown; the copy does not need one.
+        let thread = std::thread::Builder::new()
             .name("tidegate-bar".into())
-            .spawn(draw)
-        {
-            *self.drawer.lock().unwrap_or_else(PoisonError::into_inner) =
-                Some(Drawer { thread, end });
-        }
+            .spawn(tell)?;
+        *lock(&self.teller) = Some(Teller { thread, end });
+        Ok(())
     }
 }
 
 impl State {
-    fn draw(&self, bar: &ProgressBar, bytes: u64, heartbeat: &Heartbeat) {
+    fn in_all(&self) -> Option<(u64, u64)> {
         let counted = self.counted.load(Ordering::Acquire);
-        let template = if counted {
-            "{prefix} [{bar:24}] {bytes}/{total_bytes} {bytes_per_sec}, {eta} left\n{wide_msg}"
-        } else {
-            "{prefix} {bytes} {bytes_per_sec}, counting\n{wide_msg}"
+        counted.then(|| {
+            let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+            (of(&self.files_in_all), of(&self.bytes_in_all))
+        })
+    }
+
+    fn line(&self, bytes: u64, took: Duration) -> String {
+        let in_all = self.in_all();
+        let line = Line {
+            event: "progress",
+            phase: *lock(&self.phase),
+            seconds: took.as_secs_f64(),
+            files: self.files.load(Ordering::Relaxed),
+            bytes,
+            files_in_all: in_all.map(|(files, _)| files),
+            bytes_in_all: in_all.map(|(_, bytes)| bytes),
         };
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style.progress_chars("=> "));
-        }
-        let phase = *self.phase.lock().unwrap_or_else(PoisonError::into_inner);
+        // Strings and numbers: there is nothing that cannot be written.
+        serde_json::to_string(&line).unwrap_or_default()
+    }
+
+    fn bar(&self, bytes: u64, heartbeat: &Heartbeat) -> Bar {
+        let in_all = self.in_all();
+        let phase = *lock(&self.phase);
         let files = self.files.load(Ordering::Relaxed);
-        bar.set_prefix(if counted {
-            format!(
-                "{phase} {files}/{} files",
-                self.files_in_all.load(Ordering::Relaxed)
-            )
-        } else {
-            format!("{phase} {files} files")
-        });
-        bar.set_message(self.in_work(heartbeat));
-        bar.set_position(bytes);
+        let of_all = in_all.map_or(String::new(), |(files, _)| format!("/{files}"));
+        Bar {
+            prefix: format!("{phase} {files}{of_all} files"),
+            position: bytes,
+            length: in_all.map(|(_, bytes)| bytes),
+            in_bytes: true,
+            message: self.in_work(heartbeat),
+        }
     }
 
     /// What is waited for longest, or what work was begun on last.
@@ -202,7 +229,7 @@ impl State {
                 )
             }
             None => {
-                let path = self.path.lock().unwrap_or_else(PoisonError::into_inner);
+                let path = lock(&self.path);
                 format!("{spinner}   0 s  {}", line(&path))
             }
         }

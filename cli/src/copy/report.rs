@@ -27,7 +27,11 @@ const TIMED_OUT_NAMED_MAX: usize = 25;
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     source: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_bytes: Option<Vec<u8>>,
     destination: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    destination_bytes: Option<Vec<u8>>,
     files: u64,
     directories: u64,
     symlinks: u64,
@@ -37,6 +41,10 @@ pub(super) struct Report {
     bytes: u64,
     /// The same without holes.
     data_bytes: u64,
+    /// What was left alone because of what is at the destination.
+    skipped: u64,
+    /// Attributes that the target cannot hold.
+    warnings: u64,
     seconds: f64,
     bytes_per_second: f64,
     interrupted: bool,
@@ -53,6 +61,14 @@ pub(super) struct Report {
     backend: BackendReport,
 }
 
+/// The report as the last of several lines.
+#[derive(Debug, Serialize)]
+struct Event<'a> {
+    event: &'static str,
+    #[serde(flatten)]
+    report: &'a Report,
+}
+
 #[derive(Debug, Serialize)]
 struct VerifiedReport {
     entries: u64,
@@ -64,6 +80,8 @@ struct VerifiedReport {
 struct StuckReport {
     operation: &'static str,
     path: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_bytes: Option<Vec<u8>>,
     seconds: f64,
 }
 
@@ -116,7 +134,9 @@ impl Report {
         let bytes = of(&tally.bytes);
         Report {
             source: lossy(&arguments.source),
+            source_bytes: raw(&arguments.source),
             destination: lossy(&arguments.destination),
+            destination_bytes: raw(&arguments.destination),
             files: of(&tally.files),
             directories: of(&tally.directories),
             symlinks: of(&tally.symlinks),
@@ -124,6 +144,8 @@ impl Report {
             fifos: of(&tally.fifos),
             bytes,
             data_bytes: of(&tally.data_bytes),
+            skipped: of(&tally.skipped),
+            warnings: of(&tally.warnings),
             seconds: copying.as_secs_f64(),
             bytes_per_second: bytes as f64 / copying.as_secs_f64().max(1e-9),
             interrupted: job.stopped(),
@@ -150,6 +172,14 @@ impl Report {
         serde_json::to_string_pretty(self).unwrap_or_default()
     }
 
+    pub(super) fn json_line(&self) -> String {
+        let event = Event {
+            event: "summary",
+            report: self,
+        };
+        serde_json::to_string(&event).unwrap_or_default()
+    }
+
     pub(super) fn text(&self) -> String {
         let mut text = format!(
             "{} files, {} directories, {} links, {} in {:.2} s ({}/s)",
@@ -167,6 +197,11 @@ impl Report {
                 HumanBytes(verified.bytes),
                 verified.seconds
             );
+        }
+        for (count, what) in [(self.skipped, "left alone"), (self.warnings, "warnings")] {
+            if count > 0 {
+                text += &format!("; {} {what}", HumanCount(count));
+            }
         }
         if self.error_count > 0 {
             text += &format!("; {} errors", HumanCount(self.error_count));
@@ -205,6 +240,7 @@ impl StuckReport {
         StuckReport {
             operation: stuck.operation.name(),
             path: stuck.path.as_deref().map(lossy),
+            path_bytes: stuck.path.as_deref().and_then(raw),
             seconds: stuck.still_for.as_secs_f64(),
         }
     }
@@ -212,10 +248,9 @@ impl StuckReport {
 
 impl ErrorReport {
     fn new(failure: &Failure) -> ErrorReport {
-        let bytes = failure.path.as_os_str().as_bytes();
         ErrorReport {
             path: lossy(&failure.path),
-            path_bytes: std::str::from_utf8(bytes).is_err().then(|| bytes.to_vec()),
+            path_bytes: raw(&failure.path),
             operation: failure.operation,
             error: failure.error.clone(),
             errno: failure.errno,
@@ -257,4 +292,10 @@ impl BackendReport {
 
 fn lossy(path: &Path) -> String {
     path.to_string_lossy().into_owned()
+}
+
+/// The bytes of a path that is not UTF-8, which its text does not tell.
+fn raw(path: &Path) -> Option<Vec<u8>> {
+    let bytes = path.as_os_str().as_bytes();
+    std::str::from_utf8(bytes).is_err().then(|| bytes.to_vec())
 }

@@ -12,7 +12,10 @@ use tidegate::fs::{self, Preserve};
 use super::entry;
 use super::job::Job;
 use super::links::{Claim, Links};
+use super::options::{Durability, When};
 use super::walk::{Pass, Task, Visit};
+use crate::explain::line;
+use crate::say;
 
 /// Makes the destination's entries.
 pub(super) struct Copy {
@@ -20,20 +23,23 @@ pub(super) struct Copy {
     links: Links,
     preserve: Preserve,
     source_id: (u64, u64),
+    tells: bool,
 }
 
 impl Copy {
-    pub(super) fn new(job: Arc<Job>, source_id: (u64, u64)) -> Copy {
+    /// `tells` prints what would be copied, where nothing is.
+    pub(super) fn new(job: Arc<Job>, source_id: (u64, u64), tells: bool) -> Copy {
         let preserve = Preserve {
             owner: job.root,
             times: true,
-            xattrs: true,
+            xattrs: job.options.xattrs != When::Never,
         };
         Copy {
             job,
             links: Links::default(),
             preserve,
             source_id,
+            tells,
         }
     }
 
@@ -61,6 +67,13 @@ impl Copy {
         Ok(())
     }
 
+    /// Says what would be made.
+    fn tell(&self, task: &Task) {
+        if self.tells {
+            say::out(&format!("{}\n", line(&task.destination)));
+        }
+    }
+
     /// Copies an entry that is no directory, and tells the other names of the same file.
     async fn first(&self, task: &Task, found: &Metadata) -> Visit {
         let id = (found.dev(), found.ino());
@@ -74,6 +87,10 @@ impl Copy {
 
 impl Pass for Copy {
     async fn enter(&self, task: &Task, _: &Metadata) -> bool {
+        if self.job.options.dry_run {
+            self.tell(task);
+            return true;
+        }
         match self.make_directory(&task.destination).await {
             Ok(()) => true,
             Err(error) => {
@@ -85,6 +102,14 @@ impl Pass for Copy {
 
     async fn visit(&self, task: &Task, found: &Metadata) -> Visit {
         self.job.progress.enter(&task.source);
+        if entry::stays(&self.job.options, task, found).await {
+            self.job.skip(&task.source);
+            return Visit::Done(Vec::new());
+        }
+        if self.job.options.dry_run {
+            self.tell(task);
+            return Visit::Done(Vec::new());
+        }
         if found.nlink() < 2 {
             return self.first(task, found).await;
         }
@@ -110,14 +135,18 @@ impl Pass for Copy {
     }
 
     async fn leave(&self, source: &Path, destination: &Path) {
+        if self.job.options.dry_run {
+            return;
+        }
         match fs::copy_metadata(source, destination, self.preserve).await {
             Ok(warnings) => {
-                for (operation, error) in warnings {
-                    self.job.fail(source, operation, &error);
-                }
+                self.job.not_carried(source, warnings);
                 self.job.tally.directories.fetch_add(1, Ordering::Relaxed);
             }
             Err(error) => self.job.fail(source, "copy_metadata", &error),
+        }
+        if self.job.options.durability == Durability::Full {
+            self.job.sync_directory(destination).await;
         }
     }
 

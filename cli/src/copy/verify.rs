@@ -13,7 +13,9 @@ use std::time::Duration;
 use tidegate::fs::{self, File, Follow};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
+use super::granularity;
 use super::job::Job;
+use super::options::When;
 use super::walk::{Pass, Task, Visit};
 
 /// Files up to this size are read in one piece.
@@ -104,7 +106,16 @@ impl Verify {
                 .fetch_add(found.len(), Ordering::Relaxed);
             self.job.progress.file_done();
         }
-        if xattrs(&task.source).await? != xattrs(&task.destination).await? {
+        if self.job.options.xattrs == When::Never {
+            return Ok(None);
+        }
+        let mut expected = xattrs(&task.source).await?;
+        let there = xattrs(&task.destination).await?;
+        if self.job.lacks_xattrs() {
+            // That was said when they were set.
+            expected.retain(|name, _| there.contains_key(name));
+        }
+        if expected != there {
             return Ok(Some("the extended attributes differ in the copy".into()));
         }
         Ok(None)
@@ -144,7 +155,7 @@ impl Verify {
 impl Pass for Verify {
     /// What hangs would hang again, and is reported already.
     fn skips(&self, task: &Task) -> bool {
-        self.job.has_failed(&task.source)
+        self.job.has_failed(&task.source) || self.job.has_skipped(&task.source)
     }
 
     async fn enter(&self, task: &Task, found: &Metadata) -> bool {
@@ -181,7 +192,8 @@ fn differing_attributes(found: &Metadata, made: &Metadata, root: bool) -> Option
             made.mode() & 0o7777
         ));
     }
-    if (found.mtime(), found.mtime_nsec()) != (made.mtime(), made.mtime_nsec()) {
+    let at = |of: &Metadata| (of.mtime(), of.mtime_nsec());
+    if !granularity::is_kept(at(found), at(made)) {
         return Some("the modification time".into());
     }
     if root && (found.uid(), found.gid()) != (made.uid(), made.gid()) {

@@ -9,6 +9,8 @@ use std::fs::{FileTimes, Permissions};
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::time::{Duration, SystemTime};
 
+use super::super::options::Options;
+use super::super::progress::Progress;
 use super::super::walk::Walk;
 use super::*;
 
@@ -54,7 +56,7 @@ fn damaged(damage: impl FnOnce(&Path)) -> Vec<(String, String)> {
         no_follow,
     )
     .unwrap();
-    let job = Arc::new(Job::new(None));
+    let job = Arc::new(Job::new(Progress::hidden(), Options::default()));
     let walk = Walk::new(Arc::clone(&job), Verify::new(Arc::clone(&job)));
     let root = Task {
         parent: None,

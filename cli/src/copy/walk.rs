@@ -5,6 +5,7 @@
 
 use std::fs::Metadata;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,6 +16,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::job::Job;
+use super::limits;
+use super::options::{Exclusion, Options};
 
 /// Entries that wait at a time; a worker that lists a directory does further ones itself.
 const QUEUE_MAX: usize = 4096;
@@ -75,9 +78,40 @@ pub(super) trait Pass: Send + Sync + 'static {
     fn failed(&self, task: &Task, operation: &'static str, error: &io::Error);
 }
 
+/// Which entries of a tree are walked.
+pub(super) struct Scope {
+    exclusions: Vec<Exclusion>,
+    root: PathBuf,
+    /// The only device, if there is to be one.
+    device: Option<u64>,
+}
+
+impl Scope {
+    pub(super) fn new(options: &Options, root: &std::path::Path, device: u64) -> Scope {
+        Scope {
+            exclusions: options.exclude.clone(),
+            root: root.to_path_buf(),
+            device: options.one_file_system.then_some(device),
+        }
+    }
+
+    fn excludes(&self, path: &std::path::Path) -> bool {
+        let below = path.strip_prefix(&self.root).unwrap_or(path);
+        self.exclusions
+            .iter()
+            .any(|exclusion| exclusion.matches(below))
+    }
+
+    /// Whether this directory is another filesystem's.
+    fn is_left(&self, found: &Metadata) -> bool {
+        self.device.is_some_and(|device| device != found.dev())
+    }
+}
+
 /// One walk.
 pub(super) struct Walk<P> {
     job: Arc<Job>,
+    scope: Arc<Scope>,
     pass: P,
     stack: Mutex<Vec<Task>>,
     /// One permit per task on the stack; closed at the end.
@@ -87,9 +121,10 @@ pub(super) struct Walk<P> {
 }
 
 impl<P: Pass> Walk<P> {
-    pub(super) fn new(job: Arc<Job>, pass: P) -> Arc<Walk<P>> {
+    pub(super) fn new(job: Arc<Job>, scope: Arc<Scope>, pass: P) -> Arc<Walk<P>> {
         Arc::new(Walk {
             job,
+            scope,
             pass,
             stack: Mutex::default(),
             ready: Semaphore::new(0),
@@ -154,10 +189,10 @@ impl<P: Pass> Walk<P> {
     }
 
     async fn step(&self, task: Task) {
-        if self.pass.skips(&task) {
+        if self.scope.excludes(&task.source) || self.pass.skips(&task) {
             return self.done(task).await;
         }
-        let found = match fs::symlink_metadata(&task.source).await {
+        let found = match limits::patiently(|| fs::symlink_metadata(&task.source)).await {
             Ok(found) => found,
             Err(error) => {
                 self.pass.failed(&task, "metadata", &error);
@@ -166,7 +201,7 @@ impl<P: Pass> Walk<P> {
         };
         if found.is_dir() {
             if self.pass.enter(&task, &found).await {
-                self.list(&task).await;
+                self.list(&task, self.scope.is_left(&found)).await;
             }
             return self.done(task).await;
         }
@@ -182,7 +217,7 @@ impl<P: Pass> Walk<P> {
     }
 
     /// Puts the entries of a directory on the stack.
-    async fn list(&self, task: &Task) {
+    async fn list(&self, task: &Task, is_left_out: bool) {
         let directory = Arc::new(Directory {
             source: task.source.clone(),
             destination: task.destination.clone(),
@@ -192,14 +227,16 @@ impl<P: Pass> Walk<P> {
         if let Some(parent) = &task.parent {
             parent.pending.fetch_add(1, Ordering::Relaxed);
         }
-        if let Err(error) = self.entries(&directory).await {
+        if is_left_out {
+            // It is made, and stays empty.
+        } else if let Err(error) = self.entries(&directory).await {
             self.pass.failed(task, "read_dir", &error);
         }
         self.leave(Some(directory)).await;
     }
 
     async fn entries(&self, directory: &Arc<Directory>) -> io::Result<()> {
-        let mut entries = fs::read_dir(&directory.source).await?;
+        let mut entries = limits::patiently(|| fs::read_dir(&directory.source)).await?;
         while let Some(entry) = entries.next_entry().await? {
             if self.job.stopped() {
                 break;

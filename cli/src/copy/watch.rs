@@ -2,20 +2,16 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate::opcode::Kind;
 use tidegate::{Handle, OpInFlight, OpState};
 
-use super::job::Job;
-use crate::explain::line;
+use crate::explain::{line, shortened};
+use crate::say;
 
 /// An operation that did not get on for this long is named.
 const FIRST_AFTER: Duration = Duration::from_secs(10);
-
-/// Operations that are named at a time; of more, the number is told.
-const NAMED_MAX: usize = 20;
 
 /// An operation that does not get on.
 #[derive(Clone, Debug)]
@@ -57,7 +53,7 @@ pub(super) fn given_up(handle: &Handle) -> Vec<Stuck> {
 }
 
 /// Names what is stuck, until it is aborted. The heartbeat comes also while everything else hangs.
-pub(super) async fn watch(job: Arc<Job>, handle: Handle) {
+pub(super) async fn watch(handle: Handle) {
     let mut beats = handle.heartbeat();
     let mut told = Told::default();
     while beats.changed().await.is_ok() {
@@ -65,7 +61,7 @@ pub(super) async fn watch(job: Arc<Job>, handle: Handle) {
         if oldest.is_some_and(|op| op.age >= FIRST_AFTER) {
             // What was given up was named then.
             let lines = told.due(&waited_for(&handle));
-            lines.iter().for_each(|line| job.say(line));
+            lines.iter().for_each(|line| say::err(line));
         } else {
             told = Told::default();
         }
@@ -102,37 +98,16 @@ impl Told {
     }
 }
 
-/// What is said before the process ends, while the kernel has operations that hold it.
+/// What the kernel still has at the end.
 pub(super) fn held(ops: Vec<OpInFlight>) -> Vec<String> {
-    if ops.is_empty() {
-        return Vec::new();
-    }
-    let what = match ops.len() {
-        1 => "an operation, and may keep this process from ending until it is over".into(),
-        many => {
-            format!("{many} operations, and may keep this process from ending until they are over")
-        }
-    };
-    let mut lines = vec![format!("tidegate: the kernel still has {what}:")];
     let ops = ops.into_iter().map(Stuck::of);
-    lines.extend(shortened(
-        ops.map(|op| format!("    {}", op.name())).collect(),
-    ));
-    lines
-}
-
-fn shortened(mut lines: Vec<String>) -> Vec<String> {
-    if lines.len() > NAMED_MAX {
-        let more = lines.len() - NAMED_MAX;
-        lines.truncate(NAMED_MAX);
-        lines.push(format!("    and {more} more"));
-    }
-    lines
+    ops.map(|op| format!("    {}", op.name())).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::explain::LINES_MAX;
 
     fn stuck(path: &str, seconds: u64) -> Stuck {
         Stuck {
@@ -171,8 +146,8 @@ mod tests {
         let many: Vec<_> = (0..50).map(|at| stuck(&format!("/{at}"), 10)).collect();
         let lines = told.due(&many);
         assert_eq!(
-            (lines.len(), &*lines[NAMED_MAX]),
-            (NAMED_MAX + 1, "    and 30 more")
+            (lines.len(), &*lines[LINES_MAX]),
+            (LINES_MAX + 1, "    and 30 more")
         );
         assert!(told.due(&many).is_empty());
         assert!(told.due(&[stuck("/1", 0)]).is_empty());

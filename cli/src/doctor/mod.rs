@@ -3,6 +3,7 @@
 mod buffers;
 mod mounts;
 mod text;
+mod trial;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,11 +12,11 @@ use clap::Args;
 use serde::Serialize;
 use tidegate::opcode::{Row, TABLE};
 use tidegate::probe::{self, Support};
-use tidegate::{Errors, Handle};
 
 use self::buffers::Buffers;
 use crate::exit::Exit;
 use crate::explain::cause;
+use crate::say;
 use crate::timeouts::{TimeoutsReport, ms};
 
 /// Tells how file I/O will be done on this machine, and what stands in the way of io_uring.
@@ -39,6 +40,13 @@ pub(crate) struct Arguments {
     path: PathBuf,
 }
 
+impl Arguments {
+    /// Whether another process is asked that may be left behind, or this is the one.
+    pub(crate) fn asks_elsewhere(&self) -> bool {
+        self.mounts
+    }
+}
+
 pub(crate) fn main(arguments: &Arguments) -> Exit {
     if arguments.ask {
         return mounts::ask(arguments.timeout);
@@ -49,15 +57,13 @@ pub(crate) fn main(arguments: &Arguments) -> Exit {
     let diagnosis = Diagnosis::make(arguments);
     if arguments.json {
         // Strings, numbers and lists: there is nothing that cannot be written.
-        println!(
-            "{}",
-            serde_json::to_string_pretty(&diagnosis).unwrap_or_default()
-        );
+        let json = serde_json::to_string_pretty(&diagnosis).unwrap_or_default();
+        say::out(&format!("{json}\n"));
     } else {
-        print!("{}", diagnosis.text());
+        say::out(&diagnosis.text());
     }
     for trouble in &diagnosis.broken {
-        eprintln!("tidegate: {trouble}");
+        say::err(&format!("tidegate: {trouble}"));
     }
     diagnosis.exit()
 }
@@ -75,6 +81,8 @@ struct Diagnosis {
     /// What operations are given; `null` where there can be no handle.
     settings: Option<Settings>,
     filesystem: Option<Filesystem>,
+    #[serde(skip)]
+    is_pool: bool,
     /// What keeps the library from working at all.
     broken: Vec<String>,
 }
@@ -147,7 +155,30 @@ struct Filesystem {
     fs_type: String,
     mount_point: Option<String>,
     answers_at_poll: bool,
+    /// Each answer that polls may give, and what keeps them from it.
+    at_poll: Vec<AtPoll>,
     direct_io: Option<DirectIo>,
+}
+
+/// Whether polls give an answer from memory.
+#[derive(Debug, Serialize)]
+struct AtPoll {
+    answer: &'static str,
+    available: bool,
+    reason: Option<String>,
+    remedy: Option<String>,
+}
+
+impl AtPoll {
+    fn of(found: &probe::PollReport) -> AtPoll {
+        let obstacle = found.obstacle.as_ref();
+        AtPoll {
+            answer: found.answer.name(),
+            available: obstacle.is_none(),
+            reason: obstacle.map(ToString::to_string),
+            remedy: obstacle.map(probe::Obstacle::remedy),
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -160,10 +191,8 @@ impl Diagnosis {
     fn make(arguments: &Arguments) -> Diagnosis {
         let report = probe::report();
         let limits = report.limits();
-        let (tried, mut broken) = match trial() {
-            Ok(tried) => (Some(tried), Vec::new()),
-            Err(trouble) => (None, vec![trouble]),
-        };
+        let tried = trial::trial();
+        let mut broken = tried.troubles;
         let filesystem = match probe::filesystem(&arguments.path) {
             Ok(found) => Some(Filesystem::of(arguments, found)),
             Err(error) => {
@@ -176,6 +205,12 @@ impl Diagnosis {
             }
         };
         let ring = match report.ring_reason() {
+            None if tried.ring_trouble.is_some() => Ring::Unavailable {
+                cause: "trial".into(),
+                reason: tried.ring_trouble.unwrap_or_default(),
+                remedy: "raise RLIMIT_NOFILE (ulimit -n) and RLIMIT_MEMLOCK (ulimit -l)",
+                errno: None,
+            },
             None => Ring::Available {
                 opcodes: report.opcode_count(),
             },
@@ -191,7 +226,7 @@ impl Diagnosis {
             requested_backend: std::env::var_os("TIDEGATE_BACKEND")
                 .map(|value| value.to_string_lossy().into_owned()),
             ring,
-            buffers: Buffers::new(tried.as_ref().map(|tried| tried.stats.buffer_groups)),
+            buffers: Buffers::new(tried.stats.as_ref().map(|stats| stats.buffer_groups)),
             operations: TABLE
                 .iter()
                 .map(|row| Operation::of(row, report.support(row.kind)))
@@ -201,17 +236,17 @@ impl Diagnosis {
                 open_files: limits.open_files,
                 processes: limits.processes,
             },
-            settings: tried.as_ref().map(|tried| Settings::of(&tried.settings)),
+            settings: tried.settings.as_ref().map(Settings::of),
             filesystem,
+            is_pool: tried.is_pool,
             broken,
         }
     }
 
     fn exit(&self) -> Exit {
-        let pinned = self.requested_backend.as_deref() == Some("pool");
         if !self.broken.is_empty() {
             Exit::Fatal
-        } else if pinned || matches!(self.ring, Ring::Unavailable { .. }) {
+        } else if self.is_pool || matches!(self.ring, Ring::Unavailable { .. }) {
             Exit::Degraded
         } else {
             Exit::Done
@@ -249,6 +284,7 @@ impl Filesystem {
                 .mount_point
                 .map(|path| path.to_string_lossy().into_owned()),
             answers_at_poll: found.answers_at_poll,
+            at_poll: found.at_poll.iter().map(AtPoll::of).collect(),
             direct_io: found.direct_io.map(|align| DirectIo {
                 memory_align_bytes: align.memory_bytes,
                 offset_align_bytes: align.offset_bytes,
@@ -269,30 +305,6 @@ fn word(reason: &probe::Reason) -> String {
         snake.push(letter.to_ascii_lowercase());
     }
     snake
-}
-
-/// A handle that works.
-struct Tried {
-    settings: tidegate::Settings,
-    stats: tidegate::Stats,
-}
-
-/// Makes a handle and runs one operation through it.
-fn trial() -> Result<Tried, String> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| format!("no runtime could be started: {error}; raise RLIMIT_NOFILE"))?;
-    runtime.block_on(async {
-        let handle = Handle::builder().errors(Errors::Named).install();
-        let handle = handle.map_err(|error| error.to_string())?;
-        let tried = tidegate::fs::metadata("/").await;
-        let stats = handle.stats();
-        handle.shutdown(Duration::from_secs(1)).await;
-        tried.map_err(|error| error.to_string())?;
-        let settings = handle.settings();
-        Ok(Tried { settings, stats })
-    })
 }
 
 #[cfg(test)]

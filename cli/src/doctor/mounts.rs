@@ -15,6 +15,7 @@ use tidegate::probe::{self, MountAnswer, MountReport};
 use tidegate::{Handle, MountStats};
 
 use crate::exit::{Exit, fatal};
+use crate::say;
 
 /// How much longer than the mounts the asking process may take, to begin and for machines with thousands.
 const SPARE: Duration = Duration::from_secs(10);
@@ -29,16 +30,14 @@ pub(super) fn main(bound: Duration, json: bool) -> Exit {
     mounts.iter_mut().for_each(|mount| mount.look_up(&seen));
     if json {
         // Strings, numbers and lists: there is nothing that cannot be written.
-        println!(
-            "{}",
-            serde_json::to_string_pretty(&Mounts { mounts: &mounts }).unwrap_or_default()
-        );
+        let json = serde_json::to_string_pretty(&Mounts { mounts: &mounts }).unwrap_or_default();
+        say::out(&format!("{json}\n"));
     } else {
-        print!("{}", text(&mounts));
+        say::out(&text(&mounts));
     }
     let troubles: Vec<_> = mounts.iter().filter_map(Mount::trouble).collect();
     for trouble in &troubles {
-        eprintln!("tidegate: {trouble}");
+        say::err(&format!("tidegate: {trouble}"));
     }
     if troubles.is_empty() {
         Exit::Done

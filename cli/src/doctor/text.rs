@@ -62,19 +62,28 @@ impl Diagnosis {
             path,
             fs_type,
             mount_point,
-            answers_at_poll,
+            at_poll,
             direct_io,
+            ..
         } = filesystem;
         let _ = write!(text, "filesystem  {path}: {fs_type}");
         if let Some(mount_point) = mount_point {
             let _ = write!(text, " mounted on {mount_point}");
         }
-        let polls = if *answers_at_poll {
-            "cached answers at the first poll"
-        } else {
-            "never touched by a poll"
+        let (given, missing): (Vec<_>, Vec<_>) = at_poll.iter().partition(|found| found.available);
+        let given: Vec<_> = given.iter().map(|found| found.answer).collect();
+        let polls = match (given.is_empty(), missing.is_empty()) {
+            (_, true) => "cached answers at the first poll".into(),
+            (true, _) => "never touched by a poll".into(),
+            _ => format!("cached {} at the first poll", given.join(" and ")),
         };
         let _ = writeln!(text, ", {polls}");
+        for found in missing {
+            let reason = found.reason.as_deref().unwrap_or_default();
+            let remedy = found.remedy.as_deref().unwrap_or_default();
+            let answer = found.answer;
+            let _ = writeln!(text, "            no cached {answer}: {reason}; {remedy}");
+        }
         let _ = match direct_io {
             Some(DirectIo {
                 memory_align_bytes,

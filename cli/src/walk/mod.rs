@@ -4,7 +4,7 @@ mod progress;
 mod report;
 mod totals;
 
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, IsTerminal, Write};
 use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -16,7 +16,8 @@ use tidegate::{Handle, OpExt, Route};
 
 use crate::exit::{Exit, fatal};
 use crate::explain::{cause, line};
-use crate::signals::Signals;
+use crate::say;
+use crate::worker::{Link, Shows};
 use progress::Progress;
 use totals::Totals;
 
@@ -107,7 +108,19 @@ enum Backend {
     Pool,
 }
 
-pub(crate) fn main(arguments: Arguments) -> Exit {
+/// How long the end waits for what is stuck.
+const LET_GO_BOUND: std::time::Duration = std::time::Duration::from_secs(2);
+
+impl Arguments {
+    pub(crate) fn shows(&self) -> Shows {
+        Shows {
+            bar: std::io::stderr().is_terminal() && !(self.no_progress || self.quiet),
+            lines: false,
+        }
+    }
+}
+
+pub(crate) fn main(arguments: &Arguments, link: &Link) -> Exit {
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -119,12 +132,12 @@ pub(crate) fn main(arguments: Arguments) -> Exit {
             ));
         }
     };
-    let exit = runtime.block_on(run(&arguments));
+    let exit = runtime.block_on(run(arguments, link));
     runtime.shutdown_background();
     exit
 }
 
-async fn run(arguments: &Arguments) -> Exit {
+async fn run(arguments: &Arguments, link: &Link) -> Exit {
     let route = arguments.backend.map(|backend| match backend {
         Backend::Auto => Route::Auto,
         Backend::Ring => Route::Ring,
@@ -134,21 +147,21 @@ async fn run(arguments: &Arguments) -> Exit {
     if let Some(route) = route {
         builder = builder.route(route);
     }
-    if let Err(error) = builder.install() {
-        return fatal(&error.to_string());
-    }
-    let mut signals = match Signals::listen() {
-        Ok(signals) => signals,
+    let handle = match builder.install() {
+        Ok(handle) => handle,
+        Err(error) => return fatal(&error.to_string()),
+    };
+    let mut orders = match link.orders() {
+        Ok(orders) => orders,
         Err(error) => return fatal(&format!("signals cannot be watched: {error}")),
     };
     let walk = set_up(arguments);
-    let shows = !(arguments.no_progress || arguments.quiet);
-    let progress = Progress::new(shows, walk.watch());
+    let progress = Progress::new(link, walk.watch());
     let begun = Instant::now();
     let mut totals = Totals::new(usize::from(arguments.largest));
     let ended = tokio::select! {
-        ended = through(arguments, walk, &mut totals, &progress) => Some(ended),
-        () = signals.next() => None,
+        ended = through(arguments, walk, &mut totals) => Some(ended),
+        () = orders.next() => None,
     };
     progress.finish();
     let took = begun.elapsed();
@@ -160,15 +173,25 @@ async fn run(arguments: &Arguments) -> Exit {
         Some(Ok(())) => Exit::Done,
     };
     let report = report::Report::new(arguments, &totals, took, exit == Exit::Interrupted);
+    let left = handle.shutdown(LET_GO_BOUND).await;
+    link.hold(held(left.stuck));
     let text = match (arguments.json, arguments.quiet || arguments.print0) {
         (true, _) => report.json().to_string(),
         (false, true) => return exit,
         (false, false) => report.text(),
     };
-    match writeln!(std::io::stdout(), "{text}") {
-        Ok(()) => exit,
-        Err(error) => fatal(&format!("stdout: {error}")),
-    }
+    say::out(&format!("{text}\n"));
+    exit
+}
+
+/// What the kernel still has at the end.
+fn held(ops: Vec<tidegate::OpInFlight>) -> Vec<String> {
+    let named = ops.into_iter().map(|op| {
+        let path = op.path.as_deref().map_or("-".into(), line);
+        let seconds = op.still_for.as_secs();
+        format!("    {} {path} for {seconds} s", op.operation)
+    });
+    named.collect()
 }
 
 fn set_up(arguments: &Arguments) -> Walk {
@@ -191,7 +214,6 @@ async fn through(
     arguments: &Arguments,
     mut walk: Walk,
     totals: &mut Totals,
-    progress: &Progress,
 ) -> std::io::Result<()> {
     let mut out = BufWriter::new(std::io::stdout());
     let tells = arguments.json && !arguments.summary;
@@ -212,7 +234,7 @@ async fn through(
             }
             Err(error) => {
                 let told = told(&error);
-                progress.suspend(|| eprintln!("tidegate: {told}"));
+                say::err(&format!("tidegate: {told}"));
                 if tells {
                     writeln!(out, "{}", report::error(&error))?;
                 }
@@ -244,7 +266,8 @@ async fn xattrs_of(
         // The filesystem has none.
         Err(error) if error.kind() == std::io::ErrorKind::Unsupported => Some(Vec::new()),
         Err(error) => {
-            eprintln!("tidegate: xattrs of {}: {}", line(path), cause(&error));
+            let (path, cause) = (line(path), cause(&error));
+            say::err(&format!("tidegate: xattrs of {path}: {cause}"));
             totals.fail_xattrs(&error);
             None
         }

@@ -1,85 +1,71 @@
-//! The line that shows how a walk gets on, drawn by a thread of its own: it goes on while everything else is stuck.
+//! The bar that shows how a walk gets on, told by a thread of its own: it goes on while everything else is stuck.
 
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::HumanCount;
 use tidegate::fs::WalkWatch;
 
 use crate::explain::line;
+use crate::worker::{Bar, Link};
 
-/// How often it is drawn.
+/// How often it is told.
 const EVERY: Duration = Duration::from_millis(250);
 
 pub(super) struct Progress {
-    bar: ProgressBar,
-    drawer: Option<(mpsc::Sender<()>, JoinHandle<()>)>,
+    teller: Option<(mpsc::Sender<()>, JoinHandle<()>)>,
 }
 
 impl Progress {
-    /// On stderr, if that is a terminal.
-    pub(super) fn new(shows: bool, watch: WalkWatch) -> Progress {
-        let target = match shows {
-            true => ProgressDrawTarget::stderr(),
-            false => ProgressDrawTarget::hidden(),
-        };
-        let bar = ProgressBar::with_draw_target(None, target);
-        let style = ProgressStyle::with_template("{spinner} {msg}\n  {prefix}");
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-        let drawer = (!bar.is_hidden()).then(|| {
+    pub(super) fn new(link: &Link, watch: WalkWatch) -> Progress {
+        let teller = link.shows().bar.then(|| {
             let (end, ended) = mpsc::channel::<()>();
-            let bar = bar.clone();
-            let draw = move || {
+            let link = link.clone();
+            let tell = move || {
                 while ended.recv_timeout(EVERY) == Err(mpsc::RecvTimeoutError::Timeout) {
-                    show(&bar, &watch);
+                    link.bar(bar(&watch));
                 }
             };
             let thread = std::thread::Builder::new().name("tidegate-bar".into());
-            Some((end, thread.spawn(draw).ok()?))
+            Some((end, thread.spawn(tell).ok()?))
         });
         Progress {
-            bar,
-            drawer: drawer.flatten(),
-        }
-    }
-
-    /// Runs `print` with the line out of the way.
-    pub(super) fn suspend(&self, print: impl FnOnce()) {
-        match self.bar.is_hidden() {
-            true => print(),
-            false => self.bar.suspend(print),
+            teller: teller.flatten(),
         }
     }
 
     pub(super) fn finish(self) {
-        if let Some((end, thread)) = self.drawer {
+        if let Some((end, thread)) = self.teller {
             drop(end);
-            // One that panicked has nothing more to draw.
+            // One that panicked has nothing more to tell.
             let _ = thread.join();
         }
-        self.bar.finish_and_clear();
     }
 }
 
-/// What is in work, and for how long.
-fn show(bar: &ProgressBar, watch: &WalkWatch) {
+/// How much was seen, and what is in work for how long.
+fn bar(watch: &WalkWatch) -> Bar {
     let stats = watch.stats();
     let rate = stats.entries as f64 / watch.age().as_secs_f64().max(1e-3);
-    let mut message = format!(
-        "{} entries, {} directories, {}/s",
-        HumanCount(stats.entries),
+    let mut prefix = format!(
+        "walking, {} directories, {}/s",
         HumanCount(stats.directories),
         HumanCount(rate as u64)
     );
     if stats.errors > 0 {
-        message.push_str(&format!(", {} errors", HumanCount(stats.errors)));
+        prefix.push_str(&format!(", {} errors", HumanCount(stats.errors)));
     }
     let now = watch.now();
-    if let Some(now) = now.first() {
+    let message = now.first().map_or_else(String::new, |now| {
         let seconds = now.still_for.as_secs();
-        bar.set_prefix(format!("{seconds:>3} s  {} {}", now.call, line(&now.path)));
+        format!("{seconds:>3} s  {} {}", now.call, line(&now.path))
+    });
+    Bar {
+        prefix,
+        position: stats.entries,
+        length: None,
+        in_bytes: false,
+        message,
     }
-    bar.set_message(message);
-    bar.tick();
 }

@@ -75,6 +75,16 @@ pub(crate) fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// Whether a process is gone, or has only its exit code left.
+pub(crate) fn has_ended(id: u32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{id}/task")).map_or(0, Iterator::count);
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    let zombie = stat
+        .rsplit_once(") ")
+        .is_some_and(|(_, rest)| rest.starts_with('Z'));
+    threads == 0 || (threads == 1 && zombie)
+}
+
 /// All paths below `root`, relative to it and sorted.
 pub(crate) fn paths(root: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();

@@ -86,6 +86,13 @@ impl Running {
         kill(Pid::from_raw(self.child.id() as i32), Signal::SIGINT).unwrap();
     }
 
+    /// The process that does the work, which it names where the kernel keeps it.
+    pub(crate) fn kept(&self) -> Option<u32> {
+        let said = self.said();
+        let (_, named) = said.split_once("it keeps process ")?;
+        named.split_once(' ')?.0.parse().ok()
+    }
+
     /// What it prints at the end.
     pub(crate) fn summary(&self) -> Value {
         let text = self.summary.recv_timeout(BOUND);

@@ -24,6 +24,7 @@ use crate::events;
 use crate::observe::Promise;
 use crate::op::file::SharedFile;
 use crate::op::position::Position;
+use crate::op::writeback::Room;
 use crate::op::{rw, seek};
 use crate::opcode::Kind;
 
@@ -48,6 +49,8 @@ pub(super) struct Cursor {
     /// Ignored by files without positions.
     pub(super) position: Position,
     state: State,
+    /// The wait for room to write, where dirty pages are bounded.
+    room: Option<Done<Room>>,
     /// What was read and not handed out: `buf[taken..]`.
     buf: Vec<u8>,
     taken: usize,
@@ -102,6 +105,7 @@ impl Cursor {
             is_stream: !shared.is_seekable(),
             position,
             state: State::Idle,
+            room: None,
             buf: Vec::new(),
             taken: 0,
             at_end: false,
@@ -265,12 +269,40 @@ impl Cursor {
         self.state = State::Reading(Box::pin(reading));
     }
 
+    /// Waits for room to write before anything is accepted, where dirty pages are bounded.
+    fn poll_room(
+        &mut self,
+        shared: &Arc<SharedFile>,
+        wanted: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Room>> {
+        if self.room.is_none() {
+            let Some(bounded) = shared.bounded().filter(|_| wanted > 0) else {
+                return Poll::Ready(None);
+            };
+            let at = rw::known(shared, self.position.get());
+            self.room = Some(Box::pin(bounded.clone().room(at, wanted)));
+        }
+        let Some(room) = &mut self.room else {
+            return Poll::Ready(None);
+        };
+        let got = ready!(room.as_mut().poll(cx));
+        self.room = None;
+        Poll::Ready(Some(got))
+    }
+
     /// Starts now, and not when somebody flushes.
-    fn start_writing(&mut self, shared: &Arc<SharedFile>, from: Vec<u8>, cx: &mut Context<'_>) {
+    fn start_writing(
+        &mut self,
+        shared: &Arc<SharedFile>,
+        from: Vec<u8>,
+        room: Option<Room>,
+        cx: &mut Context<'_>,
+    ) {
         let unread = self.forget_buffer();
         let begin = self.position.reserve(unread, from.len() as u64);
         let begin = begin.ok_or(unread);
-        let writing = write_all(shared.clone(), from, begin, self.position.clone());
+        let writing = write_all(shared.clone(), from, begin, self.position.clone(), room);
         self.state = State::Writing(Box::pin(writing), shared.clone());
         let _ = self.poll_written(cx);
     }
@@ -344,8 +376,11 @@ impl AsyncWrite for File {
         ready!(cursor.poll_idle(cx));
         cursor.take_failure()?;
         shared.may_accept()?;
+        shared.health.check_write(Kind::Write)?;
         let count = from.len().min(bytes_max);
-        cursor.start_writing(shared, from[..count].to_vec(), cx);
+        let room = ready!(cursor.poll_room(shared, count, cx));
+        let count = room.as_ref().map_or(count, |room| count.min(room.bytes()));
+        cursor.start_writing(shared, from[..count].to_vec(), room, cx);
         Poll::Ready(Ok(count))
     }
 
@@ -359,13 +394,20 @@ impl AsyncWrite for File {
         ready!(cursor.poll_idle(cx));
         cursor.take_failure()?;
         shared.may_accept()?;
-        let mut buf = Vec::new();
+        shared.health.check_write(Kind::Write)?;
+        let wanted = from.iter().map(|part| part.len()).sum::<usize>();
+        let wanted = wanted.min(bytes_max);
+        let room = ready!(cursor.poll_room(shared, wanted, cx));
+        let most = room
+            .as_ref()
+            .map_or(wanted, |room| wanted.min(room.bytes()));
+        let mut buf = Vec::with_capacity(most);
         for part in from {
-            let room = bytes_max - buf.len();
-            buf.extend_from_slice(&part[..part.len().min(room)]);
+            let left = most - buf.len();
+            buf.extend_from_slice(&part[..part.len().min(left)]);
         }
         let count = buf.len();
-        cursor.start_writing(shared, buf, cx);
+        cursor.start_writing(shared, buf, room, cx);
         Poll::Ready(Ok(count))
     }
 

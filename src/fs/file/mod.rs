@@ -18,6 +18,7 @@ mod space;
 mod state;
 mod stream;
 mod vectored;
+mod writeback;
 mod xattr;
 
 use std::fmt;
@@ -40,6 +41,7 @@ use super::OpenOptions;
 use crate::limits;
 use crate::op::file::SharedFile;
 use crate::op::position::Position;
+pub use crate::op::writeback::{WritebackClass, WritebackPolicy, WritebackStats};
 pub use crate::op::{Advice, Space, Writeback};
 
 /// An open file.
@@ -228,6 +230,7 @@ impl File {
         let flushed = poll_fn(|cx| Pin::new(&mut self).poll_flush(cx)).await;
         let File { shared, cursor, .. } = self;
         drop(cursor);
+        shared.write_out().await;
         let closed = shared.close().await;
         flushed.and(closed)
     }

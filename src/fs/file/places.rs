@@ -9,6 +9,7 @@ use crate::limits;
 use crate::op::file::SharedFile;
 use crate::op::position::Position;
 use crate::op::rw::Place;
+use crate::op::writeback::Room;
 use crate::op::{meta, rw, seek};
 use crate::opcode::Kind;
 
@@ -106,9 +107,16 @@ pub(super) async fn write_all(
     buf: Vec<u8>,
     begin: Result<u64, u64>,
     position: Position,
+    room: Option<Room>,
 ) -> io::Result<()> {
     let total = buf.len();
     let (done, written) = write_steps(&shared, buf, begin).await;
+    match room {
+        Some(room) if !written.as_ref().is_err_and(is_detached) => {
+            room.wrote(&shared, rw::known(&shared, begin.ok()), done);
+        }
+        room => drop(room),
+    }
     if let (true, Ok(begin)) = (shared.is_seekable(), begin) {
         let (reserved, end) = (begin.saturating_add(total as u64), begin + done as u64);
         // What goes on without us still writes its bytes: the next ones come after them.

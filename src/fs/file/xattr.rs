@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 
 use super::File;
+use crate::fs::Xattrs;
 
 impl File {
     /// The value of an extended attribute, or `None` if the file has no such attribute.
@@ -96,6 +97,37 @@ impl File {
     pub async fn remove_xattr(&self, name: impl AsRef<OsStr>) -> io::Result<()> {
         let name = name.as_ref().to_os_string();
         self.shared.clone().remove_xattr(&name).await
+    }
+
+    /// All extended attributes, names and values, if they are together no more than `budget_bytes`: see
+    /// [`read_xattrs`](crate::fs::read_xattrs).
+    ///
+    /// # Cancel safety
+    ///
+    /// No effect.
+    ///
+    /// # Errors
+    ///
+    /// Those of `flistxattr(2)` and `fgetxattr(2)`.
+    ///
+    /// # Backend
+    ///
+    /// `flistxattr(2)`, and `fgetxattr(2)` for each, in one hop to a blocking thread; the kernel has no opcode for the
+    /// list.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # #[tokio::main] async fn main() -> std::io::Result<()> {
+    /// use tidegate::fs::{File, Xattrs};
+    /// let read = File::open("file").await?.read_xattrs(64 << 10).await?;
+    /// assert_ne!(read, Xattrs::Read(Vec::new()), "it has some");
+    /// # Ok(()) }
+    /// ```
+    #[doc(alias = "flistxattr")]
+    pub async fn read_xattrs(&self, budget_bytes: usize) -> io::Result<Xattrs> {
+        let read = self.shared.clone().read_xattrs(budget_bytes).await?;
+        Ok(Xattrs::of(read))
     }
 
     /// The names of all extended attributes.

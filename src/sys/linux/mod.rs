@@ -1,5 +1,6 @@
 //! Linux: the ring, and the calls that cannot sleep on storage.
 
+pub(crate) mod calls;
 pub(crate) mod direct;
 pub(crate) mod eventfd;
 pub(crate) mod fixed;

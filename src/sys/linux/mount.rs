@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use super::statx::device;
 
-const SYS_STATMOUNT: libc::c_long = 457;
+pub(super) const SYS_STATMOUNT: libc::c_long = 457;
 const SB_BASIC: u64 = 0x1;
 const MNT_BASIC: u64 = 0x2;
 const MNT_POINT: u64 = 0x10;

@@ -15,7 +15,7 @@ use super::openat2::{OpenHow, openat2};
 use crate::buf::IoBufMut;
 
 const RESOLVE_CACHED: u64 = 0x20;
-const SYS_CACHESTAT: libc::c_long = 451;
+pub(super) const SYS_CACHESTAT: libc::c_long = 451;
 
 /// Opens a path if all that it takes is in memory; `EAGAIN` if not.
 fn open_cached(dir: BorrowedFd<'_>, path: &CStr, flags: i32) -> io::Result<OwnedFd> {

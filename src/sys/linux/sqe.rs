@@ -11,6 +11,7 @@ use io_uring::types::{DestinationSlot, Fd, Fixed, FsyncFlags};
 use super::eventfd::EventFd;
 use super::openat2::OpenHow;
 use super::statx::{self, StatxBuf};
+use super::tables::NamedFd;
 use crate::observe::Form;
 use crate::sys::request::At;
 use crate::sys::stat::How;
@@ -66,18 +67,22 @@ fn fd(fd: BorrowedFd<'_>) -> Fd {
     Fd(fd.as_raw_fd())
 }
 
+fn named(file: NamedFd<'_>) -> Fd {
+    fd(file.fd())
+}
+
 impl Sqe {
-    pub(crate) fn read(file: BorrowedFd<'_>, buf: *mut u8, length: u32, offset: u64) -> Sqe {
+    pub(crate) fn read(file: NamedFd<'_>, buf: *mut u8, length: u32, offset: u64) -> Sqe {
         Sqe::of(
-            opcode::Read::new(fd(file), buf, length)
+            opcode::Read::new(named(file), buf, length)
                 .offset(offset)
                 .build(),
         )
     }
 
     /// Into a buffer of this group that the kernel picks.
-    pub(crate) fn read_select(file: BorrowedFd<'_>, group: u16, offset: u64) -> Sqe {
-        let entry = opcode::Read::new(fd(file), std::ptr::null_mut(), 0)
+    pub(crate) fn read_select(file: NamedFd<'_>, group: u16, offset: u64) -> Sqe {
+        let entry = opcode::Read::new(named(file), std::ptr::null_mut(), 0)
             .offset(offset)
             .buf_group(group)
             .build();
@@ -87,9 +92,9 @@ impl Sqe {
     }
 
     /// Reads nothing, and fails where the file cannot be read without waiting.
-    pub(crate) fn read_nothing(file: BorrowedFd<'_>) -> Sqe {
+    pub(crate) fn read_nothing(file: NamedFd<'_>) -> Sqe {
         Sqe::of(
-            opcode::Read::new(fd(file), std::ptr::null_mut(), 0)
+            opcode::Read::new(named(file), std::ptr::null_mut(), 0)
                 .offset(u64::MAX)
                 .rw_flags(libc::RWF_NOWAIT)
                 .build(),
@@ -97,35 +102,35 @@ impl Sqe {
     }
 
     /// The same as `read_select`, again and again, for what has no positions.
-    pub(crate) fn read_multishot(file: BorrowedFd<'_>, group: u16) -> Sqe {
+    pub(crate) fn read_multishot(file: NamedFd<'_>, group: u16) -> Sqe {
         Sqe::of(
-            opcode::ReadMulti::new(fd(file), 0, group)
+            opcode::ReadMulti::new(named(file), 0, group)
                 .offset(u64::MAX)
                 .build(),
         )
     }
 
-    pub(crate) fn write(file: BorrowedFd<'_>, buf: *const u8, length: u32, offset: u64) -> Sqe {
+    pub(crate) fn write(file: NamedFd<'_>, buf: *const u8, length: u32, offset: u64) -> Sqe {
         Sqe::of(
-            opcode::Write::new(fd(file), buf, length)
+            opcode::Write::new(named(file), buf, length)
                 .offset(offset)
                 .build(),
         )
     }
 
-    pub(crate) fn readv(file: BorrowedFd<'_>, parts: &[libc::iovec], offset: u64) -> Sqe {
+    pub(crate) fn readv(file: NamedFd<'_>, parts: &[libc::iovec], offset: u64) -> Sqe {
         let (start, count) = (parts.as_ptr(), parts.len() as u32);
         Sqe::of(
-            opcode::Readv::new(fd(file), start, count)
+            opcode::Readv::new(named(file), start, count)
                 .offset(offset)
                 .build(),
         )
     }
 
-    pub(crate) fn writev(file: BorrowedFd<'_>, parts: &[libc::iovec], offset: u64) -> Sqe {
+    pub(crate) fn writev(file: NamedFd<'_>, parts: &[libc::iovec], offset: u64) -> Sqe {
         let (start, count) = (parts.as_ptr(), parts.len() as u32);
         Sqe::of(
-            opcode::Writev::new(fd(file), start, count)
+            opcode::Writev::new(named(file), start, count)
                 .offset(offset)
                 .build(),
         )
@@ -133,97 +138,92 @@ impl Sqe {
 
     /// With memory that the ring has at that place of its table, as the others with `fixed` in their names.
     pub(crate) fn read_fixed(
-        file: BorrowedFd<'_>,
+        file: NamedFd<'_>,
         (buf, length): (*mut u8, u32),
         place: u16,
         offset: u64,
     ) -> Sqe {
         Sqe::of(
-            opcode::ReadFixed::new(fd(file), buf, length, place)
+            opcode::ReadFixed::new(named(file), buf, length, place)
                 .offset(offset)
                 .build(),
         )
     }
 
     pub(crate) fn write_fixed(
-        file: BorrowedFd<'_>,
+        file: NamedFd<'_>,
         (buf, length): (*const u8, u32),
         place: u16,
         offset: u64,
     ) -> Sqe {
         Sqe::of(
-            opcode::WriteFixed::new(fd(file), buf, length, place)
+            opcode::WriteFixed::new(named(file), buf, length, place)
                 .offset(offset)
                 .build(),
         )
     }
 
     pub(crate) fn readv_fixed(
-        file: BorrowedFd<'_>,
+        file: NamedFd<'_>,
         parts: &[libc::iovec],
         place: u16,
         offset: u64,
     ) -> Sqe {
         let (start, count) = (parts.as_ptr(), parts.len() as u32);
         Sqe::of(
-            opcode::ReadvFixed::new(fd(file), start, count, place)
+            opcode::ReadvFixed::new(named(file), start, count, place)
                 .offset(offset)
                 .build(),
         )
     }
 
     pub(crate) fn writev_fixed(
-        file: BorrowedFd<'_>,
+        file: NamedFd<'_>,
         parts: &[libc::iovec],
         place: u16,
         offset: u64,
     ) -> Sqe {
         let (start, count) = (parts.as_ptr(), parts.len() as u32);
         Sqe::of(
-            opcode::WritevFixed::new(fd(file), start, count, place)
+            opcode::WritevFixed::new(named(file), start, count, place)
                 .offset(offset)
                 .build(),
         )
     }
 
-    pub(crate) fn fsync(file: BorrowedFd<'_>, data_only: bool) -> Sqe {
+    pub(crate) fn fsync(file: NamedFd<'_>, data_only: bool) -> Sqe {
         let flags = if data_only {
             FsyncFlags::DATASYNC
         } else {
             FsyncFlags::empty()
         };
-        Sqe::of(opcode::Fsync::new(fd(file)).flags(flags).build())
+        Sqe::of(opcode::Fsync::new(named(file)).flags(flags).build())
     }
 
-    pub(crate) fn ftruncate(file: BorrowedFd<'_>, length: u64) -> Sqe {
-        Sqe::of(opcode::Ftruncate::new(fd(file), length).build())
+    pub(crate) fn ftruncate(file: NamedFd<'_>, length: u64) -> Sqe {
+        Sqe::of(opcode::Ftruncate::new(named(file), length).build())
     }
 
-    pub(crate) fn fallocate(file: BorrowedFd<'_>, offset: u64, length: u64, mode: i32) -> Sqe {
+    pub(crate) fn fallocate(file: NamedFd<'_>, offset: u64, length: u64, mode: i32) -> Sqe {
         Sqe::of(
-            opcode::Fallocate::new(fd(file), length)
+            opcode::Fallocate::new(named(file), length)
                 .offset(offset)
                 .mode(mode)
                 .build(),
         )
     }
 
-    pub(crate) fn fadvise(file: BorrowedFd<'_>, offset: u64, length: u32, advice: i32) -> Sqe {
+    pub(crate) fn fadvise(file: NamedFd<'_>, offset: u64, length: u32, advice: i32) -> Sqe {
         Sqe::of(
-            opcode::Fadvise::new(fd(file), length.into(), advice)
+            opcode::Fadvise::new(named(file), length.into(), advice)
                 .offset(offset)
                 .build(),
         )
     }
 
-    pub(crate) fn sync_file_range(
-        file: BorrowedFd<'_>,
-        offset: u64,
-        length: u32,
-        flags: u32,
-    ) -> Sqe {
+    pub(crate) fn sync_file_range(file: NamedFd<'_>, offset: u64, length: u32, flags: u32) -> Sqe {
         Sqe::of(
-            opcode::SyncFileRange::new(fd(file), length)
+            opcode::SyncFileRange::new(named(file), length)
                 .offset(offset)
                 .flags(flags)
                 .build(),
@@ -231,16 +231,12 @@ impl Sqe {
     }
 
     /// Offsets are -1 for what has none.
-    pub(crate) fn splice(
-        from: (BorrowedFd<'_>, i64),
-        to: (BorrowedFd<'_>, i64),
-        length: u32,
-    ) -> Sqe {
-        Sqe::of(opcode::Splice::new(fd(from.0), from.1, fd(to.0), to.1, length).build())
+    pub(crate) fn splice(from: (NamedFd<'_>, i64), to: (NamedFd<'_>, i64), length: u32) -> Sqe {
+        Sqe::of(opcode::Splice::new(named(from.0), from.1, named(to.0), to.1, length).build())
     }
 
-    pub(crate) fn tee(from: BorrowedFd<'_>, to: BorrowedFd<'_>, length: u32) -> Sqe {
-        Sqe::of(opcode::Tee::new(fd(from), fd(to), length).build())
+    pub(crate) fn tee(from: NamedFd<'_>, to: NamedFd<'_>, length: u32) -> Sqe {
+        Sqe::of(opcode::Tee::new(named(from), named(to), length).build())
     }
 
     pub(crate) fn openat(at: &At, flags: i32, mode: u32) -> Sqe {
@@ -358,17 +354,12 @@ impl Sqe {
         Sqe::of(opcode::SetXattr::new(name.as_ptr(), value.cast(), path.as_ptr(), length).build())
     }
 
-    pub(crate) fn fgetxattr(file: BorrowedFd<'_>, name: &CStr, value: *mut u8, length: u32) -> Sqe {
-        Sqe::of(opcode::FGetXattr::new(fd(file), name.as_ptr(), value.cast(), length).build())
+    pub(crate) fn fgetxattr(file: NamedFd<'_>, name: &CStr, value: *mut u8, length: u32) -> Sqe {
+        Sqe::of(opcode::FGetXattr::new(named(file), name.as_ptr(), value.cast(), length).build())
     }
 
-    pub(crate) fn fsetxattr(
-        file: BorrowedFd<'_>,
-        name: &CStr,
-        value: *const u8,
-        length: u32,
-    ) -> Sqe {
-        Sqe::of(opcode::FSetXattr::new(fd(file), name.as_ptr(), value.cast(), length).build())
+    pub(crate) fn fsetxattr(file: NamedFd<'_>, name: &CStr, value: *const u8, length: u32) -> Sqe {
+        Sqe::of(opcode::FSetXattr::new(named(file), name.as_ptr(), value.cast(), length).build())
     }
 
     pub(crate) fn cancel(user_data: u64) -> Sqe {
@@ -385,7 +376,12 @@ impl Sqe {
         // The count is of no interest, and a signal may come after the ring was closed: the kernel writes
         // it where nothing else is, for ever (INV-1).
         static COUNT: AtomicU64 = AtomicU64::new(0);
-        Sqe::read(event.as_fd(), COUNT.as_ptr().cast(), 8, u64::MAX)
+        Sqe::read(
+            NamedFd::of_ring(event.as_fd()),
+            COUNT.as_ptr().cast(),
+            8,
+            u64::MAX,
+        )
     }
 
     fn of(entry: Entry) -> Sqe {

@@ -7,7 +7,6 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use crate::sys::errno::retry;
-use crate::sys::request::At;
 use crate::sys::stat::{How, More, Stamp, Stat, Sync, bits};
 
 #[repr(C)]
@@ -174,9 +173,14 @@ pub(crate) fn words(follow: bool, how: How) -> (i32, u32) {
 }
 
 /// The attributes of a path; blocking.
-pub(crate) fn of_path(at: &At, follow: bool, how: How) -> io::Result<Stat> {
+pub(crate) fn of_path(
+    dir: BorrowedFd<'_>,
+    path: &CStr,
+    follow: bool,
+    how: How,
+) -> io::Result<Stat> {
     let (flags, mask) = words(follow, how);
-    call(at.dir().as_raw_fd(), at.path(), flags, mask).map(Stat::from)
+    call(dir.as_raw_fd(), path, flags, mask).map(Stat::from)
 }
 
 /// The attributes of a name in an open directory; mounts nothing; blocking.

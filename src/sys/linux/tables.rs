@@ -4,15 +4,46 @@
 //! that takes it, and a ring registers what it is asked for the first time. `None` means that the request
 //! has to do with less; nothing fails for it.
 
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use super::direct::DirectSlot;
 use super::provided::ProvidedRing;
 use crate::buf::Segment;
 use crate::buf::group::Group;
+use crate::sys::request::FdRef;
+
+/// A file that an entry names, which the kernel keeps from then on until some time after the completion.
+#[derive(Clone, Copy)]
+pub(crate) struct NamedFd<'a>(BorrowedFd<'a>);
+
+impl<'a> NamedFd<'a> {
+    /// One that is the ring's own, and no user closes.
+    pub(super) fn of_ring(fd: BorrowedFd<'a>) -> NamedFd<'a> {
+        NamedFd(fd)
+    }
+
+    pub(super) fn fd(self) -> BorrowedFd<'a> {
+        self.0
+    }
+}
 
 /// See the module.
 pub(crate) trait Tables {
+    /// Has an entry name a file. On the ring of a polling thread the file is told, as its last close has to wait for
+    /// that thread.
+    fn name<'a>(&mut self, file: &'a FdRef) -> NamedFd<'a> {
+        if self.is_of_polls() {
+            file.note_on_ring();
+        }
+        NamedFd((**file).as_fd())
+    }
+
+    /// Whether polling threads submit to the ring.
+    fn is_of_polls(&self) -> bool {
+        false
+    }
+
     /// Where the ring has this memory registered, registering it if need be.
     fn fixed(&mut self, _segment: &Arc<Segment>) -> Option<u16> {
         None

@@ -53,6 +53,7 @@ pub(crate) struct Uring {
     /// Its mappings are not in a forked child, where other memory may have come to their place.
     ring: ManuallyDrop<IoUring>,
     born: Born,
+    issuer: Issuer,
     fixed: FixedTable,
     provided: ProvidedTable,
     direct: DirectTable,
@@ -89,6 +90,7 @@ impl Uring {
         Ok(Uring {
             ring: ManuallyDrop::new(result?),
             born: Born::here(),
+            issuer,
             fixed: FixedTable::default(),
             provided: ProvidedTable::new(groups),
             direct: DirectTable::default(),
@@ -179,6 +181,10 @@ impl Drop for Uring {
 }
 
 impl Tables for Uring {
+    fn is_of_polls(&self) -> bool {
+        self.issuer == Issuer::Worker
+    }
+
     fn fixed(&mut self, segment: &Arc<Segment>) -> Option<u16> {
         let place = self.fixed.place(&self.ring.submitter(), segment);
         if place.is_none() {

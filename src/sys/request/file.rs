@@ -27,6 +27,7 @@ use crate::sys::linux::tables::Tables;
 use crate::sys::progress::Progress;
 use crate::sys::range::{self, Advice, Space, Writeback};
 use crate::sys::steps::Steps;
+use crate::sys::written;
 
 /// Waits until the file is on its device.
 pub(crate) struct Sync {
@@ -42,11 +43,11 @@ impl Request for Sync {
 
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         with_file(self.fd.as_fd(), |file| {
-            if self.data_only {
-                file.sync_data()
-            } else {
-                file.sync_all()
-            }
+            let synced = match self.data_only {
+                true => file.sync_data(),
+                false => file.sync_all(),
+            };
+            written::or_as_far_as_it_goes(file, synced)
         })
         .map(|()| 0)
     }
@@ -60,8 +61,37 @@ impl Request for Sync {
 // SAFETY: the entry points to no memory; the descriptor is held open by `fd` (INV-1).
 #[cfg(target_os = "linux")]
 unsafe impl Entry for Sync {
-    fn sqe(&mut self, _tables: &mut dyn Tables) -> io::Result<Sqe> {
-        Ok(Sqe::fsync(self.fd.as_fd(), self.data_only))
+    fn sqe(&mut self, tables: &mut dyn Tables) -> io::Result<Sqe> {
+        Ok(Sqe::fsync(tables.name(&self.fd), self.data_only))
+    }
+}
+
+/// Has what comes later come later on the device, too.
+pub(crate) struct Barrier {
+    pub(crate) fd: FdRef,
+}
+
+impl Request for Barrier {
+    #[cfg(target_os = "linux")]
+    fn entry(&mut self) -> Option<&mut dyn Entry> {
+        Some(self)
+    }
+
+    fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
+        with_file(self.fd.as_fd(), written::barrier).map(|()| 0)
+    }
+
+    #[cfg(feature = "testing")]
+    fn paths(&self, paths: &mut Paths) {
+        paths.file(&self.fd);
+    }
+}
+
+// SAFETY: as for `Sync`.
+#[cfg(target_os = "linux")]
+unsafe impl Entry for Barrier {
+    fn sqe(&mut self, tables: &mut dyn Tables) -> io::Result<Sqe> {
+        Ok(Sqe::fsync(tables.name(&self.fd), true))
     }
 }
 
@@ -90,8 +120,8 @@ impl Request for SetLen {
 // SAFETY: as for `Sync`.
 #[cfg(target_os = "linux")]
 unsafe impl Entry for SetLen {
-    fn sqe(&mut self, _tables: &mut dyn Tables) -> io::Result<Sqe> {
-        Ok(Sqe::ftruncate(self.fd.as_fd(), self.len))
+    fn sqe(&mut self, tables: &mut dyn Tables) -> io::Result<Sqe> {
+        Ok(Sqe::ftruncate(tables.name(&self.fd), self.len))
     }
 }
 
@@ -122,8 +152,8 @@ impl Request for Allocate {
 // SAFETY: as for `Sync`.
 #[cfg(target_os = "linux")]
 unsafe impl Entry for Allocate {
-    fn sqe(&mut self, _tables: &mut dyn Tables) -> io::Result<Sqe> {
-        let (fd, mode) = (self.fd.as_fd(), self.how.mode());
+    fn sqe(&mut self, tables: &mut dyn Tables) -> io::Result<Sqe> {
+        let (fd, mode) = (tables.name(&self.fd), self.how.mode());
         Ok(Sqe::fallocate(fd, self.offset, self.len, mode))
     }
 }
@@ -156,9 +186,9 @@ impl Request for Advise {
 // SAFETY: as for `Sync`.
 #[cfg(target_os = "linux")]
 unsafe impl Entry for Advise {
-    fn sqe(&mut self, _tables: &mut dyn Tables) -> io::Result<Sqe> {
+    fn sqe(&mut self, tables: &mut dyn Tables) -> io::Result<Sqe> {
         let len = self.len as u32;
-        let (fd, number) = (self.fd.as_fd(), self.advice.number());
+        let (fd, number) = (tables.name(&self.fd), self.advice.number());
         Ok(Sqe::fadvise(fd, self.offset, len, number))
     }
 }
@@ -191,9 +221,9 @@ impl Request for SyncRange {
 // SAFETY: as for `Sync`.
 #[cfg(target_os = "linux")]
 unsafe impl Entry for SyncRange {
-    fn sqe(&mut self, _tables: &mut dyn Tables) -> io::Result<Sqe> {
+    fn sqe(&mut self, tables: &mut dyn Tables) -> io::Result<Sqe> {
         let len = self.len as u32;
-        let (fd, flags) = (self.fd.as_fd(), self.how.flags());
+        let (fd, flags) = (tables.name(&self.fd), self.how.flags());
         Ok(Sqe::sync_file_range(fd, self.offset, len, flags))
     }
 }
@@ -206,21 +236,23 @@ pub(crate) struct Close {
     /// Who waits for it. It is for a blocking thread then: where the kernel closes for a ring, it may be done a little
     /// later.
     watched: Option<Arc<Progress>>,
+    /// What comes first, and may wait: then it is for a blocking thread, too.
+    before: Option<Box<dyn FnOnce() + Send>>,
 }
 
 impl Close {
-    pub(crate) fn new(fd: OwnedFd) -> Close {
+    pub(crate) fn new(fd: OwnedFd, before: Option<Box<dyn FnOnce() + Send>>) -> Close {
         Close {
             number: fd.into_raw_fd(),
             told: false,
             watched: None,
+            before,
         }
     }
 
-    pub(crate) fn watched(fd: OwnedFd, progress: Arc<Progress>) -> Close {
-        let mut close = Close::new(fd);
-        close.watched = Some(progress);
-        close
+    pub(crate) fn watched(mut self, progress: Arc<Progress>) -> Close {
+        self.watched = Some(progress);
+        self
     }
 }
 
@@ -237,13 +269,17 @@ impl Drop for Close {
 impl Request for Close {
     #[cfg(target_os = "linux")]
     fn entry(&mut self) -> Option<&mut dyn Entry> {
-        self.watched.is_none().then_some(self as &mut dyn Entry)
+        let is_plain = self.watched.is_none() && self.before.is_none();
+        is_plain.then_some(self as &mut dyn Entry)
     }
 
     /// Unlike `drop`, this reports what the filesystem says at the last flush. Also called for an entry
     /// that the kernel cancelled before it began, so that the number is still open.
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         self.told = true;
+        if let Some(before) = self.before.take() {
+            before();
+        }
         self.watched.as_ref().inspect(|watched| watched.begin());
         // SAFETY: the number is this request's own.
         let closed = close(unsafe { OwnedFd::from_raw_fd(self.number) }).map(|()| 0);

@@ -4,7 +4,9 @@
     reason = "hands the path and the result's memory to the kernel"
 )]
 
+use std::ffi::CStr;
 use std::io;
+use std::os::fd::AsFd;
 
 #[cfg(target_os = "linux")]
 use super::Entry;
@@ -16,7 +18,8 @@ use crate::sys::stat::{How, Stat};
 use crate::sys::steps::Steps;
 #[cfg(target_os = "linux")]
 use crate::sys::{
-    errno, linux::sqe::Sqe, linux::statx, linux::statx::StatxBuf, linux::tables::Tables,
+    linux::calls::Call, linux::sqe::Sqe, linux::statx, linux::statx::StatxBuf,
+    linux::tables::Tables,
 };
 
 /// Whose attributes.
@@ -53,16 +56,39 @@ impl Statx {
         }
         self.stat.unwrap_or_default()
     }
+}
 
-    fn block_portably(&self) -> io::Result<Stat> {
-        match &self.target {
-            Target::Path { at, follow } => match &at.dir {
-                Some(dir) => blocking::stat_at(dir.as_fd(), at.path(), *follow),
-                None => blocking::stat_path(at.path(), *follow),
-            },
-            Target::Fd(fd) => blocking::stat_fd(fd.as_fd()),
+/// The attributes of a path, from the working directory or an open one; blocking. Where the kernel is older than the
+/// call, or a filter does not know it, std knows what else to ask.
+pub(crate) fn stat_of<D: AsFd + ?Sized>(
+    dir: Option<&D>,
+    path: &CStr,
+    follow: bool,
+    how: How,
+) -> io::Result<Stat> {
+    #[cfg(target_os = "linux")]
+    {
+        let from = dir.map_or(nix::fcntl::AT_FDCWD, AsFd::as_fd);
+        match statx::of_path(from, path, follow, how) {
+            Err(error) if Call::Statx.is_refused_with(&error) => {}
+            asked => return asked,
         }
     }
+    let _ = how;
+    match dir {
+        Some(dir) => blocking::stat_at(dir.as_fd(), path, follow),
+        None => blocking::stat_path(path, follow),
+    }
+}
+
+fn stat_of_fd(fd: &FdRef, how: How) -> io::Result<Stat> {
+    #[cfg(target_os = "linux")]
+    match statx::of_fd(fd.as_fd(), how) {
+        Err(error) if Call::Statx.is_refused_with(&error) => {}
+        asked => return asked,
+    }
+    let _ = how;
+    blocking::stat_fd(fd.as_fd())
 }
 
 impl Request for Statx {
@@ -71,28 +97,18 @@ impl Request for Statx {
         Some(self)
     }
 
-    #[cfg(target_os = "linux")]
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
-        let asked = match &self.target {
-            Target::Path { at, follow } => statx::of_path(at, *follow, self.how),
-            Target::Fd(fd) => statx::of_fd(fd.as_fd(), self.how),
-        };
-        let stat = match asked {
-            // Older than the call, or a filter that does not know it; std knows what else to ask.
-            Err(error) if matches!(error.raw_os_error(), Some(errno::ENOSYS | errno::EPERM)) => {
-                self.block_portably()?
+        let stat = match &self.target {
+            Target::Path { at, follow } => {
+                stat_of(at.dir.as_deref(), at.path(), *follow, self.how)?
             }
-            asked => asked?,
+            Target::Fd(fd) => stat_of_fd(fd, self.how)?,
         };
-        self.buf = None;
+        #[cfg(target_os = "linux")]
+        {
+            self.buf = None;
+        }
         self.stat = Some(stat);
-        Ok(0)
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
-        let _ = self.how;
-        self.stat = Some(self.block_portably()?);
         Ok(0)
     }
 

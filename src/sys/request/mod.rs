@@ -24,9 +24,9 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 
 pub(crate) use at::At;
-pub(crate) use file::{Advise, Allocate, Close, SetLen, Sync, SyncRange};
+pub(crate) use file::{Advise, Allocate, Barrier, Close, SetLen, Sync, SyncRange};
 pub(crate) use hop::Hop;
-pub(crate) use meta::{Statx, Target};
+pub(crate) use meta::{Statx, Target, stat_of};
 pub(crate) use names::{CreateDir, HardLink, LinkFile, Remove, Rename, Symlink};
 pub(crate) use open::{Open, OpenWithin};
 #[cfg(feature = "testing")]
@@ -46,7 +46,18 @@ use super::linux::tables::Tables;
 use super::steps::Steps;
 
 /// A descriptor that stays open for as long as a request names it.
-pub(crate) type FdRef = Arc<dyn AsFd + Send + std::marker::Sync>;
+pub(crate) type FdRef = Arc<dyn OpenFile>;
+
+/// An open file that requests name.
+pub(crate) trait OpenFile: AsFd + Send + std::marker::Sync {
+    /// A ring takes it from the calling thread, which polls: there the kernel lets go of it, some time after the
+    /// completion.
+    #[cfg(target_os = "linux")]
+    fn note_on_ring(&self) {}
+}
+
+/// Used on threads alone.
+impl OpenFile for std::fs::File {}
 
 /// A completion, as the request sees it.
 #[cfg(target_os = "linux")]

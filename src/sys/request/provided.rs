@@ -249,7 +249,7 @@ impl Request for ReadProvided {
 unsafe impl Entry for ReadProvided {
     fn sqe(&mut self, tables: &mut dyn Tables) -> io::Result<Sqe> {
         if self.asks {
-            return Ok(Sqe::read_nothing(self.fd.as_fd()));
+            return Ok(Sqe::read_nothing(tables.name(&self.fd)));
         }
         let offset = self.offset.unwrap_or(NO_POSITION);
         self.has_arrived = false;
@@ -258,7 +258,7 @@ unsafe impl Entry for ReadProvided {
             self.ring = tables.provided(&self.group);
         }
         if let Some(ring) = &self.ring {
-            let (fd, id) = (self.fd.as_fd(), ring.id());
+            let (fd, id) = (tables.name(&self.fd), ring.id());
             self.plain = None;
             return Ok(match self.many {
                 Some(_) => Sqe::read_multishot(fd, id),
@@ -267,7 +267,7 @@ unsafe impl Entry for ReadProvided {
         }
         let start = self.plain()?;
         let length = self.length() as u32;
-        Ok(Sqe::read(self.fd.as_fd(), start, length, offset))
+        Ok(Sqe::read(tables.name(&self.fd), start, length, offset))
     }
 
     /// A buffer is taken whenever there is one, whatever the result says.

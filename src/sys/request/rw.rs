@@ -151,7 +151,7 @@ impl<B: IoBufMut> Request for Read<B> {
 unsafe impl<B: IoBufMut> Entry for Read<B> {
     fn sqe(&mut self, tables: &mut dyn Tables) -> io::Result<Sqe> {
         let (start, length) = (self.buf.stable_mut_ptr(), self.length() as u32);
-        let (fd, offset) = (self.fd.as_fd(), self.place.for_ring());
+        let (fd, offset) = (tables.name(&self.fd), self.place.for_ring());
         Ok(match fixed::place(tables, &self.buf, code::READ_FIXED) {
             Some(place) => Sqe::read_fixed(fd, (start, length), place, offset),
             None => Sqe::read(fd, start, length, offset),
@@ -204,7 +204,7 @@ impl<B: IoBuf> Request for Write<B> {
 unsafe impl<B: IoBuf> Entry for Write<B> {
     fn sqe(&mut self, tables: &mut dyn Tables) -> io::Result<Sqe> {
         let (start, length) = (self.buf.stable_ptr(), self.length() as u32);
-        let (fd, offset) = (self.fd.as_fd(), self.place.for_ring());
+        let (fd, offset) = (tables.name(&self.fd), self.place.for_ring());
         Ok(match fixed::place(tables, &self.buf, code::WRITE_FIXED) {
             Some(place) => Sqe::write_fixed(fd, (start, length), place, offset),
             None => Sqe::write(fd, start, length, offset),

@@ -17,7 +17,11 @@ use crate::limits::RW_BYTES_MAX;
 use crate::sys::errno::unsupported;
 use crate::sys::steps::Steps;
 #[cfg(target_os = "linux")]
-use crate::sys::{errno::retry, linux::sqe::Sqe, linux::tables::Tables};
+use crate::sys::{
+    errno::retry,
+    linux::sqe::Sqe,
+    linux::tables::{NamedFd, Tables},
+};
 
 /// One end: a file and where in it, or a pipe.
 pub(crate) struct End {
@@ -35,9 +39,9 @@ impl End {
             .is_none_or(|offset| i64::try_from(offset).is_ok())
     }
 
-    fn for_entry(&self) -> (std::os::fd::BorrowedFd<'_>, i64) {
+    fn for_entry(&self, tables: &mut dyn Tables) -> (NamedFd<'_>, i64) {
         (
-            self.fd.as_fd(),
+            tables.name(&self.fd),
             self.offset.map_or(-1, |offset| offset as i64),
         )
     }
@@ -94,9 +98,9 @@ impl Request for Splice {
 // SAFETY: the entry points to no memory; the descriptors are held open by the ends (INV-1).
 #[cfg(target_os = "linux")]
 unsafe impl Entry for Splice {
-    fn sqe(&mut self, _tables: &mut dyn Tables) -> io::Result<Sqe> {
+    fn sqe(&mut self, tables: &mut dyn Tables) -> io::Result<Sqe> {
         let length = self.len.min(RW_BYTES_MAX) as u32;
-        let (from, to) = (self.from.for_entry(), self.to.for_entry());
+        let (from, to) = (self.from.for_entry(tables), self.to.for_entry(tables));
         Ok(Sqe::splice(from, to, length))
     }
 }
@@ -138,8 +142,12 @@ impl Request for Tee {
 // SAFETY: as for `Splice`.
 #[cfg(target_os = "linux")]
 unsafe impl Entry for Tee {
-    fn sqe(&mut self, _tables: &mut dyn Tables) -> io::Result<Sqe> {
+    fn sqe(&mut self, tables: &mut dyn Tables) -> io::Result<Sqe> {
         let length = self.len.min(RW_BYTES_MAX) as u32;
-        Ok(Sqe::tee(self.from.as_fd(), self.to.as_fd(), length))
+        Ok(Sqe::tee(
+            tables.name(&self.from),
+            tables.name(&self.to),
+            length,
+        ))
     }
 }

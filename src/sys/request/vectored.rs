@@ -158,7 +158,7 @@ unsafe impl<B: IoBufMut> Entry for ReadVectored<B> {
     fn sqe(&mut self, tables: &mut dyn Tables) -> io::Result<Sqe> {
         self.lay_out();
         let (parts, offset) = (&self.parts.0, self.offset.unwrap_or(NO_POSITION));
-        let fd = self.fd.as_fd();
+        let fd = tables.name(&self.fd);
         Ok(match fixed::place_to_read(tables, &self.bufs) {
             Some(place) => Sqe::readv_fixed(fd, parts, place, offset),
             None => Sqe::readv(fd, parts, offset),
@@ -241,7 +241,7 @@ unsafe impl<B: IoBuf> Entry for WriteVectored<B> {
     fn sqe(&mut self, tables: &mut dyn Tables) -> io::Result<Sqe> {
         self.lay_out();
         let (parts, offset) = (&self.parts.0, self.offset.unwrap_or(NO_POSITION));
-        let fd = self.fd.as_fd();
+        let fd = tables.name(&self.fd);
         Ok(match fixed::place_to_write(tables, &self.bufs) {
             Some(place) => Sqe::writev_fixed(fd, parts, place, offset),
             None => Sqe::writev(fd, parts, offset),

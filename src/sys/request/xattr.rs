@@ -150,10 +150,10 @@ impl Request for GetFileXattr {
 // SAFETY: as for `GetXattr`; the descriptor is held open by `fd`.
 #[cfg(target_os = "linux")]
 unsafe impl Entry for GetFileXattr {
-    fn sqe(&mut self, _tables: &mut dyn Tables) -> io::Result<Sqe> {
+    fn sqe(&mut self, tables: &mut dyn Tables) -> io::Result<Sqe> {
         self.value = Vec::with_capacity(xattr::BYTES_MAX);
         Ok(Sqe::fgetxattr(
-            self.fd.as_fd(),
+            tables.name(&self.fd),
             &self.name,
             self.value.as_mut_ptr(),
             self.value.capacity() as u32,
@@ -188,9 +188,9 @@ impl Request for SetFileXattr {
 // SAFETY: as for `GetFileXattr`.
 #[cfg(target_os = "linux")]
 unsafe impl Entry for SetFileXattr {
-    fn sqe(&mut self, _tables: &mut dyn Tables) -> io::Result<Sqe> {
+    fn sqe(&mut self, tables: &mut dyn Tables) -> io::Result<Sqe> {
         let length = self.value.len() as u32;
-        let (fd, start) = (self.fd.as_fd(), self.value.as_ptr());
+        let (fd, start) = (tables.name(&self.fd), self.value.as_ptr());
         Ok(Sqe::fsetxattr(fd, &self.name, start, length))
     }
 }

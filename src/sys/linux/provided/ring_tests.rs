@@ -20,6 +20,7 @@ use super::*;
 use crate::buf::{Bgids, BufGroup, ProvidedBuf};
 use crate::sys::errno;
 use crate::sys::linux::sqe::Sqe;
+use crate::sys::linux::tables::NamedFd;
 
 #[path = "mix_tests.rs"]
 mod mix;
@@ -561,7 +562,9 @@ fn the_kernel_says_whether_a_file_is_read_without_waiting() {
     let by_name = File::open(name).unwrap();
     drop(writer);
     for (file, expected) in [(&reader, 0), (&by_name, -libc::EOPNOTSUPP)] {
-        let entry = Sqe::read_nothing(file.as_fd()).entries(1).next();
+        let entry = Sqe::read_nothing(NamedFd::of_ring(file.as_fd()))
+            .entries(1)
+            .next();
         rig.submit(&entry.unwrap());
         assert_eq!(rig.wait().result, expected);
     }

@@ -1,0 +1,182 @@
+//! Open files that the rings of polling threads have had.
+//!
+//! The kernel completes an entry first. It lets go of the entry's file afterwards, on the thread that has submitted the
+//! entry, when that next leaves the kernel. If ours is closed by then, that thread has the last reference, and does all
+//! that a last close does: a poll would sleep. So whoever closes such a file on a thread waits there until all that have
+//! submitted something for it have let go. `docs/design/closing.md` says by what that is seen.
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) use elsewhere::OnRings;
+#[cfg(target_os = "linux")]
+pub(crate) use linux::OnRings;
+
+/// What is done before a close.
+type Before = Box<dyn FnOnce() + Send>;
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::sync::{Arc, Mutex};
+    use std::time::{Duration, Instant};
+
+    use super::Before;
+    use crate::driver::attempt::{Polling, polling_here};
+    use crate::limits;
+    use crate::sys::lock::lock;
+    use crate::sys::thread::{self, Sight};
+
+    /// The polling threads whose rings have had an open file. Shared by its duplicates.
+    #[derive(Default)]
+    pub(crate) struct OnRings {
+        to: Mutex<Vec<Borrower>>,
+    }
+
+    /// One that submitted for it, and its kernel's number then: another thread may come to be the same borrower later.
+    #[derive(Clone, Copy)]
+    struct Borrower {
+        polling: &'static Polling,
+        thread: i32,
+    }
+
+    impl OnRings {
+        /// The calling thread's ring takes it.
+        pub(crate) fn note(&self) {
+            // A thread that is ending polls nothing more.
+            let Some(polling) = polling_here() else {
+                return;
+            };
+            let mut to = lock(&self.to);
+            let is_here = |one: &Borrower| std::ptr::eq(one.polling, polling);
+            match to.iter_mut().find(|one| is_here(one)) {
+                Some(one) => one.thread = polling.thread(),
+                None => to.push(Borrower {
+                    polling,
+                    thread: polling.thread(),
+                }),
+            }
+        }
+
+        /// What has to come before its close, if anything: on a thread that may sleep.
+        pub(crate) fn before_close(self: &Arc<Self>) -> Option<Before> {
+            if lock(&self.to).is_empty() {
+                return None;
+            }
+            let on_rings = self.clone();
+            Some(Box::new(move || on_rings.wait()))
+        }
+
+        /// Waits until all of them have let go, as far as can be seen: entries of it are completed by now.
+        pub(crate) fn wait(&self) {
+            let until = Instant::now() + limits::RING_FILE_MAX;
+            let mut to = lock(&self.to).clone();
+            if to.is_empty() {
+                return;
+            }
+            // Those of the kernel come first: only then is the thread told to let go.
+            let numbers: Vec<_> = to.iter().map(|one| one.thread).collect();
+            let mut workers = thread::running_kernel_workers(&numbers);
+            poll_until(until, || {
+                workers.retain(|&worker| thread::look(worker).is_some_and(|sight| sight.runs()));
+                workers.is_empty()
+            });
+            let mut first = None;
+            poll_until(until, || {
+                let seen: Vec<_> = to.iter().map(Seen::look).collect();
+                let before = first.get_or_insert_with(|| seen.clone());
+                let passed = seen
+                    .iter()
+                    .zip(before.iter())
+                    .map(|(now, then)| now.has_passed(then));
+                let passed: Vec<_> = passed.collect();
+                let mut kept = passed.iter();
+                to.retain(|_| kept.next() == Some(&false));
+                let mut kept = passed.iter();
+                before.retain(|_| kept.next() == Some(&false));
+                to.is_empty()
+            });
+        }
+    }
+
+    /// What is seen of a borrower at a time.
+    #[derive(Clone)]
+    struct Seen {
+        sight: Option<Sight>,
+        sequence: u64,
+        is_another: bool,
+    }
+
+    impl Seen {
+        fn look(borrower: &Borrower) -> Seen {
+            Seen {
+                sequence: borrower.polling.sequence(),
+                is_another: borrower.polling.thread() != borrower.thread,
+                sight: thread::look(borrower.thread),
+            }
+        }
+
+        /// Whether it has left the kernel since `then`, or is where it would be made to: asleep so that word wakes it.
+        fn has_passed(&self, then: &Seen) -> bool {
+            let (Some(now), Some(before)) = (self.sight, then.sight) else {
+                return true;
+            };
+            let ran = now.ticks.saturating_sub(before.ticks) >= limits::RING_FILE_TICKS;
+            self.is_another || self.sequence != then.sequence || now.waits() || ran
+        }
+    }
+
+    /// Looks again and again, at first without a pause.
+    fn poll_until(until: Instant, mut is_so: impl FnMut() -> bool) {
+        let mut pause = Duration::ZERO;
+        while !is_so() && Instant::now() < until {
+            if pause.is_zero() {
+                std::thread::yield_now();
+            } else {
+                std::thread::park_timeout(pause);
+            }
+            pause = limits::RING_FILE_LOOK_EVERY.min(pause * 2 + Duration::from_micros(50));
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod elsewhere {
+    use std::sync::Arc;
+
+    use super::Before;
+
+    /// There are no rings.
+    #[derive(Default)]
+    pub(crate) struct OnRings;
+
+    impl OnRings {
+        pub(crate) fn before_close(self: &Arc<Self>) -> Option<Before> {
+            None
+        }
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::mpsc::channel;
+
+    /// A thread that waits has let go, one that computes has when it next calls.
+    #[test]
+    fn a_thread_that_waits_or_calls_has_let_go() {
+        let on_rings = Arc::new(OnRings::default());
+        assert!(on_rings.before_close().is_none());
+        let (other, (noted, is_noted)) = (on_rings.clone(), channel());
+        let (stop, stopped) = channel::<()>();
+        let thread = std::thread::spawn(move || {
+            other.note();
+            noted.send(()).unwrap();
+            stopped.recv().unwrap_err();
+        });
+        is_noted.recv().unwrap();
+        on_rings.before_close().unwrap()();
+        drop(stop);
+        thread.join().unwrap();
+        // It is gone.
+        on_rings.before_close().unwrap()();
+    }
+}
