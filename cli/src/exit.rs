@@ -52,6 +52,7 @@ Exit codes:
        copy: something was not copied or not verified; each is named on stderr
        bench: an engine failed, or something could not be removed; likewise
        doctor --mounts: a mount does not answer, or is of no use; likewise
+       walk: something could not be seen; likewise
     3  doctor: everything works, but without io_uring
    64  the command line is wrong
   130  interrupted; nothing unfinished was left under its final name, nothing measured

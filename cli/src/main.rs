@@ -1,4 +1,4 @@
-//! The `tidegate` command: says what a machine can do, measures it, and copies trees through the library.
+//! The `tidegate` command: says what a machine can do, measures it, walks trees and copies them through the library.
 #![deny(unsafe_code)]
 
 mod bench;
@@ -9,6 +9,7 @@ mod exit;
 mod explain;
 mod say;
 mod timeouts;
+mod walk;
 mod worker;
 
 use std::process::ExitCode;
@@ -16,7 +17,7 @@ use std::process::ExitCode;
 use crate::exit::Exit;
 use clap::{Parser, Subcommand};
 
-/// Async file I/O that no disk can freeze: what this machine can do, how fast, and trees copied with it.
+/// Async file I/O that no disk can freeze: what this machine can do, how fast, and trees walked and copied with it.
 #[derive(Debug, Parser)]
 #[command(name = "tidegate", version, propagate_version = true, after_help = exit::HELP)]
 struct Arguments {
@@ -29,6 +30,7 @@ enum Command {
     Bench(bench::Arguments),
     Copy(copy::Arguments),
     Doctor(doctor::Arguments),
+    Walk(walk::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -57,5 +59,8 @@ fn run() -> Exit {
         }
         Command::Doctor(arguments) if arguments.asks_elsewhere() => doctor::main(&arguments),
         Command::Doctor(arguments) => worker::run_or_do(|| doctor::main(&arguments)),
+        Command::Walk(arguments) => {
+            worker::run(arguments.shows(), |link| walk::main(&arguments, link))
+        }
     }
 }

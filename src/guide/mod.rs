@@ -8,6 +8,7 @@
 //! - [Logs](logs): records that last, from many tasks, and whole files.
 //! - [Seeing what goes on](observing): counters, what is in flight, heartbeats, events, metrics.
 //! - [Containers](containers): where there is no io_uring, and how to get it.
+//! - [Walking trees](walking): what it costs, what cannot be seen, what does not answer.
 //! - [Testing](testing): disks that are full, slow or hang, in a test.
 //! - [Tuning](tuning): what there is to turn, and what to look at first.
 //! - [Writing that lasts](writing_that_lasts): what a success means, few dirty pages, errors that come late.
@@ -24,4 +25,5 @@ pub mod logs;
 pub mod observing;
 pub mod testing;
 pub mod tuning;
+pub mod walking;
 pub mod writing_that_lasts;

@@ -288,6 +288,18 @@ pub(crate) fn is_by_inode(magic: u64) -> bool {
     [EXT, REISERFS, XFS].contains(&magic)
 }
 
+/// Whether a filesystem has its answers from a server, over a network or in user space. By its magic number.
+pub(crate) fn is_remote(magic: u64) -> bool {
+    const AFS: u64 = 0x5346_414f;
+    const CEPH: u64 = 0x00c3_6400;
+    const CIFS: u64 = 0xff53_4d42;
+    const FUSE: u64 = 0x6573_5546;
+    const NFS: u64 = 0x6969;
+    const NINE_P: u64 = 0x0102_1997;
+    const SMB2: u64 = 0xfe53_4d42;
+    [AFS, CEPH, CIFS, FUSE, NFS, NINE_P, SMB2].contains(&magic)
+}
+
 /// The magic number of the filesystem of an open directory, where there is such a thing.
 #[cfg(target_os = "linux")]
 pub(crate) fn magic(dir: BorrowedFd<'_>) -> io::Result<u64> {
@@ -317,6 +329,7 @@ mod tests {
             (0, false),
         ] {
             assert_eq!(is_by_inode(magic), expected, "{magic:#x}");
+            assert_eq!(is_remote(magic), magic == 0x6969, "{magic:#x}");
         }
     }
 

@@ -183,6 +183,12 @@ impl Bench {
             Kind::Statx => op!(fs::statx(path).await?),
             Kind::Symlink => op!(fs::symlink("anything", new).await?),
             Kind::TryExists => op!(fs::try_exists(path).await?),
+            Kind::Walk => op!({
+                let mut walk = fs::WalkDir::new(dir_path).metadata(true).walk();
+                while let Some(entry) = walk.next_entry().await {
+                    entry.map_err(fs::WalkError::into_io_error)?;
+                }
+            }),
             Kind::WriteFile => op!(fs::write(new, "written").await?),
             _ => return None,
         })

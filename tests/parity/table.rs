@@ -17,6 +17,8 @@ use crate::tree::Place;
 
 const UNSEEN: &str = "it does the caller's own work, or nobody sees what it does";
 
+const WALKS: &str = "std has no walk; tests/walk.rs compares with others";
+
 const BEYOND: &str = "std has nothing like it: tests/durable.rs";
 
 /// All cases of an operation, or why it has none; nothing for one that nobody thought of yet.
@@ -24,6 +26,7 @@ pub(crate) fn cases(kind: Kind, place: &Place) -> Option<Result<Vec<Case>, &'sta
     let mut cases = match kind {
         Kind::Append | Kind::CommitFile => return Some(Err(BEYOND)),
         Kind::Blocking | Kind::Prefetch => return Some(Err(UNSEEN)),
+        Kind::Walk => return Some(Err(WALKS)),
         Kind::CopyFile | Kind::CopyMetadata => copies(kind, place),
         _ if beyond::KINDS.contains(&kind) => beyond::cases(kind, place),
         Kind::OpenWithin => Vec::new(),

@@ -347,7 +347,7 @@ impl WalkDir {
     /// See [`WalkDir`].
     pub fn walk(self) -> Walk {
         let is_foreign = self.filter.is_some();
-        self.begin(is_foreign, |entry| Some(entry))
+        self.begin(is_foreign, Some)
     }
 
     /// The walk, with something of the caller's that runs beside the listing, on the walking threads: to hash, to

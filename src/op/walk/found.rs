@@ -217,6 +217,13 @@ impl WalkError {
         &self.source
     }
 
+    /// The same, by value.
+    ///
+    /// See [`WalkError`].
+    pub fn into_io_error(self) -> io::Error {
+        self.source
+    }
+
     /// Whether the walk ended with it: it could not begin, or cannot go on.
     ///
     /// See [`WalkError`].

@@ -70,6 +70,11 @@ impl Node {
         path
     }
 
+    /// Whether none of its names is known yet.
+    pub(super) fn is_unlisted(&self) -> bool {
+        self.position.load(Ordering::Acquire) < 0
+    }
+
     /// The nearest directory above, or this one, that is this file.
     pub(super) fn above_that_is(&self, id: Id) -> Option<&Node> {
         let mut at = Some(self);
@@ -217,6 +222,10 @@ impl Files {
             let fd = Arc::new(fd);
             if closed.len() < self.open_max / 2 {
                 self.note(node, &fd);
+                // It is only on the way, or was let go of meanwhile: nobody would close it.
+                if node.users.load(Ordering::Acquire) == 0 {
+                    self.close(node);
+                }
             }
             from = Some(fd);
         }

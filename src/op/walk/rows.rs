@@ -270,7 +270,7 @@ impl<T: Send> Shared<T> {
                 self.consider(dir, found, &mut harvest);
                 continue;
             }
-            me.begin(WalkCall::Visit, Doing::Visit(found.clone()));
+            me.begin(WalkCall::Visit, Doing::Visit(Box::new(found.clone())));
             self.consider(dir, found, &mut harvest);
             me.end(&self.late);
             if self.is_stopped() {

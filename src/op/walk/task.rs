@@ -75,7 +75,7 @@ impl<T: Send> Shared<T> {
             depth,
             call,
             source,
-            fatal: depth == 0,
+            fatal: depth == 0 && call != WalkCall::List,
             loops: false,
         }
     }
@@ -84,7 +84,9 @@ impl<T: Send> Shared<T> {
     pub(super) fn lose(&self, node: &Arc<Node>, call: WalkCall, error: io::Error) {
         let mut harvest = Harvest::new(1);
         let depth = node.depth.saturating_sub(1);
-        harvest.error(self.trouble(node.path(), depth, call, error));
+        let mut error = self.trouble(node.path(), depth, call, error);
+        error.fatal |= depth == 0 && node.is_unlisted();
+        harvest.error(error);
         self.hand_over(&mut harvest);
         self.finish(node);
     }
@@ -135,7 +137,12 @@ impl<T: Send> Shared<T> {
             _ => {}
         }
         if let Some(node) = node {
-            lock(&self.board).root = Some(self.files.hold(&node));
+            let root = self.files.hold(&node);
+            let mut board = lock(&self.board);
+            if !board.is_over {
+                board.root = Some(root);
+            }
+            drop(board);
             harvest.tasks.push(Task::Open {
                 node,
                 _parent: None,
@@ -210,6 +217,9 @@ impl<T: Send> Shared<T> {
     /// What is to be known of a directory once it is open.
     fn opened(&self, node: &Node, fd: &OwnedFd) -> io::Result<()> {
         let above = node.parent.as_deref();
+        if above.is_none() {
+            self.adapt(fd);
+        }
         let device = |node: &Node| node.id.get().map(|id| id.0);
         let is_elsewhere = above.is_some_and(|above| device(above) != device(node));
         if self.options.same_mount && is_elsewhere {
@@ -229,6 +239,20 @@ impl<T: Send> Shared<T> {
         };
         let _ = node.by_inode.set(by_inode);
         Ok(())
+    }
+
+    /// Where each answer comes from somewhere else, more threads wait for it.
+    fn adapt(&self, root: &OwnedFd) {
+        let is_remote = walking::magic(root.as_fd()).is_ok_and(walking::is_remote);
+        if !is_remote {
+            return;
+        }
+        self.chunk
+            .fetch_min(limits::WALK_CHUNK_REMOTE, Ordering::Relaxed);
+        if self.options.threads.is_none() && !self.wants_sorted_names() {
+            let threads = limits::WALK_THREADS_REMOTE;
+            self.threads.fetch_max(threads, Ordering::Relaxed);
+        }
     }
 
     /// Lists what comes next in a directory, and looks at it.

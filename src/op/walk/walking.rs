@@ -146,6 +146,19 @@ impl<T: Send + 'static> Walking<T> {
         self.shared.bell.notify_all();
         self.running.clear();
         self.alarm = None;
+        let (stack, root) = {
+            let mut board = lock(&self.shared.board);
+            board.is_over = true;
+            (std::mem::take(&mut board.stack), board.root.take())
+        };
+        if !stack.is_empty() || root.is_some() {
+            let shared = self.shared.clone();
+            // Descriptors are closed where that may sleep, also those that stuck threads have.
+            self.elsewhere(move || {
+                drop((stack, root));
+                shared.files.close_all();
+            });
+        }
     }
 
     /// Ends with an error, which is the last that comes.
@@ -228,7 +241,7 @@ impl<T: Send + 'static> Walking<T> {
         Ok(false)
     }
 
-    /// Finds out where the walk is to go on.
+    /// Finds out where the walk is to go on. How far the files are is known once the root is open.
     fn begin(&mut self) -> io::Result<()> {
         if self.threads.is_some() {
             return Ok(());
@@ -237,18 +250,13 @@ impl<T: Send + 'static> Walking<T> {
         let (shared, options) = (&self.shared, &self.shared.options);
         let mount = locate(&driver, &shared.root, true);
         let processors = std::thread::available_parallelism().map_or(2, usize::from);
-        let is_remote = !mount.is_local() && mount.may_wait_for_a_server();
-        let by_itself = match is_remote {
-            true => limits::WALK_THREADS_REMOTE,
-            false => processors.max(2),
-        };
         let threads = match options.sort {
             super::WalkSort::Name => 1,
-            _ => options.threads.unwrap_or(by_itself),
+            _ => options.threads.unwrap_or(processors.max(2)),
         };
         let threads = threads.clamp(1, limits::WALK_THREADS_MAX);
         shared.threads.store(threads, Ordering::Relaxed);
-        if is_remote || shared.visitor.is_foreign {
+        if shared.visitor.is_foreign {
             let chunk = limits::WALK_CHUNK_REMOTE;
             shared.chunk.store(chunk, Ordering::Relaxed);
         }
@@ -339,7 +347,11 @@ impl<T: Send + 'static> Walking<T> {
             left: crate::error::LeftBehind::Detached,
         };
         let shared = &self.shared;
-        let error = shared.trouble(path, doing.depth(), worker.call(), timed_out.into());
+        let call = worker.call();
+        let mut error = shared.trouble(path, doing.depth(), call, timed_out.into());
+        if let Doing::List(dir) = &doing {
+            error.fatal |= error.depth == 0 && dir.node.is_unlisted();
+        }
         let mut harvest = Harvest::new(1);
         harvest.error(error);
         shared.hand_over(&mut harvest);
@@ -351,7 +363,7 @@ impl<T: Send + 'static> Walking<T> {
             _ => {}
         }
         // Descriptors are closed where that may sleep.
-        self.drop_elsewhere(doing);
+        self.elsewhere(move || drop(doing));
     }
 
     /// Gives the rest of a thread's work to another where a call takes long, and the call itself until its time is
@@ -443,9 +455,9 @@ impl<T: Send + 'static> Walking<T> {
         }
     }
 
-    fn drop_elsewhere<D: Send + 'static>(&self, dropped: D) {
+    fn elsewhere(&self, work: impl FnOnce() + Send + 'static) {
         if let Some(threads) = &self.threads {
-            let work = Chore::new(Kind::Close, move || drop(dropped));
+            let work = Chore::new(Kind::Close, work);
             threads.driver.live().start_detached(work, &threads.mount);
         }
     }
@@ -459,25 +471,8 @@ fn is_refusal(error: &io::Error) -> bool {
     )
 }
 
-/// Descriptors are closed where that may sleep, also those that stuck threads have.
 impl<T: Send + 'static> Drop for Walking<T> {
     fn drop(&mut self) {
         self.stop();
-        let (stack, root) = {
-            let mut board = lock(&self.shared.board);
-            board.is_over = true;
-            (std::mem::take(&mut board.stack), board.root.take())
-        };
-        if !stack.is_empty() || root.is_some() {
-            let shared = self.shared.clone();
-            let work = move || {
-                drop((stack, root));
-                shared.files.close_all();
-            };
-            if let Some(threads) = &self.threads {
-                let work = Chore::new(Kind::Close, work);
-                threads.driver.live().start_detached(work, &threads.mount);
-            }
-        }
     }
 }

@@ -34,7 +34,7 @@ pub(super) enum Doing {
         index: usize,
     },
     /// In the caller's closure.
-    Visit(Found),
+    Visit(Box<Found>),
     /// It was told that this did not end in time.
     Over,
 }
