@@ -5,6 +5,10 @@ use std::time::Duration;
 #[path = "limits/walking.rs"]
 mod walking;
 
+#[allow(
+    unused_imports,
+    reason = "other packages take this file in and use a part of it"
+)]
 pub(crate) use walking::*;
 
 /// Operations that are ready at once before the tasks of one worker have all had a turn, where the
