@@ -85,14 +85,19 @@ mod stage {
 
 #[cfg(target_os = "linux")]
 fn main() -> std::process::ExitCode {
-    use tidegate_rig::Requirements;
-
     tidegate_rig::init();
     let mut args = libtest_mimic::Arguments::from_args();
     // One at a time: signals go to all threads.
     args.test_threads = Some(1);
-    let fuse: &[_] = &[Requirements::fuse()];
+    libtest_mimic::run(&args, trials()).exit_code()
+}
+
+#[cfg(target_os = "linux")]
+fn trials() -> Vec<libtest_mimic::Trial> {
     use tidegate_rig::FsKind::{Btrfs, Ext4, Xfs};
+    use tidegate_rig::Requirements;
+
+    let fuse: &[_] = &[Requirements::fuse()];
     let disks: &[_] = &[Ext4, Xfs, Btrfs].map(Requirements::disk);
     let all: [(&str, &[Requirements], stage::Test); 15] = [
         ("what_a_close_answers_is_told", fuse, closes::are_told),
@@ -151,11 +156,9 @@ fn main() -> std::process::ExitCode {
             writebacks::of_servers_are_told,
         ),
     ];
-    let trials = all
-        .into_iter()
+    all.into_iter()
         .flat_map(|(name, needs, test)| stage::trials(name, needs, test))
-        .collect();
-    libtest_mimic::run(&args, trials).exit_code()
+        .collect()
 }
 
 #[cfg(not(target_os = "linux"))]

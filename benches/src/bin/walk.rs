@@ -220,9 +220,12 @@ fn jwalk(root: &Path, threads: usize) -> u64 {
             entry.client_state = entry.metadata().ok().map(|metadata| metadata.len());
         }
     });
-    walk.into_iter()
-        .map(|entry| std::hint::black_box(entry.expect("an entry").client_state))
-        .count() as u64
+    let mut count = 0;
+    for entry in walk {
+        std::hint::black_box(entry.expect("an entry").client_state);
+        count += 1;
+    }
+    count
 }
 
 fn tokio_fs(root: &Path, threads: usize) -> u64 {
