@@ -437,6 +437,10 @@ pub(crate) const WARNINGS_PER_MOUNT: u32 = 10;
 /// How long a mount's warnings are counted together, before their number is told: what a person reads.
 pub(crate) const WARNINGS_WINDOW: Duration = Duration::from_secs(60);
 
+/// How long the end of a runtime waits for what is being logged: more than a line takes, and less than anybody
+/// notices where the log is stuck.
+pub(crate) const LOG_WAIT: Duration = Duration::from_millis(100);
+
 /// How often a shutdown looks whether all is over.
 pub(crate) const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(1);
 

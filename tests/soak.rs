@@ -227,7 +227,9 @@ async fn whole_soak(route: Route, dir: &Path, operations: usize, seed: u64) -> V
         .collect();
     let mut workers = Vec::new();
     for task in tasks {
-        workers.push(task.await.unwrap());
+        let ended = tokio::time::timeout(BOUND, task).await;
+        let ended = ended.unwrap_or_else(|_| panic!("it stopped: {:#?}", handle.in_flight()));
+        workers.push(ended.unwrap());
     }
     let end = Instant::now() + BOUND;
     while handle.stats().in_flight > 0 || !handle.in_flight().is_empty() {

@@ -262,6 +262,10 @@ impl<O: Op> Cell<O> {
         {
             fenced.fence.accept(fenced, self.fence_number);
             self.is_fence_up.store(true, Ordering::SeqCst);
+            // Its time may have been over before.
+            if self.life.is_over() {
+                self.lower_fence();
+            }
         }
     }
 

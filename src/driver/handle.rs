@@ -198,6 +198,8 @@ impl Drop for EndsWithRuntime {
         // A forked child has none of the parent's writes.
         if !self.0.is_of_parent() {
             self.0.counters.wait_kept_writes(limits::DRAIN_BOUND);
+            // One that failed is logged, also where the process ends next.
+            events::wait_told(limits::LOG_WAIT);
         }
     }
 }

@@ -11,7 +11,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-pub(crate) use reporter::{report, report_of_mount};
+pub(crate) use reporter::{report, report_of_mount, wait_told};
 
 use crate::opcode::Kind;
 

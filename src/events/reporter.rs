@@ -24,6 +24,11 @@ pub(crate) fn report_of_mount(mount_point: Option<&Path>, tell: impl FnOnce() + 
     reporter().report_of_mount(mount_point, Instant::now(), Box::new(tell));
 }
 
+/// Waits until all of it was told, but no longer than `bound`: a process may be about to end.
+pub(crate) fn wait_told(bound: Duration) {
+    reporter().wait_told(bound);
+}
+
 fn reporter() -> &'static Reporter {
     static REPORTER: Global<Reporter> = Global::new();
     REPORTER.get_or_make(|| Reporter::new(limits::REPORTER_IDLE))
@@ -32,6 +37,8 @@ fn reporter() -> &'static Reporter {
 struct Reporter {
     state: Mutex<State>,
     bell: Condvar,
+    /// Rung whenever a report was told.
+    told: Condvar,
     /// How long the thread waits for more before it ends.
     idle: Duration,
 }
@@ -44,6 +51,8 @@ struct State {
     windows: Windows,
     /// Whether there is a thread.
     alive: bool,
+    /// Whether it is telling one.
+    is_telling: bool,
 }
 
 impl State {
@@ -82,6 +91,7 @@ impl Reporter {
         Reporter {
             state: Mutex::default(),
             bell: Condvar::new(),
+            told: Condvar::new(),
             idle,
         }
     }
@@ -123,6 +133,18 @@ impl Reporter {
         }
     }
 
+    fn wait_told(&self, bound: Duration) {
+        let end = Instant::now() + bound;
+        let mut state = lock(&self.state);
+        while state.alive && (state.is_telling || !state.reports.is_empty()) {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            state = wait_timeout(&self.told, state, left).0;
+        }
+    }
+
     fn run(&self) {
         while let Some(tell) = self.wait() {
             // A subscriber that panics costs its own report.
@@ -134,9 +156,12 @@ impl Reporter {
     fn wait(&self) -> Option<Report> {
         let mut state = lock(&self.state);
         let patience = Instant::now() + self.idle;
+        state.is_telling = false;
+        self.told.notify_all();
         loop {
             let now = Instant::now();
             if let Some(report) = state.next(now) {
+                state.is_telling = true;
                 return Some(report);
             }
             let until = state.windows.next_due().unwrap_or(patience);
