@@ -92,6 +92,11 @@ fn run(number: usize, case: &Case, place: &Path) -> Result<(), Failed> {
     };
     let doctor = in_child(Some(place.join("tidegate")))?;
     let used = in_child(None)?;
+    // The program that compares had no room for itself, which says nothing of the library.
+    let has_no_room = |text: &[u8]| String::from_utf8_lossy(text).contains("memory allocation of");
+    if used.status.code().is_none() && has_no_room(&used.stderr) {
+        return Ok(());
+    }
     let real: Value = serde_json::from_slice(&used.stdout).map_err(|error| {
         format!(
             "{error}: {:?}\n{}",
