@@ -12,6 +12,7 @@ pub mod buffers;
 pub mod compare;
 pub mod contest;
 pub mod data;
+#[cfg(target_os = "linux")]
 pub mod durable;
 pub mod engine;
 pub mod header;

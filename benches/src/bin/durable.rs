@@ -21,5 +21,11 @@ struct Options {
 
 fn main() -> std::io::Result<()> {
     let options = Options::parse();
-    tidegate_benches::durable::run(&options.folder, &options.words, options.rounds)
+    #[cfg(target_os = "linux")]
+    return tidegate_benches::durable::run(&options.folder, &options.words, options.rounds);
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = options;
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
 }
