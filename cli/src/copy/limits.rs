@@ -9,10 +9,10 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::runtime::Builder;
 
 /// Descriptors that the process has besides those of entries in work: outputs, runtime, rings and watchers.
-const DESCRIPTORS_ASIDE: u64 = 24;
+const DESCRIPTORS_ASIDE: usize = 24;
 
 /// Source, destination and a listing.
-const DESCRIPTORS_PER_JOB: u64 = 3;
+const DESCRIPTORS_PER_JOB: usize = 3;
 
 /// Threads that the library needs: it watches, makes rings, and blocks.
 const THREADS_ASIDE: usize = 4;
@@ -32,6 +32,8 @@ pub(super) fn jobs(wanted: u16) -> u16 {
     };
     let raised = soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok();
     let descriptors = if raised { hard } else { soft };
+    // Signed on some systems, and "no limit" is their largest number.
+    let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
     let most = descriptors.saturating_sub(DESCRIPTORS_ASIDE) / DESCRIPTORS_PER_JOB;
     wanted.min(u16::try_from(most).unwrap_or(u16::MAX)).max(1)
 }
