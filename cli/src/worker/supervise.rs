@@ -64,6 +64,8 @@ struct Supervisor {
     child: Child,
     status: Option<ExitStatus>,
     messages: Lines<BufReader<OwnedReadHalf>>,
+    /// Whether more messages may come.
+    listens: bool,
     orders: OwnedWriteHalf,
     said: Option<Receiver>,
     complained: Option<Receiver>,
@@ -129,6 +131,7 @@ impl Supervisor {
             child,
             status: None,
             messages: BufReader::new(read).lines(),
+            listens: true,
             orders,
             half: Vec::new(),
             out,
@@ -144,13 +147,12 @@ impl Supervisor {
 
     async fn run(mut self) -> Exit {
         let (mut said, mut complained) = (vec![0; PIECE_BYTES], vec![0; PIECE_BYTES]);
-        let mut listening = true;
         while !self.is_over() {
             let pieces = self.out.sender();
             tokio::select! {
-                message = self.messages.next_line(), if listening => match message {
+                message = self.messages.next_line(), if self.listens => match message {
                     Ok(Some(line)) => self.hear(&line),
-                    _ => listening = false,
+                    _ => self.listens = false,
                 },
                 said = read_with_room(&mut self.said, &pieces, &mut said) => {
                     if !said {
@@ -171,7 +173,8 @@ impl Supervisor {
 
     /// Whether the working process has ended, and all that it said is here.
     fn is_over(&self) -> bool {
-        self.status.is_some() && self.said.is_none() && self.complained.is_none()
+        let is_all_heard = self.end.is_some() || !self.listens;
+        self.status.is_some() && is_all_heard && self.said.is_none() && self.complained.is_none()
     }
 
     fn hear(&mut self, line: &str) {
