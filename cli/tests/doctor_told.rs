@@ -128,7 +128,9 @@ fn compare(case: &Case, told: &Value) -> Result<(), String> {
             _ => Ok(()),
         };
     }
-    if code == Some(1) && case.is_near(errors) {
+    // An allocation that fails ends a process, and says so.
+    let has_no_room = errors.contains("memory allocation of");
+    if code == Some(1) && (has_no_room || case.is_near(errors)) {
         return Ok(());
     }
     let expected = if real["ring"] == true { 0 } else { 3 };
