@@ -2,16 +2,18 @@
 #![cfg(target_os = "linux")]
 
 mod common;
+#[path = "../../tests/fallback/seccomp.rs"]
+mod seccomp;
 
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use common::{assert_exit, assert_same, copy, json, leftovers, paths, tidegate};
+use seccomp::Filter;
 
 fn files(root: &Path, count: usize) {
     fs::create_dir_all(root).unwrap();
@@ -30,49 +32,6 @@ fn shell(line: &str, dir: &Path) -> Output {
     command.args(["-c", line]).current_dir(dir);
     command.env("T", env!("CARGO_BIN_EXE_tidegate"));
     command.env_remove("TIDEGATE_BACKEND").output().unwrap()
-}
-
-/// Makes one system call of a process that is about to start fail with `errno`.
-fn refuse(command: &mut Command, call: libc::c_long, errno: i32) {
-    let filter = move || {
-        let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
-        let mut steps = [
-            step((libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16, 0, 0, 0),
-            step(
-                (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16,
-                0,
-                1,
-                call as u32,
-            ),
-            step(
-                (libc::BPF_RET | libc::BPF_K) as u16,
-                0,
-                0,
-                libc::SECCOMP_RET_ERRNO | errno as u32,
-            ),
-            step(
-                (libc::BPF_RET | libc::BPF_K) as u16,
-                0,
-                0,
-                libc::SECCOMP_RET_ALLOW,
-            ),
-        ];
-        let program = libc::sock_fprog {
-            len: steps.len() as u16,
-            filter: steps.as_mut_ptr(),
-        };
-        // SAFETY: plain system calls; the program lives until they return.
-        let refused = unsafe {
-            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0
-                || libc::prctl(libc::PR_SET_SECCOMP, 2, &raw const program) != 0
-        };
-        if refused {
-            return Err(std::io::Error::last_os_error());
-        }
-        Ok(())
-    };
-    // SAFETY: it allocates nothing and takes no lock.
-    unsafe { command.pre_exec(filter) };
 }
 
 /// Whatever a filesystem or a filter says to `copy_file_range`: the data is read and written instead. Only what says
@@ -109,7 +68,7 @@ fn any_refusal_of_copy_file_range_is_no_failure() {
         command
             .args(["copy", "--quiet"])
             .args([&source, &destination]);
-        refuse(&mut command, libc::SYS_copy_file_range, errno);
+        Filter::refuse(&[libc::SYS_copy_file_range as u32], errno).apply(&mut command);
         let output = command.output().unwrap();
         let is_final = [libc::ENOSPC, libc::EDQUOT, libc::EFBIG].contains(&errno);
         assert_eq!(

@@ -64,11 +64,23 @@ impl Filter {
         ])
     }
 
+    /// Puts it in force for a process that is about to start.
+    pub(crate) fn apply(self, command: &mut std::process::Command) {
+        use std::os::unix::process::CommandExt;
+        let install = move || {
+            self.install();
+            Ok(())
+        };
+        // SAFETY: it makes two system calls, and allocates and locks nothing unless one of them fails.
+        unsafe { command.pre_exec(install) };
+    }
+
     /// Puts it in force for every thread of this process, for good.
-    pub(crate) fn install(mut self) {
+    pub(crate) fn install(&self) {
         let program = libc::sock_fprog {
             len: self.0.len() as u16,
-            filter: self.0.as_mut_ptr(),
+            // Only read.
+            filter: self.0.as_ptr().cast_mut(),
         };
         // SAFETY: gives up the right to gain privileges, and touches no memory.
         let result = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
