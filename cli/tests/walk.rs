@@ -1,6 +1,9 @@
 //! `tidegate walk` counts what is there, and says what it could not see.
 
 mod common;
+#[cfg(target_os = "linux")]
+#[path = "../../tests/fallback/seccomp.rs"]
+mod seccomp;
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -137,5 +140,35 @@ fn exit_codes_are_those_of_the_other_commands() {
         assert!(lines(&output).iter().any(|line| line["loop"] == true));
         assert_exit(&walk(backend, &root, &["--summary"]), 64);
         assert_exit(&walk(backend, &root, &["--jobs", "0"]), 64);
+    }
+}
+
+/// Where a filter refuses the calls that there is another way for, by whatever number, a walk finds the same.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_refused_has_another_way() {
+    let dir = tempfile::tempdir().unwrap();
+    make_tree(dir.path());
+    let summary = |more: &[&str], filter: Option<seccomp::Filter>| {
+        let mut command = tidegate();
+        command.args(["walk", "--backend", "pool", "--json", "--summary"]);
+        command.args(more).arg(dir.path());
+        filter
+            .into_iter()
+            .for_each(|filter| filter.apply(&mut command));
+        let output = command.output().unwrap();
+        assert_exit(&output, 0);
+        let summary = lines(&output).pop().unwrap();
+        ["entries", "by_type", "bytes", "errors", "repeated_links"].map(|of| summary[of].clone())
+    };
+    for more in [&[][..], &["--one-file-system"], &["--follow"]] {
+        let expected = summary(more, None);
+        for call in [libc::SYS_openat2, libc::SYS_statx] {
+            for errno in [libc::ENOSYS, libc::EPERM, libc::EACCES] {
+                let filter = seccomp::Filter::refuse(&[call as u32], errno);
+                let found = summary(more, Some(filter));
+                assert_eq!(found, expected, "{more:?}, call {call}, error {errno}");
+            }
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use std::ffi::CStr;
 use std::io;
 #[cfg(target_os = "linux")]
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use nix::fcntl::OFlag;
@@ -236,11 +236,12 @@ pub(crate) fn open_dir(at: BorrowedFd<'_>, name: &CStr, reach: Reach) -> io::Res
 fn open(at: BorrowedFd<'_>, name: &CStr, flags: OFlag, same_mount: bool) -> io::Result<OwnedFd> {
     #[cfg(target_os = "linux")]
     if same_mount {
+        use super::linux::calls::Call;
         use super::linux::openat2::{OpenHow, openat2};
         let how = OpenHow::new(flags.bits(), 0, libc::RESOLVE_NO_XDEV);
         match retry(|| openat2(at, name, &how)) {
             // Before Linux 5.6, or a filter: told by the device afterwards.
-            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {}
+            Err(error) if Call::Openat2.is_refused_with(&error) => {}
             opened => return opened,
         }
     }
@@ -253,7 +254,7 @@ fn open(at: BorrowedFd<'_>, name: &CStr, flags: OFlag, same_mount: bool) -> io::
 pub(crate) fn stat(at: BorrowedFd<'_>, name: &CStr, reach: Reach, how: How) -> io::Result<Stat> {
     #[cfg(target_os = "linux")]
     {
-        use super::linux::statx;
+        use super::linux::{calls::Call, statx};
         if reach.same_mount {
             let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
             let links = if reach.follow {
@@ -262,10 +263,13 @@ pub(crate) fn stat(at: BorrowedFd<'_>, name: &CStr, reach: Reach, how: How) -> i
                 OFlag::O_NOFOLLOW
             };
             let fd = open(at, name, flags | links, true)?;
-            return statx::of_fd(std::os::fd::AsFd::as_fd(&fd), how);
+            return match statx::of_fd(fd.as_fd(), how) {
+                Err(error) if Call::Statx.is_refused_with(&error) => stat_open(fd.as_fd()),
+                stat => stat,
+            };
         }
         match statx::of_name(at, name, reach.follow, how) {
-            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {}
+            Err(error) if Call::Statx.is_refused_with(&error) => {}
             stat => return stat,
         }
     }
