@@ -94,6 +94,8 @@ pub(crate) struct Engine<R> {
     /// Given up linked operations whose next entry begins only now: they are cancelled after the next turn,
     /// when the kernel has begun it.
     late_cancels: Vec<Token>,
+    /// What a cancel may have missed, to be asked again (INV-11).
+    missed_cancels: Vec<u64>,
     counters: SharedCounters,
     /// How often word was left of something to let go of, when that was last seen to.
     swept: u64,
@@ -115,6 +117,7 @@ impl<R: Ring> Engine<R> {
             queued: VecDeque::new(),
             cancels: VecDeque::new(),
             late_cancels: Vec::new(),
+            missed_cancels: Vec::new(),
             counters,
             swept: 0,
             completions: Vec::new(),
@@ -260,19 +263,40 @@ impl<R: Ring> Engine<R> {
 
     /// Queues an entry of the driver's own, which points to nothing that could be freed; `false` if
     /// the queue is full.
-    pub(crate) fn push_own(&mut self, sqe: &Sqe, tag: Tag) -> bool {
-        let pushed = self.slots.push_own(&mut self.ring, sqe, tag);
+    pub(crate) fn push_own(&mut self, sqe: &Sqe, user_data: u64) -> bool {
+        let pushed = self.slots.push_own(&mut self.ring, sqe, user_data);
         if pushed {
             self.note_queued(sqe, None);
         }
         pushed
     }
 
+    /// EALREADY: a kernel worker has the target. It sees the cancel where it sleeps and may be woken, but not while
+    /// it hands a pipe's read over to wait in a poll: that waits on as if nobody had asked.
+    fn note_cancel(&mut self, completion: Completion) {
+        let target = Token::of_target(completion.user_data);
+        let is_running = completion.result == -errno::EALREADY;
+        if is_running && !self.missed_cancels.contains(&target) {
+            self.missed_cancels.push(target);
+        }
+    }
+
+    /// Whether there are operations that a cancel may have missed.
+    pub(crate) fn has_missed(&self) -> bool {
+        !self.missed_cancels.is_empty()
+    }
+
+    /// Asks once more for what a cancel may have missed. For every tick: what cannot be woken is asked in vain.
+    pub(crate) fn cancel_missed(&mut self) {
+        self.cancels.extend(self.missed_cancels.drain(..));
+    }
+
     fn push_cancels(&mut self) {
         while let Some(user_data) = self.cancels.pop_front() {
             let is_live =
                 Token::decode(user_data).is_some_and(|(_, token, _)| self.slots.is_live(token));
-            if is_live && !self.push_own(&Sqe::cancel(user_data), Tag::Cancel) {
+            let own = Token::of_cancel(user_data);
+            if is_live && !self.push_own(&Sqe::cancel(user_data), own) {
                 return self.cancels.push_front(user_data);
             }
         }
@@ -332,8 +356,8 @@ impl<R: Ring> Engine<R> {
                 Some((Tag::Op, token, member)) => {
                     self.complete(token, member, completion, &mut reaped);
                 }
-                // A cancel's own result says nothing about its target, which has its own completion.
-                Some((Tag::Cancel, ..)) => {}
+                // The target has its own completion, unless the cancel missed it.
+                Some((Tag::Cancel, ..)) => self.note_cancel(completion),
                 Some((Tag::Event, ..)) => reaped.event = true,
                 None => reaped.foreign += 1,
             }
@@ -380,6 +404,7 @@ impl<R: Ring> Engine<R> {
         self.queued.clear();
         self.cancels.clear();
         self.late_cancels.clear();
+        self.missed_cancels.clear();
         let (lost, unsent): (Vec<_>, Vec<_>) = self
             .slots
             .drain()

@@ -358,6 +358,13 @@ impl World {
     }
 
     /// Without further faults, everything ends that should.
+    fn turns(&mut self, count: usize) {
+        for _ in 0..count {
+            self.enter(0);
+            self.reap();
+        }
+    }
+
     fn settle(&mut self) {
         lock(&self.kernel).faults = Faults::default();
         for round in 0.. {
@@ -487,6 +494,30 @@ fn cancels_are_delivered_though_the_queue_is_full() {
     world.check_end();
 }
 
+/// A worker hands its operation over to a poll while the cancel comes: the next cancel reaches it (INV-11).
+#[test]
+fn what_a_cancel_missed_is_cancelled_again() {
+    let faults = Faults {
+        never: 100,
+        ..Faults::default()
+    };
+    let mut world = World::new(7, 100, faults);
+    let started: Vec<u64> = std::iter::from_fn(|| world.start()).collect();
+    world.enter(0);
+    for user_data in started {
+        world.cancel(user_data);
+    }
+    world.turns(20);
+    let missed = lock(&world.kernel).wakeable();
+    assert!(!missed.is_empty() && world.engine.has_missed());
+    world.engine.cancel_missed();
+    world.turns(20);
+    assert_eq!(lock(&world.kernel).wakeable(), [0; 0]);
+    assert!(missed.into_iter().all(|user_data| world.is_over(user_data)));
+    world.settle();
+    world.check_end();
+}
+
 /// A cancel ends one entry, and the next begins: that is cancelled, too, up to the last, which tidies up (INV-11).
 #[test]
 fn what_begins_after_its_cancel_is_cancelled() {
@@ -503,10 +534,7 @@ fn what_begins_after_its_cancel_is_cancelled() {
         for user_data in started {
             world.cancel(user_data);
         }
-        for _ in 0..20 {
-            world.enter(0);
-            world.reap();
-        }
+        world.turns(20);
         let held = lock(&world.kernel).running();
         for user_data in held {
             let (_, token, member) = Token::decode(user_data).unwrap();

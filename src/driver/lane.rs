@@ -16,7 +16,7 @@ use super::engine::{Engine, Start};
 use super::group::{Class, Full, Group, is_still};
 use super::op::OnWorker;
 use super::pool::extract;
-use super::slot::Tag;
+use super::slot::{Tag, Token};
 use crate::limits;
 use crate::mounts::Mount;
 use crate::sys::clock::coarse_ms;
@@ -33,6 +33,8 @@ struct Inbox {
     /// When one was taken last, or the first of these came, in coarse milliseconds.
     moved_ms: u64,
     cancels: Vec<u64>,
+    /// What cancels may have missed is to be cancelled again.
+    cancel_missed: bool,
     /// No more jobs are taken in: the handle was closed, or the lane quarantined.
     closed: bool,
     /// At the end, cancel what is in flight.
@@ -58,6 +60,8 @@ pub(crate) struct Lane {
     /// milliseconds; zero when neither.
     submitting_since: AtomicU64,
     in_flight: AtomicUsize,
+    /// Whether cancels may have missed something.
+    has_missed: AtomicBool,
     /// The kernel's number of the lane's thread.
     thread: AtomicI32,
     /// When the oldest operation in flight was started, in coarse milliseconds; zero when none is.
@@ -69,6 +73,7 @@ pub(crate) struct Lane {
 struct Taken {
     jobs: Vec<RingJob>,
     cancels: Vec<u64>,
+    cancel_missed: bool,
     closed: bool,
     cancel_all: bool,
 }
@@ -83,6 +88,7 @@ impl Lane {
             swept: AtomicU64::new(0),
             submitting_since: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
+            has_missed: AtomicBool::new(false),
             thread: AtomicI32::new(0),
             oldest_ms: AtomicU64::new(0),
             class,
@@ -162,9 +168,13 @@ impl Lane {
         jobs
     }
 
-    /// Has the thread let go of what nobody uses any more, if it has not.
+    /// Has the thread let go of what nobody uses any more, if it has not, and cancel again what cancels missed.
     pub(crate) fn tick(&self) {
         drop(self.take_what_is_over());
+        if self.has_missed.load(Ordering::Relaxed) {
+            lock(&self.inbox).cancel_missed = true;
+            self.call();
+        }
         if self.swept.load(Ordering::SeqCst) != released::count() {
             self.call();
         }
@@ -289,6 +299,7 @@ impl LaneThread {
         Taken {
             jobs: inbox.jobs.drain(..count).collect(),
             cancels: std::mem::take(&mut inbox.cancels),
+            cancel_missed: std::mem::take(&mut inbox.cancel_missed),
             closed: inbox.closed,
             cancel_all: std::mem::take(&mut inbox.cancel_all),
         }
@@ -338,6 +349,9 @@ impl LaneThread {
             .cancels
             .into_iter()
             .for_each(|user_data| self.engine.cancel(user_data));
+        if taken.cancel_missed {
+            self.engine.cancel_missed();
+        }
         if taken.cancel_all {
             self.engine.cancel_all();
         }
@@ -391,6 +405,9 @@ impl LaneThread {
         self.lane
             .in_flight
             .store(self.engine.in_flight(), Ordering::Relaxed);
+        self.lane
+            .has_missed
+            .store(self.engine.has_missed(), Ordering::Relaxed);
     }
 
     /// Waits for a completion or a call.
@@ -399,7 +416,7 @@ impl LaneThread {
             // Nothing is queued here, so there is room.
             self.armed = self
                 .engine
-                .push_own(&Sqe::event(&self.lane.event), Tag::Event);
+                .push_own(&Sqe::event(&self.lane.event), Token::own(Tag::Event));
         }
         self.lane.asleep.store(true, Ordering::SeqCst);
         let called = {
@@ -407,7 +424,8 @@ impl LaneThread {
             let startable = !inbox.jobs.is_empty() && self.room() > 0;
             let over = inbox.closed && self.engine.in_flight() == 0;
             let unswept = self.lane.swept.load(Ordering::SeqCst) != released::count();
-            startable || over || unswept || inbox.cancel_all || !inbox.cancels.is_empty()
+            let cancels = inbox.cancel_all || inbox.cancel_missed || !inbox.cancels.is_empty();
+            startable || over || unswept || cancels
         };
         let result = if called { Ok(()) } else { self.engine.enter(1) };
         self.lane.asleep.store(false, Ordering::SeqCst);

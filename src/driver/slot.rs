@@ -20,6 +20,7 @@ pub(crate) struct Token(u64);
 
 const INDEX_BITS: u32 = 24;
 const TAG_SHIFT: u32 = 56;
+const TAG_MASK: u64 = ((1 << (MEMBER_SHIFT - TAG_SHIFT)) - 1) << TAG_SHIFT;
 
 /// The most entries that are linked: what the bits in the user data can tell apart.
 const MEMBERS_MAX: usize = 1 << (u64::BITS - MEMBER_SHIFT);
@@ -44,9 +45,19 @@ impl Token {
         self.0
     }
 
-    /// The user data of the driver's own entries.
+    /// The user data of the driver's own entry for nobody else.
     pub(crate) fn own(tag: Tag) -> u64 {
         (tag as u64) << TAG_SHIFT
+    }
+
+    /// The user data of the cancel of an entry.
+    pub(crate) fn of_cancel(target: u64) -> u64 {
+        target & !TAG_MASK | Token::own(Tag::Cancel)
+    }
+
+    /// The entry that a cancel of this user data is for.
+    pub(crate) fn of_target(cancel: u64) -> u64 {
+        cancel & !TAG_MASK | Token::own(Tag::Op)
     }
 
     /// What a completion's user data says, with the member; `None` if it is not of this driver.
@@ -206,9 +217,9 @@ impl Slots {
 
     /// Queues an entry of the driver's own; `false` if the queue is full.
     #[allow(unsafe_code, reason = "an entry without a slot")]
-    pub(crate) fn push_own(&mut self, ring: &mut impl Ring, sqe: &Sqe, tag: Tag) -> bool {
+    pub(crate) fn push_own(&mut self, ring: &mut impl Ring, sqe: &Sqe, user_data: u64) -> bool {
         // SAFETY: a cancel points to nothing, and the read of an event to static memory (INV-1).
-        unsafe { ring.push(sqe, Token::own(tag)) }
+        unsafe { ring.push(sqe, user_data) }
     }
 
     /// Notes that the kernel has taken the entry of this slot.

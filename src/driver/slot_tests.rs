@@ -124,6 +124,18 @@ fn a_token_survives_the_way_through_the_kernel() {
     }
 }
 
+/// A cancel's completion says which entry it was for, of linked ones, too.
+#[test]
+fn a_cancel_names_its_target() {
+    for (index, generation, member) in [(0, 0, 0), (5, 9, 2), (1 << 23, u32::MAX, MEMBERS_MAX - 1)]
+    {
+        let target = Token::new(index, generation).of_member(member);
+        let cancel = Token::of_cancel(target);
+        assert!(matches!(Token::decode(cancel), Some((Tag::Cancel, ..))));
+        assert_eq!(Token::of_target(cancel), target);
+    }
+}
+
 /// Only the driver's own tags mean anything.
 #[test]
 fn foreign_user_data_is_not_decoded() {

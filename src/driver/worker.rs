@@ -173,6 +173,7 @@ impl Worker {
             self.serial_stuck
                 .store(engine.look_at_old(), Ordering::Relaxed);
             engine.sweep();
+            engine.cancel_missed();
             let is_over = engine.has_completions();
             is_wanted = is_over || engine.has_queued() || !lock(&self.cancels).is_empty();
             drop(engine);
@@ -229,7 +230,9 @@ impl Worker {
             let wait = began.elapsed() / limits::RING_LOOK_PART;
             let wait = wait.clamp(limits::DRAIN_LOOK_EVERY, limits::DRAIN_BOUND / 2);
             crate::sys::linux::poll::readable(self.number, wait);
-            self.turn(lock(&self.engine));
+            let mut engine = lock(&self.engine);
+            engine.cancel_missed();
+            self.turn(engine);
         }
     }
 }

@@ -11,7 +11,7 @@ pub(crate) use libc::{
 };
 
 #[cfg(target_os = "linux")]
-pub(crate) use libc::{EBADFD, EBUSY, EISDIR, ELOOP, ENODATA, ENOENT, ENOTDIR};
+pub(crate) use libc::{EALREADY, EBADFD, EBUSY, EISDIR, ELOOP, ENODATA, ENOENT, ENOTDIR};
 
 /// What this system has not at all.
 #[cfg(not(target_os = "linux"))]

@@ -84,6 +84,8 @@ enum OnCancel {
     Ends(i32),
     /// A kernel worker runs it: EALREADY, and it goes on.
     GoesOn,
+    /// A kernel worker is about to let it wait in a poll: EALREADY, and the next cancel ends it.
+    Missed,
     /// The device has it: ENOENT although it is in flight.
     NotFound,
 }
@@ -161,6 +163,15 @@ impl Kernel {
         self.running.iter().map(|op| op.user_data).collect()
     }
 
+    /// User data of what goes on after its cancel, and would end by another.
+    pub(crate) fn wakeable(&self) -> Vec<u64> {
+        let is_wakeable = |op: &&Running| {
+            matches!(op.on_cancel, OnCancel::Ends(_)) && self.cancels.contains(&op.user_data)
+        };
+        let running = self.running.iter().filter(is_wakeable);
+        running.map(|op| op.user_data).collect()
+    }
+
     /// Lets time pass: completions come without anybody's entering.
     pub(crate) fn advance(&mut self, by_ms: u64) {
         self.now_ms += by_ms;
@@ -220,10 +231,11 @@ impl Kernel {
             // Short results are among them.
             self.random.below(4097) as i32
         };
-        let on_cancel = match self.random.below(4) {
+        let on_cancel = match self.random.below(5) {
             0 => OnCancel::GoesOn,
             1 => OnCancel::NotFound,
             2 => OnCancel::Ends(-errno::EINTR),
+            3 => OnCancel::Missed,
             _ => OnCancel::Ends(-errno::ECANCELED),
         };
         self.running.push(Running {
@@ -242,7 +254,11 @@ impl Kernel {
             return -errno::ENOENT;
         };
         match op.on_cancel {
-            OnCancel::GoesOn => -libc::EALREADY,
+            OnCancel::GoesOn => -errno::EALREADY,
+            OnCancel::Missed => {
+                op.on_cancel = OnCancel::Ends(-errno::ECANCELED);
+                -errno::EALREADY
+            }
             OnCancel::NotFound => -errno::ENOENT,
             OnCancel::Ends(result) => {
                 (op.result, op.due_ms) = (result, Some(now));
