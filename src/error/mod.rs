@@ -468,7 +468,8 @@ impl Error {
     }
 }
 
-/// The errno of an [`io::Error`], whether it came straight from the system or carries an [`Error`].
+/// The errno of an [`io::Error`], whether it came straight from the system or carries an [`Error`], or another error
+/// whose source it is, as that of a walk.
 ///
 /// ```
 /// let plain = std::io::Error::from_raw_os_error(2);
@@ -478,6 +479,7 @@ pub fn raw_os_error(error: &io::Error) -> Option<i32> {
     error
         .raw_os_error()
         .or_else(|| Error::from_io(error)?.raw_os_error())
+        .or_else(|| raw_os_error(error.get_ref()?.source()?.downcast_ref()?))
 }
 
 impl std::error::Error for Error {
