@@ -3,6 +3,7 @@
 use std::io::{self, SeekFrom};
 use std::sync::Arc;
 
+use super::File;
 use crate::buf::{BufError, IoBuf, Slice};
 use crate::error::Error;
 use crate::limits;
@@ -129,7 +130,7 @@ pub(super) async fn write_all(
     room: Option<Room>,
 ) -> io::Result<()> {
     let total = buf.len();
-    let (done, written) = write_steps(&shared, buf, &mut begin, &position).await;
+    let (done, written) = write_steps(&shared, buf, &mut begin, &position, true).await;
     match room {
         Some(room) if !written.as_ref().is_err_and(is_detached) => {
             room.wrote(&shared, rw::known(&shared, begin.ok()), done);
@@ -154,12 +155,20 @@ pub(super) async fn write_all(
     written
 }
 
+/// Writes all of a new file, which is then closed: as its cursor would, but that a future which is dropped ends it.
+pub(crate) async fn write_whole(file: File, buf: Vec<u8>) -> io::Result<()> {
+    let (_, written) = write_steps(&file.shared, buf, &mut Ok(0), &file.position, false).await;
+    written?;
+    file.close().await
+}
+
 /// The steps of a write, and how many bytes they wrote. Nothing is reserved any more once the position is the kernel's.
 async fn write_steps(
     shared: &Arc<SharedFile>,
     mut buf: Vec<u8>,
     begin: &mut Result<u64, u64>,
     position: &Position,
+    kept: bool,
 ) -> (usize, io::Result<()>) {
     let (total, mut done) = (buf.len(), 0);
     while done < total {
@@ -169,7 +178,7 @@ async fn write_steps(
             Err(back) if done == 0 => Place::Kernel { back: *back },
             Err(_) => Place::Kernel { back: 0 },
         };
-        let step = rw::write_once(shared.clone(), buf.slice(done..total), place, true).await;
+        let step = rw::write_once(shared.clone(), buf.slice(done..total), place, kept).await;
         let (count, part) = match rw::progress(shared, step, Kind::Write, io::ErrorKind::WriteZero)
         {
             Ok(progress) => progress,
@@ -234,6 +243,11 @@ pub(super) async fn move_to(
     if target > limits::SEEK_UNCHECKED_BYTES_MAX {
         // Filesystems differ in how long a file can be.
         target = seek::in_kernel(&shared, SeekFrom::Start(target)).await?;
+    }
+    // The memory of a process has places there, which no read or write at a position takes.
+    if i64::try_from(target).is_err() {
+        position.leave_to_kernel(&shared, target).await;
+        return Ok(target);
     }
     if position.set(target) {
         return Ok(target);
