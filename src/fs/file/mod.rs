@@ -41,9 +41,9 @@ use super::OpenOptions;
 use crate::limits;
 use crate::op::file::SharedFile;
 use crate::op::position::Position;
-use crate::opcode::Kind;
 pub use crate::op::writeback::{WritebackClass, WritebackPolicy, WritebackStats};
 pub use crate::op::{Advice, Space, Writeback};
+use crate::opcode::Kind;
 
 /// An open file.
 ///
