@@ -13,8 +13,7 @@ use crate::limits;
 use crate::sys::lock::lock;
 use crate::sys::walking::{self, Reach};
 
-/// Device and inode.
-pub(super) type Id = (u64, u64);
+pub(super) use crate::sys::walking::Id;
 
 /// A directory that is known, whether or not it is open.
 pub(super) struct Node {
@@ -210,8 +209,7 @@ impl Files {
                 Some(dir) => walking::open_dir(dir.as_fd(), &node.name, reach)?,
                 None => walking::open_dir(walking::HERE, &node.name, reach)?,
             };
-            let stat = walking::stat_open(fd.as_fd())?;
-            let id = (stat.dev, stat.ino);
+            let id = walking::id_of(fd.as_fd())?;
             if node.id.get().is_some() {
                 self.reopened.fetch_add(1, Ordering::Relaxed);
             }
