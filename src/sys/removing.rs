@@ -8,7 +8,7 @@ use std::path::Path;
 
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
-use super::errno::{self, retry};
+use super::errno::{is_out_of_descriptors, retry};
 use super::stat::kind;
 use super::steps::Steps;
 use super::walking::{self, HERE, Id, Names, Reach, id_of};
@@ -129,10 +129,6 @@ fn is_no_dir(error: &io::Error) -> bool {
     error
         .raw_os_error()
         .is_some_and(|number| numbers.contains(&number))
-}
-
-fn is_out_of_descriptors(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(errno::EMFILE | errno::ENFILE))
 }
 
 impl Removal {
