@@ -193,6 +193,23 @@ fn random_options_find_what_others_find() {
     }
 }
 
+/// Directories with and without each permission, at two depths.
+fn holes(root: &Path) {
+    for (name, mode) in [
+        ("open", 0o755),
+        ("listed", 0o444),
+        ("searched", 0o111),
+        ("shut", 0),
+    ] {
+        for at in ["", "below"] {
+            let path = root.join(at).join(name);
+            fs::create_dir_all(path.join("in")).unwrap();
+            fs::write(path.join("file"), "text").unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        }
+    }
+}
+
 /// As somebody who may not see everything: what may not be listed, what may be listed and not looked at, and what may
 /// be looked at and not listed, each is told once, and all else is found.
 #[test]
@@ -200,19 +217,7 @@ fn what_may_not_be_seen_is_told() {
     in_child_without_privileges("what_may_not_be_seen_is_told", || {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path();
-        for (name, mode) in [
-            ("open", 0o755),
-            ("listed", 0o444),
-            ("searched", 0o111),
-            ("shut", 0),
-        ] {
-            for at in ["", "below"] {
-                let path = root.join(at).join(name);
-                fs::create_dir_all(path.join("in")).unwrap();
-                fs::write(path.join("file"), "text").unwrap();
-                fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            }
-        }
+        holes(root);
         on_each_route(|_| async {
             for (asks, sort) in [
                 (true, WalkSort::Auto),
