@@ -15,6 +15,7 @@ use crate::sys::copy_meta;
 use crate::sys::errno::retry;
 use crate::sys::fd::close;
 use crate::sys::global::Global;
+use crate::sys::xattr_open;
 
 pub(crate) use crate::sys::copy_data::{Flow, Holes};
 pub(crate) use crate::sys::copy_meta::onto_path as copy_metadata;
@@ -208,7 +209,7 @@ fn fill(
         check_whole(source, before, &after).map_err(CopyError::at(&request.from))?;
     }
     let warnings = copy_meta::onto_file(source, before, file, request.preserve);
-    set_mode(request, before, file).map_err(CopyError::at(&request.to))?;
+    set_mode(request, source, before, file).map_err(CopyError::at(&request.to))?;
     if request.preserve.times {
         copy_meta::times_of(before)
             .and_then(|times| retry(|| file.set_times(times)))
@@ -230,7 +231,12 @@ fn fill(
     })
 }
 
-fn set_mode(request: &CopyRequest, before: &Metadata, file: &File) -> io::Result<()> {
+fn set_mode(
+    request: &CopyRequest,
+    source: &File,
+    before: &Metadata,
+    file: &File,
+) -> io::Result<()> {
     let target = retry(|| file.metadata())?;
     let kind = target.file_type();
     if kind.is_fifo() || kind.is_char_device() || kind.is_block_device() {
@@ -238,7 +244,11 @@ fn set_mode(request: &CopyRequest, before: &Metadata, file: &File) -> io::Result
     }
     let mode = match request.mode {
         Some(mode) => mode & 0o7777,
-        None => copy_meta::mode_for(before, Some(&target)),
+        None => copy_meta::mode_beside_list(
+            copy_meta::mode_for(before, Some(&target)),
+            |name| xattr_open::get(source, name),
+            |name| xattr_open::get(file, name),
+        ),
     };
     if target.mode() & 0o7777 == mode {
         return Ok(());
