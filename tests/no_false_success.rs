@@ -99,7 +99,7 @@ fn trials() -> Vec<libtest_mimic::Trial> {
 
     let fuse: &[_] = &[Requirements::fuse()];
     let disks: &[_] = &[Ext4, Xfs, Btrfs].map(Requirements::disk);
-    let all: [(&str, &[Requirements], stage::Test); 15] = [
+    let all: [(&str, &[Requirements], stage::Test); 17] = [
         ("what_a_close_answers_is_told", fuse, closes::are_told),
         ("a_failed_copy_has_no_name", fuse, closes::leave_no_name),
         ("sizes_are_hints", &[], copies::sizes_are_hints),
@@ -154,6 +154,16 @@ fn trials() -> Vec<libtest_mimic::Trial> {
             "writebacks_of_servers_are_told",
             fuse,
             writebacks::of_servers_are_told,
+        ),
+        (
+            "writers_on_a_dead_disk_go_on",
+            disks,
+            writebacks::on_a_dead_disk_go_on,
+        ),
+        (
+            "writebacks_of_layers_are_told",
+            disks,
+            writebacks::of_layers_are_told,
         ),
     ];
     all.into_iter()
