@@ -107,7 +107,8 @@ fn walks() -> Vec<Call> {
         }),
         path("drop of a walk with a closure", |s| {
             Box::pin(async move {
-                let mut walk = WalkDir::new(&s.dir).map(|entry| std::fs::read(entry.path()).ok());
+                let mut walk =
+                    WalkDir::new(&s.dir).map(|entry| entry.path().symlink_metadata().ok());
                 let first = futures::poll!(walk.next()).is_ready();
                 drop(walk);
                 kept(first)
@@ -203,7 +204,7 @@ fn written() -> Vec<Call> {
             Box::pin(async move {
                 let policy = WritebackPolicy::new().chunk_bytes(4096);
                 let mut f = f.with_writeback(policy);
-                let written = f.write(&[7; 65_536]).await;
+                let written = f.write(&[7; 8192]).await;
                 let stats = f.writeback_stats();
                 drop(f);
                 kept((written, stats))
