@@ -83,6 +83,11 @@ impl Op for Turn {
         paths.file(&file);
     }
 
+    #[cfg(feature = "testing")]
+    fn shorten(&mut self, bytes: usize) {
+        lock(&self.appender.disk).bytes_max = bytes.max(1);
+    }
+
     fn finish(self, result: io::Result<i32>) -> io::Result<()> {
         result.map(drop)
     }
