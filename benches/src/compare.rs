@@ -78,7 +78,16 @@ impl Options {
         }
         let is_meant =
             |work: &&Workload| all || self.workloads.iter().any(|name| work.is_meant(name));
-        Ok(WORKLOADS.iter().filter(is_meant).copied().collect())
+        let can_be_cold = Data::can_forget_all();
+        let can_be = |work: &&Workload| {
+            let is_fit = can_be_cold || !work.is_cold();
+            if !is_fit {
+                eprintln!("{} needs root, to empty the kernel's caches", work.name);
+            }
+            is_fit
+        };
+        let chosen = WORKLOADS.iter().filter(is_meant).filter(can_be);
+        Ok(chosen.copied().collect())
     }
 
     fn chosen_engines(&self) -> io::Result<Vec<Engine>> {
