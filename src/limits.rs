@@ -158,7 +158,8 @@ pub(crate) const POOL_THREADS_MAX: usize = 64;
 /// within a millisecond busy, so that its speed does not depend on a dead neighbour.
 pub(crate) const POOL_THREADS_OWN: usize = 16;
 
-/// Threads that a pool starts at once; more come when the watchdog sees them all busy for a tick.
+/// Threads that a pool has at work at once where jobs compute rather than wait; more come when the watchdog sees them
+/// all busy for a tick.
 pub(crate) const POOL_THREADS_EAGER: usize = 4;
 
 /// An idle pool thread ends after this long.
@@ -176,6 +177,14 @@ pub(crate) const WATCHDOG_LATE: Duration = Duration::from_millis(50);
 
 /// Quiet ticks after which the watchdog sleeps until it is called.
 pub(crate) const WATCHDOG_QUIET_TICKS: u32 = 4;
+/// A thread that is at one job for so long is not expected to take the next soon, and another does: longer than a disk
+/// takes that answers, shorter than anybody notices.
+pub(crate) const POOL_JOB_LONG: Duration = Duration::from_millis(10);
+
+/// Threads that a pool has at work at once where jobs wait for the disk: small files are read fastest by so many, which
+/// fill a disk's queue; twice as many cost more in switches than they bring (`docs/design/misses.md`).
+pub(crate) const POOL_THREADS_WAITING: usize = 32;
+
 
 /// A poll that is this long inside the kernel is reported and its mount no longer attempted.
 pub(crate) const POLL_STUCK_AFTER: Duration = Duration::from_millis(10);
