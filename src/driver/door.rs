@@ -172,6 +172,12 @@ impl Driver {
         if kind == Kind::Close && !group.mount().is_local() {
             return Err(NoRing::ByChoice);
         }
+        // The kernel leaves such an entry to a worker of its own, whatever is in memory: that is a wake-up more than a
+        // thread's call, which on a local disk no cancel ends either.
+        let is_left_to_worker = kind == Kind::Statx && group.mount().is_local();
+        if self.route() == Route::Auto && is_left_to_worker {
+            return Err(NoRing::ByChoice);
+        }
         if crate::probe::report().has_opcode(kind) {
             Ok(())
         } else {
