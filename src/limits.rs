@@ -61,9 +61,9 @@ pub(crate) const REGISTER_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// Rings of one handle that submit on the polling thread.
 pub(crate) const WORKER_RINGS_MAX: usize = 16;
 
-/// Buffered operations in flight on one worker ring before a lane takes over: from about 16 in
-/// flight a lane with batches costs less CPU than one kernel worker per operation.
-pub(crate) const WORKER_DEPTH_BUFFERED: usize = 8;
+/// Buffered operations in flight on one worker ring before a lane takes over: alone, an operation is faster on the worker's
+/// ring; a lane with batches costs less CPU than one kernel worker per operation (`docs/design/misses.md`).
+pub(crate) const WORKER_DEPTH_BUFFERED: usize = 2;
 
 /// Direct reads and writes in flight on one worker ring before a lane takes over: kernel workers
 /// keep up with direct I/O until about 64 in flight on two rings.
