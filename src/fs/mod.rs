@@ -9,6 +9,7 @@ mod atomic;
 mod batch;
 mod commit_batch;
 mod copy_file;
+mod copy_tree;
 mod dir;
 mod dir_handle;
 mod file;
@@ -30,6 +31,9 @@ pub use atomic::{AtomicFile, AtomicOptions, write_atomic};
 pub use batch::{Batch, batch, metadata_many};
 pub use commit_batch::{CommitBatch, Committing, Tally};
 pub use copy_file::{Copied, CopyFile, Preserve, Reflink, Warning, copy, copy_metadata};
+pub use copy_tree::{
+    CopyTree, CopyingTree, TreeCopied, TreeError, TreeEvent, TreeKind, TreeLeftovers, copy_tree,
+};
 pub use dir::{
     DirBuilder, DirEntry, ReadDir, create_dir, create_dir_all, read_dir, remove_dir, remove_dir_all,
 };

@@ -39,6 +39,24 @@ pub(crate) const WALK_THREADS_REMOTE: usize = 16;
 /// replaced.
 pub(crate) const WALK_THREADS_MAX: usize = 32;
 
+/// Entries that a thread of a copy takes at a time: a directory of ordinary size is one thread's, as two in one
+/// directory wait for each other.
+pub(crate) const COPY_TREE_CHUNK: usize = 128;
+
+/// How long a thread of a copy keeps the entries that it took: what takes longer is shared.
+pub(crate) const COPY_TREE_SLICE: Duration = Duration::from_millis(20);
+
+/// An entry of a copy that takes longer has what waits behind it given to others. Where it does not get on, another
+/// thread comes as well: longer than a healthy disk takes, and short beside any limit.
+pub(crate) const COPY_TREE_STUCK_AFTER: Duration = Duration::from_millis(100);
+
+/// The longest path that a system takes, with its end: what nobody could name is not made.
+pub(crate) const PATH_BYTES: usize = 4096;
+
+/// How often what needs a descriptor is tried again while others have all of them, and how long it waits in between.
+pub(crate) const COPY_TREE_TRIES_MAX: u32 = 400;
+pub(crate) const COPY_TREE_TRY_EVERY: Duration = Duration::from_millis(25);
+
 /// Entries of one batch that a ring has at a time: past 64 the kernel's workers do not get faster.
 pub(crate) const BATCH_IN_FLIGHT: usize = 64;
 

@@ -27,6 +27,7 @@ pub(crate) async fn copy(
             steps,
             stop: stop.as_deref(),
             progress: progress.as_deref(),
+            pulse: None,
         };
         copy::copy_file(&request, &flow).map_err(|failed| match failed.error {
             error if flow.is_stopped() && error.kind() == io::ErrorKind::Interrupted => {

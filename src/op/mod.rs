@@ -35,6 +35,7 @@ pub(crate) mod seek;
 mod small;
 pub(crate) mod splice;
 pub(crate) mod statx;
+pub(crate) mod tree;
 pub(crate) mod unchanged;
 mod unit;
 pub(crate) mod vectored;

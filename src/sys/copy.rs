@@ -6,15 +6,23 @@
 
 use std::fs::{File, Metadata};
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::fd::BorrowedFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use nix::fcntl::{AtFlags, OFlag, openat, renameat};
+use nix::sys::stat::Mode;
+use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
 
 use crate::sys::copy_data;
 use crate::sys::copy_meta;
 use crate::sys::errno::retry;
 use crate::sys::fd::close;
 use crate::sys::global::Global;
+use crate::sys::path::with_c_path;
+use crate::sys::stat::{Stat, kind};
+use crate::sys::walking::HERE;
 
 pub(crate) use crate::sys::copy_data::{Flow, Holes};
 pub(crate) use crate::sys::copy_meta::onto_path as copy_metadata;
@@ -84,6 +92,22 @@ pub struct Copied {
     pub data_bytes: u64,
     /// What of the metadata could not be carried over: the operation and its error.
     pub warnings: Vec<Warning>,
+    /// Device and inode of what was made.
+    pub(crate) id: (u64, u64),
+}
+
+/// The directories that the names of a request are in. Whole paths are from the working directory.
+#[derive(Clone, Copy)]
+pub(crate) struct Sides<'a> {
+    pub(crate) from: BorrowedFd<'a>,
+    pub(crate) to: BorrowedFd<'a>,
+}
+
+impl Sides<'static> {
+    const PATHS: Sides<'static> = Sides {
+        from: HERE,
+        to: HERE,
+    };
 }
 
 /// A failed copy: the error, and the path that it is about.
@@ -104,12 +128,22 @@ impl CopyError {
 
 /// Copies one file, as long as the flow lets it go on.
 pub(crate) fn copy_file(request: &CopyRequest, flow: &Flow<'_>) -> Result<Copied, CopyError> {
+    copy_file_at(request, Sides::PATHS, flow)
+}
+
+/// The same between two directories.
+pub(crate) fn copy_file_at(
+    request: &CopyRequest,
+    sides: Sides<'_>,
+    flow: &Flow<'_>,
+) -> Result<Copied, CopyError> {
     flow.check().map_err(CopyError::at(&request.from))?;
-    let (source, before) = open_source(request).map_err(CopyError::at(&request.from))?;
+    let opened = open_source(request, sides.from);
+    let (source, before) = opened.map_err(CopyError::at(&request.from))?;
     // Nothing is made for somebody who has given up meanwhile.
     flow.check().map_err(CopyError::at(&request.from))?;
     if request.rename_into_place {
-        let made = Temp::create(&request.to, request.temporary.as_deref());
+        let made = Temp::create(sides.to, &request.to, request.temporary.as_deref());
         let (temp, file) = made.map_err(CopyError::at(&request.to))?;
         let copied = fill(request, &source, &before, &file, flow)?;
         // Before it has its name: a filesystem may say only now that it could not keep what it took.
@@ -120,23 +154,30 @@ pub(crate) fn copy_file(request: &CopyRequest, flow: &Flow<'_>) -> Result<Copied
             .map_err(CopyError::at(&request.to))?;
         return Ok(copied);
     }
-    let file = open_destination(request, &before).map_err(CopyError::at(&request.to))?;
+    let opened = open_destination(request, sides.to, &before);
+    let file = opened.map_err(CopyError::at(&request.to))?;
     let copied = fill(request, &source, &before, &file, flow)?;
     close(file).map_err(CopyError::at(&request.to))?;
     Ok(copied)
 }
 
+/// Opens a file in a directory.
+fn open_at(dir: BorrowedFd<'_>, path: &Path, flags: OFlag, mode: u32) -> io::Result<File> {
+    let mode = Mode::from_bits_truncate(mode as libc::mode_t);
+    let opened = retry(|| Ok(openat(dir, path, flags | OFlag::O_CLOEXEC, mode)?))?;
+    Ok(opened.into())
+}
+
 /// Opens the source without waiting for a FIFO's writer and, where the system lets us, without touching its access time.
-fn open_source(request: &CopyRequest) -> io::Result<(File, Metadata)> {
-    let nofollow = if request.follow { 0 } else { libc::O_NOFOLLOW };
-    let open = |extra: i32| {
-        File::options()
-            .read(true)
-            .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY | nofollow | extra)
-            .open(&request.from)
-    };
-    let source = match open(NO_ATIME) {
-        Err(error) if NO_ATIME != 0 && error.raw_os_error() == Some(libc::EPERM) => open(0)?,
+fn open_source(request: &CopyRequest, dir: BorrowedFd<'_>) -> io::Result<(File, Metadata)> {
+    let mut flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    flags.set(OFlag::O_NOFOLLOW, !request.follow);
+    let open = |extra: OFlag| open_at(dir, &request.from, flags | extra, 0);
+    let no_atime = OFlag::from_bits_truncate(NO_ATIME);
+    let source = match open(no_atime) {
+        Err(error) if NO_ATIME != 0 && error.raw_os_error() == Some(libc::EPERM) => {
+            open(OFlag::empty())?
+        }
         other => other?,
     };
     let before = retry(|| source.metadata())?;
@@ -155,16 +196,15 @@ const NO_ATIME: i32 = libc::O_NOATIME;
 const NO_ATIME: i32 = 0;
 
 /// Opens the destination under its own name; it is emptied only when it is known not to be the source.
-fn open_destination(request: &CopyRequest, before: &Metadata) -> io::Result<File> {
+fn open_destination(
+    request: &CopyRequest,
+    dir: BorrowedFd<'_>,
+    before: &Metadata,
+) -> io::Result<File> {
     let mode = request.mode.unwrap_or(before.mode()) & 0o777;
-    let mut options = File::options();
-    options.write(true).mode(mode);
-    if request.create_new {
-        options.create_new(true)
-    } else {
-        options.create(true)
-    };
-    let file = options.open(&request.to)?;
+    let mut flags = OFlag::O_WRONLY | OFlag::O_CREAT;
+    flags.set(OFlag::O_EXCL, request.create_new);
+    let file = open_at(dir, &request.to, flags, mode)?;
     let found = retry(|| file.metadata())?;
     if (found.dev(), found.ino()) == (before.dev(), before.ino()) {
         return Err(io::Error::new(
@@ -193,9 +233,11 @@ fn fill(
     file: &File,
     flow: &Flow<'_>,
 ) -> Result<Copied, CopyError> {
+    let target = retry(|| file.metadata()).map_err(CopyError::at(&request.to))?;
     let ways = copy_data::Ways {
         holes: request.holes,
         reflink: request.reflink,
+        onto_file: target.is_file(),
     };
     let moved =
         copy_data::copy(source, before, file, ways, flow).map_err(|(side, error)| CopyError {
@@ -207,8 +249,10 @@ fn fill(
         let after = retry(|| source.metadata()).map_err(CopyError::at(&request.from))?;
         check_whole(source, before, &after).map_err(CopyError::at(&request.from))?;
     }
-    let warnings = copy_meta::onto_file(source, before, file, request.preserve);
-    set_mode(request, before, file).map_err(CopyError::at(&request.to))?;
+    let id = (target.dev(), target.ino());
+    let mut meta = copy_meta::Onto::new(file, target);
+    meta.carry(source, before, request.preserve);
+    set_mode(request, before, file, &meta).map_err(CopyError::at(&request.to))?;
     if request.preserve.times {
         copy_meta::times_of(before)
             .and_then(|times| retry(|| file.set_times(times)))
@@ -226,21 +270,28 @@ fn fill(
     Ok(Copied {
         bytes: moved.bytes,
         data_bytes: moved.data_bytes,
-        warnings,
+        warnings: meta.warnings,
+        id,
     })
 }
 
-fn set_mode(request: &CopyRequest, before: &Metadata, file: &File) -> io::Result<()> {
-    let target = retry(|| file.metadata())?;
+fn set_mode(
+    request: &CopyRequest,
+    before: &Metadata,
+    file: &File,
+    meta: &copy_meta::Onto<'_>,
+) -> io::Result<()> {
+    let target = &meta.target;
     let kind = target.file_type();
     if kind.is_fifo() || kind.is_char_device() || kind.is_block_device() {
         return Ok(());
     }
     let mode = match request.mode {
         Some(mode) => mode & 0o7777,
-        None => copy_meta::mode_for(before, Some(&target)),
+        None => copy_meta::mode_for(before, Some(target)),
     };
-    if target.mode() & 0o7777 == mode {
+    // Access control lists change the mode.
+    if target.mode() & 0o7777 == mode && !request.preserve.xattrs {
         return Ok(());
     }
     file.set_permissions(std::fs::Permissions::from_mode(mode))
@@ -275,14 +326,32 @@ fn check_whole(source: &File, before: &Metadata, after: &Metadata) -> io::Result
 }
 
 /// A file under a temporary name, removed on drop unless it was published.
-struct Temp {
+pub(super) struct Temp<'a> {
+    dir: BorrowedFd<'a>,
     path: PathBuf,
+    /// Whether it may take the place of a FIFO.
+    is_fifo: bool,
     published: bool,
 }
 
-impl Temp {
+impl<'a> Temp<'a> {
+    /// Of what was just made.
+    pub(super) fn of(dir: BorrowedFd<'a>, path: &Path) -> Temp<'a> {
+        Temp {
+            dir,
+            path: path.to_path_buf(),
+            is_fifo: false,
+            published: false,
+        }
+    }
+
+    pub(super) fn of_fifo(mut self) -> Temp<'a> {
+        self.is_fifo = true;
+        self
+    }
+
     /// Makes a file beside `to`. Its name does not contain that of `to`, which may be as long as a name can be.
-    fn create(to: &Path, name: Option<&Path>) -> io::Result<(Temp, File)> {
+    fn create(dir: BorrowedFd<'a>, to: &Path, name: Option<&Path>) -> io::Result<(Temp<'a>, File)> {
         const TRIES_MAX: u32 = 16;
         if to.file_name().is_none() {
             return Err(io::Error::from_raw_os_error(libc::EISDIR));
@@ -290,20 +359,10 @@ impl Temp {
         let mut tries = 0;
         loop {
             let path = name.map_or_else(|| to.with_file_name(temp_name()), Path::to_path_buf);
-            match File::options()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(&path)
-            {
+            let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL;
+            match open_at(dir, &path, flags, 0o600) {
                 Ok(file) => {
-                    return Ok((
-                        Temp {
-                            path,
-                            published: false,
-                        },
-                        file,
-                    ));
+                    return Ok((Temp::of(dir, &path), file));
                 }
                 Err(error)
                     if error.kind() == io::ErrorKind::AlreadyExists
@@ -317,52 +376,59 @@ impl Temp {
         }
     }
 
-    fn publish(mut self, to: &Path, create_new: bool, sync: bool) -> io::Result<()> {
+    pub(super) fn publish(mut self, to: &Path, create_new: bool, sync: bool) -> io::Result<()> {
+        let dir = self.dir;
         if create_new {
             // A rename would replace what exists; a link fails, and the temporary name goes on drop.
-            retry(|| std::fs::hard_link(&self.path, to))?;
+            retry(|| Ok(linkat(dir, &self.path, dir, to, AtFlags::empty())?))?;
         } else {
-            refuse_special(to)?;
-            retry(|| std::fs::rename(&self.path, to))?;
-            self.published = true;
+            let is_link = refuse_special(dir, to, self.is_fifo)?;
+            retry(|| Ok(renameat(dir, &self.path, dir, to)?))?;
+            // Onto another name of the same file a rename does nothing and succeeds: the temporary name stays.
+            self.published = !is_link;
         }
         if sync {
             let parent = to
                 .parent()
                 .filter(|parent| !parent.as_os_str().is_empty())
                 .unwrap_or(Path::new("."));
-            File::open(parent)?.sync_all()?;
+            open_at(dir, parent, OFlag::O_RDONLY | OFlag::O_DIRECTORY, 0)?.sync_all()?;
         }
         Ok(())
     }
 }
 
-/// What is not a file, a link or a directory is no earlier state of a copy: it is not replaced by one.
-fn refuse_special(to: &Path) -> io::Result<()> {
-    let Ok(there) = retry(|| std::fs::symlink_metadata(to)) else {
-        return Ok(());
+/// What is not a file, a link or a directory is no earlier state of a copy: it is not replaced by one. Whether what is
+/// there has several names.
+fn refuse_special(dir: BorrowedFd<'_>, to: &Path, is_fifo: bool) -> io::Result<bool> {
+    let there = with_c_path(to, |to| super::blocking::stat_at(dir, to, false));
+    let Ok(there) = there else {
+        return Ok(false);
     };
-    let kind = there.file_type();
-    let what = if kind.is_fifo() {
-        "a FIFO"
-    } else if kind.is_socket() {
-        "a socket"
-    } else if kind.is_block_device() || kind.is_char_device() {
-        "a device"
-    } else {
-        return Ok(());
-    };
-    Err(io::Error::new(
-        io::ErrorKind::AlreadyExists,
-        format!("the destination is {what}, which is not replaced by a file; remove it first"),
-    ))
+    match special(&there) {
+        Some(what) if !(is_fifo && there.type_bits() == kind::FIFO) => Err(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            format!("the destination is {what} and is not replaced; remove it first"),
+        )),
+        _ => Ok(there.nlink > 1),
+    }
 }
 
-impl Drop for Temp {
+/// What it is, if it is neither a file, a link nor a directory.
+pub(crate) fn special(there: &Stat) -> Option<&'static str> {
+    match there.type_bits() {
+        kind::FIFO => Some("a FIFO"),
+        kind::SOCKET => Some("a socket"),
+        kind::BLOCK | kind::CHARACTER => Some("a device"),
+        _ => None,
+    }
+}
+
+impl Drop for Temp<'_> {
     fn drop(&mut self) {
         if !self.published {
             // Nothing can be done about an error here, and the copy has failed or has its name already.
-            let _ = retry(|| std::fs::remove_file(&self.path));
+            let _ = retry(|| Ok(unlinkat(self.dir, &self.path, UnlinkatFlags::NoRemoveDir)?));
         }
     }
 }

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use nix::unistd::Whence;
 
+use super::clock::coarse_ms;
 use super::copy::Reflink;
 use super::errno::retry;
 use super::share::share;
@@ -27,10 +28,15 @@ pub(crate) struct Flow<'a> {
     pub(crate) stop: Option<&'a AtomicBool>,
     /// Grows by the bytes moved.
     pub(crate) progress: Option<&'a AtomicU64>,
+    /// When the last step began, in coarse milliseconds, for whoever looks from outside.
+    pub(crate) pulse: Option<&'a AtomicU64>,
 }
 
 impl Flow<'_> {
     pub(crate) fn check(&self) -> io::Result<()> {
+        if let Some(pulse) = self.pulse {
+            pulse.store(coarse_ms(), Ordering::Relaxed);
+        }
         if !self.steps.go_on() || self.is_stopped() {
             return Err(io::Error::new(
                 io::ErrorKind::Interrupted,
@@ -94,6 +100,8 @@ pub(crate) enum Holes {
 pub(crate) struct Ways {
     pub(crate) holes: Holes,
     pub(crate) reflink: Reflink,
+    /// Whether the destination is a file, and not something that only looks like one.
+    pub(crate) onto_file: bool,
 }
 
 impl Ways {
@@ -129,12 +137,10 @@ pub(crate) fn copy(
             data_bytes: len,
         });
     }
-    if ways.holes == Holes::Zeros && to.metadata().is_ok_and(|to| to.is_file()) {
+    if ways.holes == Holes::Zeros && ways.onto_file {
         return copy_without_zeros(source, to, flow);
     }
-    if !(ways.holes == Holes::Source
-        && before.blocks().saturating_mul(512) < len
-        && to.metadata().is_ok_and(|to| to.is_file()))
+    if !(ways.holes == Holes::Source && before.blocks().saturating_mul(512) < len && ways.onto_file)
     {
         let bytes = copy_range(source, to, 0..len, true, ways, flow)?;
         return Ok(Moved {
@@ -215,7 +221,7 @@ fn copy_range(
         }
     }
     // The kernel's copy may stop early for reasons of its own: only a read that yields nothing is the end.
-    at = buffered_copy(source, to, at..range.end, to_end, flow)?;
+    at = buffered_copy(source, to, at..range.end, (to_end, ways.onto_file), flow)?;
     Ok(at - range.start)
 }
 
@@ -269,7 +275,7 @@ fn buffered_copy(
     source: &File,
     to: &File,
     range: Range<u64>,
-    to_end: bool,
+    (to_end, mut seekable): (bool, bool),
     flow: &Flow<'_>,
 ) -> Sided<u64> {
     if to_end && range.start > 0 && is_at_end(source, range.start).map_err(source_error)? {
@@ -281,7 +287,6 @@ fn buffered_copy(
     let least = if range.end == 0 { MADE_UP_BYTES } else { 1 };
     let expect = (expect as usize).clamp(least, COPY_BUFFER_BYTES);
     let mut buffer = vec![0; expect];
-    let mut seekable = to.metadata().map_err(destination_error)?.is_file();
     let mut stride = Stride::new(COPY_BUFFER_BYTES as u64);
     let mut at = range.start;
     loop {

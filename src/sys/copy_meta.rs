@@ -61,32 +61,95 @@ fn has_owner_of(before: &Metadata, target: &Metadata) -> bool {
     (target.uid(), target.gid()) == (before.uid(), before.gid())
 }
 
-/// Owner and attributes of an open file. Before the mode: a change of owner clears its set-user-id bit.
+/// An open file or directory that gets the metadata of another.
+pub(crate) struct Onto<'a> {
+    to: &'a File,
+    /// What it is by now, but for its mode.
+    pub(crate) target: Metadata,
+    pub(crate) warnings: Vec<Warning>,
+}
+
+impl Onto<'_> {
+    pub(crate) fn new(to: &File, target: Metadata) -> Onto<'_> {
+        Onto {
+            to,
+            target,
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Owner and attributes. Before the mode: a change of owner clears its set-user-id bit.
+    pub(crate) fn carry(&mut self, source: &File, before: &Metadata, preserve: Preserve) {
+        let to = self.to;
+        if preserve.owner && !has_owner_of(before, &self.target) {
+            let owners = (Some(before.uid()), Some(before.gid()));
+            let set = retry(|| std::os::unix::fs::fchown(to, owners.0, owners.1));
+            note(&mut self.warnings, SET_OWNER, set);
+            if let Ok(target) = retry(|| to.metadata()) {
+                self.target = target;
+            }
+        }
+        if preserve.xattrs {
+            let lists = Xattrs {
+                list: &|| xattr_open::list(source),
+                get: &|name| xattr_open::get(source, name),
+                set: &|name, value| xattr_open::set(to, name, value),
+                remove: &|name| xattr_open::remove(to, name),
+            };
+            let same_owner = has_owner_of(before, &self.target);
+            lists.carry(before.is_dir(), same_owner, &mut self.warnings);
+        }
+    }
+
+    /// All of a directory's, in their order.
+    pub(crate) fn carry_all(&mut self, source: &File, before: &Metadata, preserve: Preserve) {
+        self.carry(source, before, preserve);
+        let mode = mode_for(before, Some(&self.target));
+        let permissions = std::fs::Permissions::from_mode(mode);
+        let set = retry(|| self.to.set_permissions(permissions.clone()));
+        note(&mut self.warnings, SET_PERMISSIONS, set);
+        if preserve.times {
+            let set = times_of(before).and_then(|times| retry(|| self.to.set_times(times)));
+            note(&mut self.warnings, SET_TIMES, set);
+        }
+    }
+}
+
+/// The attributes of what is held by a descriptor that is open for nothing. Without /proc there is no way to them.
+#[cfg(target_os = "linux")]
+pub(super) fn onto_held(source: &File, to: &File, same_owner: bool, warnings: &mut Vec<Warning>) {
+    use std::os::fd::AsRawFd;
+    let of = |file: &File| CString::new(format!("/proc/self/fd/{}", file.as_raw_fd()));
+    let (Ok(from), Ok(to)) = (of(source), of(to)) else {
+        return;
+    };
+    let list = || match xattr::list(&from, true) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        listed => listed,
+    };
+    let lists = Xattrs {
+        list: &list,
+        get: &|name| xattr::get(&from, name, true),
+        set: &|name, value| xattr::set(&to, name, value, true),
+        remove: &|name| xattr::remove(&to, name, true),
+    };
+    lists.carry(false, same_owner, warnings);
+}
+
+/// Owner and attributes of an open file, before its mode.
 pub(crate) fn onto_file(
     source: &File,
     before: &Metadata,
     to: &File,
     preserve: Preserve,
 ) -> Vec<Warning> {
-    let mut warnings = Vec::new();
-    if preserve.owner {
-        note(
-            &mut warnings,
-            SET_OWNER,
-            retry(|| std::os::unix::fs::fchown(to, Some(before.uid()), Some(before.gid()))),
-        );
-    }
-    let same_owner = retry(|| to.metadata()).is_ok_and(|target| has_owner_of(before, &target));
-    if preserve.xattrs {
-        let lists = Xattrs {
-            list: &|| xattr_open::list(source),
-            get: &|name| xattr_open::get(source, name),
-            set: &|name, value| xattr_open::set(to, name, value),
-            remove: &|name| xattr_open::remove(to, name),
-        };
-        lists.carry(false, same_owner, &mut warnings);
-    }
-    warnings
+    let target = match retry(|| to.metadata()) {
+        Ok(target) => target,
+        Err(error) => return vec![(SET_OWNER, error)],
+    };
+    let mut onto = Onto::new(to, target);
+    onto.carry(source, before, preserve);
+    onto.warnings
 }
 
 /// All metadata of `from`, which is not followed, onto what is at `to`.

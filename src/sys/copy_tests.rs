@@ -35,6 +35,7 @@ fn flow<'a>(stop: &'a AtomicBool, progress: Option<&'a AtomicU64>) -> Flow<'a> {
         steps: &STEPS,
         stop: Some(stop),
         progress,
+        pulse: None,
     }
 }
 

@@ -31,6 +31,11 @@ pub(crate) fn is_of_one_file(error: &io::Error) -> bool {
     }
 }
 
+/// Whether there is none to be had for the process, or for all of them.
+pub(crate) fn is_out_of_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(EMFILE | ENFILE))
+}
+
 /// The result of a completion: zero or more is a value, less than zero an error number.
 pub(crate) fn from_completion(result: i32) -> io::Result<i32> {
     if result < 0 {

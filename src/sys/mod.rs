@@ -8,6 +8,7 @@ pub(crate) mod append;
 pub(crate) mod blocking;
 pub(crate) mod clock;
 pub(crate) mod copy;
+pub(crate) mod copy_at;
 mod copy_data;
 mod copy_meta;
 pub(crate) mod dataless;

@@ -15,7 +15,7 @@ use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::{Mode, fstat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
-use super::errno::{self, retry};
+use super::errno::{is_out_of_descriptors, retry};
 use super::stat::kind;
 use super::steps::Steps;
 use crate::limits::REMOVED_DIRS_OPEN;
@@ -116,10 +116,6 @@ fn is_no_dir(error: &io::Error) -> bool {
     error
         .raw_os_error()
         .is_some_and(|number| numbers.contains(&number))
-}
-
-fn is_out_of_descriptors(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(errno::EMFILE | errno::ENFILE))
 }
 
 impl Removal {

@@ -52,6 +52,16 @@ impl Names {
         }
     }
 
+    /// One alone.
+    pub(crate) fn one(name: &CStr) -> Names {
+        let mut names = Names::empty(HEAD + name.count_bytes() + 1);
+        names.bytes.resize(HEAD, 0);
+        names.bytes.extend_from_slice(name.to_bytes_with_nul());
+        names.order.push(0);
+        names.at_end = true;
+        names
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.order.len()
     }

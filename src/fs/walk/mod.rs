@@ -396,6 +396,7 @@ impl WalkDir {
             choose: self.filter.map(choose),
             make: Box::new(move |found| map(WalkEntry(found))),
             is_foreign,
+            actor: None,
         };
         let walking = Walking::new(&self.root, self.options, visitor);
         Walk::new(walking, self.root, self.token)

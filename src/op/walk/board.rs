@@ -21,6 +21,8 @@ pub(super) enum Task {
         node: Arc<Node>,
         _parent: Option<Use>,
     },
+    /// Gives a directory what it gets last.
+    Leave(Arc<Node>),
     /// Lists what comes next.
     List(Use),
     /// Looks at names that were listed.
@@ -220,6 +222,13 @@ impl<T: Send> Shared<T> {
 
     /// One thing less is left of a directory. Where nothing is, and its entry comes after what is in it, it comes now.
     pub(super) fn finish(&self, node: &Arc<Node>) {
+        if self.visitor.actor.is_some() {
+            // It takes its time, and is done where somebody looks.
+            if node.left.fetch_sub(1, Ordering::AcqRel) == 1 && node.parent.is_some() {
+                self.push(Task::Leave(node.clone()));
+            }
+            return;
+        }
         if !self.options.contents_first {
             return;
         }

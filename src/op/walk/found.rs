@@ -119,8 +119,14 @@ impl Found {
 #[non_exhaustive]
 #[repr(u8)]
 pub enum WalkCall {
+    /// It copied an entry, in a copy of a tree.
+    Copy,
+    /// It made a directory of a copy, `mkdirat(2)`.
+    Enter,
     /// It waited for something to do.
     Idle,
+    /// It gave a directory of a copy its metadata.
+    Leave,
     /// It listed a directory, `getdents64(2)`.
     List,
     /// It opened a directory, `openat(2)`.
@@ -139,7 +145,10 @@ impl WalkCall {
     /// See [`WalkError`].
     pub fn name(self) -> &'static str {
         match self {
+            WalkCall::Copy => "copy",
+            WalkCall::Enter => "mkdirat",
             WalkCall::Idle => "idle",
+            WalkCall::Leave => "fchmod",
             WalkCall::List => "getdents",
             WalkCall::Open => "openat",
             WalkCall::Start => "start",

@@ -4,6 +4,7 @@
 //! looks from outside can name it, and can give the rest of its work to another thread when a call does not come back.
 //! `docs/design/walking.md` says why it is so.
 
+mod acting;
 mod board;
 mod found;
 mod node;
@@ -19,8 +20,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
+pub(crate) use acting::{Actor, Place, Pulse, Told, Waiting};
 pub(crate) use found::Found;
 pub use found::{WalkCall, WalkError, WalkStats};
+pub(crate) use node::{Files, Id, Node, Use};
 pub(crate) use walking::Walking;
 
 use crate::sys::clock::coarse_ms;
@@ -28,7 +31,6 @@ use crate::sys::lock::lock;
 use crate::sys::stat::How;
 use board::Board;
 use found::Numbers;
-use node::{Files, Id};
 use worker::Worker;
 
 /// In which order entries are told.
@@ -85,6 +87,8 @@ pub(crate) struct Visitor<T> {
     pub(crate) make: Make<T>,
     /// Whether that runs anything of the caller's, which may take its time.
     pub(crate) is_foreign: bool,
+    /// What is done to entries, where they are not looked at alone.
+    pub(crate) actor: Option<Arc<dyn Actor<T>>>,
 }
 
 /// What the caller and the threads of a walk share.

@@ -5,26 +5,33 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::found::Found;
 use crate::limits;
+use crate::sys::errno;
 use crate::sys::lock::lock;
 use crate::sys::walking::{self, Reach};
 
 /// Device and inode.
-pub(super) type Id = (u64, u64);
+pub(crate) type Id = (u64, u64);
 
 /// A directory that is known, whether or not it is open.
-pub(super) struct Node {
-    pub(super) parent: Option<Arc<Node>>,
+pub(crate) struct Node {
+    pub(crate) parent: Option<Arc<Node>>,
     /// In its parent; of the root, the path that was given.
-    pub(super) name: CString,
+    pub(crate) name: CString,
     /// That of its entries.
-    pub(super) depth: usize,
+    pub(crate) depth: usize,
+    /// How long its path is.
+    pub(crate) path_bytes: usize,
     /// What it was when it was opened.
-    pub(super) id: OnceLock<Id>,
+    pub(crate) id: OnceLock<Id>,
+    /// What goes with it on the other side, in a copy.
+    pub(crate) twin: OnceLock<Use>,
+    /// Whether its descriptor is kept until it is left.
+    is_kept: AtomicBool,
     fd: Mutex<Option<Arc<OwnedFd>>>,
     /// Who will need the descriptor: its own listing, and directories in it that are not open yet.
     users: AtomicUsize,
@@ -39,8 +46,12 @@ pub(super) struct Node {
 }
 
 impl Node {
-    pub(super) fn new(parent: Option<Arc<Node>>, name: &CStr, depth: usize) -> Arc<Node> {
+    pub(crate) fn new(parent: Option<Arc<Node>>, name: &CStr, depth: usize) -> Arc<Node> {
+        let above = parent.as_ref().map_or(0, |parent| parent.path_bytes + 1);
         Arc::new(Node {
+            path_bytes: above + name.count_bytes(),
+            twin: OnceLock::new(),
+            is_kept: AtomicBool::new(false),
             parent,
             name: name.to_owned(),
             depth,
@@ -55,7 +66,7 @@ impl Node {
     }
 
     /// The path: that of the root as it was given, and the names.
-    pub(super) fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         let mut names = vec![&self.name];
         let mut at = self;
         while let Some(parent) = &at.parent {
@@ -65,8 +76,15 @@ impl Node {
         let bytes = names.iter().map(|name| name.count_bytes() + 1).sum();
         let mut path = PathBuf::with_capacity(bytes);
         for name in names.into_iter().rev() {
-            path.push(OsStr::from_bytes(name.to_bytes()));
+            push(&mut path, name);
         }
+        path
+    }
+
+    /// The path of what is in it.
+    pub(crate) fn path_of(&self, name: &CStr) -> PathBuf {
+        let mut path = self.path();
+        push(&mut path, name);
         path
     }
 
@@ -76,7 +94,7 @@ impl Node {
     }
 
     /// The nearest directory above, or this one, that is this file.
-    pub(super) fn above_that_is(&self, id: Id) -> Option<&Node> {
+    pub(crate) fn above_that_is(&self, id: Id) -> Option<&Node> {
         let mut at = Some(self);
         while let Some(node) = at {
             if node.id.get() == Some(&id) {
@@ -85,6 +103,13 @@ impl Node {
             at = node.parent.as_deref();
         }
         None
+    }
+}
+
+/// What a walk begins with may be called as the directory that it is in.
+fn push(path: &mut PathBuf, name: &CStr) {
+    if name != c"." || path.as_os_str().is_empty() {
+        path.push(OsStr::from_bytes(name.to_bytes()));
     }
 }
 
@@ -99,8 +124,8 @@ impl Drop for Node {
 }
 
 /// Keeps a directory's descriptor for as long as somebody will need it.
-pub(super) struct Use {
-    pub(super) node: Arc<Node>,
+pub(crate) struct Use {
+    pub(crate) node: Arc<Node>,
     files: Arc<Files>,
 }
 
@@ -119,7 +144,7 @@ impl Drop for Use {
 }
 
 /// The descriptors of a walk.
-pub(super) struct Files {
+pub(crate) struct Files {
     reach: Reach,
     open_max: usize,
     open: AtomicUsize,
@@ -129,18 +154,33 @@ pub(super) struct Files {
 }
 
 impl Files {
-    pub(super) fn new(reach: Reach) -> Arc<Files> {
+    pub(crate) fn new(reach: Reach) -> Arc<Files> {
         let allowed = crate::sys::limit::open_files().unwrap_or(limits::WALK_OPEN_MAX as u64);
         Arc::new(Files {
             reach,
-            open_max: limits::WALK_OPEN_MAX.min((allowed / 8).max(8) as usize),
+            open_max: limits::WALK_OPEN_MAX.min((allowed / 8).max(2) as usize),
             open: AtomicUsize::new(0),
             reopened: AtomicU64::new(0),
             opened: Mutex::default(),
         })
     }
 
-    pub(super) fn hold(self: &Arc<Self>, node: &Arc<Node>) -> Use {
+    /// Keeps its descriptor until it is let go of.
+    pub(crate) fn keep(&self, node: &Node) {
+        if !node.is_kept.swap(true, Ordering::AcqRel) {
+            node.users.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// See [`keep`](Files::keep).
+    pub(super) fn let_go(&self, node: &Node) {
+        let was_kept = node.is_kept.swap(false, Ordering::AcqRel);
+        if was_kept && node.users.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.close(node);
+        }
+    }
+
+    pub(crate) fn hold(self: &Arc<Self>, node: &Arc<Node>) -> Use {
         node.users.fetch_add(1, Ordering::AcqRel);
         Use {
             node: node.clone(),
@@ -184,8 +224,34 @@ impl Files {
         drop(dropped);
     }
 
+    /// Closes the one that will be needed last, where descriptors are short; whether there was any.
+    pub(crate) fn spare_one(&self) -> bool {
+        let mut opened = lock(&self.opened);
+        let mut dropped = Vec::new();
+        let mut spared = false;
+        while let Some(node) = opened.pop_front() {
+            spared = lock(&node.fd).is_some();
+            self.close(&node);
+            dropped.push(node);
+            if spared {
+                break;
+            }
+        }
+        drop(opened);
+        spared
+    }
+
     /// The descriptor of a directory, opened if it is not open.
-    pub(super) fn of(&self, node: &Arc<Node>) -> io::Result<Arc<OwnedFd>> {
+    pub(crate) fn of(&self, node: &Arc<Node>) -> io::Result<Arc<OwnedFd>> {
+        loop {
+            match self.open(node) {
+                Err(error) if errno::is_out_of_descriptors(&error) && self.spare_one() => {}
+                opened => return opened,
+            }
+        }
+    }
+
+    fn open(&self, node: &Arc<Node>) -> io::Result<Arc<OwnedFd>> {
         if let Some(fd) = &*lock(&node.fd) {
             return Ok(fd.clone());
         }

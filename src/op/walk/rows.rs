@@ -49,6 +49,9 @@ impl<T: Send> Shared<T> {
         range: Range<usize>,
         steps: &Steps,
     ) -> Flow {
+        if let Some(actor) = &self.visitor.actor {
+            return self.act(&**actor, me, dir, names, range, steps);
+        }
         let Range { start, mut end } = range;
         let is_sorted = self.wants_sorted_names();
         let chunk_end = end.min(start + self.chunk.load(Ordering::Relaxed));
@@ -96,7 +99,7 @@ impl<T: Send> Shared<T> {
     }
 
     /// The directory could not be opened again, so that of these names no more is known.
-    fn cannot_look(&self, me: &Worker, dir: &Use, error: io::Error) -> Flow {
+    pub(super) fn cannot_look(&self, me: &Worker, dir: &Use, error: io::Error) -> Flow {
         let flow = match me.end(&self.late) {
             Ended::GivenUp => return Flow::Gone,
             Ended::Own => Flow::GoOn,

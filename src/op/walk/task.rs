@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::acting::Told;
 use super::board::{Harvest, Task};
 use super::found::{Chunk, Flags, Found, Row, WalkCall, WalkError};
 use super::node::{Node, Use};
@@ -34,11 +35,15 @@ impl<T: Send> Shared<T> {
     /// Works until there is nothing to do, the caller has enough, or another thread has taken over.
     pub(super) fn work(self: &Arc<Self>, me: &Worker, steps: &Steps) -> io::Result<()> {
         while let Some(task) = self.next_task() {
-            if !steps.go_on() {
+            if !steps.go_on() && self.visitor.actor.is_none() {
                 self.stop.store(true, Ordering::Relaxed);
             }
             let flow = match task {
-                Task::Root => self.root(me),
+                Task::Root => match self.visitor.actor.clone() {
+                    Some(actor) => self.begin_acting(&*actor, me),
+                    None => self.root(me),
+                },
+                Task::Leave(node) => self.leave(me, node, steps),
                 Task::Open { node, .. } => self.open(me, &node, steps),
                 Task::List(dir) => self.list(me, dir, steps),
                 Task::Rows {
@@ -189,11 +194,17 @@ impl<T: Send> Shared<T> {
         me.begin(WalkCall::Open, Doing::Open(node.clone()));
         let dir = self.files.hold(node);
         let opened = self.files.of(node).and_then(|fd| self.opened(node, &fd));
+        let mut told = Told::default();
+        let enters = opened.is_ok() && self.enters(me, node, steps, &mut told);
         let flow = match self.after(me) {
             Ok(flow) => flow,
             Err(flow) => return flow,
         };
+        let mut harvest = Harvest::new(0);
+        harvest.items.extend(told.items.into_iter().map(Ok));
+        self.hand_over(&mut harvest);
         match opened {
+            Ok(()) if !enters => self.finish(node),
             Ok(()) => {
                 self.numbers.opened.fetch_add(1, Ordering::Relaxed);
                 if flow == Flow::GoOn {
@@ -227,7 +238,7 @@ impl<T: Send> Shared<T> {
         }
         let by_inode = || match self.options.sort {
             WalkSort::Inode => true,
-            WalkSort::Auto if self.options.how.is_some() => {
+            WalkSort::Auto if self.options.how.is_some() || self.visitor.actor.is_some() => {
                 walking::magic(fd.as_fd()).is_ok_and(walking::is_by_inode)
             }
             WalkSort::Auto | WalkSort::Name | WalkSort::None => false,

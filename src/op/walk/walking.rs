@@ -35,6 +35,7 @@ type Work = Box<dyn FnOnce(&Steps) -> io::Result<()> + Send>;
 
 /// A thread of a walk, as an operation.
 struct Hop {
+    kind: Kind,
     worker: Arc<Worker>,
     /// For rules that name paths.
     #[cfg(feature = "testing")]
@@ -46,7 +47,7 @@ impl Op for Hop {
     type Output = io::Result<()>;
 
     fn kind(&self) -> Kind {
-        Kind::Walk
+        self.kind
     }
 
     fn target(&self) -> Target {
@@ -172,7 +173,13 @@ impl<T: Send + 'static> Walking<T> {
     }
 
     fn root(&self) -> PathBuf {
-        crate::sys::path::as_path(&self.shared.root).to_path_buf()
+        let node = super::Node::new(None, &self.shared.root, 0);
+        self.shared.told_root(&node)
+    }
+
+    fn kind(&self) -> Kind {
+        let actor = self.shared.visitor.actor.as_ref();
+        actor.map_or(Kind::Walk, |actor| actor.kind())
     }
 
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, WalkError>>> {
@@ -286,6 +293,7 @@ impl<T: Send + 'static> Walking<T> {
             let (shared, me) = (self.shared.clone(), worker.clone());
             let work: Work = Box::new(move |steps| shared.work(&me, steps));
             let hop = Hop {
+                kind: self.kind(),
                 worker: worker.clone(),
                 #[cfg(feature = "testing")]
                 root: self.root(),
@@ -311,7 +319,11 @@ impl<T: Send + 'static> Walking<T> {
             let Err(error) = result else {
                 continue;
             };
-            if worker.was_left() && error.kind() == io::ErrorKind::TimedOut {
+            let is_over = error.kind() == io::ErrorKind::TimedOut;
+            if is_over && self.acts() && !worker.was_left() {
+                self.take_over(&worker, Duration::ZERO);
+            }
+            if worker.was_left() && is_over {
                 self.give_up(&worker);
                 continue;
             }
@@ -341,7 +353,7 @@ impl<T: Send + 'static> Walking<T> {
             return;
         };
         let timed_out = Error::TimedOut {
-            operation: Some(Kind::Walk),
+            operation: Some(self.kind()),
             path: None,
             elapsed: worker.still_for(),
             left: crate::error::LeftBehind::Detached,
@@ -355,8 +367,18 @@ impl<T: Send + 'static> Walking<T> {
         let mut harvest = Harvest::new(1);
         harvest.error(error);
         shared.hand_over(&mut harvest);
+        if let (Some(actor), Some((dir, index))) = (
+            &shared.visitor.actor,
+            match &doing {
+                Doing::Row { dir, index, .. } => Some((dir, *index)),
+                _ => None,
+            },
+        ) {
+            shared.again(actor.gave_up(&dir.node, index));
+        }
         match &doing {
             Doing::Open(node) => shared.finish(node),
+            Doing::Leave(node) => node.parent.iter().for_each(|parent| shared.finish(parent)),
             Doing::List(dir) | Doing::Row { dir, .. } | Doing::Rows { dir, .. } => {
                 shared.finish(&dir.node);
             }
@@ -380,6 +402,10 @@ impl<T: Send + 'static> Walking<T> {
         };
         for running in &self.running {
             let worker = &running.worker;
+            if self.acts() {
+                self.look_at_acting(worker);
+                continue;
+            }
             let still_for = worker.still_for();
             let is_ours = worker.call() != WalkCall::Visit && !worker.was_left();
             if is_ours && still_for >= after && self.take_over(worker, after) {
@@ -388,6 +414,36 @@ impl<T: Send + 'static> Walking<T> {
                 running.future.hasten(now_us().saturating_add(left_us));
             }
         }
+    }
+
+    fn acts(&self) -> bool {
+        self.shared.visitor.actor.is_some()
+    }
+
+    /// Its hop has a limit for each of its steps. What waits behind a long entry is for others; where it does not get
+    /// on, so is the thread's place.
+    fn look_at_acting(&self, worker: &Worker) {
+        let after = limits::COPY_TREE_STUCK_AFTER;
+        if worker.was_left() || worker.at_entry_for() < after {
+            return;
+        }
+        if worker.still_for() >= after {
+            self.take_over(worker, after);
+            return;
+        }
+        let mut at = lock(&worker.doing);
+        let index = worker.index.load(Ordering::Relaxed);
+        let rest = match &mut *at {
+            Doing::Rows { dir, names, to, .. } if worker.at_entry_for() >= after => {
+                let rest = (index + 1).min(*to)..*to;
+                *to = rest.start;
+                (dir.clone(), names.clone(), rest)
+            }
+            _ => return,
+        };
+        drop(at);
+        let (dir, names, rest) = rest;
+        self.split(&dir, &names, [rest, 0..0]);
     }
 
     fn take_over(&self, worker: &Worker, after: Duration) -> bool {
@@ -408,9 +464,15 @@ impl<T: Send + 'static> Walking<T> {
             } => {
                 let index = worker.index.load(Ordering::Relaxed);
                 worker.left_at.store(index, Ordering::Release);
-                rest = Some((dir.clone(), names.clone(), [index + 1..*to, *from..index]));
+                // What was done to names is told already.
+                let seen = if self.acts() { 0..0 } else { *from..index };
+                rest = Some((dir.clone(), names.clone(), [index + 1..*to, seen]));
             }
-            Doing::Root(_) | Doing::Open(_) | Doing::List(_) | Doing::Row { .. } => {}
+            Doing::Root(_)
+            | Doing::Open(_)
+            | Doing::Leave(_)
+            | Doing::List(_)
+            | Doing::Row { .. } => {}
         }
         worker.was_left.store(true, Ordering::Release);
         {

@@ -1,0 +1,273 @@
+//! Making directories, links and FIFOs of a copy in open directories, in blocking calls. Nothing follows a link that
+//! somebody put there, and nothing is given away that somebody put there under a temporary name.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "this is where blocking calls live"
+)]
+
+use std::ffi::{CStr, OsString};
+use std::fs::{File, Metadata, Permissions};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
+use nix::sys::stat::{FchmodatFlags, Mode, UtimensatFlags, fchmodat, mkdirat, utimensat};
+use nix::sys::time::TimeSpec;
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, linkat, symlinkat, unlinkat};
+
+use super::blocking::stat_at;
+use super::copy::{Preserve, Temp, Warning};
+use super::copy_meta::Onto;
+use super::errno::retry;
+use super::fd::with_file;
+use super::path::as_path;
+use super::stat::{Stamp, Stat, kind};
+
+/// What `mkdir` says of what is there and is no directory.
+pub(crate) const EXISTS: i32 = libc::EEXIST;
+
+/// Whether an open said that it is no directory. The last is FreeBSD's word for a link.
+pub(crate) fn is_no_dir(errno: i32) -> bool {
+    [libc::ENOTDIR, libc::ELOOP, libc::EMLINK].contains(&errno)
+}
+
+/// Whether the process may do everything.
+pub(crate) fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+/// Removes what is no directory.
+pub(crate) fn remove(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
+    retry(|| Ok(unlinkat(dir, name, UnlinkatFlags::NoRemoveDir)?))
+}
+
+/// Makes a directory that its user alone may use. Whether there was none.
+pub(crate) fn make_dir(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<bool> {
+    let mode = Mode::from_bits_truncate(0o700);
+    match retry(|| Ok(mkdirat(dir, name, mode)?)) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        made => made.map(|()| true),
+    }
+}
+
+/// Lets its owner into a directory that may not be opened, unless it is none.
+pub(crate) fn let_in(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
+    let there = stat_at(dir, name, false)?;
+    if !there.is_dir() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    let mode = Mode::from_bits_truncate((there.mode & 0o7777 | 0o700) as libc::mode_t);
+    retry(|| Ok(fchmodat(dir, name, mode, FchmodatFlags::NoFollowSymlink)?))
+}
+
+/// The same for one that is open.
+pub(crate) fn let_in_open(dir: BorrowedFd<'_>, there: &Stat) -> io::Result<()> {
+    let mode = there.mode & 0o7777 | 0o700;
+    with_file(dir, |dir| dir.set_permissions(Permissions::from_mode(mode)))
+}
+
+/// Carries all metadata of one open directory over to another; returns what could not be.
+pub(crate) fn finish_dir(
+    from: BorrowedFd<'_>,
+    before: &Metadata,
+    to: BorrowedFd<'_>,
+    preserve: Preserve,
+) -> io::Result<Vec<Warning>> {
+    with_file(from, |from| {
+        with_file(to, |to| {
+            let mut onto = Onto::new(to, retry(|| to.metadata())?);
+            onto.carry_all(from, before, preserve);
+            Ok(onto.warnings)
+        })
+    })
+}
+
+/// The attributes of an open directory, as they are carried over.
+pub(crate) fn metadata(dir: BorrowedFd<'_>) -> io::Result<Metadata> {
+    with_file(dir, |dir| retry(|| dir.metadata()))
+}
+
+/// Has the disk take the names in a directory. Some filesystems have no such thing.
+pub(crate) fn sync_dir(dir: BorrowedFd<'_>) -> io::Result<()> {
+    match with_file(dir, File::sync_all) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+        synced => synced,
+    }
+}
+
+/// Something that is to have a name of two directories' sides.
+#[derive(Clone, Copy)]
+pub(crate) struct Twin<'a> {
+    pub(crate) from: BorrowedFd<'a>,
+    pub(crate) from_name: &'a CStr,
+    pub(crate) to: BorrowedFd<'a>,
+    pub(crate) name: &'a CStr,
+    /// What it is called until it is whole.
+    pub(crate) temporary: &'a Path,
+    /// Whether what has the name stays.
+    pub(crate) create_new: bool,
+}
+
+/// Copies a symbolic link.
+pub(crate) fn copy_link(twin: Twin<'_>, preserve: Preserve) -> io::Result<Vec<Warning>> {
+    let source = Named::open(twin.from, as_path(twin.from_name))?;
+    let target = source.target(twin)?;
+    retry(|| Ok(symlinkat(target.as_os_str(), twin.to, twin.temporary)?))?;
+    let temp = Temp::of(twin.to, twin.temporary);
+    let warnings = carry(&source, twin, preserve)?;
+    temp.publish(as_path(twin.name), twin.create_new, false)?;
+    Ok(warnings)
+}
+
+/// Copies a FIFO, which may take the place of one.
+pub(crate) fn copy_fifo(twin: Twin<'_>, preserve: Preserve) -> io::Result<Vec<Warning>> {
+    let source = Named::open(twin.from, as_path(twin.from_name))?;
+    make_fifo(twin)?;
+    let temp = Temp::of(twin.to, twin.temporary).of_fifo();
+    let mut warnings = carry(&source, twin, preserve)?;
+    note(
+        &mut warnings,
+        "set_permissions",
+        set_mode(twin, &source.stat),
+    );
+    temp.publish(as_path(twin.name), twin.create_new, false)?;
+    Ok(warnings)
+}
+
+#[cfg(any(target_os = "linux", target_os = "freebsd"))]
+fn make_fifo(twin: Twin<'_>) -> io::Result<()> {
+    let mode = Mode::from_bits_truncate(0o600);
+    retry(|| Ok(nix::unistd::mkfifoat(twin.to, twin.temporary, mode)?))
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
+fn make_fifo(_: Twin<'_>) -> io::Result<()> {
+    Err(super::errno::unsupported())
+}
+
+/// Gives what has a name in one directory one in another, if it is that file still.
+pub(crate) fn link(
+    made: (BorrowedFd<'_>, &CStr),
+    id: (u64, u64),
+    twin: Twin<'_>,
+) -> io::Result<()> {
+    let link = || linkat(made.0, made.1, twin.to, twin.temporary, AtFlags::empty());
+    retry(|| Ok(link()?))?;
+    let mut temp = Temp::of(twin.to, twin.temporary);
+    let name = super::path::c_path(twin.temporary)?;
+    let there = stat_at(twin.to, &name, false)?;
+    if (there.dev, there.ino) != id {
+        return Err(swapped());
+    }
+    if there.type_bits() == kind::FIFO {
+        temp = temp.of_fifo();
+    }
+    temp.publish(as_path(twin.name), twin.create_new, false)
+}
+
+/// Something else has the name by now.
+fn swapped() -> io::Error {
+    io::ErrorKind::StaleNetworkFileHandle.into()
+}
+
+fn note(warnings: &mut Vec<Warning>, operation: &'static str, result: io::Result<()>) {
+    if let Err(error) = result {
+        warnings.push((operation, error));
+    }
+}
+
+/// What is no file and no directory, held without being opened for anything.
+struct Named {
+    #[cfg(target_os = "linux")]
+    file: File,
+    stat: Stat,
+}
+
+#[cfg(target_os = "linux")]
+impl Named {
+    fn open(dir: BorrowedFd<'_>, name: &Path) -> io::Result<Named> {
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let file: File = retry(|| Ok(openat(dir, name, flags, Mode::empty())?))?.into();
+        let stat = super::blocking::stat_fd(file.as_fd())?;
+        Ok(Named { file, stat })
+    }
+
+    /// Where a link leads.
+    fn target(&self, _: Twin<'_>) -> io::Result<OsString> {
+        retry(|| Ok(readlinkat(&self.file, c"")?))
+    }
+
+    fn set_owner(&self, of: &Stat, _: Twin<'_>) -> io::Result<()> {
+        let (uid, gid) = (Some(Uid::from_raw(of.uid)), Some(Gid::from_raw(of.gid)));
+        retry(|| Ok(fchownat(&self.file, c"", uid, gid, AtFlags::AT_EMPTY_PATH)?))
+    }
+
+    fn carry_xattrs(&self, source: &Named, warnings: &mut Vec<Warning>) {
+        let same_owner = (self.stat.uid, self.stat.gid) == (source.stat.uid, source.stat.gid);
+        super::copy_meta::onto_held(&source.file, &self.file, same_owner, warnings);
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+impl Named {
+    fn open(dir: BorrowedFd<'_>, name: &Path) -> io::Result<Named> {
+        let name = super::path::c_path(name)?;
+        let stat = stat_at(dir, &name, false)?;
+        Ok(Named { stat })
+    }
+
+    fn target(&self, twin: Twin<'_>) -> io::Result<OsString> {
+        retry(|| Ok(readlinkat(twin.from, twin.from_name)?))
+    }
+
+    fn set_owner(&self, of: &Stat, twin: Twin<'_>) -> io::Result<()> {
+        let (uid, gid) = (Some(Uid::from_raw(of.uid)), Some(Gid::from_raw(of.gid)));
+        let (dir, name) = (twin.to, twin.temporary);
+        retry(|| Ok(fchownat(dir, name, uid, gid, AtFlags::AT_SYMLINK_NOFOLLOW)?))
+    }
+
+    fn carry_xattrs(&self, _: &Named, _: &mut Vec<Warning>) {}
+}
+
+/// Owner, attributes and times. What somebody has put into its place is not of its kind, or is a link of his own.
+fn carry(source: &Named, twin: Twin<'_>, preserve: Preserve) -> io::Result<Vec<Warning>> {
+    let mut made = Named::open(twin.to, twin.temporary)?;
+    let before = &source.stat;
+    if made.stat.type_bits() != before.type_bits() {
+        return Err(swapped());
+    }
+    let mut warnings = Vec::new();
+    if preserve.owner && (made.stat.uid, made.stat.gid) != (before.uid, before.gid) {
+        let set = made.set_owner(before, twin);
+        if set.is_ok() {
+            (made.stat.uid, made.stat.gid) = (before.uid, before.gid);
+        }
+        note(&mut warnings, "set_owner", set);
+    }
+    if preserve.xattrs {
+        made.carry_xattrs(source, &mut warnings);
+    }
+    if preserve.times {
+        let time = |stamp: Stamp| TimeSpec::new(stamp.seconds as _, stamp.nanos as _);
+        let (accessed, modified) = (time(before.accessed), time(before.modified));
+        let flags = UtimensatFlags::NoFollowSymlink;
+        let set = || utimensat(twin.to, twin.temporary, &accessed, &modified, flags);
+        note(&mut warnings, "set_times", retry(|| Ok(set()?)));
+    }
+    Ok(warnings)
+}
+
+/// The mode of a FIFO, opened for that as nobody knows its name. What somebody put into its place is no FIFO, or his.
+fn set_mode(twin: Twin<'_>, before: &Stat) -> io::Result<()> {
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let opened = retry(|| Ok(openat(twin.to, twin.temporary, flags, Mode::empty())?))?;
+    let there = super::blocking::stat_fd(opened.as_fd())?;
+    if there.type_bits() != before.type_bits() {
+        return Err(swapped());
+    }
+    let is_owners = (there.uid, there.gid) == (before.uid, before.gid);
+    let mode = before.mode & if is_owners { 0o7777 } else { 0o1777 };
+    File::from(opened).set_permissions(Permissions::from_mode(mode))
+}
