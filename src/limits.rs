@@ -147,10 +147,6 @@ pub(crate) const PROBE_PATIENCE: Duration = Duration::from_secs(1);
 /// How long after a question that came to nothing it is put again.
 pub(crate) const PROBE_EVERY: Duration = Duration::from_secs(5);
 
-/// Look-ups on a mount before it is described: one operation makes one or two. The description takes two threads, which a
-/// program that reads one file has no use for.
-pub(crate) const MOUNT_MEETINGS: u32 = 2;
-
 /// A mount whose description was asked for this long ago and never came is asked for again.
 pub(crate) const MOUNT_ASK_AGAIN: Duration = Duration::from_secs(1);
 

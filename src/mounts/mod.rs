@@ -135,8 +135,6 @@ pub(crate) struct Mount {
     place: OnceLock<table::Place>,
     /// How often it was described.
     descriptions: AtomicU32,
-    /// How often it was met before it was described.
-    met: AtomicU32,
     /// When its description was last asked for, in coarse milliseconds, and what the state of the table of mounts
     /// was; zero for never.
     asked_ms: AtomicU64,
@@ -161,7 +159,6 @@ impl Mount {
             late_ms: AtomicU64::new(0),
             place: OnceLock::new(),
             descriptions: AtomicU32::new(0),
-            met: AtomicU32::new(0),
             asked_ms: AtomicU64::new(0),
             asked_state: AtomicU64::new(0),
             stalled_ms: AtomicU64::new(0),
@@ -276,11 +273,9 @@ impl Mount {
         self.fs_type().is_some_and(has_no_storage)
     }
 
-    /// Whether somebody should have it described now; `true` once in a while until that was done, once it is used more
-    /// than by a program that reads a file and ends.
+    /// Whether somebody should have it described now; `true` once in a while until that was done.
     pub(crate) fn wants_description(&self) -> bool {
-        if self.is_described() || self.met.fetch_add(1, Ordering::Relaxed) < limits::MOUNT_MEETINGS
-        {
+        if self.is_described() {
             return false;
         }
         let (now, asked) = (coarse_ms(), self.asked_ms.load(Ordering::Relaxed));
