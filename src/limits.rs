@@ -175,7 +175,7 @@ pub(crate) const POOL_THREADS_EAGER: usize = 4;
 
 /// A thread that is at one job for so long is not expected to take the next soon, and another does: longer than a disk
 /// takes that answers, shorter than anybody notices.
-pub(crate) const POOL_JOB_LONG: Duration = Duration::from_millis(10);
+pub(crate) const POOL_JOB_LONG: Duration = Duration::from_millis(20);
 
 /// Threads that a pool has at work at once where jobs wait for the disk: small files are read fastest by so many, which
 /// fill a disk's queue; twice as many cost more in switches than they bring (`docs/design/misses.md`).

@@ -11,6 +11,7 @@ use crate::limits;
 #[cfg(target_os = "linux")]
 use crate::mounts::Mount;
 use crate::opcode::Kind;
+use crate::sys::clock::coarse_ms;
 use crate::sys::lock::lock;
 
 type Work = Box<dyn FnOnce() + Send>;
@@ -165,6 +166,53 @@ fn every_job_is_done_once_by_few_threads() {
     push(&pool, 0..1000, &sender);
     assert_eq!(sorted(&receiver, 1000), Vec::from_iter(0..1000));
     assert!(pool.threads() <= limits::POOL_THREADS_EAGER);
+    pool.close();
+}
+
+/// What waits gets more threads at once, without a tick, and no more than are worth while.
+#[test]
+fn threads_whose_jobs_wait_are_joined_by_others_at_once() {
+    const OUTSTANDING: usize = 40;
+    let (pool, (sender, done)) = (pool(), sender());
+    let (go, gone) = channel::<()>();
+    let gone = Arc::new(Mutex::new(gone));
+    let mut most = 0;
+    for number in 0..2000 {
+        let (sender, gone) = (sender.clone(), gone.clone());
+        pool.push_owed(Mock::job(move || {
+            // For the others' lock, or for the word.
+            let _ = lock(&gone).recv();
+            let _ = sender.send(number);
+        }));
+        if number >= OUTSTANDING {
+            go.send(()).unwrap();
+            done.recv().unwrap();
+        }
+        most = most.max(pool.threads());
+    }
+    drop(go);
+    assert_eq!(sorted(&done, OUTSTANDING).len(), OUTSTANDING);
+    assert!(most > limits::POOL_THREADS_EAGER, "{most}");
+    assert!(most <= OUTSTANDING + 1, "{most}");
+    pool.close();
+}
+
+/// A job that takes long keeps no other waiting for a tick, however many are at work.
+#[test]
+fn a_long_job_does_not_count_as_about_to_end() {
+    let (pool, (sender, receiver)) = (pool(), sender());
+    let (release, threads) = fill(&pool, limits::POOL_THREADS_EAGER);
+    assert_eq!(threads, limits::POOL_THREADS_EAGER);
+    lock(&pool.queue)
+        .busy
+        .iter_mut()
+        .for_each(|(since, _)| *since = 0);
+    while coarse_ms() < limits::POOL_JOB_LONG.as_millis() as u64 {
+        std::thread::yield_now();
+    }
+    push(&pool, 0..1, &sender);
+    assert_eq!(sorted(&receiver, 1), [0]);
+    drop(release);
     pool.close();
 }
 
