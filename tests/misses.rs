@@ -1,167 +1,33 @@
 //! What is not in memory takes one call on a thread, and who goes through a directory does not wait for each entry.
-#![cfg(target_os = "linux")]
 
+#[cfg(target_os = "linux")]
 mod common;
 
-use std::future::Future;
-use std::io;
-use std::path::Path;
+#[cfg(not(target_os = "linux"))]
+fn main() {}
 
-use common::runtime;
-use tidegate::fs;
-use tidegate::opcode::Kind;
-use tidegate::{Handle, Route};
-use tidegate_rig::{FsKind, HeldDisk, Requirements};
+#[cfg(target_os = "linux")]
+#[path = "misses/cold.rs"]
+mod cold;
 
-const FILES: usize = 400;
-const BYTES: usize = 10;
+#[cfg(target_os = "linux")]
+fn main() -> std::process::ExitCode {
+    use libtest_mimic::{Arguments, Completion, Trial};
+    use tidegate_rig::{FsKind, Requirements};
 
-/// A disk of which nothing is in memory, with files on it.
-fn cold_disk(name: &str) -> Option<HeldDisk> {
-    let missing = Requirements::disk(FsKind::Ext4).missing();
-    if !missing.is_empty() {
-        println!("skip: {name}: {}", missing.join(", "));
-        return None;
-    }
-    let disk = HeldDisk::new(FsKind::Ext4, 64 << 20).unwrap();
-    for number in 0..FILES {
-        std::fs::write(disk.path().join(format!("{number:04}")), [1; BYTES]).unwrap();
-    }
-    disk.remount().unwrap();
-    Some(disk)
-}
-
-/// How many of a kind were answered at the poll, by rings, and by threads.
-fn counts(handle: &Handle, kind: Kind) -> [u64; 3] {
-    let stats = handle.stats();
-    let of = stats.ops().find(|op| op.row.kind == kind);
-    of.map_or([0; 3], |op| {
-        [op.at_poll, op.worker_ring + op.lane_ring, op.pool]
-    })
-}
-
-fn since(handle: &Handle, kind: Kind, before: [u64; 3]) -> [u64; 3] {
-    let now = counts(handle, kind);
-    std::array::from_fn(|at| now[at] - before[at])
-}
-
-/// Asks until polls answer there.
-async fn known(handle: &Handle, dir: &Path) {
-    let before = counts(handle, Kind::Metadata);
-    while since(handle, Kind::Metadata, before)[0] == 0 {
-        fs::metadata(dir).await.unwrap();
-        tokio::task::yield_now().await;
-    }
-}
-
-fn on_auto<F: Future<Output = ()>>(test: impl FnOnce(Handle) -> F) {
-    runtime(true).block_on(async {
-        let handle = Handle::builder().route(Route::Auto).install().unwrap();
-        test(handle).await;
-    });
-}
-
-/// The kernel leaves these to a worker of its own, which is a wake-up more.
-#[test]
-fn cold_attributes_take_one_call_on_a_thread() {
-    let Some(disk) = cold_disk("cold_attributes_take_one_call_on_a_thread") else {
-        return;
-    };
-    on_auto(async |handle| {
-        known(&handle, disk.path()).await;
-        for number in (0..FILES).step_by(2 * FILES / 10) {
-            let path = |number: usize| disk.path().join(format!("{number:04}"));
-            let before = counts(&handle, Kind::Metadata);
-            assert_eq!(
-                fs::metadata(path(number)).await.unwrap().len(),
-                BYTES as u64
-            );
-            assert_eq!(
-                since(&handle, Kind::Metadata, before),
-                [0, 0, 1],
-                "{number}"
-            );
-            let before = counts(&handle, Kind::Statx);
-            assert_eq!(
-                fs::statx(path(number + 1)).await.unwrap().len(),
-                BYTES as u64
-            );
-            assert_eq!(since(&handle, Kind::Statx, before), [0, 0, 1], "{number}");
-            let before = counts(&handle, Kind::ReadFile);
-            let bytes = fs::read(path(number + 2)).await.unwrap();
-            assert_eq!(bytes, [1; BYTES]);
-            assert_eq!(
-                since(&handle, Kind::ReadFile, before),
-                [0, 0, 1],
-                "{number}"
-            );
-        }
-    });
-}
-
-/// A thread goes ahead of it. What it brings into memory is what the kernel says when it is asked for, and no older.
-#[test]
-fn who_goes_through_a_directory_waits_for_few_entries() {
-    let Some(disk) = cold_disk("who_goes_through_a_directory_waits_for_few_entries") else {
-        return;
-    };
-    on_auto(async |handle| {
-        known(&handle, disk.path()).await;
-        let mut entries = fs::read_dir(disk.path()).await.unwrap();
-        let before = counts(&handle, Kind::Metadata);
-        let mut asked = 0;
-        while let Some(entry) = entries.next_entry().await.unwrap() {
-            if !entry.file_type().await.unwrap().is_file() {
-                continue;
+    tidegate_rig::init();
+    let args = Arguments::from_args();
+    let trial = |(name, run): (&'static str, fn())| {
+        Trial::ignorable_test(name, move || {
+            let missing = Requirements::disk(FsKind::Ext4).missing().join(", ");
+            if !missing.is_empty() {
+                println!("skip: {name}: {missing}");
+                return Ok(Completion::ignored_with(missing));
             }
-            asked += 1;
-            let mut bytes = BYTES;
-            if asked % 10 == 0 {
-                // By somebody else, whether or not it was brought.
-                bytes = BYTES + asked;
-                std::fs::write(entry.path(), vec![2; bytes]).unwrap();
-            }
-            let metadata = entry.metadata().await.unwrap();
-            assert_eq!(metadata.len(), bytes as u64, "{entry:?}");
-        }
-        assert_eq!(asked, FILES);
-        let [at_poll, by_rings, by_threads] = since(&handle, Kind::Metadata, before);
-        assert_eq!(by_rings, 0);
-        assert!(
-            by_threads < FILES as u64 / 2,
-            "{at_poll} at the poll, {by_threads} by threads"
-        );
-    });
-}
-
-/// Who asks for no more keeps no disk.
-#[test]
-fn going_ahead_ends_with_the_listing() {
-    let Some(disk) = cold_disk("going_ahead_ends_with_the_listing") else {
-        return;
+            run();
+            Ok(Completion::Completed)
+        })
     };
-    on_auto(async |handle| {
-        known(&handle, disk.path()).await;
-        let mut entries = fs::read_dir(disk.path()).await.unwrap();
-        for _ in 0..FILES / 10 {
-            let entry = entries.next_entry().await.unwrap().unwrap();
-            entry.metadata().await.unwrap();
-        }
-        let ahead = counts(&handle, Kind::Prefetch);
-        assert_ne!(ahead, [0; 3], "a thread went ahead");
-        drop(entries);
-        while handle.stats().in_flight > 0 {
-            tokio::task::yield_now().await;
-        }
-        // It is unmounted: nothing is open there.
-        let mut tried: io::Result<()> = disk.remount();
-        while tried
-            .as_ref()
-            .is_err_and(|e| e.kind() == io::ErrorKind::ResourceBusy)
-        {
-            tokio::task::yield_now().await;
-            tried = disk.remount();
-        }
-        tried.unwrap();
-    });
+    let trials = cold::ALL.into_iter().map(trial).collect();
+    libtest_mimic::run(&args, trials).exit_code()
 }
