@@ -433,6 +433,19 @@ impl Pool {
             && queue.busy.iter().all(|(since, _)| is_long(*since))
     }
 
+    /// Whether no thread is about to take another job, and none may be added: what hangs holds all of them.
+    pub(crate) fn is_out_of_threads(&self) -> bool {
+        let (queue, now) = (lock(&self.queue), coarse_ms());
+        let is_long =
+            |since: u64| now.saturating_sub(since) >= limits::POOL_JOB_LONG.as_millis() as u64;
+        let may_grow =
+            || self.working(&queue) < limits::POOL_THREADS_MAX && self.cap.has_place(queue.threads);
+        queue.idle == 0
+            && !queue.busy.is_empty()
+            && !may_grow()
+            && queue.busy.iter().all(|(since, _)| is_long(*since))
+    }
+
     /// How long the oldest job that should be quick has been running, in milliseconds.
     pub(crate) fn oldest_for_ms(&self, now: u64) -> u64 {
         lock(&self.queue)

@@ -197,6 +197,38 @@ fn threads_whose_jobs_wait_are_joined_by_others_at_once() {
     pool.close();
 }
 
+/// What hangs holds all of them only once no more may be added, and each has been at its job for long.
+#[test]
+fn threads_run_out_only_at_the_cap() {
+    let pool = Pool::new(ThreadCap::new(2));
+    assert!(!pool.is_out_of_threads());
+    let (one, _) = fill(&pool, 1);
+    while coarse_ms() <= limits::POOL_JOB_LONG.as_millis() as u64 {
+        std::thread::yield_now();
+    }
+    let age = |pool: &Pool| {
+        lock(&pool.queue)
+            .busy
+            .iter_mut()
+            .for_each(|(since, _)| *since = 0)
+    };
+    age(&pool);
+    assert!(!pool.is_out_of_threads(), "there is room for another");
+    let (other, threads) = fill(&pool, 1);
+    assert_eq!(threads, 2);
+    while lock(&pool.queue).busy.len() < 2 {
+        std::thread::yield_now();
+    }
+    age(&pool);
+    assert!(pool.is_out_of_threads());
+    drop((one, other));
+    while !lock(&pool.queue).busy.is_empty() {
+        std::thread::yield_now();
+    }
+    assert!(!pool.is_out_of_threads());
+    pool.close();
+}
+
 /// A job that takes long keeps no other waiting for a tick, however many are at work.
 #[test]
 fn a_long_job_does_not_count_as_about_to_end() {

@@ -244,8 +244,8 @@ pub(crate) async fn metadata_of_path(path: impl AsRef<Path>, follow: bool) -> io
     }
 }
 
-/// Asks for std's attributes of a path off the poll: by a hop, which is one wake-up each way. A handle that is pinned
-/// to the ring opens a descriptor there, where that can tell them without sleeping.
+/// Asks for std's attributes of a path off the poll: by a hop, which is one wake-up each way. Where no thread is
+/// left, and for a handle that is pinned to the ring, that opens a descriptor, if it can tell them without sleeping.
 async fn ask(
     driver: Arc<Driver>,
     mount: Arc<Mount>,
@@ -253,7 +253,11 @@ async fn ask(
     follow: bool,
 ) -> io::Result<Metadata> {
     // Elsewhere the descriptor would tell nothing, and a second attempt would be needed.
-    let by_ring = driver.route() == Route::Ring && mount.is_local();
+    let by_ring = match driver.route() {
+        Route::Auto => mount.is_local() && driver.is_out_of_threads(&mount),
+        Route::Ring => mount.is_local(),
+        Route::Pool => false,
+    };
     if by_ring && flag::O_PATH != 0 {
         let links = if follow { 0 } else { flag::O_NOFOLLOW };
         let open = Open::new(Kind::Metadata, (&path).into(), flag::O_PATH | links, 0)?;
