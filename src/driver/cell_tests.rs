@@ -259,11 +259,14 @@ fn what_was_given_up_keeps_its_grace() {
     made.cell.end(Outcome::Result(-errno::ECANCELED));
 }
 
+/// How an operation ends, and the error of it that is to be told.
+type Case = (fn() -> Outcome, Option<i32>);
+
 /// An error that comes when the future is gone, or before it was polled, reaches the operation, and once; that of an
 /// operation which is kept, too.
 #[test]
 fn an_error_that_nobody_takes_is_told_to_the_operation_once() {
-    let errors: [(fn() -> Outcome, Option<i32>); 3] = [
+    let errors: [Case; 3] = [
         (|| Outcome::Result(-errno::ENOSPC), Some(errno::ENOSPC)),
         (
             || Outcome::Returned(Err(io::Error::from_raw_os_error(errno::EDQUOT))),
