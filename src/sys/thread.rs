@@ -44,18 +44,18 @@ pub(crate) fn shield() {
 
 /// How often the calling thread has slept so far, rather than been made to let another have its processor.
 #[cfg(any(target_os = "freebsd", target_os = "linux"))]
-pub(crate) fn waits() -> Option<i64> {
+pub(crate) fn waits() -> Option<libc::c_long> {
     let mut usage = std::mem::MaybeUninit::<libc::rusage>::uninit();
     // SAFETY: the call makes all of it, and where it fails nothing is read.
     let usage = unsafe {
         (libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr()) == 0).then(|| usage.assume_init())
     };
-    usage.map(|usage| usage.ru_nvcsw as i64)
+    usage.map(|usage| usage.ru_nvcsw)
 }
 
 /// The system does not tell it of a single thread.
 #[cfg(not(any(target_os = "freebsd", target_os = "linux")))]
-pub(crate) fn waits() -> Option<i64> {
+pub(crate) fn waits() -> Option<libc::c_long> {
     None
 }
 
