@@ -10,7 +10,7 @@
 //! # Rules
 //!
 //! A rule begins with [`Faults::on`] or [`Faults::on_any_kind`], is narrowed down by the methods of [`Fault`],
-//! and comes into force with what happens: [`Fault::never`], [`Fault::delay`], [`Fault::fail`] or
+//! and comes into force with what happens: [`Fault::never`], [`Fault::delay`], [`Fault::fail`], [`Fault::short`] or
 //! [`Fault::pass`]. It is in force until its [`FaultGuard`] is dropped, so that a test that fails leaves
 //! nothing stuck. Of several rules that are about an operation, the one that was made last decides.
 //!

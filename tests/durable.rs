@@ -10,3 +10,5 @@ mod common;
 #[cfg(target_os = "linux")]
 #[path = "durable/crash.rs"]
 mod crash;
+#[path = "durable/model.rs"]
+mod model;

@@ -45,6 +45,7 @@ fn output_of(name: &str) -> String {
 fn examples_without_a_server() {
     let expected = [
         ("copy_progress", "copied 67108864 bytes"),
+        ("incremental", " unchanged, 0 read, 0 gone, 0 missed"),
         ("ranges", "all as they should be"),
         ("read", "as a stream: "),
         ("timeout", "gave up after"),

@@ -3,8 +3,8 @@
 use std::future::Future;
 use std::io;
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use super::{Cell, Job, Outcome};
@@ -20,17 +20,21 @@ use crate::mounts::Mount;
 use crate::opcode::Kind;
 use crate::sys::clock::now_us;
 use crate::sys::errno;
+use crate::sys::lock::lock;
 use crate::sys::request::{Hop, Request};
 use crate::sys::steps::Steps;
 
 type Work = fn(&Steps) -> io::Result<()>;
+
+/// What an operation was told that nobody heard.
+type Unheard = Arc<Mutex<Vec<i32>>>;
 
 /// An operation that counts its drops.
 struct Counted {
     kind: Kind,
     hop: Hop<(), Work>,
     drops: Arc<AtomicUsize>,
-    unheard: Arc<AtomicI32>,
+    unheard: Unheard,
     panics: bool,
 }
 
@@ -67,7 +71,7 @@ impl Op for Counted {
     }
 
     fn unheard(&self, number: i32) {
-        self.unheard.store(number, Ordering::SeqCst);
+        lock(&self.unheard).push(number);
     }
 }
 
@@ -83,7 +87,7 @@ struct Made {
     cell: Arc<Cell<Counted>>,
     future: InFlight<Counted>,
     drops: Arc<AtomicUsize>,
-    unheard: Arc<AtomicI32>,
+    unheard: Unheard,
 }
 
 fn make(kind: Kind, work: Work, panics: bool) -> Made {
@@ -96,7 +100,7 @@ fn make(kind: Kind, work: Work, panics: bool) -> Made {
     )
     .unwrap();
     let drops = Arc::<AtomicUsize>::default();
-    let unheard = Arc::<AtomicI32>::default();
+    let unheard = Unheard::default();
     let op = Counted {
         kind,
         hop: Hop::new(work),
@@ -255,30 +259,37 @@ fn what_was_given_up_keeps_its_grace() {
     made.cell.end(Outcome::Result(-errno::ECANCELED));
 }
 
-/// An error that comes when the future is gone, or before it was polled, reaches the operation.
+/// How an operation ends, and the error of it that is to be told.
+type Case = (fn() -> Outcome, Option<i32>);
+
+/// An error that comes when the future is gone, or before it was polled, reaches the operation, and once; that of an
+/// operation which is kept, too.
 #[test]
-fn an_error_that_nobody_takes_is_told_to_the_operation() {
-    let errors: [(fn() -> Outcome, i32); 3] = [
-        (|| Outcome::Result(-errno::ENOSPC), errno::ENOSPC),
+fn an_error_that_nobody_takes_is_told_to_the_operation_once() {
+    let errors: [Case; 3] = [
+        (|| Outcome::Result(-errno::ENOSPC), Some(errno::ENOSPC)),
         (
             || Outcome::Returned(Err(io::Error::from_raw_os_error(errno::EDQUOT))),
-            errno::EDQUOT,
+            Some(errno::EDQUOT),
         ),
-        (|| Outcome::Result(0), 0),
+        (|| Outcome::Result(0), None),
     ];
-    for (outcome, number) in errors {
-        let late = make(Kind::SyncData, never, false);
-        assert!(late.cell.begin());
-        drop(late.future);
-        late.cell.end(outcome());
-        assert_eq!(late.unheard.load(Ordering::SeqCst), number);
-        let early = make(Kind::SyncData, never, false);
-        early.cell.end(outcome());
-        drop(early.future);
-        assert_eq!(early.unheard.load(Ordering::SeqCst), number);
-        let heard = make(Kind::SyncData, never, false);
-        heard.cell.end(outcome());
-        assert!(poll(heard.future).is_ready());
-        assert_eq!(heard.unheard.load(Ordering::SeqCst), 0);
+    for kind in [Kind::SyncData, Kind::Close] {
+        for (outcome, number) in errors {
+            let expected = Vec::from_iter(number);
+            let late = make(kind, never, false);
+            assert!(late.cell.begin());
+            drop(late.future);
+            late.cell.end(outcome());
+            assert_eq!(*lock(&late.unheard), expected, "{kind}, dropped before");
+            let early = make(kind, never, false);
+            early.cell.end(outcome());
+            drop(early.future);
+            assert_eq!(*lock(&early.unheard), expected, "{kind}, dropped after");
+            let heard = make(kind, never, false);
+            heard.cell.end(outcome());
+            assert!(poll(heard.future).is_ready());
+            assert_eq!(*lock(&heard.unheard), [], "{kind}, heard");
+        }
     }
 }

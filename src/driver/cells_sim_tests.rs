@@ -129,11 +129,7 @@ impl World {
             _ => self.now_us + self.random.below(40_000) as u64,
         };
         let drops = Arc::<AtomicUsize>::default();
-        let read = request::Read {
-            fd: self.zeros.clone(),
-            buf: vec![0; 64],
-            place: request::Place::Stream,
-        };
+        let read = request::Read::new(self.zeros.clone(), vec![0; 64], request::Place::Stream);
         let op = Watched {
             kind,
             read,

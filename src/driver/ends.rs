@@ -148,28 +148,32 @@ impl<O: Op> Cell<O> {
         }
     }
 
-    /// Tells of what was promised to be done in the background and was not: its file, and the log.
+    /// Tells of an error that nobody takes, once: its operation, and the log if it was promised to be done in the
+    /// background and was not. The only place that does; what is lost for ever was told of when it was given up.
     pub(super) fn complain(&self, op: Option<&O>, outcome: &Outcome) {
-        let Some(text) = self.complaint(op, outcome) else {
-            return;
+        let complaint = self.complaint(op, outcome);
+        let number = match &complaint {
+            Some(_) => Some(number_of(outcome)),
+            None => told_by_the_system(outcome),
         };
-        if let Some(op) = op {
-            op.unheard(number_of(outcome));
+        if let (Some(op), Some(number)) = (op, number) {
+            op.unheard(number);
         }
-        self.log_later(text);
+        if let Some(text) = complaint {
+            self.log_later(text);
+        }
     }
 
     /// Frees an operation whose output nobody takes; a descriptor it made is closed on a lane (INV-3).
     pub(super) fn dispose(&self, op: Option<O>, outcome: &Outcome) {
         let Some(op) = op else { return };
-        let result = match outcome {
-            Outcome::Result(number) | Outcome::Returned(Ok(number)) => *number,
-            Outcome::Returned(Err(error)) => -error.raw_os_error().unwrap_or(errno::ECANCELED),
-            _ => return,
+        let (Outcome::Result(result) | Outcome::Returned(Ok(result))) = *outcome else {
+            return;
         };
         if result < 0 {
-            op.unheard(-result);
-        } else if let Some(fd) = op.unclaimed(result) {
+            return;
+        }
+        if let Some(fd) = op.unclaimed(result) {
             self.driver.close_later(fd, &self.group);
         }
     }

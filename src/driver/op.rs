@@ -135,6 +135,12 @@ pub(crate) trait Op: Send + 'static {
         self.request().paths(paths);
     }
 
+    /// It moves so many bytes at most, if it moves any.
+    #[cfg(feature = "testing")]
+    fn shorten(&mut self, bytes: usize) {
+        self.request().shorten(bytes);
+    }
+
     /// Called once with the error number that the system gave, before anybody can hear that it is over.
     fn failed(&self, _number: i32) {}
 

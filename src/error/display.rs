@@ -90,7 +90,7 @@ impl Error {
             Error::Thread { source, .. } => {
                 return write!(
                     f,
-                    "no thread could be started ({source}); raise RLIMIT_NPROC or pids.max"
+                    "no thread could be started ({source}); raise RLIMIT_NPROC or pids.max, or RLIMIT_AS where memory is limited"
                 );
             }
             Error::TimedOut { elapsed, left, .. } => {

@@ -25,7 +25,8 @@
 //!
 //! Attributes are asked for on the walking threads, and only if they are wanted: without
 //! [`metadata`](crate::fs::WalkDir::metadata) most filesystems tell the type with the name. Extended attributes are never
-//! read; ask for them with [`list_xattrs`](crate::fs::list_xattrs) once it is known which file needs them. Memory is
+//! read; ask for them with [`read_xattrs`](crate::fs::read_xattrs) once it is known which file needs them, as
+//! [incremental scans](super::incremental_scans) do. Memory is
 //! bounded whatever the tree, and the walk is only a few thousand entries ahead of whoever takes them.
 //!
 //! # What cannot be seen

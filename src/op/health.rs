@@ -125,6 +125,18 @@ impl Health {
         }
     }
 
+    /// What a close has to say: the error of a write-out, of which nobody was told.
+    pub(crate) fn check_untold(&self, operation: Kind) -> io::Result<()> {
+        match &mut *lock(&self.poison) {
+            Some(poison) if !poison.told => {
+                poison.told = true;
+                let source = poison.failure.error();
+                Err(Error::Poisoned { operation, source }.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Whoever waited for a sync hears of its error.
     pub(super) fn told(&self) {
         if let Some(poison) = &mut *lock(&self.poison) {

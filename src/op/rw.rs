@@ -239,11 +239,7 @@ pub(crate) fn read_through<B: IoBufMut>(
     let place = in_place(&file, place);
     driver.start(
         Read {
-            request: request::Read {
-                fd: file,
-                buf,
-                place,
-            },
+            request: request::Read::new(file, buf, place),
             load,
             fenced,
         },
@@ -288,11 +284,7 @@ pub(crate) fn write_once<B: IoBuf>(
     let place = in_place(&file, place);
     driver.start(
         Write {
-            request: request::Write {
-                fd: file,
-                buf,
-                place,
-            },
+            request: request::Write::new(file, buf, place),
             load,
             kept,
             inode,

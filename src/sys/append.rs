@@ -53,17 +53,24 @@ pub(crate) fn open(path: &Path, start: Option<u64>, mode: u32) -> io::Result<(Ow
     Ok((file.into(), end))
 }
 
-/// Writes all parts, one behind the other; also says how many bytes were written where it fails.
+/// Writes all parts, one behind the other, so many bytes at a time at most; also says how many bytes were written where
+/// it fails.
 pub(crate) fn write_parts(
     fd: BorrowedFd<'_>,
     mut parts: &mut [IoSlice<'_>],
     offset: u64,
+    bytes_max: usize,
 ) -> (u64, io::Result<()>) {
     let mut written = 0;
     IoSlice::advance_slices(&mut parts, 0);
     while !parts.is_empty() {
-        let count = parts.len().min(VECTOR_PARTS_MAX) as libc::c_int;
-        let (start, at) = (parts.as_ptr().cast(), offset + written);
+        let first = [IoSlice::new(&parts[0][..parts[0].len().min(bytes_max)])];
+        let taken = match bytes_max {
+            usize::MAX => &*parts,
+            _ => &first,
+        };
+        let count = taken.len().min(VECTOR_PARTS_MAX) as libc::c_int;
+        let (start, at) = (taken.as_ptr().cast(), offset + written);
         let write = || {
             // SAFETY: an `IoSlice` is laid out as an `iovec`, and all of them are borrowed for the call.
             let done = unsafe { libc::pwritev(fd.as_raw_fd(), start, count, at as libc::off_t) };

@@ -102,3 +102,17 @@ pub(crate) async fn until_idle() {
         tokio::time::sleep(std::time::Duration::from_millis(1)).await;
     }
 }
+
+/// Seeds of random sequences, which are printed: so many that were never played before, or as many as
+/// `TIDEGATE_TEST_ROUNDS` says; or the one that `TIDEGATE_TEST_SEED` gives, to play it again.
+pub(crate) fn seeds(rounds: u64) -> Vec<u64> {
+    let number = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
+    if let Some(seed) = number("TIDEGATE_TEST_SEED") {
+        return vec![seed];
+    }
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let first = now.map_or(1, |now| now.as_micros() as u64 % 1_000_000_007);
+    let rounds = number("TIDEGATE_TEST_ROUNDS").unwrap_or(rounds);
+    eprintln!("seeds {first}..{}", first + rounds);
+    (first..first + rounds).collect()
+}

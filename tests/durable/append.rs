@@ -24,6 +24,11 @@ impl Random {
         Random(seed | 1)
     }
 
+    /// The same sequence for the same seed.
+    pub(crate) fn from(seed: u64) -> Random {
+        Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
     pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -37,7 +42,7 @@ fn options() -> AppendOptions {
 }
 
 /// The options that change how records reach the file, and not what is in it.
-fn all_options() -> Vec<AppendOptions> {
+pub(crate) fn all_options() -> Vec<AppendOptions> {
     vec![
         options(),
         options().make_holes(true),

@@ -21,6 +21,15 @@ fn statement(code: u32, k: u32) -> libc::sock_filter {
 impl Filter {
     /// Refuses these system calls with this error, and allows all others.
     pub(crate) fn refuse(calls: &[u32], errno: i32) -> Filter {
+        Filter::answer(calls, libc::SECCOMP_RET_ERRNO | errno as u32)
+    }
+
+    /// Ends the process at the first of these system calls, so that none goes unnoticed.
+    pub(crate) fn end_at(calls: &[u32]) -> Filter {
+        Filter::answer(calls, libc::SECCOMP_RET_KILL_PROCESS)
+    }
+
+    fn answer(calls: &[u32], answer: u32) -> Filter {
         // The number of the system call is the first word of what the filter sees.
         let mut program = vec![statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0)];
         for &call in calls {
@@ -30,8 +39,7 @@ impl Filter {
                 jf: 1,
                 k: call,
             });
-            let refusal = libc::SECCOMP_RET_ERRNO | errno as u32;
-            program.push(statement(libc::BPF_RET | libc::BPF_K, refusal));
+            program.push(statement(libc::BPF_RET | libc::BPF_K, answer));
         }
         program.push(statement(
             libc::BPF_RET | libc::BPF_K,

@@ -118,8 +118,9 @@ async fn trouble(what: &str, step: impl Future<Output = io::Result<()>>) -> Opti
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(format!("{what} cannot be had: {error}{}", remedy(&error))),
         Err(_) => Some(format!(
-            "{what} did not end within {} s; raise RLIMIT_NPROC (ulimit -u), so that threads can be started",
-            BOUND.as_secs()
+            "{what} did not end within {} s{}",
+            BOUND.as_secs(),
+            remedy(&io::Error::from_raw_os_error(nix::libc::EAGAIN))
         )),
     }
 }
@@ -164,6 +165,10 @@ fn too_little_left() -> Option<String> {
 /// What to do about an error of the process's limits.
 fn remedy(error: &io::Error) -> &'static str {
     match tidegate::raw_os_error(error) {
+        // The C library says the same where a stack has no room.
+        Some(nix::libc::EAGAIN) if memory_is_limited() => {
+            "; raise RLIMIT_AS (ulimit -v), so that threads have room for their stacks"
+        }
         Some(nix::libc::EAGAIN) => {
             "; raise RLIMIT_NPROC (ulimit -u), so that threads can be started"
         }
@@ -171,6 +176,11 @@ fn remedy(error: &io::Error) -> &'static str {
         Some(nix::libc::ENOMEM) => "; raise RLIMIT_AS (ulimit -v), or give it more memory",
         _ => "",
     }
+}
+
+fn memory_is_limited() -> bool {
+    use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
+    getrlimit(Resource::RLIMIT_AS).is_ok_and(|(soft, _)| soft != RLIM_INFINITY)
 }
 
 /// Why the lane's operation did not go through a ring where it was to.

@@ -120,7 +120,7 @@ pub(crate) fn all() -> Vec<Case> {
         Resource::RLIMIT_MEMLOCK,
         &[0, 4096, 65_536],
     ));
-    let memory = [16_u64, 64, 128, 1024].map(|mib| mib << 20);
+    let memory = [16_u64, 20, 24, 28, 32, 48, 64, 96, 128, 1024].map(|mib| mib << 20);
     cases.extend(limited("memory", Resource::RLIMIT_AS, &memory));
     cases
 }
@@ -178,9 +178,27 @@ impl Case {
         }
     }
 
-    /// Whether doctor refuses to call it working because there is hardly any room left, and says so.
+    /// Whether doctor refuses to call it working because there is hardly any room left, and says of what.
     pub(crate) fn is_near(&self, errors: &str) -> bool {
-        matches!(self, Case::Limited { .. }) && errors.contains("RLIMIT_")
+        match self {
+            Case::Limited { resource, .. } => {
+                errors.contains(&format!("{resource:?}")) || self.ended_by_memory(errors)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether so little memory is allowed that an allocation ended the process, which says how many bytes it asked for:
+    /// no program hands that on as an error.
+    pub(crate) fn ended_by_memory(&self, errors: &str) -> bool {
+        let is_memory = matches!(
+            self,
+            Case::Limited {
+                resource: Resource::RLIMIT_AS,
+                ..
+            }
+        );
+        is_memory && errors.contains("memory allocation of")
     }
 
     /// Whether the cause that is told is the one there is.

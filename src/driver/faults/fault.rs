@@ -162,6 +162,32 @@ impl Fault {
         self.make(Action::Fail(number))
     }
 
+    /// Has reads and writes, single and vectored, move so many bytes at most, and at least one, as a system does that is
+    /// interrupted in the middle, or finds the disk full there. Whatever needs all of them has to go on with the rest.
+    /// The turns of an [`AppendWriter`](crate::fs::AppendWriter), of the kind `append`, write so many at a time. Other
+    /// operations go their way.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> std::io::Result<()> {
+    /// # let dir = tempfile::tempdir()?;
+    /// use tidegate::{Handle, fs::File, opcode::Kind, testing::Faults};
+    ///
+    /// let faults = Faults::new();
+    /// Handle::builder().faults(faults.clone()).install()?;
+    /// let file = File::create(dir.path().join("log")).await?;
+    /// let short = faults.on(Kind::Write).under(&dir).times(2).short(3);
+    /// let (count, _) = file.write_at("abcdefgh", 0).await?;
+    /// assert_eq!(count, 3);
+    /// // This one goes on until all is written.
+    /// file.write_all_at("abcdefgh", 0).await?;
+    /// assert_eq!(short.hits(), 2);
+    /// assert_eq!(file.metadata().await?.len(), 8);
+    /// # Ok(()) }
+    /// ```
+    pub fn short(self, bytes: usize) -> FaultGuard {
+        self.make(Action::Shorten(bytes))
+    }
+
     /// Lets the operations go their way. They are counted all the same, and a rule that was made before does
     /// not get them.
     ///

@@ -25,6 +25,8 @@ pub(crate) trait Fakeable {
     fn back_late(&self);
     /// If it looks at a file, the file's content is elsewhere.
     fn feign_dataless(&self);
+    /// It moves so many bytes at most.
+    fn shorten(&self, bytes: usize);
     /// Whether it holds a clock that a test has stopped: not while it waits for that test.
     fn holds_clock(&self, holds: bool);
     /// Whether nobody waits for it.
@@ -56,6 +58,10 @@ impl<O: Op> Fakeable for Cell<O> {
 
     fn feign_dataless(&self) {
         self.life.look_mut(Op::feign_dataless);
+    }
+
+    fn shorten(&self, bytes: usize) {
+        self.life.look_mut(|op| op.shorten(bytes));
     }
 
     fn paths(&self) -> Vec<PathBuf> {

@@ -128,6 +128,10 @@ impl Faults {
                 None
             }
             Action::Pass => Some(job),
+            Action::Shorten(bytes) => {
+                job.fakeable().inspect(|job| job.shorten(bytes));
+                Some(job)
+            }
         };
         rule.announce();
         left
@@ -155,7 +159,7 @@ impl Faults {
                 Held::hold_question(&rule, until, Box::new(ask));
                 None
             }
-            Action::Dataless | Action::Pass => Some(ask),
+            Action::Dataless | Action::Pass | Action::Shorten(_) => Some(ask),
         };
         rule.announce();
         left

@@ -26,6 +26,7 @@ pub(super) enum Action {
     Fail(i32),
     Hold(Until),
     Pass,
+    Shorten(usize),
 }
 
 /// Which paths a rule is about.

@@ -43,6 +43,7 @@ use crate::op::file::SharedFile;
 use crate::op::position::Position;
 pub use crate::op::writeback::{WritebackClass, WritebackPolicy, WritebackStats};
 pub use crate::op::{Advice, Space, Writeback};
+use crate::opcode::Kind;
 
 /// An open file.
 ///
@@ -212,7 +213,8 @@ impl File {
     ///
     /// # Errors
     ///
-    /// Those of writing and of `close(2)`: some filesystems report there what they could not write.
+    /// Those of writing and of `close(2)`: some filesystems report there what they could not write. That of a failed
+    /// write-out or sync of which nobody was told before.
     /// Positional operations that are not over keep the file open, and the close then tells nothing.
     ///
     /// # Backend
@@ -231,7 +233,8 @@ impl File {
         let File { shared, cursor, .. } = self;
         drop(cursor);
         shared.write_out().await;
+        let written_out = shared.health.check_untold(Kind::Close);
         let closed = shared.close().await;
-        flushed.and(closed)
+        flushed.and(written_out).and(closed)
     }
 }

@@ -71,12 +71,13 @@ struct Queue {
 }
 
 /// What only the thread that has its turn uses.
-#[derive(Default)]
 struct Disk {
     /// How far space is reserved.
     reserved: u64,
     /// Where the file is cut before anything is written: what is behind was lost, or written in part.
     cut: Option<u64>,
+    /// How many bytes the next group is written at a time.
+    bytes_max: usize,
 }
 
 /// A file that is appended to.
@@ -110,6 +111,7 @@ impl Appender {
         let disk = Disk {
             reserved: end,
             cut: None,
+            bytes_max: usize::MAX,
         };
         Ok(Arc::new(Appender {
             file: SharedFile::new(&driver, fd, flag::O_RDWR),
@@ -224,6 +226,7 @@ impl Appender {
             .first()
             .map_or(0, |record| record.end - record.content.bytes());
         let (good_end, result) = self.write(&mut disk, &group, begin);
+        disk.bytes_max = usize::MAX;
         let (written, lost): (Vec<_>, Vec<_>) =
             group.into_iter().partition(|record| record.end <= good_end);
         let (syncing, done): (Vec<_>, Vec<_>) =
@@ -314,7 +317,8 @@ impl Appender {
         next: u64,
     ) -> io::Result<()> {
         let mut taken = std::mem::take(parts);
-        let (count, result) = calls::write_parts(self.file.as_fd(), &mut taken, *at);
+        let (count, result) =
+            calls::write_parts(self.file.as_fd(), &mut taken, *at, disk.bytes_max);
         *at += count;
         result?;
         if *at < next {

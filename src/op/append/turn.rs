@@ -83,6 +83,11 @@ impl Op for Turn {
         paths.file(&file);
     }
 
+    #[cfg(feature = "testing")]
+    fn shorten(&mut self, bytes: usize) {
+        lock(&self.appender.disk).bytes_max = bytes.max(1);
+    }
+
     fn finish(self, result: io::Result<i32>) -> io::Result<()> {
         result.map(drop)
     }
@@ -93,9 +98,7 @@ impl Op for Turn {
 
     /// It did not take place.
     fn unheard(&self, number: i32) {
-        if self.is_told.swap(true, Ordering::SeqCst) {
-            return;
-        }
+        self.is_told.store(true, Ordering::SeqCst);
         let error = match number {
             1.. => io::Error::from_raw_os_error(number),
             _ => io::ErrorKind::BrokenPipe.into(),

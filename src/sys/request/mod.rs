@@ -85,6 +85,10 @@ pub(crate) trait Request: Send + 'static {
     /// The paths that it is about, as far as it knows them.
     #[cfg(feature = "testing")]
     fn paths(&self, _paths: &mut Paths) {}
+
+    /// Moves so many bytes at most, as a system does that is interrupted in the middle.
+    #[cfg(feature = "testing")]
+    fn shorten(&mut self, _bytes: usize) {}
 }
 
 /// A request that a ring can take.

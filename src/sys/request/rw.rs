@@ -126,12 +126,23 @@ const NO_POSITION: u64 = u64::MAX;
 pub(crate) struct Read<B> {
     pub(crate) fd: FdRef,
     pub(crate) buf: B,
-    pub(crate) place: Place,
+    place: Place,
+    /// How many bytes are asked for at most.
+    bytes_max: usize,
 }
 
 impl<B: IoBufMut> Read<B> {
+    pub(crate) fn new(fd: FdRef, buf: B, place: Place) -> Read<B> {
+        Read {
+            fd,
+            buf,
+            place,
+            bytes_max: RW_BYTES_MAX,
+        }
+    }
+
     fn length(&self) -> usize {
-        self.buf.bytes_total().min(RW_BYTES_MAX)
+        self.buf.bytes_total().min(self.bytes_max)
     }
 
     /// How many bytes were read, and the buffer, which knows of them.
@@ -161,6 +172,11 @@ impl<B: IoBufMut> Request for Read<B> {
     fn paths(&self, paths: &mut Paths) {
         paths.file(&self.fd);
     }
+
+    #[cfg(feature = "testing")]
+    fn shorten(&mut self, bytes: usize) {
+        self.bytes_max = bytes.max(1);
+    }
 }
 
 // SAFETY: the entry points to the buffer, whose address `IoBufMut` keeps stable and which only the
@@ -181,12 +197,23 @@ unsafe impl<B: IoBufMut> Entry for Read<B> {
 pub(crate) struct Write<B> {
     pub(crate) fd: FdRef,
     pub(crate) buf: B,
-    pub(crate) place: Place,
+    place: Place,
+    /// How many bytes are handed over at most.
+    bytes_max: usize,
 }
 
 impl<B: IoBuf> Write<B> {
+    pub(crate) fn new(fd: FdRef, buf: B, place: Place) -> Write<B> {
+        Write {
+            fd,
+            buf,
+            place,
+            bytes_max: RW_BYTES_MAX,
+        }
+    }
+
     fn length(&self) -> usize {
-        self.buf.bytes_init().min(RW_BYTES_MAX)
+        self.buf.bytes_init().min(self.bytes_max)
     }
 }
 
@@ -214,6 +241,11 @@ impl<B: IoBuf> Request for Write<B> {
     #[cfg(feature = "testing")]
     fn paths(&self, paths: &mut Paths) {
         paths.file(&self.fd);
+    }
+
+    #[cfg(feature = "testing")]
+    fn shorten(&mut self, bytes: usize) {
+        self.bytes_max = bytes.max(1);
     }
 }
 

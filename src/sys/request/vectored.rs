@@ -21,8 +21,20 @@ use crate::sys::linux::tables::Tables;
 use crate::sys::steps::Steps;
 
 /// The parts of a vector, as the kernel takes them: on the heap, since it reads them when it begins.
-#[derive(Default)]
-struct Parts(Vec<libc::iovec>);
+struct Parts {
+    parts: Vec<libc::iovec>,
+    /// How many bytes they have at most.
+    bytes_max: usize,
+}
+
+impl Default for Parts {
+    fn default() -> Parts {
+        Parts {
+            parts: Vec::new(),
+            bytes_max: RW_BYTES_MAX,
+        }
+    }
+}
 
 // SAFETY: the addresses are those of buffers that the request owns, and buffers are `Send`.
 unsafe impl Send for Parts {}
@@ -31,8 +43,8 @@ impl Parts {
     /// Lays out what is behind the first `skip` bytes, as far as one call takes it. Empty parts are left
     /// out, so that none of them takes a place from one that has bytes.
     fn lay_out(&mut self, bufs: impl Iterator<Item = (*mut u8, usize)>, mut skip: usize) {
-        self.0.clear();
-        let mut room = RW_BYTES_MAX;
+        self.parts.clear();
+        let mut room = self.bytes_max;
         for (start, length) in bufs {
             let skipped = length.min(skip);
             skip -= skipped;
@@ -40,30 +52,35 @@ impl Parts {
             if length == 0 {
                 continue;
             }
-            self.0.push(libc::iovec {
+            self.parts.push(libc::iovec {
                 iov_base: start.wrapping_add(skipped).cast(),
                 iov_len: length,
             });
             room -= length;
-            if room == 0 || self.0.len() == VECTOR_PARTS_MAX {
+            if room == 0 || self.parts.len() == VECTOR_PARTS_MAX {
                 return;
             }
         }
     }
 
+    #[cfg(feature = "testing")]
+    fn shorten(&mut self, bytes: usize) {
+        self.bytes_max = bytes.max(1);
+    }
+
     fn total(&self) -> usize {
-        self.0.iter().map(|part| part.iov_len).sum()
+        self.parts.iter().map(|part| part.iov_len).sum()
     }
 
     /// One empty part where there are none: without any, some systems say nothing of the file, or refuse.
     fn or_nothing(&mut self) -> (*const libc::iovec, libc::c_int) {
-        if self.0.is_empty() {
-            self.0.push(libc::iovec {
+        if self.parts.is_empty() {
+            self.parts.push(libc::iovec {
                 iov_base: ptr::NonNull::<u8>::dangling().as_ptr().cast(),
                 iov_len: 0,
             });
         }
-        (self.0.as_ptr(), self.0.len() as libc::c_int)
+        (self.parts.as_ptr(), self.parts.len() as libc::c_int)
     }
 }
 
@@ -145,6 +162,11 @@ impl<B: IoBufMut> Request for ReadVectored<B> {
     fn paths(&self, paths: &mut Paths) {
         paths.file(&self.fd);
     }
+
+    #[cfg(feature = "testing")]
+    fn shorten(&mut self, bytes: usize) {
+        self.parts.shorten(bytes);
+    }
 }
 
 // SAFETY: the entry points to the heap block of the parts, which is made anew only for an entry or a call,
@@ -154,7 +176,7 @@ impl<B: IoBufMut> Request for ReadVectored<B> {
 unsafe impl<B: IoBufMut> Entry for ReadVectored<B> {
     fn sqe(&mut self, tables: &mut dyn Tables) -> io::Result<Sqe> {
         self.lay_out();
-        let (parts, offset) = (&self.parts.0, self.place.for_ring());
+        let (parts, offset) = (&self.parts.parts, self.place.for_ring());
         let fd = tables.name(&self.fd);
         Ok(match fixed::place_to_read(tables, &self.bufs) {
             Some(place) => Sqe::readv_fixed(fd, parts, place, offset),
@@ -224,6 +246,11 @@ impl<B: IoBuf> Request for WriteVectored<B> {
     fn paths(&self, paths: &mut Paths) {
         paths.file(&self.fd);
     }
+
+    #[cfg(feature = "testing")]
+    fn shorten(&mut self, bytes: usize) {
+        self.parts.shorten(bytes);
+    }
 }
 
 // SAFETY: as for `ReadVectored`; the kernel only reads from the parts.
@@ -231,7 +258,7 @@ impl<B: IoBuf> Request for WriteVectored<B> {
 unsafe impl<B: IoBuf> Entry for WriteVectored<B> {
     fn sqe(&mut self, tables: &mut dyn Tables) -> io::Result<Sqe> {
         self.lay_out();
-        let (parts, offset) = (&self.parts.0, self.place.for_ring());
+        let (parts, offset) = (&self.parts.parts, self.place.for_ring());
         let fd = tables.name(&self.fd);
         Ok(match fixed::place_to_write(tables, &self.bufs) {
             Some(place) => Sqe::writev_fixed(fd, parts, place, offset),
@@ -250,7 +277,7 @@ mod tests {
         // Addresses that are never used: the length of the part says all.
         let bufs = bufs.map(|(index, &length)| (ptr::without_provenance_mut(index << 40), length));
         parts.lay_out(bufs, skip);
-        let parts = parts.0.iter();
+        let parts = parts.parts.iter();
         parts
             .map(|part| (part.iov_base.addr(), part.iov_len))
             .collect()
