@@ -128,7 +128,7 @@ impl<T: Send + 'static> Walking<T> {
             is_over: false,
         };
         if is_bad {
-            let text = "the path contains a NUL byte";
+            let text = "file name contained an unexpected NUL byte";
             let error = io::Error::new(io::ErrorKind::InvalidInput, text);
             walking.end_with(root.to_path_buf(), error);
         }
