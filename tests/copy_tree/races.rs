@@ -124,3 +124,51 @@ fn nothing_is_read_outside_of_a_source_that_is_swapped() {
     println!("{rounds} copies, {times} exchanges");
     assert!(rounds > 1 && times > 100);
 }
+
+/// Names change what they are while they are copied: each is told, what was copied is whole, and nothing stays under
+/// a temporary name.
+#[test]
+fn what_changes_its_kind_is_copied_whole_or_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let whole = "theirs".repeat(5000);
+    fill(&at("from"), &whole);
+    let make = |name: &str, kind: usize| {
+        let path = at(name);
+        match kind % 3 {
+            0 => symlink("/no/such/target", &path).unwrap(),
+            1 => fs::create_dir(&path).unwrap(),
+            _ => nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap(),
+        }
+        path
+    };
+    let pairs: Vec<_> = (0..3)
+        .map(|kind| {
+            let inside = at("from").join(format!("a/file-{kind}"));
+            (inside, make(&format!("other-{kind}"), kind))
+        })
+        .collect();
+    let mut rounds = 0;
+    race(&pairs, || {
+        let to = at(&format!("to-{rounds}"));
+        let outcome = run(all(&at("from"), &to));
+        for path in paths(&to) {
+            let is_temporary = path.to_string_lossy().contains(".tidegate-");
+            assert!(!is_temporary, "{path:?}");
+            let path = to.join(path);
+            if path.symlink_metadata().unwrap().is_file() {
+                assert!(fs::read(&path).unwrap() == whole.as_bytes(), "{path:?}");
+            }
+        }
+        let told = |path: &Path| {
+            outcome.copied.contains_key(path)
+                || outcome.failed.iter().any(|error| error.path == path)
+        };
+        for path in paths(&at("from")) {
+            assert!(told(&at("from").join(&path)), "{path:?}");
+        }
+        fs::remove_dir_all(to).unwrap();
+        rounds += 1;
+    });
+    assert!(rounds > 1);
+}
