@@ -132,6 +132,8 @@ fn trials() -> Vec<libtest_mimic::Trial> {
         "signals_interrupt_nothing", fuse, signals::interrupt_nothing;
         "writebacks_in_the_background_are_told", disks, writebacks::in_the_background_are_told;
         "writebacks_of_servers_are_told", fuse, writebacks::of_servers_are_told;
+        "writers_on_a_dead_disk_go_on", disks, writebacks::on_a_dead_disk_go_on;
+        "writebacks_of_layers_are_told", disks, writebacks::of_layers_are_told;
     };
     all.into_iter().flatten().collect()
 }
