@@ -2,6 +2,7 @@
 //! them as with tokio, byte for byte and number for number.
 //!
 //! `TIDEGATE_SEED` plays one again.
+#![cfg(target_os = "linux")]
 #![allow(
     clippy::duplicate_mod,
     reason = "the same players, on one crate and on the other"

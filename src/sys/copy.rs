@@ -20,7 +20,7 @@ use crate::sys::copy_meta;
 use crate::sys::errno::retry;
 use crate::sys::fd::close;
 use crate::sys::global::Global;
-use crate::sys::path::with_c_path;
+use crate::sys::path::{c_path, with_c_path};
 use crate::sys::stat::{Stat, kind};
 use crate::sys::walking::HERE;
 use crate::sys::xattr_open;
@@ -164,8 +164,18 @@ pub(crate) fn copy_file_at(
 
 /// Opens a file in a directory.
 fn open_at(dir: BorrowedFd<'_>, path: &Path, flags: OFlag, mode: u32) -> io::Result<File> {
-    let mode = Mode::from_bits_truncate(mode as libc::mode_t);
-    let opened = retry(|| Ok(openat(dir, path, flags | OFlag::O_CLOEXEC, mode)?))?;
+    let (path, mode) = (
+        c_path(path)?,
+        Mode::from_bits_truncate(mode as libc::mode_t),
+    );
+    let opened = retry(|| {
+        Ok(openat(
+            dir,
+            path.as_c_str(),
+            flags | OFlag::O_CLOEXEC,
+            mode,
+        )?)
+    })?;
     Ok(opened.into())
 }
 
@@ -382,13 +392,21 @@ impl<'a> Temp<'a> {
     }
 
     pub(super) fn publish(mut self, to: &Path, create_new: bool, sync: bool) -> io::Result<()> {
-        let dir = self.dir;
+        let (dir, name) = (self.dir, c_path(to)?);
         if create_new {
             // A rename would replace what exists; a link fails, and the temporary name goes on drop.
-            retry(|| Ok(linkat(dir, &self.path, dir, to, AtFlags::empty())?))?;
+            retry(|| {
+                Ok(linkat(
+                    dir,
+                    &self.path,
+                    dir,
+                    name.as_c_str(),
+                    AtFlags::empty(),
+                )?)
+            })?;
         } else {
             let is_link = refuse_special(dir, to, self.is_fifo)?;
-            retry(|| Ok(renameat(dir, &self.path, dir, to)?))?;
+            retry(|| Ok(renameat(dir, &self.path, dir, name.as_c_str())?))?;
             // Onto another name of the same file a rename does nothing and succeeds: the temporary name stays.
             self.published = !is_link;
         }
