@@ -140,9 +140,9 @@ impl<O: Op> Cell<O> {
     /// Tells once that it takes longer than that, if somebody waits for it. What a peer has to send or to take
     /// takes as long as it takes; an open should not, whatever it waits for.
     pub(super) fn tell_if_slow(&self, after: Duration) {
-        // A walk goes on for as long as there is something to walk; what it is at now should not.
+        // A walk goes on for as long as there is something to walk, and so does a copy; what it is at now should not.
         let elapsed = match self.kind {
-            Kind::Walk => self.steps.still_for(self.age()),
+            Kind::CopyFile | Kind::Walk => self.steps.still_for(self.age()),
             _ => self.age(),
         };
         let opens = matches!(self.kind, Kind::Open | Kind::OpenWithin);

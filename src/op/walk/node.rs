@@ -77,6 +77,10 @@ impl Node {
         for name in names.into_iter().rev() {
             push(&mut path, name);
         }
+        // Only a walk that does something begins above its root, and that in the working directory is not named.
+        if at.depth == 0 && at.name.as_c_str() == c"." {
+            return path.strip_prefix(".").map_or(path.clone(), PathBuf::from);
+        }
         path
     }
 
