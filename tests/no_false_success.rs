@@ -99,7 +99,7 @@ fn trials() -> Vec<libtest_mimic::Trial> {
 
     let fuse: &[_] = &[Requirements::fuse()];
     let disks: &[_] = &[Ext4, Xfs, Btrfs].map(Requirements::disk);
-    let all: [(&str, &[Requirements], stage::Test); 17] = [
+    let all: [Row<'_>; 13] = [
         ("what_a_close_answers_is_told", fuse, closes::are_told),
         ("a_failed_copy_has_no_name", fuse, closes::leave_no_name),
         ("sizes_are_hints", &[], copies::sizes_are_hints),
@@ -145,6 +145,22 @@ fn trials() -> Vec<libtest_mimic::Trial> {
             fuse,
             signals::interrupt_nothing,
         ),
+    ];
+    all.into_iter()
+        .chain(of_writebacks(fuse, disks))
+        .flat_map(|(name, needs, test)| stage::trials(name, needs, test))
+        .collect()
+}
+
+#[cfg(target_os = "linux")]
+type Row<'a> = (&'static str, &'a [tidegate_rig::Requirements], stage::Test);
+
+#[cfg(target_os = "linux")]
+fn of_writebacks<'a>(
+    fuse: &'a [tidegate_rig::Requirements],
+    disks: &'a [tidegate_rig::Requirements],
+) -> [Row<'a>; 4] {
+    [
         (
             "writebacks_in_the_background_are_told",
             disks,
@@ -165,10 +181,7 @@ fn trials() -> Vec<libtest_mimic::Trial> {
             disks,
             writebacks::of_layers_are_told,
         ),
-    ];
-    all.into_iter()
-        .flat_map(|(name, needs, test)| stage::trials(name, needs, test))
-        .collect()
+    ]
 }
 
 #[cfg(not(target_os = "linux"))]
