@@ -5,6 +5,8 @@
 fn main() {}
 
 #[cfg(target_os = "linux")]
+mod common;
+#[cfg(target_os = "linux")]
 #[path = "caps/counting.rs"]
 mod counting;
 #[cfg(target_os = "linux")]
@@ -35,8 +37,9 @@ fn main() -> std::process::ExitCode {
     let mut args = Arguments::from_args();
     // One at a time: each counts the threads and descriptors of the process.
     args.test_threads = Some(1);
-    let tests: [(&str, Test); 7] = [
+    let tests: [(&str, Test); 8] = [
         ("every_row_stays_within_its_caps", stuck::every_row),
+        ("several_steps_stay_within_their_caps", stuck::compounds),
         ("a_flood_stays_within_its_caps", stuck::flood),
         (
             "two_dead_mounts_leave_a_third_its_threads",

@@ -7,10 +7,10 @@ mod common;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::child::in_child;
-use common::{routes, runtime};
+use common::{compounds, routes, runtime};
 use tidegate::buf::BufPool;
 use tidegate::fs::{self, File};
 use tidegate::{Error, Handle, OpExt, Route};
@@ -18,6 +18,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// A child that takes longer than this hangs: nobody waits for locks or threads of its parent.
 const BOUND_S: u32 = 120;
+
+/// Forks while others are at it: as many as there is time for.
+const ROUNDS_MIN: usize = 20;
+const ROUNDS_MAX: usize = 100;
+const ROUNDS_LAST: Duration = Duration::from_secs(40);
 
 /// Forks, and returns the child's exit code.
 fn forked(child: impl FnOnce() -> i32) -> i32 {
@@ -78,6 +83,17 @@ async fn work(dir: &Path) {
     fs::remove_dir_all(&dir).await.unwrap();
 }
 
+/// What takes several steps, each whose number has this rest.
+async fn compounds(dir: &Path, rest: usize, of: usize) {
+    let dir = dir.join(format!("compounds-of-{}", std::process::id()));
+    let all = compounds::all(&dir).into_iter().enumerate();
+    for (_, (name, compound)) in all.filter(|(number, _)| number % of == rest) {
+        let over = compound.await;
+        over.unwrap_or_else(|error| panic!("{name}: {error:?}"));
+    }
+    fs::remove_dir_all(&dir).await.unwrap();
+}
+
 /// A new runtime of each kind and route, outside of a runtime too.
 fn all_works(dir: &Path) -> i32 {
     for route in routes() {
@@ -85,11 +101,13 @@ fn all_works(dir: &Path) -> i32 {
             runtime(multi).block_on(async {
                 Handle::builder().route(route).install().unwrap();
                 work(dir).await;
+                compounds(dir, usize::from(multi), 2).await;
                 assert!(Handle::current().unwrap().stats().ops().count() > 0);
             });
         }
     }
     futures::executor::block_on(work(dir));
+    futures::executor::block_on(compounds(dir, 0, 4));
     0
 }
 
@@ -229,12 +247,14 @@ fn a_fork_while_others_are_at_it() {
                     while !over.load(Ordering::Relaxed) {
                         let runtime = runtime(number == 0);
                         runtime.block_on(work(&dir));
+                        runtime.block_on(compounds(&dir, number, 3));
                         futures::executor::block_on(work(&dir));
                     }
                 })
             })
             .collect();
-        for round in 0..100 {
+        let began = Instant::now();
+        for round in 0..ROUNDS_MAX {
             let code = forked(|| {
                 let route = if round % 2 == 0 {
                     Route::Auto
@@ -244,10 +264,14 @@ fn a_fork_while_others_are_at_it() {
                 runtime(round % 4 < 2).block_on(async {
                     Handle::builder().route(route).install().unwrap();
                     work(dir).await;
+                    compounds(dir, round % 10, 10).await;
                 });
                 0
             });
             assert_eq!(code, 0, "round {round}");
+            if round >= ROUNDS_MIN && began.elapsed() > ROUNDS_LAST {
+                break;
+            }
         }
         over.store(true, Ordering::Relaxed);
         threads.into_iter().for_each(|one| one.join().unwrap());

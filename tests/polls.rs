@@ -33,6 +33,9 @@ mod make;
 #[path = "polls/matrix.rs"]
 mod matrix;
 #[cfg(target_os = "linux")]
+#[path = "polls/newer.rs"]
+mod newer;
+#[cfg(target_os = "linux")]
 #[path = "polls/stage.rs"]
 mod stage;
 #[cfg(target_os = "linux")]

@@ -13,6 +13,7 @@ use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use common::compounds;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tidegate::buf::BufPool;
@@ -83,6 +84,16 @@ fn operations(dir: &Path, file: &Arc<File>) -> BTreeMap<String, Pending> {
             fs::read(path).await
         }
     });
+    let twice = [("by default", None), ("with a timeout", Some(LIMIT))];
+    for (how, limit) in twice {
+        for (name, compound) in compounds::all(&dir.join(how)) {
+            let limited: Pending = match limit {
+                Some(limit) => Box::pin(compound.timeout(limit)),
+                None => compound,
+            };
+            all.insert(format!("{name} {how}"), limited);
+        }
+    }
     all
 }
 

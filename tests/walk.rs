@@ -373,3 +373,29 @@ fn random_trees_are_found_whole() {
         });
     }
 }
+
+/// After a `?` the number and the type of an error are still to be had.
+#[test]
+fn an_error_of_a_walk_keeps_its_number_behind_an_io_error() {
+    use futures::TryStreamExt;
+    async fn count(walk: WalkDir) -> std::io::Result<usize> {
+        let found: Vec<_> = walk.walk().try_collect().await?;
+        Ok(found.len())
+    }
+    on_every_backend(|_| async {
+        let dir = tempfile::tempdir().unwrap();
+        let error = count(WalkDir::new(dir.path().join("none"))).await;
+        let error = error.unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
+        assert_eq!(tidegate::raw_os_error(&error), Some(nix::libc::ENOENT));
+        let token = tokio_util::sync::CancellationToken::new();
+        token.cancel();
+        let cancelled = WalkDir::new(dir.path()).cancel_on(&token);
+        let error = count(cancelled).await.unwrap_err();
+        let typed = tidegate::Error::from_io(&error);
+        assert!(
+            matches!(typed, Some(tidegate::Error::Cancelled { .. })),
+            "{error:?}"
+        );
+    });
+}

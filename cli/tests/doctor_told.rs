@@ -56,7 +56,7 @@ fn child(case: &Case) {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     case.restrict();
     match &arguments[..] {
-        [dir] => println!("{}", real::real(Path::new(dir))),
+        [dir] => println!("{}", real::real(Path::new(dir), case.is_of_memory())),
         [dir, doctor] => {
             let mut doctor = Command::new(doctor);
             let error = doctor.args(["doctor", "--json"]).arg(dir).exec();

@@ -1,11 +1,14 @@
 //! Cells between a future and a driver that the test plays.
 
 use std::future::Future;
-use std::io;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use super::{Cell, Job, Outcome};
 use crate::driver::core::Driver;
@@ -24,6 +27,37 @@ use crate::sys::lock::lock;
 use crate::sys::request::{Hop, Request};
 use crate::sys::steps::Steps;
 
+/// What a lost operation may have been the only one to tell is told, though someone waits for it.
+#[test]
+fn a_lost_operation_is_told() {
+    let lost = make(Kind::SyncData, never, false);
+    assert!(lost.cell.begin());
+    lost.cell
+        .end(Outcome::Lost(io::ErrorKind::BrokenPipe.into()));
+    assert_eq!(*lock(&lost.unheard), [errno::EIO]);
+    assert!(matches!(poll(lost.future), Poll::Ready(Err(_))));
+}
+
+/// INV-3: whether the future is dropped before the descriptor comes, or after.
+#[test]
+fn a_descriptor_that_nobody_takes_is_closed() {
+    for after in [true, false] {
+        let (mut peer, yielded) = UnixStream::pair().unwrap();
+        let made = make(Kind::Open, never, false);
+        assert!(made.cell.begin());
+        made.cell.life.look(|op| {
+            *lock(&op.yields) = Some(yielded.into());
+        });
+        let future = after.then_some(made.future);
+        made.cell.end(Outcome::Result(0));
+        drop(future);
+        // A thread closes it; what stays open has no end.
+        peer.set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
+        assert_eq!(peer.read(&mut [0]).unwrap(), 0, "dropped after: {after}");
+    }
+}
+
 type Work = fn(&Steps) -> io::Result<()>;
 
 /// What an operation was told that nobody heard.
@@ -36,6 +70,8 @@ struct Counted {
     drops: Arc<AtomicUsize>,
     unheard: Unheard,
     panics: bool,
+    /// The descriptor that it yields.
+    yields: Mutex<Option<OwnedFd>>,
 }
 
 impl Drop for Counted {
@@ -68,6 +104,10 @@ impl Op for Counted {
 
     fn lost(error: io::Error) -> io::Result<i32> {
         Err(error)
+    }
+
+    fn unclaimed(&self, _result: i32) -> Option<OwnedFd> {
+        lock(&self.yields).take()
     }
 
     fn unheard(&self, number: i32) {
@@ -107,6 +147,7 @@ fn make(kind: Kind, work: Work, panics: bool) -> Made {
         drops: drops.clone(),
         unheard: unheard.clone(),
         panics,
+        yields: Mutex::new(None),
     };
     let group = driver.group(&Mount::unknown());
     let cell = Cell::new(

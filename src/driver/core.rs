@@ -52,6 +52,16 @@ pub(super) fn count_stuck_poll() {
     POLLS_STUCK.fetch_add(1, Ordering::Relaxed);
 }
 
+/// Who hears of the end of an operation.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Heard {
+    /// Whoever has its future.
+    ByCaller,
+    /// Those whom it tells itself.
+    ByOthers,
+    No,
+}
+
 /// What runs the operations of one runtime, or of everything outside of one.
 pub(crate) struct Driver {
     /// In a forked child, its threads, locks and rings are the parent's.
@@ -249,15 +259,21 @@ impl Driver {
 
     /// Starts an operation on the best way for it.
     pub(crate) fn start<O: Op>(self: &Arc<Self>, op: O, mount: &Arc<Mount>) -> InFlight<O> {
-        InFlight::new(self.launch(op, mount, true))
+        InFlight::new(self.launch(op, mount, Heard::ByCaller))
     }
 
     /// Starts an operation that nobody waits for.
     pub(crate) fn start_detached<O: Op>(self: &Arc<Self>, op: O, mount: &Arc<Mount>) {
-        self.launch(op, mount, false);
+        self.launch(op, mount, Heard::No);
     }
 
-    fn launch<O: Op>(self: &Arc<Self>, op: O, mount: &Arc<Mount>, heard: bool) -> Arc<Cell<O>> {
+    /// Starts an operation that others wait for, each of whom it tells in a way of its own.
+    pub(crate) fn start_for_others<O: Op>(self: &Arc<Self>, op: O, mount: &Arc<Mount>) {
+        self.launch(op, mount, Heard::ByOthers);
+    }
+
+    fn launch<O: Op>(self: &Arc<Self>, op: O, mount: &Arc<Mount>, by: Heard) -> Arc<Cell<O>> {
+        let heard = by == Heard::ByCaller;
         if self.is_of_parent() {
             let operation = op.kind();
             let (refused, group) = (Error::ForkedChild { operation }, self.spare.clone());
@@ -272,8 +288,10 @@ impl Driver {
             None
         };
         let cell = Cell::new(op, self.clone(), group.clone(), heard, due_us, began);
-        if heard {
-            cell.clock.hold(self);
+        match by {
+            Heard::ByCaller => cell.clock.hold(self),
+            Heard::ByOthers => cell.clock.hold_or_join(self),
+            Heard::No => {}
         }
         let job: Arc<dyn Job> = cell.clone();
         // What is kept was promised before; a descriptor has to be closed.

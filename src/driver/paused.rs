@@ -37,6 +37,14 @@ impl Keeper {
         drop(here.spawn_blocking(move || task.0.keep()));
     }
 
+    /// Whether the clock is held, from now on by one more.
+    fn join(&self) -> bool {
+        let mut state = lock(&self.state);
+        let is_held = state.holds > 0 && !state.closed;
+        state.holds += usize::from(is_held);
+        is_held
+    }
+
     fn let_go(&self) {
         let mut state = lock(&self.state);
         state.holds -= 1;
@@ -86,6 +94,16 @@ impl Clock {
                 driver.keeper.hold(&here);
                 *held = Some(driver.keeper.clone());
             }
+        }
+    }
+
+    /// The same for what goes on from one thread to another while others wait: there it is held as long as it was
+    /// until now.
+    pub(super) fn hold_or_join(&self, driver: &Driver) {
+        self.hold(driver);
+        let mut held = lock(&self.0);
+        if held.is_none() && driver.has_one_thread() && driver.keeper.join() {
+            *held = Some(driver.keeper.clone());
         }
     }
 

@@ -333,7 +333,8 @@ impl Error {
     }
 
     /// The error of this crate inside an [`io::Error`], if it has one: what the system did not refuse, and all errors
-    /// of handles that name them.
+    /// of handles that name them. Also the one inside an error that wraps it, as
+    /// [`WalkError`](crate::fs::WalkError) does after a `?`.
     ///
     /// ```
     /// # #[tokio::main] async fn main() -> Result<(), tidegate::Error> {
@@ -348,7 +349,9 @@ impl Error {
     /// # Ok(()) }
     /// ```
     pub fn from_io(error: &io::Error) -> Option<&Error> {
-        error.get_ref()?.downcast_ref()
+        let held = error.get_ref()?;
+        let within = || Error::from_io(held.source()?.downcast_ref()?);
+        held.downcast_ref().or_else(within)
     }
 
     /// Names an error of the system, unless it is typed already.
@@ -468,16 +471,21 @@ impl Error {
     }
 }
 
-/// The errno of an [`io::Error`], whether it came straight from the system or carries an [`Error`].
+/// The errno of an [`io::Error`], whether it came straight from the system, or carries an [`Error`], or what wraps one of
+/// these.
 ///
 /// ```
 /// let plain = std::io::Error::from_raw_os_error(2);
 /// assert_eq!(tidegate::raw_os_error(&plain), Some(2));
 /// ```
 pub fn raw_os_error(error: &io::Error) -> Option<i32> {
-    error
-        .raw_os_error()
-        .or_else(|| Error::from_io(error)?.raw_os_error())
+    error.raw_os_error().or_else(|| {
+        let held = error.get_ref()?;
+        match held.downcast_ref::<Error>() {
+            Some(typed) => typed.raw_os_error(),
+            None => raw_os_error(held.source()?.downcast_ref()?),
+        }
+    })
 }
 
 impl std::error::Error for Error {

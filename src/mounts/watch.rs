@@ -59,6 +59,8 @@ pub(super) fn begin() {
         return;
     }
     let Ok(table) = mounted::watched() else {
+        // It may be for lack of descriptors, or of /proc, which may come: whoever describes the next mount tries again.
+        watch.begun.store(false, Ordering::Relaxed);
         return;
     };
     watch.note_types();

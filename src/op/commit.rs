@@ -223,7 +223,7 @@ impl Commits {
             mount: mount.clone(),
             was_taken: false,
         };
-        driver.start_detached(Chore::new(Kind::CommitFile, move || turn.take()), mount);
+        driver.start_for_others(Chore::new(Kind::CommitFile, move || turn.take()), mount);
     }
 
     /// An even share of what waits.

@@ -279,15 +279,20 @@ impl Xattrs<'_> {
             Err(error) if error.kind() == io::ErrorKind::Unsupported => return,
             Err(error) => return warnings.push((LIST_XATTRS, error)),
         };
-        // A list inherited from the destination's parent would change what the mode means.
-        for acl in [ACL_ACCESS, ACL_DEFAULT]
-            .iter()
-            .take(if directory { 2 } else { 1 })
-        {
-            let has = |name: &OsString| name.as_bytes() == acl.to_bytes();
-            if cfg!(target_os = "linux") && !names.iter().any(has) {
+        // A list inherited from the destination's parent would change what the mode means, and capabilities that the
+        // destination has were not given to what may run it now.
+        let has = |name: &CStr| {
+            names
+                .iter()
+                .any(|found| found.as_bytes() == name.to_bytes())
+        };
+        let stays = |name: &CStr| {
+            has(name) && (name != CAPABILITY || same_owner) || name == ACL_DEFAULT && !directory
+        };
+        for rights in [ACL_ACCESS, ACL_DEFAULT, CAPABILITY] {
+            if cfg!(target_os = "linux") && !stays(rights) {
                 // There is none, as a rule, and that is the error.
-                let _ = (self.remove)(acl);
+                let _ = (self.remove)(rights);
             }
         }
         for name in names {

@@ -8,6 +8,7 @@ use tidegate::opcode::TABLE;
 use tidegate::{Error, Handle, OpExt, Route};
 use tidegate_rig::{Request, StalledFuse, files};
 
+use crate::common::compounds;
 use crate::counting::{Most, adds_up, now};
 use crate::rows::{Bench, Boxed, FILE_BYTES};
 use crate::scene::{Outcome, Scene, all_requests, drained, ensure, in_time, others_work, tree};
@@ -133,6 +134,39 @@ pub(crate) fn every_row(scene: Scene) -> Outcome {
         drop(tree);
     }
     Ok(())
+}
+
+/// What takes several steps or has many entries, each of them many times: walks, batches, logs, commits, copies, streams.
+pub(crate) fn compounds(scene: Scene) -> Outcome {
+    const EACH: usize = 8;
+    let (tree, healthy) = (tree()?, tempfile::tempdir()?);
+    // Each caller has files of its own.
+    let places: Vec<_> = (0..EACH).map(|place| format!("slow-{place}")).collect();
+    for place in &places {
+        compounds::prepare(&tree.backing_path().join(place));
+    }
+    scene.run(async |handle| {
+        others_work(healthy.path()).await?;
+        // What is known of the mount is known after a first look.
+        fs::statx(tree.path()).await?;
+        drained(&handle).await?;
+        let (before, mut most) = (now(), now());
+        let guard = tree.hold(&all_requests(), "/slow")?;
+        for _wave in 0..2 {
+            let made = |place| compounds::made(&tree.path().join(place));
+            let (names, ops): (Vec<_>, Vec<_>) = places.iter().flat_map(made).unzip();
+            for (name, result) in names.into_iter().zip(watched(ops, &mut most).await?) {
+                ensure(result.is_err(), format!("{name}: it was answered"))?;
+                given_up(&result).map_err(|error| format!("{name}: {error}"))?;
+            }
+            others_work(healthy.path()).await?;
+        }
+        within(scene, &before, &most, 1)?;
+        guard.release()?;
+        drained(&handle).await?;
+        adds_up(&handle)?;
+        Ok(())
+    })
 }
 
 /// Attributes asked for at a high rate, by callers that give up soon.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 const MARK: &str = "TIDEGATE_TEST_CHILD";
 
 /// A child that is not done after this long hangs.
-const CHILD_BOUND: Duration = Duration::from_secs(120);
+const CHILD_BOUND: Duration = Duration::from_secs(300);
 
 /// Whether this process was started to run just this test.
 pub(crate) fn is_child(test: &str) -> bool {

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 pub(crate) mod child;
+pub(crate) mod compounds;
 pub(crate) mod kernel;
 pub(crate) mod log;
 

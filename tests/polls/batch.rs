@@ -29,6 +29,9 @@ const LINGER_LOOKS: u32 = 3;
 const LOOKS_MAX: u32 = 600;
 /// How often the threads of the runtime are looked at meanwhile: one that sleeps outside of a poll polls nothing.
 const LOOKS_PER_WORKERS: u32 = 60;
+/// A batch has directories for so many calls at least: what describes the control's file is not in a block with what
+/// describes files that are changed before the hold.
+const DIRS_MIN: usize = 24;
 /// No batch is held for longer.
 const HELD_MAX: Duration = Duration::from_secs(4);
 
@@ -78,7 +81,7 @@ impl<'a> Batch<'a> {
         static BATCHES: AtomicU32 = AtomicU32::new(0);
         let number = BATCHES.fetch_add(1, Ordering::Relaxed);
         let root = stage.root().join(format!("batch-{number}"));
-        let dirs: Vec<_> = (0..=calls)
+        let dirs: Vec<_> = (0..=calls.max(DIRS_MIN))
             .map(|number| root.join(number.to_string()))
             .collect();
         fs::create_dir(&root)?;

@@ -8,6 +8,7 @@ use tidegate::fs::{self, Dir, File, OpenOptions, Resolve, StatxOptions};
 use tidegate::fs::{FileTimes, Follow};
 
 use crate::handles;
+use crate::newer;
 use crate::watch::{Doing, Kept};
 
 /// What a call works on, as the library sees it.
@@ -81,7 +82,7 @@ pub(crate) fn answer<T: Any + Send, E: Any + Send>(result: Result<T, E>) -> io::
     Ok(Box::new(result))
 }
 
-fn path(name: &'static str, act: fn(Site) -> Doing) -> Call {
+pub(crate) fn path(name: &'static str, act: fn(Site) -> Doing) -> Call {
     Call {
         name,
         act: Act::Path(act),
@@ -102,6 +103,7 @@ pub(crate) fn all() -> Vec<Call> {
     calls.iter_mut().for_each(|call| call.reads = true);
     calls.extend(looks());
     calls.extend(handles::others());
+    calls.extend(newer::all());
     calls.extend(by_options());
     calls.extend(by_dir());
     calls.extend(handles::direct());
@@ -254,7 +256,7 @@ fn by_options() -> Vec<Call> {
     ]
 }
 
-fn dir(name: &'static str, act: fn(Dir, Site) -> Doing) -> Call {
+pub(crate) fn dir(name: &'static str, act: fn(Dir, Site) -> Doing) -> Call {
     Call {
         name,
         act: Act::Dir(act),

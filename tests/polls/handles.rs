@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWrite, AsyncWriteExt};
 use crate::calls::{Act, Call, How, Site, kept};
 use crate::watch::Doing;
 
-fn on(name: &'static str, how: How, act: fn(File, Site) -> Doing) -> Call {
+pub(crate) fn on(name: &'static str, how: How, act: fn(File, Site) -> Doing) -> Call {
     Call {
         name,
         act: Act::Handle(how, act),

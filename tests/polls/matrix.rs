@@ -15,7 +15,7 @@ use crate::states::{self, State, Target};
 
 /// A batch after which nothing was done, so often, is no accident.
 const VAIN_MAX: u32 = 5;
-/// A state that was not what it says, so often, cannot be made here.
+/// A state that was not what it says, so often in a row, cannot be made here.
 const UNREAL_MAX: u32 = 4;
 const WORKERS: usize = 4;
 
@@ -188,6 +188,7 @@ fn play(name: &str, scene: &Scene<'_>, state: &State) -> Result<Vec<String>, Str
             }
             continue;
         }
+        unreal = 0;
         failed.extend(outcome.failed);
         calls.drain(..outcome.done.min(calls.len()));
     }

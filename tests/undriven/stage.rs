@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
+use super::common::compounds;
 use std::sync::Arc;
 use tidegate::fs::{self, File, OpenOptions};
 
@@ -173,6 +174,13 @@ pub(crate) async fn tour(dir: &Path) {
     for name in names {
         fs::remove_file(dir.join(name)).await.unwrap();
     }
+    for (name, compound) in compounds::all(&dir.join("compounds")) {
+        step(name);
+        compound
+            .await
+            .unwrap_or_else(|error| panic!("{name}: {error:?}"));
+    }
+    std::fs::remove_dir_all(dir.join("compounds")).unwrap();
 }
 
 type Begun = futures::future::BoxFuture<'static, std::io::Result<()>>;
@@ -194,7 +202,7 @@ pub(crate) fn operations(dir: &Path, file: &Arc<File>) -> Vec<(&'static str, Beg
     let flattened = |counted: Result<(usize, Vec<u8>), tidegate::buf::BufError<Vec<u8>>>| {
         counted.map_err(std::io::Error::from)
     };
-    vec![
+    let mut all = vec![
         ("read_at", boxed(async move { flattened(read.await) })),
         ("write_at", boxed(async move { flattened(write.await) })),
         (
@@ -214,7 +222,9 @@ pub(crate) fn operations(dir: &Path, file: &Arc<File>) -> Vec<(&'static str, Beg
         ("copy", boxed(fs::copy(path("a"), path("c")))),
         ("read_dir", boxed(fs::read_dir(dir.join("")))),
         ("canonicalize", boxed(fs::canonicalize(path("m")))),
-    ]
+    ];
+    all.extend(compounds::all(&path("compounds")));
+    all
 }
 
 async fn sync(file: Arc<File>, all: bool) -> std::io::Result<()> {

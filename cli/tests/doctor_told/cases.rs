@@ -188,17 +188,20 @@ impl Case {
         }
     }
 
-    /// Whether so little memory is allowed that an allocation ended the process, which says how many bytes it asked for:
-    /// no program hands that on as an error.
-    pub(crate) fn ended_by_memory(&self, errors: &str) -> bool {
-        let is_memory = matches!(
+    pub(crate) fn is_of_memory(&self) -> bool {
+        matches!(
             self,
             Case::Limited {
                 resource: Resource::RLIMIT_AS,
                 ..
             }
-        );
-        is_memory && errors.contains("memory allocation of")
+        )
+    }
+
+    /// Whether so little memory is allowed that an allocation ended the process, which says how many bytes it asked for:
+    /// no program hands that on as an error.
+    pub(crate) fn ended_by_memory(&self, errors: &str) -> bool {
+        self.is_of_memory() && errors.contains("memory allocation of")
     }
 
     /// Whether the cause that is told is the one there is.

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 use tidegate::fs::{self, File};
@@ -13,6 +13,9 @@ use tidegate::{Handle, OpExt, Way};
 /// What polls answer they answer after the first few, which tell them of the mount.
 const TRIES: usize = 200;
 
+/// Where memory is short for a moment, threads that are to watch are started a moment later.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// No operation takes so long on a machine that does anything at all.
 const BOUND: Duration = Duration::from_secs(10);
 
@@ -21,13 +24,21 @@ async fn bounded<T>(future: impl Future<Output = io::Result<T>>) -> io::Result<T
 }
 
 /// Whether one of many such operations is answered at its first poll, as the counters have it.
-async fn answers<T, F>(kind: Kind, mut make: impl FnMut() -> F) -> io::Result<bool>
+async fn answers<T, F>(
+    kind: Kind,
+    patience: Duration,
+    mut make: impl FnMut() -> F,
+) -> io::Result<bool>
 where
     F: Future<Output = io::Result<T>>,
 {
     let count = || Ok::<_, io::Error>(Handle::current()?.stats().count(kind, Way::AtPoll));
     let before = count()?;
-    for _ in 0..TRIES {
+    let end = Instant::now() + patience;
+    for tries in 0.. {
+        if tries >= TRIES && Instant::now() >= end {
+            break;
+        }
         bounded(make()).await?;
         if count()? > before {
             return Ok(true);
@@ -80,19 +91,19 @@ fn make_file(path: &Path) -> io::Result<()> {
     std::fs::read(path).map(drop)
 }
 
-async fn look(dir: &Path) -> io::Result<Value> {
+async fn look(dir: &Path, patience: Duration) -> io::Result<Value> {
     let path = dir.join("file");
     make_file(&path)?;
-    let statx = answers(Kind::Statx, || fs::statx(&path)).await?;
-    let metadata = answers(Kind::Metadata, || fs::metadata(&path)).await?;
-    let opens = answers(Kind::Open, || File::open(&path)).await?;
+    let statx = answers(Kind::Statx, patience, || fs::statx(&path)).await?;
+    let metadata = answers(Kind::Metadata, patience, || fs::metadata(&path)).await?;
+    let opens = answers(Kind::Open, patience, || File::open(&path)).await?;
     let file = bounded(File::open(&path)).await?;
     let read = || async {
         file.read_at(vec![0; 4096], 0)
             .await
             .map_err(io::Error::from)
     };
-    let reads = answers(Kind::Read, read).await?;
+    let reads = answers(Kind::Read, patience, read).await?;
     work(dir).await?;
     let stats = Handle::current()?.stats();
     let ring = stats.ops().any(|op| op.worker_ring + op.lane_ring > 0);
@@ -102,7 +113,12 @@ async fn look(dir: &Path) -> io::Result<Value> {
 }
 
 /// All of it, as one value.
-pub(crate) fn real(dir: &Path) -> Value {
+pub(crate) fn real(dir: &Path, is_short_of_memory: bool) -> Value {
+    let patience = if is_short_of_memory {
+        PATIENCE
+    } else {
+        Duration::ZERO
+    };
     // tokio panics where it is short of descriptors for its signals.
     let build = || {
         let mut builder = tokio::runtime::Builder::new_current_thread();
@@ -114,7 +130,7 @@ pub(crate) fn real(dir: &Path) -> Value {
         Err(error) => return told(&error),
     };
     let seen = runtime
-        .block_on(look(dir))
+        .block_on(look(dir, patience))
         .unwrap_or_else(|error| told(&error));
     runtime.shutdown_background();
     seen

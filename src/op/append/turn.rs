@@ -39,7 +39,7 @@ impl Appender {
             hop: request::Hop::new(work),
             is_told,
         };
-        driver.start_detached(turn, &self.file.mount());
+        driver.start_for_others(turn, &self.file.mount());
     }
 }
 
