@@ -1,7 +1,7 @@
 //! Testing what code does when storage does not do as it should.
 //!
 //! The feature `testing` puts a fake backend between the operations of a handle and the system: it withholds,
-//! delays or fails those that a rule names. It needs no privileges and no special filesystem, and works the same
+//! delays, shortens or fails those that a rule names. It needs no privileges and no special filesystem, and works the same
 //! on every platform and backend.
 //!
 //! ```toml
@@ -36,6 +36,7 @@
 //! # Ok(()) }
 //! ```
 //!
+//! A disk that fills up ends a write in the middle: a rule that has it come `short` shows whether code goes on with the rest.
 //! A rule that lets everything `pass` shows what code does not do: its `hits()` stay zero. One with `after(n)` and
 //! `times(m)` meets an operation in the middle.
 //!

@@ -5,7 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 
-use tidegate::fs::{self, AtomicOptions, CommitBatch, Follow, write_atomic};
+use tidegate::fs::{AtomicOptions, CommitBatch, write_atomic};
+#[cfg(target_os = "linux")]
+use tidegate::fs::{Follow, copy, get_xattr, set_xattr};
 
 use crate::atomic::names;
 use crate::common;
@@ -83,6 +85,7 @@ fn folders_of_others_are_respected() {
 }
 
 /// A list of who may do what: the rights of the owning group stand in it, and the mode's are the most that others get.
+#[cfg(target_os = "linux")]
 fn access_list(group: u16, other_user: u16, mask: u16) -> Vec<u8> {
     const NOBODY: u32 = u32::MAX;
     let entries: [(u16, u16, u32); 5] = [
@@ -112,15 +115,15 @@ fn nobody_gets_more_than_he_had() {
         for (group, other, mask) in [(0, 6, 6), (4, 6, 6), (6, 6, 4), (6, 4, 7)] {
             std::fs::write(&path, "old").unwrap();
             let list = access_list(group, other, mask);
-            if let Err(error) = fs::set_xattr(&path, LIST, list.clone(), Follow::Links).await {
+            if let Err(error) = set_xattr(&path, LIST, list.clone(), Follow::Links).await {
                 return eprintln!("skip: nobody_gets_more_than_he_had: no access lists: {error}");
             }
             let keeps = AtomicOptions::new().keep_xattrs(true);
             write_atomic(&path, "kept", keeps).await.unwrap();
-            let kept = fs::get_xattr(&path, LIST, Follow::Links).await.unwrap();
+            let kept = get_xattr(&path, LIST, Follow::Links).await.unwrap();
             assert_eq!(kept.as_deref(), Some(&list[..]));
             let _ = std::fs::remove_file(&copied);
-            fs::copy(&path, &copied).await.unwrap();
+            copy(&path, &copied).await.unwrap();
             end(&path, &AtomicOptions::new()).await.unwrap();
             for new in [&path, &copied] {
                 let mode = std::fs::metadata(new).unwrap().permissions().mode();
