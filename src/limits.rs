@@ -61,9 +61,9 @@ pub(crate) const REGISTER_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// Rings of one handle that submit on the polling thread.
 pub(crate) const WORKER_RINGS_MAX: usize = 16;
 
-/// Buffered operations in flight on one worker ring before a lane takes over: from about 16 in
-/// flight a lane with batches costs less CPU than one kernel worker per operation.
-pub(crate) const WORKER_DEPTH_BUFFERED: usize = 8;
+/// Buffered operations in flight on one worker ring before a lane takes over: alone, an operation is faster on the worker's
+/// ring; a lane with batches costs less CPU than one kernel worker per operation (`docs/design/misses.md`).
+pub(crate) const WORKER_DEPTH_BUFFERED: usize = 2;
 
 /// Direct reads and writes in flight on one worker ring before a lane takes over: kernel workers
 /// keep up with direct I/O until about 64 in flight on two rings.
@@ -150,6 +150,17 @@ pub(crate) const PROBE_EVERY: Duration = Duration::from_secs(5);
 /// A mount whose description was asked for this long ago and never came is asked for again.
 pub(crate) const MOUNT_ASK_AGAIN: Duration = Duration::from_secs(1);
 
+/// Entries of a listed directory whose attributes are brought into memory at first, once a caller asks for one after the
+/// other and has to wait; then twice as many each time, as the kernel reads ahead in files.
+pub(crate) const LIST_AHEAD_MIN: usize = 32;
+
+/// The most at a time: about a millisecond of a thread's time, if nobody asks for them after all.
+pub(crate) const LIST_AHEAD_MAX: usize = 256;
+
+/// How long a thread that polls takes a directory to be on the mount on which it has just found it. It only chooses a
+/// queue: who walks a tree asks for many names of a directory within it, and a link that is set anew is followed soon.
+pub(crate) const MOUNT_HINT: Duration = Duration::from_millis(50);
+
 /// Threads of one mount's pool that are not known to be stuck. With those that are, it has no more than the
 /// handle's setting says (`STUCK_THREADS_MAX`).
 pub(crate) const POOL_THREADS_MAX: usize = 64;
@@ -158,8 +169,17 @@ pub(crate) const POOL_THREADS_MAX: usize = 64;
 /// within a millisecond busy, so that its speed does not depend on a dead neighbour.
 pub(crate) const POOL_THREADS_OWN: usize = 16;
 
-/// Threads that a pool starts at once; more come when the watchdog sees them all busy for a tick.
+/// Threads that a pool has at work at once where jobs compute rather than wait; more come when the watchdog sees them
+/// all busy for a tick.
 pub(crate) const POOL_THREADS_EAGER: usize = 4;
+
+/// A thread that is at one job for so long is not expected to take the next soon, and another does: longer than a disk
+/// takes that answers, shorter than anybody notices.
+pub(crate) const POOL_JOB_LONG: Duration = Duration::from_millis(20);
+
+/// Threads that a pool has at work at once where jobs wait for the disk: small files are read fastest by so many, which
+/// fill a disk's queue; twice as many cost more in switches than they bring (`docs/design/misses.md`).
+pub(crate) const POOL_THREADS_WAITING: usize = 32;
 
 /// An idle pool thread ends after this long.
 pub(crate) const POOL_THREAD_IDLE: Duration = Duration::from_secs(10);

@@ -10,5 +10,7 @@ mod common;
 #[cfg(target_os = "linux")]
 #[path = "durable/crash.rs"]
 mod crash;
+#[path = "durable/hostile.rs"]
+mod hostile;
 #[path = "durable/model.rs"]
 mod model;

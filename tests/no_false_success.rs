@@ -13,6 +13,12 @@ mod copies;
 #[path = "no_false_success/durable.rs"]
 mod durable;
 #[cfg(target_os = "linux")]
+#[path = "no_false_success/listings.rs"]
+mod listings;
+#[cfg(target_os = "linux")]
+#[path = "no_false_success/rooms.rs"]
+mod rooms;
+#[cfg(target_os = "linux")]
 #[path = "no_false_success/signals.rs"]
 mod signals;
 #[cfg(target_os = "linux")]
@@ -99,66 +105,37 @@ fn trials() -> Vec<libtest_mimic::Trial> {
 
     let fuse: &[_] = &[Requirements::fuse()];
     let disks: &[_] = &[Ext4, Xfs, Btrfs].map(Requirements::disk);
-    let all: [(&str, &[Requirements], stage::Test); 15] = [
-        ("what_a_close_answers_is_told", fuse, closes::are_told),
-        ("a_failed_copy_has_no_name", fuse, closes::leave_no_name),
-        ("sizes_are_hints", &[], copies::sizes_are_hints),
-        ("other_sizes_are_hints", fuse, copies::other_sizes_are_hints),
-        (
-            "a_source_that_changed_is_told",
-            fuse,
-            copies::changes_are_told,
-        ),
-        (
-            "rights_go_with_their_owner",
-            &[],
-            copies::rights_go_with_their_owner,
-        ),
-        ("too_much_is_told", fuse, storage::of_too_much_is_told),
-        (
-            "what_is_read_only_is_told",
-            fuse,
-            storage::of_what_is_read_only_is_told,
-        ),
-        (
-            "what_a_disk_lost_is_told",
-            disks,
-            storage::of_what_the_disk_lost_is_told,
-        ),
-        (
-            "folders_that_others_make_are_none",
-            &[],
-            storage::of_the_same_folders_is_none,
-        ),
-        (
-            "files_are_whole_or_not_at_all",
-            fuse,
-            durable::whole_or_not_at_all,
-        ),
-        (
-            "logs_tell_of_failed_syncs",
-            fuse,
-            durable::logs_tell_of_failed_syncs,
-        ),
-        (
-            "signals_interrupt_nothing",
-            fuse,
-            signals::interrupt_nothing,
-        ),
-        (
-            "writebacks_in_the_background_are_told",
-            disks,
-            writebacks::in_the_background_are_told,
-        ),
-        (
-            "writebacks_of_servers_are_told",
-            fuse,
-            writebacks::of_servers_are_told,
-        ),
-    ];
-    all.into_iter()
-        .flat_map(|(name, needs, test)| stage::trials(name, needs, test))
-        .collect()
+    let btrfs = &disks[2..];
+    macro_rules! all {
+        ($($name:literal, $needs:expr, $test:path;)+) => {
+            [$(stage::trials($name, $needs, $test)),+]
+        };
+    }
+    let all = all! {
+        "what_a_close_answers_is_told", fuse, closes::are_told;
+        "a_failed_copy_has_no_name", fuse, closes::leave_no_name;
+        "sizes_are_hints", &[], copies::sizes_are_hints;
+        "other_sizes_are_hints", fuse, copies::other_sizes_are_hints;
+        "a_source_that_changed_is_told", fuse, copies::changes_are_told;
+        "rights_go_with_their_owner", &[], copies::rights_go_with_their_owner;
+        "too_much_is_told", fuse, storage::of_too_much_is_told;
+        "what_is_read_only_is_told", fuse, storage::of_what_is_read_only_is_told;
+        "what_a_disk_lost_is_told", disks, storage::of_what_the_disk_lost_is_told;
+        "full_disks_are_told", disks, rooms::on_full_disks_are_told;
+        "quotas_are_told", btrfs, rooms::on_quotas_are_told;
+        "servers_without_room_are_told", fuse, rooms::of_servers_are_told;
+        "listings_that_fail_are_told", fuse, listings::that_fail_are_told;
+        "what_changes_its_size_is_read_from_its_beginning", &[], listings::of_what_changes_its_size_are_beginnings;
+        "folders_that_others_make_are_none", &[], storage::of_the_same_folders_is_none;
+        "files_are_whole_or_not_at_all", fuse, durable::whole_or_not_at_all;
+        "logs_tell_of_failed_syncs", fuse, durable::logs_tell_of_failed_syncs;
+        "signals_interrupt_nothing", fuse, signals::interrupt_nothing;
+        "writebacks_in_the_background_are_told", disks, writebacks::in_the_background_are_told;
+        "writebacks_of_servers_are_told", fuse, writebacks::of_servers_are_told;
+        "writers_on_a_dead_disk_go_on", disks, writebacks::on_a_dead_disk_go_on;
+        "writebacks_of_layers_are_told", disks, writebacks::of_layers_are_told;
+    };
+    all.into_iter().flatten().collect()
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -3,6 +3,11 @@
 //!
 //! The holds are still in force when a walk is at its end: that is the assertion. Only then they are released.
 
+#[cfg(target_os = "linux")]
+#[allow(dead_code, reason = "each test file uses its part")]
+#[path = "common/log.rs"]
+mod log;
+
 #[cfg(not(target_os = "linux"))]
 fn main() {}
 
@@ -16,7 +21,13 @@ fn main() -> std::process::ExitCode {
     let mut args = Arguments::from_args();
     // One at a time: a machine that has too much to do is slow, and slow is not to look stuck.
     args.test_threads = Some(1);
-    let scenes: [(&str, stuck::Scene); 2] = [
+    let log = log::Log::start();
+    let scenes: [(&str, stuck::Scene); 4] = [
+        ("a_mount_below_the_root_is_not_asked", stuck::below),
+        (
+            "a_path_that_takes_long_is_told_of_once",
+            stuck::warned_of_once,
+        ),
         (
             "what_is_stuck_is_named_and_the_rest_is_walked",
             stuck::some_are_stuck,
@@ -30,7 +41,7 @@ fn main() -> std::process::ExitCode {
     for (name, scene) in scenes {
         for route in [Route::Ring, Route::Pool, Route::Auto] {
             let name = format!("{route:?}::{name}");
-            let shown = name.clone();
+            let (shown, log) = (name.clone(), log.clone());
             trials.push(Trial::ignorable_test(name, move || {
                 let mut missing = Requirements::fuse().missing();
                 if let (Route::Ring, Some(reason)) =
@@ -39,7 +50,7 @@ fn main() -> std::process::ExitCode {
                     missing.push(format!("a ring: {reason}"));
                 }
                 if missing.is_empty() {
-                    stuck::run(route, scene)?;
+                    scene(route, &log)?;
                     return Ok(Completion::Completed);
                 }
                 let reason = missing.join(", ");
@@ -58,21 +69,159 @@ mod stuck {
     use std::io;
     use std::path::{Path, PathBuf};
     use std::pin::Pin;
+    use std::sync::mpsc;
     use std::time::Duration;
 
     use futures::StreamExt;
-    use tidegate::fs::{WalkCall, WalkDir};
+    use tidegate::fs::{FileKind, WalkCall, WalkDir, WalkSort};
     use tidegate::{Handle, Route};
     use tidegate_rig::{Request, StalledFuse};
+
+    use crate::log::Log;
 
     const DIRS: usize = 20;
     const FILES: usize = 100;
     const TIMEOUT: Duration = Duration::from_secs(2);
 
-    pub(crate) type Scene = fn(PathBuf) -> Pin<Box<dyn Future<Output = ()>>>;
+    pub(crate) type Scene = fn(Route, &Log) -> io::Result<()>;
+    type Walked = fn(PathBuf) -> Pin<Box<dyn Future<Output = ()>>>;
+
+    fn runtime() -> io::Result<tokio::runtime::Runtime> {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(2).enable_all().build()
+    }
+
+    /// Below an ordinary directory, a filesystem that answers nothing. A walk that stays on its own is at its end while
+    /// that is so, and the dead filesystem was asked for nothing.
+    pub(crate) fn below(route: Route, _log: &Log) -> io::Result<()> {
+        let options = StalledFuse::options().with_attr_timeout(Duration::ZERO);
+        let fuse = options.with_max_hold(Duration::from_secs(90)).create()?;
+        let above = fuse.path().parent().unwrap().to_path_buf();
+        fs::write(above.join("beside"), "text")?;
+        std::os::unix::fs::symlink(fuse.path(), above.join("link"))?;
+        std::os::unix::fs::symlink("mnt/inside", above.join("into"))?;
+        fs::write(fuse.backing_path().join("inside"), "text")?;
+        let every = [
+            Request::Getattr,
+            Request::Lookup,
+            Request::Open,
+            Request::Readdir,
+        ];
+        let hold = fuse.hold(&every, "")?;
+        let asked = || -> io::Result<u64> {
+            let status = fuse.status()?;
+            Ok(every.iter().map(|&request| status.seen(request)).sum())
+        };
+        let before = asked()?;
+        let runtime = runtime()?;
+        let dead = fuse.path().to_path_buf();
+        runtime.block_on(async {
+            Handle::builder().route(route).install().expect("a handle");
+            for (asks, sort) in [
+                (true, WalkSort::Auto),
+                (false, WalkSort::Auto),
+                (true, WalkSort::Name),
+                (false, WalkSort::None),
+            ] {
+                for (contents_first, follow) in
+                    [(false, false), (true, false), (false, true), (true, true)]
+                {
+                    let walk = WalkDir::new(&above).metadata(asks).sort(sort);
+                    let walk = walk.same_file_system(true).follow_links(follow);
+                    let walk = walk.contents_first(contents_first);
+                    let mut walk = walk.walk();
+                    let mut found = BTreeSet::new();
+                    while let Some(entry) = walk.next().await {
+                        let entry = entry.unwrap();
+                        let is_dead = entry.path() == dead;
+                        let is_link = entry.kind() == FileKind::Symlink;
+                        if is_dead {
+                            assert_eq!(entry.kind(), FileKind::Directory);
+                            // Without attributes it is found to be another's when it is opened.
+                            assert!(!asks || entry.is_mount_point() && entry.metadata().is_none());
+                        }
+                        assert_eq!(entry.is_mount_point(), is_dead && asks || is_link && follow);
+                        found.insert(entry.path());
+                    }
+                    for path in ["mnt", "beside", "link", "into"].map(|name| above.join(name)) {
+                        assert!(found.contains(&path), "{found:?}");
+                    }
+                    assert!(!found.contains(&dead.join("inside")));
+                    let links = if follow { 2 } else { 0 };
+                    assert_eq!(walk.stats().mount_points, 1 + links);
+                }
+            }
+        });
+        assert_eq!(asked()?, before);
+        drop(hold);
+        runtime.shutdown_background();
+        Ok(())
+    }
+
+    /// Two files that take long, one after the other, in a walk that has one thread for all: each is told of, once.
+    pub(crate) fn warned_of_once(route: Route, log: &Log) -> io::Result<()> {
+        const LONG: Duration = Duration::from_millis(300);
+        let options = StalledFuse::options().with_attr_timeout(Duration::ZERO);
+        let fuse = options.with_max_hold(Duration::from_secs(90)).create()?;
+        let names = ["a", "b", "c"];
+        for name in names {
+            fs::write(fuse.backing_path().join(name), "text")?;
+            fs::metadata(fuse.path().join(name))?;
+        }
+        let root = fuse.path().to_path_buf();
+        let (done, is_done) = mpsc::channel::<()>();
+        let hold = |name| fuse.hold(&[Request::Getattr], &format!("/{name}"));
+        let holds = [("a", hold("a")?), ("c", hold("c")?)];
+        let walker = std::thread::spawn(move || -> io::Result<()> {
+            let runtime = runtime()?;
+            runtime.block_on(async {
+                let beat = Duration::from_millis(50);
+                let builder = Handle::builder().route(route).heartbeat_interval(beat);
+                builder.warn_after(LONG).install().expect("a handle");
+                let walk = WalkDir::new(root).metadata(true).sort(WalkSort::Name);
+                let found = walk.walk().map(|entry| entry.unwrap()).count().await;
+                assert_eq!(found, 1 + names.len());
+            });
+            drop(done);
+            Ok(())
+        });
+        let told = |name: &str| {
+            let path = fuse.path().join(name);
+            let is_it = |line: &&String| {
+                line.contains("takes long") && line.contains(&path.display().to_string())
+            };
+            log.lines().iter().filter(is_it).count()
+        };
+        for (name, hold) in holds {
+            while told(name) == 0 {
+                let ended = is_done.recv_timeout(Duration::from_millis(10));
+                assert_eq!(
+                    ended,
+                    Err(mpsc::RecvTimeoutError::Timeout),
+                    "{:?}",
+                    log.lines()
+                );
+            }
+            // It is looked at several times more while it stays.
+            let _ = is_done.recv_timeout(LONG);
+            drop(hold);
+        }
+        walker.join().unwrap()?;
+        assert_eq!(names.map(told), [1, 0, 1], "{:?}", log.lines());
+        Ok(())
+    }
+
+    pub(crate) fn some_are_stuck(route: Route, log: &Log) -> io::Result<()> {
+        log.take();
+        run(route, |root| Box::pin(async move { named(&root).await }))
+    }
+
+    pub(crate) fn dropped(route: Route, _log: &Log) -> io::Result<()> {
+        run(route, drop_it)
+    }
 
     /// A tree of 2 000 entries, of which 20 get no answer: ten files, and ten directories.
-    pub(crate) fn run(route: Route, scene: Scene) -> io::Result<()> {
+    fn run(route: Route, scene: Walked) -> io::Result<()> {
         let options = StalledFuse::options().with_entry_timeout(Duration::from_secs(3600));
         let options = options.with_attr_timeout(Duration::ZERO);
         let fuse = options.with_max_hold(Duration::from_secs(90)).create()?;
@@ -99,10 +248,7 @@ mod stuck {
             };
             holds.push(fuse.hold(requests, &format!("/{dir:02}/stuck"))?);
         }
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()?;
+        let runtime = runtime()?;
         let path = fuse.path().to_path_buf();
         runtime.block_on(async {
             let beat = Duration::from_millis(50);
@@ -114,10 +260,6 @@ mod stuck {
         });
         runtime.shutdown_background();
         Ok(())
-    }
-
-    pub(crate) fn some_are_stuck(root: PathBuf) -> Pin<Box<dyn Future<Output = ()>>> {
-        Box::pin(async move { named(&root).await })
     }
 
     async fn named(root: &Path) {
@@ -169,7 +311,7 @@ mod stuck {
         assert!(took < TIMEOUT * 6, "{took:?}");
     }
 
-    pub(crate) fn dropped(root: PathBuf) -> Pin<Box<dyn Future<Output = ()>>> {
+    fn drop_it(root: PathBuf) -> Pin<Box<dyn Future<Output = ()>>> {
         Box::pin(async move {
             let mut walk = WalkDir::new(&root).metadata(true).walk();
             let watch = walk.watch();

@@ -243,6 +243,38 @@ fn a_failed_write_out_is_told() {
     }
 }
 
+/// A write-out that fails behind the last write is told by the close, as nobody else would; once it was told, a close
+/// says nothing of it.
+#[test]
+fn a_close_tells_of_a_failed_write_out() {
+    for route in routes() {
+        runtime(true).block_on(async {
+            let faults = Faults::new();
+            let builder = Handle::builder().route(route).faults(faults.clone());
+            builder.install().unwrap();
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("f");
+            for is_told in [false, true] {
+                let file = bounded(&path, policy()).await;
+                let full = faults.on(Kind::SyncRange).path_is(&path).fail(ENOSPC);
+                file.write_all_at(bytes(5, MIB), 0).await.unwrap();
+                if is_told {
+                    file.write_all_at(bytes(5, 5 * MIB), 0).await.unwrap();
+                    until_idle().await;
+                    file.sync_all().await.unwrap_err();
+                }
+                let closed = file.close().await.map_err(|error| error.kind());
+                let expected = if is_told {
+                    Ok(())
+                } else {
+                    Err(ErrorKind::StorageFull)
+                };
+                assert_eq!((closed, full.hits() > 0), (expected, true), "{route:?}");
+            }
+        });
+    }
+}
+
 /// M15, M20: a write-out that does not end is waited for as long as the policy says, and no longer; nothing of it leaves
 /// the cache, and a sync that cannot know says so.
 #[test]

@@ -45,6 +45,8 @@ const SMALL_BYTES: usize = 4096;
 /// What a filesystem keeps of a file besides its content, rounded up.
 const INODE_BYTES: u64 = 1024;
 const CHUNK_BYTES: usize = 1 << 20;
+/// Where the kernel is told to forget what it can read again.
+const DROP_CACHES: &str = "/proc/sys/vm/drop_caches";
 /// Files of one folder, as a service's object store would have.
 const FOLDER_FILES: usize = 1000;
 
@@ -131,6 +133,29 @@ impl Data {
     /// Those of `open(2)` and `posix_fadvise(2)`; `Unsupported` where the system has no such call.
     pub fn forget_cold(&self) -> io::Result<()> {
         forget(&File::open(&self.cold)?)
+    }
+
+    /// Puts all that can be put out of the kernel's memory out of it: pages, inodes and names, of every filesystem, as
+    /// there is no such call for one that is in use.
+    ///
+    /// # Errors
+    ///
+    /// Those of `syncfs(2)`, and of writing to `/proc/sys/vm/drop_caches`, which takes root.
+    pub fn forget_all(&self) -> io::Result<()> {
+        sync_all_of(&self.hot)?;
+        fs::write(DROP_CACHES, "3")
+    }
+
+    /// Whether [`forget_all`](Data::forget_all) can be done here.
+    pub fn can_forget_all() -> bool {
+        File::options().write(true).open(DROP_CACHES).is_ok()
+    }
+
+    /// The folders that the small files are in.
+    pub fn folders(&self) -> Vec<&Path> {
+        let mut folders: Vec<_> = self.small.iter().filter_map(|path| path.parent()).collect();
+        folders.dedup();
+        folders
     }
 
     /// Waits until what a workload wrote is on the disk, and removes the files that it made, so that the

@@ -60,9 +60,10 @@ impl Job {
         match workload.op {
             Op::ColdReadAt | Op::ColdStream => data.renew_cold()?,
             Op::DirectRead => data.forget_cold()?,
+            _ if workload.is_cold() => data.forget_all()?,
             _ => {}
         }
-        let phase = if workload.is_once() {
+        let phase = if workload.is_once() || workload.is_tour() {
             phase::MEASURE
         } else {
             phase::WARM_UP
@@ -81,7 +82,7 @@ impl Job {
     /// The file that is read or written at offsets.
     pub(crate) fn path(&self) -> &Path {
         match self.workload.op {
-            Op::ColdReadAt | Op::ColdStream | Op::DirectRead => &self.data.cold,
+            Op::ColdRandom | Op::ColdReadAt | Op::ColdStream | Op::DirectRead => &self.data.cold,
             _ => &self.data.hot,
         }
     }

@@ -247,6 +247,21 @@ impl Goal {
     }
 }
 
+/// Where tidegate is slower than `tokio::fs`, or fails where that does not.
+pub fn slower_than_tokio(results: &[Results]) -> Vec<String> {
+    let of_one = |results: &Results| {
+        let ours = results.of(Engine::Tidegate(Submit::Auto))?;
+        results.of(Engine::TokioFs)?;
+        let name = results.workload.name;
+        match (&ours.failed, results.rate_ratio(ours, Engine::TokioFs)) {
+            (Some(reason), _) => Some(format!("{name}: tidegate failed: {reason}")),
+            (None, Some(ratio)) if ratio < 1.0 => Some(format!("{name}: {ratio:.2} × tokio::fs")),
+            _ => None,
+        }
+    };
+    results.iter().filter_map(of_one).collect()
+}
+
 /// How the goals of these workloads fared.
 pub fn goals(results: &[Results]) -> String {
     let rows: Vec<Vec<String>> = GOALS
@@ -262,7 +277,7 @@ pub fn goals(results: &[Results]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{goals, json, markdown, short, table};
+    use super::{goals, json, markdown, short, slower_than_tokio, table};
     use crate::engine::Engine;
     use crate::sample::Sample;
     use crate::summary::{Results, Rounds};
@@ -327,6 +342,23 @@ mod tests {
         let json = json(&results());
         assert_eq!(json["engines"][0]["rate_to_spawn_blocking"], 17.0);
         assert!(json["engines"][0]["rate_to_tokio_fs"].is_null());
+    }
+
+    #[test]
+    fn what_is_slower_than_tokio_is_told() {
+        let of = |ours: &[f64]| Results {
+            workload: WORKLOADS[0],
+            engines: vec![
+                rounds(Engine::Tidegate(Submit::Auto), ours),
+                rounds(Engine::TokioFs, &[10.0]),
+            ],
+        };
+        assert_eq!(slower_than_tokio(&[of(&[10.0])]), Vec::<String>::new());
+        let slower = slower_than_tokio(&[of(&[20.0]), of(&[9.0])]);
+        assert_eq!(slower, ["hot-read-1: 0.90 × tokio::fs"]);
+        let mut failed = of(&[20.0]);
+        failed.engines[0].failed = Some("a short read".to_owned());
+        assert_eq!(slower_than_tokio(&[failed]).len(), 1);
     }
 
     #[test]

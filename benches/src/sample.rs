@@ -70,7 +70,7 @@ impl<'a> Meter<'a> {
     ) -> io::Result<Sample> {
         let job = self.job;
         let (from, to, latencies);
-        if job.workload.is_once() {
+        if job.workload.is_once() || job.workload.is_tour() {
             latencies = join()?;
             (from, to) = (self.started, mark(job));
         } else {

@@ -15,7 +15,7 @@ pub(crate) async fn tasks<E: Ops>(
     indices: Range<usize>,
 ) -> io::Result<Vec<impl Future<Output = io::Result<Vec<u64>>>>> {
     let mode = match job.workload.op {
-        Op::HotRead | Op::ColdReadAt => Some(Mode::Read),
+        Op::HotRead | Op::ColdRandom | Op::ColdReadAt => Some(Mode::Read),
         Op::DirectRead => Some(Mode::Direct),
         Op::WriteRandom => Some(Mode::Write),
         _ => None,
@@ -37,13 +37,18 @@ pub(crate) async fn tasks<E: Ops>(
 async fn task<E: Ops>(job: Arc<Job>, index: usize, file: Option<E::File>) -> io::Result<Vec<u64>> {
     let mut pace = Pace::new(&job, index);
     match (job.workload.op, file) {
-        (Op::HotRead | Op::DirectRead, Some(file)) => reads::<E>(&job, &mut pace, file).await?,
+        (Op::HotRead | Op::ColdRandom | Op::DirectRead, Some(file)) => {
+            reads::<E>(&job, &mut pace, file).await?
+        }
         (Op::ColdReadAt, Some(file)) => in_order::<E>(&job, &mut pace, file).await?,
         (Op::WriteRandom, Some(file)) => writes::<E>(&job, &mut pace, file).await?,
         (Op::Metadata, _) => metadata::<E>(&job, &mut pace).await?,
         (Op::ReadFile, _) => files::<E>(&job, &mut pace).await?,
         (Op::ColdStream, _) => stream::<E>(&job, &mut pace).await?,
         (Op::WriteSequential, _) => write_in_order::<E>(&job, &mut pace).await?,
+        (Op::ColdMetadata, _) => cold_metadata::<E>(&job, &mut pace, index).await?,
+        (Op::ColdFile, _) => cold_files::<E>(&job, &mut pace, index).await?,
+        (Op::ColdList, _) => lists::<E>(&job, &mut pace, index).await?,
         (Op::Create, _) => creates::<E>(&job, &mut pace, index).await?,
         (Op::Copy, _) => copy::<E>(&job, &mut pace).await?,
         (op, None) => unreachable!("{op:?} has a file"),
@@ -154,6 +159,36 @@ async fn files<E: Ops>(job: &Job, pace: &mut Pace) -> io::Result<()> {
         let path = &paths[pace.random.usize(..paths.len())];
         check(E::read(path).await?, job.workload.bytes)?;
         pace.end(began, 1);
+    }
+    Ok(())
+}
+
+async fn cold_metadata<E: Ops>(job: &Job, pace: &mut Pace, task: usize) -> io::Result<()> {
+    for path in job.data.small.iter().skip(task).step_by(job.workload.tasks) {
+        let began = pace.begin().flatten();
+        let len = E::metadata(path).await?;
+        check(usize::from(len > 0), 1)?;
+        pace.end(began, 1);
+    }
+    Ok(())
+}
+
+async fn cold_files<E: Ops>(job: &Job, pace: &mut Pace, task: usize) -> io::Result<()> {
+    for path in job.data.small.iter().skip(task).step_by(job.workload.tasks) {
+        let began = pace.begin().flatten();
+        check(E::read(path).await?, job.workload.bytes)?;
+        pace.end(began, 1);
+    }
+    Ok(())
+}
+
+async fn lists<E: Ops>(job: &Job, pace: &mut Pace, task: usize) -> io::Result<()> {
+    let folders = job.data.folders();
+    for folder in folders.iter().skip(task).step_by(job.workload.tasks) {
+        let began = pace.begin().flatten();
+        let count = E::list(folder).await?;
+        check(count.min(1), 1)?;
+        pace.end(began, count as u64);
     }
     Ok(())
 }

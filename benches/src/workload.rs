@@ -24,6 +24,14 @@ pub enum Op {
     Copy,
     /// Makes a file, writes it, syncs it, closes it.
     Create,
+    /// Attributes of each file by its path once, of which the kernel has nothing in memory.
+    ColdMetadata,
+    /// The content of each small file by its path once, of which the kernel has nothing in memory.
+    ColdFile,
+    /// Lists each folder once, and asks each entry for its attributes, with nothing in memory.
+    ColdList,
+    /// Reads at random offsets of a file that is not in the page cache when that begins.
+    ColdRandom,
 }
 
 /// One line of work: an operation, its size, and how many tasks do it at once.
@@ -46,6 +54,16 @@ impl Workload {
             self.op,
             Op::ColdReadAt | Op::ColdStream | Op::Copy | Op::WriteSequential
         )
+    }
+
+    /// Whether each file is used once, rather than for a time.
+    pub fn is_tour(&self) -> bool {
+        matches!(self.op, Op::ColdFile | Op::ColdList | Op::ColdMetadata)
+    }
+
+    /// Whether pages, inodes and names have to be out of the kernel's memory when it begins.
+    pub fn is_cold(&self) -> bool {
+        self.is_tour() || self.op == Op::ColdRandom
     }
 
     /// Whether it leaves something behind that has yet to reach the disk.
@@ -101,6 +119,14 @@ pub const WORKLOADS: &[Workload] = &[
     workload("cold-read-1m", Op::ColdReadAt, 1 << 20, 1),
     workload("cold-stream-8k", Op::ColdStream, 8 << 10, 1),
     workload("cold-stream-128k", Op::ColdStream, 128 << 10, 1),
+    workload("cold-metadata-1", Op::ColdMetadata, 0, 1),
+    workload("cold-metadata-64", Op::ColdMetadata, 0, 64),
+    workload("cold-list-1", Op::ColdList, 0, 1),
+    workload("cold-file-1", Op::ColdFile, PAGE, 1),
+    workload("cold-file-8", Op::ColdFile, PAGE, 8),
+    workload("cold-file-64", Op::ColdFile, PAGE, 64),
+    workload("cold-random-1", Op::ColdRandom, PAGE, 1),
+    workload("cold-random-32", Op::ColdRandom, PAGE, 32),
     workload("write-sync", Op::WriteSequential, 1 << 20, 1),
     workload("write-random-32", Op::WriteRandom, PAGE, 32),
     workload("create-32", Op::Create, PAGE, 32),
@@ -119,7 +145,7 @@ mod tests {
     fn a_name_means_itself_and_what_it_begins() {
         assert_eq!(meant("hot-read-1"), 1);
         assert_eq!(meant("hot-read"), 3);
-        assert_eq!(meant("cold"), 4);
+        assert_eq!(meant("cold-read"), 2);
         assert_eq!(meant("col"), 0);
         assert_eq!(meant("hot-read-11"), 0);
     }

@@ -160,3 +160,72 @@ fn a_stopped_copy_goes_on() {
         assert_eq!(common::json(&output)["files"], FILES);
     }
 }
+
+/// Killed at any moment, a copy has left whole files only; the next one finishes it, and cleans nothing up that is not its
+/// own. `TIDEGATE_TEST_ROUNDS` says how many are killed.
+#[test]
+fn a_kill_leaves_whole_files_only() {
+    const KILLED_FILES: usize = 300;
+    let rounds = std::env::var("TIDEGATE_TEST_ROUNDS");
+    let rounds = rounds.map_or(12, |rounds| rounds.parse().unwrap());
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("source");
+    for number in 0..KILLED_FILES {
+        let directory = source.join((number / 50).to_string());
+        fs::create_dir_all(&directory).unwrap();
+        let content = format!("{number}\n").repeat(1 + number * 101 % 9000);
+        fs::write(directory.join(number.to_string()), content).unwrap();
+    }
+    let seed = std::process::id();
+    eprintln!("seed {seed}");
+    let mut random = u64::from(seed) | 1;
+    let (mut killed, mut found) = (0, 0);
+    for round in 0..rounds {
+        let backend = BACKENDS[round % BACKENDS.len()];
+        if !can_run("a_kill_leaves_whole_files_only", backend) {
+            continue;
+        }
+        let destination = dir.path().join(format!("{round}"));
+        let mut command = tidegate();
+        command.arg("copy").args(["--json", "--backend", backend]);
+        if round % 3 == 0 {
+            command.arg("--sync");
+        }
+        let command = command.arg(&source).arg(&destination);
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        std::thread::sleep(Duration::from_micros(2000 + random % 40_000));
+        child.kill().unwrap();
+        // Whoever works for it has ended, too, once its output has.
+        let output = child.wait_with_output().unwrap();
+        killed += usize::from(output.status.code().is_none());
+        for path in whole_files(&destination) {
+            found += 1;
+            let same =
+                fs::read(source.join(&path)).unwrap() == fs::read(destination.join(&path)).unwrap();
+            assert!(same, "seed {seed}, round {round}: {path:?}");
+        }
+        common::assert_exit(&common::copy(backend, &source, &destination, &[]), 0);
+        assert_eq!(whole_files(&destination).len(), KILLED_FILES);
+        fs::remove_dir_all(&destination).unwrap();
+    }
+    println!("{killed} kills, {found} files found whole");
+    assert!(killed > 0, "{killed} of {rounds} were killed");
+}
+
+/// Files below `root` with names that they are to keep.
+fn whole_files(root: &Path) -> Vec<std::path::PathBuf> {
+    if !root.exists() {
+        return Vec::new();
+    }
+    let mut paths = common::paths(root);
+    let left = common::leftovers(root);
+    paths.retain(|path| root.join(path).is_file() && !left.contains(path));
+    paths
+}

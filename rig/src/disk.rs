@@ -18,6 +18,7 @@ use crate::mounts::{mount_fuse, run, unmount, unmount_or_detach};
 use crate::process::{ServerProcess, outer_namespace};
 use crate::requirements::find_program;
 use crate::server::{Settings, backing_dir, socket_path};
+use crate::story::{self, Story};
 
 /// The filesystem on a [`HeldDisk`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -104,6 +105,12 @@ impl HeldDiskOptions {
         self
     }
 
+    /// Writes down what reaches the disk, for [`HeldDisk::into_story`]. Default: it does not.
+    pub fn with_story(mut self) -> Self {
+        self.settings.records = true;
+        self
+    }
+
     /// A hold ends by itself after this. Default: 10 s.
     pub fn with_max_hold(mut self, max_hold: Duration) -> Self {
         self.settings.max_hold = max_hold;
@@ -139,6 +146,9 @@ impl HeldDiskOptions {
             .and_then(|file| file.set_len(self.size_bytes))
             .context("create the disk's file")?;
         self.kind.make(&image, &self.features)?;
+        if self.settings.records {
+            story::copy(&image, &backing.join(story::BASE_NAME))?;
+        }
         let device = mount_fuse(&fuse_dir)?;
         let mut disk = HeldDisk {
             control: Control::new(socket_path(&dir)),
@@ -147,7 +157,7 @@ impl HeldDiskOptions {
             fuse_dir,
             loop_device: None,
             server: None,
-            _work_dir: work_dir,
+            work_dir,
         };
         disk.server = Some(ServerProcess::start(
             device,
@@ -177,7 +187,7 @@ pub struct HeldDisk {
     loop_device: Option<LoopDevice>,
     server: Option<ServerProcess>,
     // Dropped last, when nothing is mounted in it any more.
-    _work_dir: TempDir,
+    work_dir: TempDir,
 }
 
 impl HeldDisk {
@@ -208,6 +218,24 @@ impl HeldDisk {
         options.clone_into(&mut self.options.mount_options);
         self.remount()?;
         Ok(self)
+    }
+
+    /// How much had reached the disk by now: what is promised now has to be true of it from here on. With a story only.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn moment(&self) -> io::Result<u64> {
+        let log = backing_dir(self.work_dir.path()).join(story::LOG_NAME);
+        Ok(fs::metadata(log).context("look at the disk's log")?.len())
+    }
+
+    /// What has reached the disk until now. What the unmount writes is no part of it.
+    ///
+    /// # Errors
+    /// When there is no story; those of making a copy of the disk.
+    pub fn into_story(self) -> io::Result<Story> {
+        let backing = backing_dir(self.work_dir.path());
+        Story::take(&backing, self.kind(), &self.options.mount_options)
     }
 
     /// The root of the mounted filesystem.

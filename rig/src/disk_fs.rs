@@ -16,6 +16,7 @@ use fuser::{
 
 use crate::error::Context;
 use crate::gate::{Gate, Request};
+use crate::story::Recorder;
 
 /// Nobody interrupts what a disk is asked for.
 const NO_ID: u64 = 0;
@@ -32,10 +33,11 @@ pub(crate) struct DiskFs {
     file: Arc<File>,
     len_bytes: u64,
     gate: Arc<Gate>,
+    recorder: Option<Arc<Recorder>>,
 }
 
 impl DiskFs {
-    pub(crate) fn open(dir: &Path, gate: Arc<Gate>) -> io::Result<DiskFs> {
+    pub(crate) fn open(dir: &Path, gate: Arc<Gate>, records: bool) -> io::Result<DiskFs> {
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -46,6 +48,10 @@ impl DiskFs {
             file: Arc::new(file),
             len_bytes,
             gate,
+            recorder: match records {
+                true => Some(Arc::new(Recorder::create(dir)?)),
+                false => None,
+            },
         })
     }
 
@@ -186,9 +192,12 @@ impl Filesystem for DiskFs {
     ) {
         let file = Arc::clone(&self.file);
         let data = data.to_vec();
-        let answer = move |fail: Option<i32>| match fail
-            .map_or_else(|| file.write_all_at(&data, offset), failed)
-        {
+        let recorder = self.recorder.clone();
+        let write = move |data: &[u8]| {
+            file.write_all_at(data, offset)?;
+            recorder.map_or(Ok(()), |recorder| recorder.note_write(offset, data))
+        };
+        let answer = move |fail: Option<i32>| match fail.map_or_else(|| write(&data), failed) {
             Ok(()) => reply.written(data.len() as u32),
             Err(error) => reply.error(errno_of(&error)),
         };
@@ -208,9 +217,11 @@ impl Filesystem for DiskFs {
 
     fn fsync(&self, _: &fuser::Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
         // The machine under the test does not lose power, so there is nothing to write back.
-        let answer = move |fail: Option<i32>| match fail {
-            None => reply.ok(),
-            Some(errno) => reply.error(Errno::from_i32(errno)),
+        let recorder = self.recorder.clone();
+        let flush = move || recorder.map_or(Ok(()), |recorder| recorder.note_flush());
+        let answer = move |fail: Option<i32>| match fail.map_or_else(flush, failed) {
+            Ok(()) => reply.ok(),
+            Err(error) => reply.error(errno_of(&error)),
         };
         self.gate.pass(NO_ID, Request::Fsync, "", Box::new(answer));
     }

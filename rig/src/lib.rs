@@ -3,6 +3,7 @@
 //! - [`HeldDisk`]: a real ext4, xfs or btrfs on a loop device whose backing file lies on a FUSE server that
 //!   can hold its answers. To the filesystem, the disk is dead. It can be frozen as for a snapshot, too.
 //! - [`StalledFuse`]: a FUSE tree over a plain directory whose requests can be held, delayed or failed by path.
+//! - [`Story`]: what reached such a disk, and what a loss of power in the middle of it can leave.
 //! - [`Cgroup`]: limits on how fast a disk is, and on how many threads there are.
 //! - [`files`]: files with known bytes and many extents.
 //!
@@ -50,6 +51,7 @@ mod relay;
 mod requirements;
 mod server;
 mod stalled;
+mod story;
 mod tree_fs;
 mod tree_ops;
 
@@ -61,3 +63,4 @@ pub use gate::Request;
 pub use process::init;
 pub use requirements::Requirements;
 pub use stalled::{StalledFuse, StalledFuseOptions};
+pub use story::{CutDisk, Story};

@@ -38,6 +38,7 @@ pub(crate) struct Settings {
     pub(crate) async_dio: bool,
     pub(crate) keep_cache: bool,
     pub(crate) interrupts: bool,
+    pub(crate) records: bool,
 }
 
 impl Default for Settings {
@@ -51,6 +52,7 @@ impl Default for Settings {
             async_dio: false,
             keep_cache: false,
             interrupts: false,
+            records: false,
         }
     }
 }
@@ -66,6 +68,7 @@ impl Settings {
             format!("async_dio={}", u8::from(self.async_dio)),
             format!("keep_cache={}", u8::from(self.keep_cache)),
             format!("interrupts={}", u8::from(self.interrupts)),
+            format!("records={}", u8::from(self.records)),
         ]
     }
 
@@ -87,6 +90,7 @@ impl Settings {
                 "async_dio" => settings.async_dio = value != 0,
                 "keep_cache" => settings.keep_cache = value != 0,
                 "interrupts" => settings.interrupts = value != 0,
+                "records" => settings.records = value != 0,
                 _ => return Err(invalid(format_args!("setting {arg:?}"))),
             }
         }
@@ -145,7 +149,7 @@ fn run() -> io::Result<()> {
         )
     } else {
         serve(
-            DiskFs::open(&backing, Arc::clone(&gate))?,
+            DiskFs::open(&backing, Arc::clone(&gate), settings.records)?,
             gate,
             work_dir,
             false,

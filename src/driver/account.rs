@@ -1,8 +1,9 @@
 //! What is counted and told of an operation, each once.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::cell::{Cell, Job, Outcome};
@@ -26,13 +27,21 @@ pub(super) struct Account {
     ended: AtomicBool,
     /// One more than the way that it was counted under; zero for none.
     way: AtomicU8,
-    slow: AtomicBool,
+    /// Stands for the path that was told to take long; zero while none was.
+    slow: AtomicU64,
 }
 
 /// Something to tell once no lock is held.
 pub(super) struct TimedOut {
     path: Option<PathBuf>,
     left: LeftBehind,
+}
+
+/// A number for a path, other than zero.
+fn stand_in(path: &Path) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    path.hash(&mut hasher);
+    hasher.finish().max(1)
 }
 
 impl<O: Op> Cell<O> {
@@ -131,9 +140,9 @@ impl<O: Op> Cell<O> {
     /// Tells once that it takes longer than that, if somebody waits for it. What a peer has to send or to take
     /// takes as long as it takes; an open should not, whatever it waits for.
     pub(super) fn tell_if_slow(&self, after: Duration) {
-        // A walk goes on for as long as there is something to walk; what it is at now should not.
+        // A walk goes on for as long as there is something to walk, and so does a copy; what it is at now should not.
         let elapsed = match self.kind {
-            Kind::Walk => self.steps.still_for(self.age()),
+            Kind::CopyFile | Kind::Walk => self.steps.still_for(self.age()),
             _ => self.age(),
         };
         let opens = matches!(self.kind, Kind::Open | Kind::OpenWithin);
@@ -143,8 +152,11 @@ impl<O: Op> Cell<O> {
         if elapsed < after || takes_long || self.life.is_left() || self.life.is_over() {
             return;
         }
-        if !self.account.slow.swap(true, Ordering::AcqRel) {
-            let (kind, path) = (self.kind, self.path());
+        let (kind, path) = (self.kind, self.path());
+        // A walk that goes on comes to others, each of which is told once.
+        let told = path.as_deref().map_or(1, stand_in);
+        let has_gone_on = kind == Kind::Walk && self.steps.still_for(self.age()) < after;
+        if !has_gone_on && self.account.slow.swap(told, Ordering::AcqRel) != told {
             events::report(move || events::slow(kind, path.as_deref(), elapsed));
         }
     }

@@ -381,6 +381,12 @@ impl Group {
         })
     }
 
+    /// Whether its lane of that class has something to do.
+    pub(super) fn lane_is_busy(&self, class: Class) -> bool {
+        let lane = lock(self.lanes(class)).current.clone();
+        lane.is_some_and(|lane| lane.in_flight() > 0 || lane.waiting() > 0)
+    }
+
     fn lane_full(&self, class: Class) -> Option<Full> {
         let stuck = self.stuck_count(Share::Lane(class));
         let is_full = || {

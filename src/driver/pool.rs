@@ -1,7 +1,9 @@
 //! Lanes without a ring: a few blocking threads per mount, bounded and named.
 //!
-//! A few threads start at once. More come only when the watchdog sees that none of them took a job for
-//! a tick while jobs wait, so short jobs are not spread over threads that only switch.
+//! A few threads work at once: short jobs are not spread over threads that only switch. How many more the mount is
+//! worth, it says itself: threads whose jobs wait, rather than compute, are joined by others at once, so that a disk
+//! has its queue full ([`Waits`]). What does not even end gets more threads when the watchdog sees that none of them
+//! took a job for a tick while jobs wait.
 //!
 //! Any thread may get stuck in what it does, so all of them count for the bound, and not only those that are
 //! known to be stuck: see [`ThreadCap`].
@@ -19,6 +21,30 @@ use crate::sys::clock::coarse_ms;
 use crate::sys::lock::{lock, wait_timeout};
 use crate::sys::thread;
 
+/// How many of a mount's jobs wait for it, in parts of [`Waits::ALL`]: a mean of those looked at, in which the last
+/// ones count most.
+#[derive(Clone, Copy, Default)]
+struct Waits(u32);
+
+impl Waits {
+    const ALL: u32 = 1 << 10;
+    /// What the mean is, the next one changes by this part.
+    const MEMORY: u32 = 8;
+
+    fn note(&mut self, waited: bool) {
+        let new = if waited { Waits::ALL } else { 0 };
+        self.0 = (self.0 * (Waits::MEMORY - 1) + new) / Waits::MEMORY;
+    }
+
+    /// How many threads are worth while at a time.
+    fn threads(self) -> usize {
+        let more = limits::POOL_THREADS_WAITING - limits::POOL_THREADS_EAGER;
+        // Half of them waiting is as good as all: what they do in between is short.
+        let part = (2 * self.0 as usize).min(Waits::ALL as usize);
+        limits::POOL_THREADS_EAGER + more * part / Waits::ALL as usize
+    }
+}
+
 #[derive(Default)]
 struct Queue {
     jobs: VecDeque<Arc<dyn Job>>,
@@ -26,6 +52,9 @@ struct Queue {
     idle: usize,
     /// Threads that were notified and have not woken yet.
     called: usize,
+    /// Threads that ticks have let work at a time beyond what the waits say, until nothing waits any more.
+    granted: usize,
+    waits: Waits,
     /// Jobs taken so far.
     taken: u64,
     /// When one was taken last, or the first of those that wait came, in coarse milliseconds.
@@ -35,7 +64,56 @@ struct Queue {
     busy: Vec<(u64, Arc<dyn Job>)>,
 }
 
+/// How often a thread looks whether its job waits, while others wait for a thread.
+const LOOK_ONE_IN: u64 = 4;
+
 impl Queue {
+    /// Threads that work, or were called to.
+    fn at_work(&self) -> usize {
+        self.threads - self.idle.saturating_sub(self.called)
+    }
+
+    /// How many may work at a time with a job of this kind.
+    fn worth(&self, load: Load) -> usize {
+        match load {
+            Load::ManyNames => limits::POOL_THREADS_MAX,
+            _ => (self.waits.threads() + self.granted).min(limits::POOL_THREADS_MAX),
+        }
+    }
+
+    /// Whether enough threads work for jobs of this kind: of those that are not known to be stuck, and not at one job
+    /// for so long that they may not take the next soon.
+    fn has_enough(&self, load: Load, stuck: usize, more: usize) -> bool {
+        let (at_work, worth) = (self.at_work(), self.worth(load) + more);
+        if at_work < worth {
+            return false;
+        }
+        let now = coarse_ms();
+        let is_long =
+            |since: u64| now.saturating_sub(since) >= limits::POOL_JOB_LONG.as_millis() as u64;
+        let long = self
+            .busy
+            .iter()
+            .filter(|(since, _)| is_long(*since))
+            .count();
+        at_work.saturating_sub(long.max(stuck)) >= worth
+    }
+
+    /// The next job for a thread that may have done one before, and whether to look if it waits.
+    fn take(&mut self, is_first: bool, stuck: usize) -> Option<(Arc<dyn Job>, bool)> {
+        let load = self.jobs.front()?.load();
+        // Others do it: fewer threads are worth while than before.
+        if !is_first && self.has_enough(load, stuck, 1) {
+            return None;
+        }
+        let job = self.jobs.pop_front()?;
+        self.taken += 1;
+        self.moved_ms = coarse_ms();
+        self.busy.push((self.moved_ms, job.clone()));
+        let looks = !self.jobs.is_empty() && self.taken % LOOK_ONE_IN == 0;
+        Some((job, looks))
+    }
+
     fn forget_busy(&mut self, job: &Arc<dyn Job>) -> Option<(u64, Arc<dyn Job>)> {
         let place = self
             .busy
@@ -151,17 +229,19 @@ impl Pool {
         if queue.jobs.is_empty() {
             queue.moved_ms = coarse_ms();
         }
-        let eager = match job.load() {
-            Load::ManyNames => limits::POOL_THREADS_MAX,
-            _ => limits::POOL_THREADS_EAGER,
-        };
+        let load = job.load();
         queue.jobs.push_back(job);
+        if queue.has_enough(load, self.stuck_count(), 0) {
+            // One of those takes it next, or the watchdog sees that none does.
+            return;
+        }
         if queue.idle > queue.called {
             queue.called += 1;
             drop(queue);
             return self.available.notify_one();
         }
-        if self.working(&queue) < eager && self.cap.take(queue.threads) {
+        let is_within = self.working(&queue) < limits::POOL_THREADS_MAX;
+        if is_within && self.cap.take(queue.threads) {
             queue.threads += 1;
             drop(queue);
             self.spawn(1);
@@ -234,34 +314,48 @@ impl Pool {
     fn work(&self) {
         thread::shield();
         let mut queue = lock(&self.queue);
+        let mut is_first = true;
         loop {
-            if let Some(job) = queue.jobs.pop_front() {
-                queue.taken += 1;
-                queue.moved_ms = coarse_ms();
-                let since_ms = queue.moved_ms;
-                queue.busy.push((since_ms, job.clone()));
+            if let Some((job, looks)) = queue.take(is_first, self.stuck_count()) {
                 drop(queue);
-                // It ends by itself if it panics; what its parts do when they are dropped is another matter.
-                let _ = catch_unwind(AssertUnwindSafe(|| job.run()));
-                let finished = lock(&self.queue).forget_busy(&job);
-                // The last reference may close a file, which may come here for it: not under the lock.
-                let _ = catch_unwind(AssertUnwindSafe(|| drop((finished, job))));
-                queue = lock(&self.queue);
+                is_first = false;
+                queue = self.run(job, looks);
                 continue;
             }
-            if queue.closed {
+            if queue.closed && queue.jobs.is_empty() {
                 break;
+            }
+            if queue.jobs.is_empty() {
+                queue.granted = 0;
             }
             queue.idle += 1;
             let (guard, timed_out) = wait_timeout(&self.available, queue, limits::POOL_THREAD_IDLE);
             queue = guard;
             queue.idle -= 1;
             queue.called = queue.called.saturating_sub(1).min(queue.idle);
+            is_first = true;
             if timed_out && queue.jobs.is_empty() {
                 break;
             }
         }
         self.thread_ends(&mut queue);
+    }
+
+    /// Does one job, and comes back with the lock.
+    fn run(&self, job: Arc<dyn Job>, looks: bool) -> MutexGuard<'_, Queue> {
+        let before = if looks { thread::waits() } else { None };
+        // It ends by itself if it panics; what its parts do when they are dropped is another matter.
+        let _ = catch_unwind(AssertUnwindSafe(|| job.run()));
+        let after = before.and_then(|_| thread::waits());
+        let mut queue = lock(&self.queue);
+        if let (Some(before), Some(after)) = (before, after) {
+            queue.waits.note(after > before);
+        }
+        let finished = queue.forget_busy(&job);
+        drop(queue);
+        // The last reference may close a file, which may come here for it: not under the lock.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop((finished, job))));
+        lock(&self.queue)
     }
 
     /// Lets the threads end once the queue is empty. Later jobs still run, on new threads.
@@ -282,16 +376,28 @@ impl Pool {
         } else {
             Vec::new()
         };
-        let wanted = queue.jobs.len().min(queue.threads.max(1)).min(room);
-        let wanted = if stuck && queue.idle == 0 { wanted } else { 0 };
+        let wanted = queue.jobs.len().min(queue.threads.max(1));
+        // Who was called is on the way.
+        let wanted = if stuck && queue.called == 0 {
+            wanted
+        } else {
+            0
+        };
+        // Those that are there and have been told to rest first.
+        let resting = queue.idle.saturating_sub(queue.called);
+        let called = wanted.min(resting);
+        queue.called += called;
+        let wanted = (wanted - called).min(room);
         let mut grow = 0;
         while grow < wanted && self.cap.take(queue.threads) {
             queue.threads += 1;
             grow += 1;
         }
+        queue.granted = (queue.granted + called + grow).min(limits::POOL_THREADS_MAX);
         let active = !queue.jobs.is_empty() || !queue.busy.is_empty();
         drop(queue);
         drop(given_back);
+        (0..called).for_each(|_| self.available.notify_one());
         self.spawn(grow);
         active
     }
@@ -324,6 +430,19 @@ impl Pool {
         queue.idle == 0
             && !queue.jobs.is_empty()
             && !queue.busy.is_empty()
+            && queue.busy.iter().all(|(since, _)| is_long(*since))
+    }
+
+    /// Whether no thread is about to take another job, and none may be added: what hangs holds all of them.
+    pub(crate) fn is_out_of_threads(&self) -> bool {
+        let (queue, now) = (lock(&self.queue), coarse_ms());
+        let is_long =
+            |since: u64| now.saturating_sub(since) >= limits::POOL_JOB_LONG.as_millis() as u64;
+        let may_grow =
+            || self.working(&queue) < limits::POOL_THREADS_MAX && self.cap.has_place(queue.threads);
+        queue.idle == 0
+            && !queue.busy.is_empty()
+            && !may_grow()
             && queue.busy.iter().all(|(since, _)| is_long(*since))
     }
 

@@ -11,6 +11,7 @@ use crate::limits;
 #[cfg(target_os = "linux")]
 use crate::mounts::Mount;
 use crate::opcode::Kind;
+use crate::sys::clock::coarse_ms;
 use crate::sys::lock::lock;
 
 type Work = Box<dyn FnOnce() + Send>;
@@ -165,6 +166,95 @@ fn every_job_is_done_once_by_few_threads() {
     push(&pool, 0..1000, &sender);
     assert_eq!(sorted(&receiver, 1000), Vec::from_iter(0..1000));
     assert!(pool.threads() <= limits::POOL_THREADS_EAGER);
+    pool.close();
+}
+
+/// What waits gets more threads at once, without a tick, and no more than there may be.
+#[test]
+fn threads_whose_jobs_wait_are_joined_by_others_at_once() {
+    const OUTSTANDING: usize = 40;
+    let (pool, (sender, done)) = (pool(), sender());
+    let (go, gone) = channel::<()>();
+    let gone = Arc::new(Mutex::new(gone));
+    let mut most = 0;
+    for number in 0..2000 {
+        let (sender, gone) = (sender.clone(), gone.clone());
+        pool.push_owed(Mock::job(move || {
+            // For the others' lock, or for the word.
+            let _ = lock(&gone).recv();
+            let _ = sender.send(number);
+        }));
+        if number >= OUTSTANDING {
+            go.send(()).unwrap();
+            done.recv().unwrap();
+        }
+        most = most.max(pool.threads());
+    }
+    drop(go);
+    assert_eq!(sorted(&done, OUTSTANDING).len(), OUTSTANDING);
+    assert!(most > limits::POOL_THREADS_EAGER, "{most}");
+    assert!(most <= limits::POOL_THREADS_MAX, "{most}");
+    pool.close();
+}
+
+/// A thread more is at a job, until the sender is dropped.
+fn occupy(pool: &Arc<Pool>) -> Sender<()> {
+    let (release, held) = channel::<()>();
+    let before = lock(&pool.queue).busy.len();
+    pool.push_owed(Mock::job(move || {
+        let _ = held.recv();
+    }));
+    while lock(&pool.queue).busy.len() == before {
+        std::thread::yield_now();
+    }
+    release
+}
+
+/// What hangs holds all of them only once no more may be added, and each has been at its job for long.
+#[test]
+fn threads_run_out_only_at_the_cap() {
+    let pool = Pool::new(ThreadCap::new(2));
+    assert!(!pool.is_out_of_threads());
+    let one = occupy(&pool);
+    while coarse_ms() <= limits::POOL_JOB_LONG.as_millis() as u64 {
+        std::thread::yield_now();
+    }
+    let age = |pool: &Pool| {
+        lock(&pool.queue)
+            .busy
+            .iter_mut()
+            .for_each(|(since, _)| *since = 0)
+    };
+    age(&pool);
+    assert!(!pool.is_out_of_threads(), "there is room for another");
+    let other = occupy(&pool);
+    assert_eq!(pool.threads(), 2);
+    age(&pool);
+    assert!(pool.is_out_of_threads());
+    drop((one, other));
+    while !lock(&pool.queue).busy.is_empty() {
+        std::thread::yield_now();
+    }
+    assert!(!pool.is_out_of_threads());
+    pool.close();
+}
+
+/// A job that takes long keeps no other waiting for a tick, however many are at work.
+#[test]
+fn a_long_job_does_not_count_as_about_to_end() {
+    let (pool, (sender, receiver)) = (pool(), sender());
+    let release = [(); limits::POOL_THREADS_EAGER].map(|()| occupy(&pool));
+    assert_eq!(pool.threads(), limits::POOL_THREADS_EAGER);
+    lock(&pool.queue)
+        .busy
+        .iter_mut()
+        .for_each(|(since, _)| *since = 0);
+    while coarse_ms() < limits::POOL_JOB_LONG.as_millis() as u64 {
+        std::thread::yield_now();
+    }
+    push(&pool, 0..1, &sender);
+    assert_eq!(sorted(&receiver, 1), [0]);
+    drop(release);
     pool.close();
 }
 

@@ -15,8 +15,9 @@ use futures_core::Stream;
 use crate::limits;
 use crate::op::blocking::{self, Entry, Listing};
 use crate::op::elsewhere::Elsewhere;
+use crate::op::entry::{self, Ahead};
 use crate::op::hop::{hop, remove_dir_all as remove_dir_all_of};
-use crate::op::{entry, names};
+use crate::op::names;
 use crate::opcode::Kind;
 
 /// Makes a directory, with the permissions that the umask leaves of `rwxrwxrwx`.
@@ -245,8 +246,11 @@ fn next_batch(mut listing: Listing) -> Batch {
     let (entries, at_end) = listing.next_batch(limits::READ_DIR_BATCH_BYTES);
     let first = entries.iter().flatten().next();
     let open = first.map(|entry| Arc::new(Elsewhere::new(entry.std.clone())));
+    let ahead = Ahead::of(entries.iter().flatten().map(|entry| entry.std.clone()));
     Batch {
         entries: entries.into(),
+        ahead,
+        given: 0,
         rest: (!at_end).then(|| Elsewhere::new(listing)),
         open,
     }
@@ -261,6 +265,9 @@ struct Batch {
     entries: VecDeque<io::Result<Entry>>,
     /// The directory, unless it was read to its end.
     rest: Option<Elsewhere<Listing>>,
+    ahead: Arc<Ahead>,
+    /// Entries that were given out.
+    given: usize,
     open: Option<Open>,
 }
 
@@ -318,9 +325,12 @@ impl ReadDir {
                 State::Ready(batch) => {
                     if let Some(entry) = batch.entries.pop_front() {
                         return Poll::Ready(entry.map(|entry| {
+                            batch.given += 1;
                             Some(DirEntry {
                                 std: entry.std,
                                 file_type: entry.file_type,
+                                ahead: batch.ahead.clone(),
+                                place: batch.given - 1,
                                 _open: batch.open.clone(),
                             })
                         }));
@@ -339,6 +349,8 @@ impl ReadDir {
                     let empty = Batch {
                         entries: VecDeque::new(),
                         rest: None,
+                        ahead: Arc::default(),
+                        given: 0,
                         open: None,
                     };
                     self.state = State::Ready(empty);
@@ -377,6 +389,9 @@ impl Stream for ReadDir {
 pub struct DirEntry {
     std: Arc<fs::DirEntry>,
     file_type: Option<FileType>,
+    /// Those that were listed with it, and its place among them.
+    ahead: Arc<Ahead>,
+    place: usize,
     _open: Option<Open>,
 }
 
@@ -439,7 +454,8 @@ impl DirEntry {
     /// # Ok(()) }
     /// ```
     pub async fn metadata(&self) -> io::Result<Metadata> {
-        entry::metadata(self.std.clone(), &self.path()).await
+        let ahead = Some((&self.ahead, self.place));
+        entry::metadata(self.std.clone(), &self.path(), ahead).await
     }
 
     /// What kind of file it is; asks the file only where the directory does not say.

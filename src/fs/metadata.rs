@@ -35,9 +35,8 @@ pub enum Follow {
 /// # Backend
 ///
 /// At the poll where the kernel has path and inode in memory and the filesystem is a local one; else
-/// on a local filesystem OPENAT (Linux 5.6) without access, whose descriptor std can then ask without
-/// sleeping; else `stat(2)` on a blocking thread. [`statx`](super::statx()) goes through the ring on every
-/// filesystem: std's type can be made of nothing but a path or a descriptor.
+/// `stat(2)` on a blocking thread. A handle that is pinned to the ring opens the path without access there, on local
+/// filesystems (OPENAT, Linux 5.6): std's type can be made of nothing but a path or a descriptor.
 ///
 /// # Examples
 ///

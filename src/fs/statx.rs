@@ -31,7 +31,8 @@ use crate::probe::DirectAlign;
 /// # Backend
 ///
 /// At the poll where the kernel has path and inode in memory and the filesystem is a local one; else
-/// STATX (Linux 5.6); else `statx(2)`, and on other systems `stat(2)`, on a blocking thread.
+/// `statx(2)` on a blocking thread; on other filesystems, and for a handle that is pinned to the ring, STATX (Linux 5.6).
+/// On other systems `stat(2)`, on a blocking thread.
 ///
 /// # Examples
 ///

@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::File;
+use super::file::places::write_whole;
 use super::open_options::OpenOptions;
 use crate::driver::{self, Route};
 use crate::error::Error;
@@ -101,6 +102,7 @@ pub async fn read_to_string(path: impl AsRef<Path>) -> io::Result<String> {
 pub async fn write(path: impl AsRef<Path>, contents: impl AsRef<[u8]>) -> io::Result<()> {
     let path = path.as_ref().to_path_buf();
     let contents = contents.as_ref().to_vec();
+    let named = |error| Error::on_path(error, &path);
     if driver::current()?.route() == Route::Ring {
         let file = OpenOptions::new()
             .write(true)
@@ -108,17 +110,13 @@ pub async fn write(path: impl AsRef<Path>, contents: impl AsRef<[u8]>) -> io::Re
             .truncate(true)
             .open(&path)
             .await?;
-        return write_open(file, contents, &path).await;
+        return write_whole(file, contents).await.map_err(named);
     }
     match whole::write(&path, contents).await? {
         None => Ok(()),
-        Some((file, contents)) => write_open(File::from_shared(file), contents, &path).await,
+        Some((file, contents)) => {
+            let file = File::from_shared(file);
+            write_whole(file, contents).await.map_err(named)
+        }
     }
-}
-
-async fn write_open(file: File, contents: Vec<u8>, path: &Path) -> io::Result<()> {
-    let named = |error| Error::on_path(error, path);
-    let written = file.write_all_at(contents, 0).await;
-    written.map_err(|error| named(error.into()))?;
-    file.close().await.map_err(named)
 }

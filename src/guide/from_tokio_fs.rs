@@ -43,7 +43,7 @@
 //! # What is the same
 //!
 //! - Types: [`std::fs::Metadata`], `Permissions` and `FileType` are std's; files go from and into std's.
-//! - Errors: kind, `raw_os_error()` and text.
+//! - Errors: kind and `raw_os_error()`, and the text of those that have a number.
 //! - Descriptors of any kind that became a file (epoll sets, events, processes, queues, terminals, sockets, folders, such
 //!   without access) read, write, seek and sync as with tokio. Where a thread reads for you, it reads what comes next
 //!   also when you gave up, as tokio's does.

@@ -100,6 +100,6 @@
 //! # Batches of small things
 //!
 //! `fs::write`, and `fs::read` of a file that is not in memory, make one hop each, and a few of them at a time keep the
-//! threads busy. From six reads at a time on, a small file on a local disk is one submission of linked entries instead,
+//! threads busy. Beside eight such reads, a small file on a local disk is one submission of linked entries instead,
 //! which open, read and close it without a thread (Linux 6.8). A directory is listed some 1 000 entries per hop; an entry's type is mostly known
 //! then, its [`metadata`](crate::fs::DirEntry::metadata) is one operation more.

@@ -165,13 +165,17 @@ impl SharedFile {
         false
     }
 
-    /// Whether this error of a read or write at a position says that the file has none. It is taken for
-    /// a stream from then on.
-    pub(crate) fn has_no_positions(&self, error: &io::Error) -> bool {
+    /// Whether this error of a read or write at a position says that the file takes none.
+    pub(crate) fn refuses_positions(error: &io::Error) -> bool {
         let number = raw_os_error(error);
         // macOS moves the position of a terminal, and then does not know the device.
         let is_terminal = cfg!(target_os = "macos") && number == Some(errno::ENXIO);
-        let is_stream = is_terminal || number == Some(errno::ESPIPE);
+        is_terminal || number == Some(errno::ESPIPE)
+    }
+
+    /// The same, and the file has no position of its own, either. It is taken for a stream from then on.
+    pub(crate) fn has_no_positions(&self, error: &io::Error) -> bool {
+        let is_stream = SharedFile::refuses_positions(error);
         if is_stream {
             self.is_stream.store(true, Ordering::Relaxed);
         }

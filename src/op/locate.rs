@@ -2,14 +2,90 @@
 //! links, and where the path itself is not cached its nearest cached parent is. Where the kernel cannot be
 //! asked, the name decides.
 
-use std::ffi::CStr;
+use std::cell::RefCell;
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
+use super::at::At;
 use super::file::SharedFile;
 use crate::driver::Driver;
+use crate::limits;
 use crate::mounts::{self, Mount};
 use crate::opcode::Kind;
+use crate::sys::clock::coarse_ms;
+use crate::sys::fork::Born;
 use crate::sys::path::as_path;
+
+/// What was found last, for what comes next in the same directory: walkers and backups ask for one name after the
+/// other. It only chooses the queue, so it may be old by a moment.
+struct Hint {
+    born: Born,
+    directory: Vec<u8>,
+    found_ms: u64,
+    mount: Arc<Mount>,
+}
+
+thread_local! {
+    static HINT: RefCell<Option<Hint>> = const { RefCell::new(None) };
+}
+
+/// The mount of a directory where this thread has just found it out. Not one that stalls, so that nothing is sent, or
+/// refused, there by mistake; and none once the table of mounts has changed.
+fn hinted(directory: &[u8]) -> Option<Arc<Mount>> {
+    let is_it = |hint: &&Hint| {
+        let mount = &hint.mount;
+        let age_ms = coarse_ms().saturating_sub(hint.found_ms);
+        // In a forked child, the parent's may be locked for ever.
+        !hint.born.is_of_parent()
+            && hint.directory == directory
+            && age_ms <= limits::MOUNT_HINT.as_millis() as u64
+            && mount.is_local()
+            && mount.is_healthy()
+            && mount.is_current()
+    };
+    let look = |hint: &RefCell<Option<Hint>>| {
+        let hint = hint.borrow();
+        hint.as_ref().filter(is_it).map(|hint| hint.mount.clone())
+    };
+    HINT.try_with(look).ok().flatten()
+}
+
+fn hint(directory: &[u8], mount: &Arc<Mount>) {
+    let hint = Hint {
+        born: Born::here(),
+        directory: directory.to_vec(),
+        found_ms: coarse_ms(),
+        mount: mount.clone(),
+    };
+    let last = HINT.try_with(|last| last.borrow_mut().replace(hint));
+    // In a forked child, the parent's is forgotten: to drop it might end it.
+    if let Ok(Some(last)) = last {
+        if last.born.is_of_parent() {
+            std::mem::forget(last);
+        }
+    }
+}
+
+/// The mount whose threads should run an operation on a path that the kernel was just asked for, and does not have in
+/// memory: that of its directory. A path to another mount's root, or to a pipe, is in memory while anybody uses it.
+pub(super) fn locate_missed(driver: &Arc<Driver>, at: At<'_>) -> io::Result<Arc<Mount>> {
+    let path = at.path.as_os_str().as_bytes();
+    let directory = parent(path).unwrap_or(path);
+    if let (Some(dir), b".") = (at.dir, directory) {
+        return Ok(dir.mount());
+    }
+    let is_absolute = directory.starts_with(b"/");
+    if let Some(mount) = is_absolute.then(|| hinted(directory)).flatten() {
+        return Ok(mount);
+    }
+    let mount = locate_at(driver, at.dir, &CString::new(directory)?, true);
+    if is_absolute {
+        hint(directory, &mount);
+    }
+    Ok(mount)
+}
 
 /// The mount whose lanes should run an operation on the path.
 pub(crate) fn locate(driver: &Arc<Driver>, path: &CStr, follow: bool) -> Arc<Mount> {
@@ -24,7 +100,6 @@ pub(super) fn locate_at(
     path: &CStr,
     follow: bool,
 ) -> Arc<Mount> {
-    use std::ffi::CString;
     if let Some(mount) = mount_of(driver, dir, path, follow) {
         return mount;
     }

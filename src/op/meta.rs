@@ -14,7 +14,7 @@ use super::at::At;
 use super::close::close_path;
 use super::file::SharedFile;
 use super::hop::{hop_on, hop_on_file};
-use super::locate::{locate, locate_at};
+use super::locate::{locate_at, locate_missed};
 use super::open::{Open, flag};
 use crate::driver::attempt::attempt;
 use crate::driver::fence::Fenced;
@@ -88,8 +88,26 @@ pub(super) enum Cached<T> {
     Found(T),
     /// The path leads nowhere: the same error as the real call's.
     Error(io::Error),
+    /// It was asked for, and the kernel does not have it in memory.
+    Missed,
     /// Not to be told without sleeping; the mount, where that much is known.
     Unknown(Option<Arc<Mount>>),
+}
+
+impl<T> Cached<T> {
+    /// The mount whose threads should do it, of what was not found.
+    pub(super) fn mount(
+        self,
+        driver: &Arc<Driver>,
+        at: At<'_>,
+        follow: bool,
+    ) -> io::Result<Arc<Mount>> {
+        match self {
+            Cached::Unknown(Some(mount)) => Ok(mount),
+            Cached::Missed => Ok(locate_missed(driver, at)?),
+            _ => Ok(locate_at(driver, at.dir, &c_path(at.path)?, follow)),
+        }
+    }
 }
 
 /// Looks a path up in the kernel's memory, unless the backend is pinned.
@@ -128,17 +146,16 @@ pub(crate) async fn stat_path(
         let answer = match cached {
             Cached::Found(stat) => Ok(Ok(stat)),
             Cached::Error(error) => Ok(Err(named(error))),
-            Cached::Unknown(mount) => Err(mount),
+            missed => Err(missed),
         };
         match answer {
             Ok(answer) => {
                 driver.answered(kind);
                 Ok(answer)
             }
-            Err(mount) => {
+            Err(missed) => {
                 let owned = at.owned().map_err(named)?;
-                let mount =
-                    mount.unwrap_or_else(|| locate_at(&driver, at.dir, owned.path(), follow));
+                let mount = missed.mount(&driver, at, follow).map_err(named)?;
                 let target = Target::Path { at: owned, follow };
                 Err(driver.start(
                     Statx {
@@ -204,16 +221,16 @@ pub(crate) async fn metadata_of_path(path: impl AsRef<Path>, follow: bool) -> io
         let answer = match cached.map_err(named)? {
             Cached::Found(metadata) => Ok(Ok(metadata)),
             Cached::Error(error) => Ok(Err(named(error))),
-            Cached::Unknown(mount) => Err(mount),
+            missed => Err(missed),
         };
         match answer {
             Ok(answer) => {
                 driver.answered(Kind::Metadata);
                 Next::Answer(answer)
             }
-            Err(mount) => {
-                let c_path = c_path(path).map_err(named)?;
-                let mount = mount.unwrap_or_else(|| locate(&driver, &c_path, follow));
+            Err(missed) => {
+                let mount = missed.mount(&driver, path.into(), follow);
+                let mount = mount.map_err(named)?;
                 Next::Ask(driver, mount, path.to_path_buf())
             }
         }
@@ -227,8 +244,8 @@ pub(crate) async fn metadata_of_path(path: impl AsRef<Path>, follow: bool) -> io
     }
 }
 
-/// Asks for std's attributes of a path off the poll: by the ring where its descriptor can tell them
-/// without sleeping, else by a hop.
+/// Asks for std's attributes of a path off the poll: by a hop, which is one wake-up each way. Where no thread is
+/// left, and for a handle that is pinned to the ring, that opens a descriptor, if it can tell them without sleeping.
 async fn ask(
     driver: Arc<Driver>,
     mount: Arc<Mount>,
@@ -237,7 +254,7 @@ async fn ask(
 ) -> io::Result<Metadata> {
     // Elsewhere the descriptor would tell nothing, and a second attempt would be needed.
     let by_ring = match driver.route() {
-        Route::Auto => mount.is_local() && mount.is_healthy(),
+        Route::Auto => mount.is_local() && driver.is_out_of_threads(&mount),
         Route::Ring => mount.is_local(),
         Route::Pool => false,
     };
@@ -340,6 +357,7 @@ fn cached_at<T>(
             Some(
                 errno::ENOENT | errno::ENOTDIR | errno::ELOOP | errno::ENAMETOOLONG | errno::EACCES,
             ) => Cached::Error(error),
+            Some(errno::EAGAIN) => Cached::Missed,
             _ => Cached::Unknown(None),
         },
     })

@@ -1,6 +1,7 @@
 //! Operations: what each family hands to the kernel, tries without sleeping, and makes of the result.
 
 mod acquire;
+mod ahead;
 pub(crate) mod append;
 pub(crate) mod at;
 pub(crate) mod batch;

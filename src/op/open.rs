@@ -214,7 +214,7 @@ fn open_at_poll(
     let (stat, mount) = match looked {
         Cached::Found(found) => found,
         Cached::Error(error) => return Some(Err(error)),
-        Cached::Unknown(_) => return None,
+        Cached::Missed | Cached::Unknown(_) => return None,
     };
     if !looks_at_nothing_else(&stat, &mount) {
         return None;

@@ -84,7 +84,17 @@ impl Position {
         let _ = seek::in_kernel(file, back).await;
     }
 
-    /// The same beforehand, where setting the kernel's position may wait.
+    /// Goes to the kernel, which goes on from there: a file that takes no reads or writes at a position may still have
+    /// one. Whether it has.
+    pub(crate) async fn leave_to_kernel(&self, file: &Arc<SharedFile>, at: u64) -> bool {
+        let sought = seek::in_kernel(file, SeekFrom::Start(at)).await;
+        if sought.is_ok() {
+            self.0.next.store(IN_KERNEL, Ordering::Release);
+        }
+        sought.is_ok()
+    }
+
+    /// Hands it over beforehand, where setting the kernel's position may wait.
     pub(crate) async fn hand_over_later(&self, file: &Arc<SharedFile>) {
         let Some(position) = self.get().filter(|position| *position != 0) else {
             return;

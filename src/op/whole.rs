@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::file::SharedFile;
-use super::hop::hop;
+use super::hop::{hop, hop_on};
+use super::locate::{locate, locate_missed};
 use super::open::{self, flag};
 use super::rw::read_through;
 use crate::buf::IoBuf;
@@ -16,7 +17,7 @@ use crate::limits;
 use crate::mounts::{self, Mount};
 use crate::opcode::Kind;
 use crate::sys::blocking::{self, Whole};
-use crate::sys::path::with_c_path;
+use crate::sys::path::{c_path, with_c_path};
 
 /// The content of a file.
 pub(crate) async fn read(path: &Path) -> io::Result<Vec<u8>> {
@@ -27,6 +28,10 @@ pub(crate) async fn read(path: &Path) -> io::Result<Vec<u8>> {
             driver.answered(Kind::ReadFile);
             driver::spend().await;
             result.map_err(named)
+        }
+        AtPoll::Missed => {
+            let mount = locate_missed(&driver, path.into()).map_err(named)?;
+            read_in_a_hop(&driver, &mount, path).await
         }
         AtPoll::Waits(looked) => {
             let file_bytes = looked.as_ref().and_then(|looked| looked.file_bytes);
@@ -42,6 +47,8 @@ pub(crate) async fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// What a poll can say of a file's content.
 enum AtPoll {
     Answer(io::Result<Vec<u8>>),
+    /// The kernel was asked for it, and has it not in memory.
+    Missed,
     /// It takes a wait.
     Waits(Option<Looked>),
 }
@@ -76,8 +83,18 @@ async fn read_missed(
     if driver.route() == Route::Ring {
         return read_by_steps(path, Vec::new()).await;
     }
+    let c_path = c_path(path).map_err(|error| driver.tell(Kind::ReadFile, Some(path), error))?;
+    let mount = locate(driver, &c_path, true);
+    read_in_a_hop(driver, &mount, path).await
+}
+
+async fn read_in_a_hop(
+    driver: &Arc<Driver>,
+    mount: &Arc<Mount>,
+    path: &Path,
+) -> io::Result<Vec<u8>> {
     let owned = path.to_path_buf();
-    let read = hop(Kind::ReadFile, path, move |steps| {
+    let read = hop_on(driver, mount, Kind::ReadFile, path, move |steps| {
         blocking::read_storage(&owned, steps, mounts::may_wait)
     });
     match read.await? {
@@ -167,6 +184,7 @@ fn read_at_poll(driver: &Arc<Driver>, path: &std::ffi::CStr) -> AtPoll {
     let (stat, mount) = match looked {
         Cached::Found(found) => found,
         Cached::Error(error) => return AtPoll::Answer(Err(error)),
+        Cached::Missed => return AtPoll::Missed,
         Cached::Unknown(_) => return AtPoll::Waits(None),
     };
     let small = stat.is_file() && (1..=limits::READ_AT_POLL_BYTES).contains(&stat.size);

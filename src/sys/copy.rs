@@ -23,6 +23,7 @@ use crate::sys::global::Global;
 use crate::sys::path::with_c_path;
 use crate::sys::stat::{Stat, kind};
 use crate::sys::walking::HERE;
+use crate::sys::xattr_open;
 
 pub(crate) use crate::sys::copy_data::{Flow, Holes};
 pub(crate) use crate::sys::copy_meta::onto_path as copy_metadata;
@@ -252,7 +253,7 @@ fn fill(
     let id = (target.dev(), target.ino());
     let mut meta = copy_meta::Onto::new(file, target);
     meta.carry(source, before, request.preserve);
-    set_mode(request, before, file, &meta).map_err(CopyError::at(&request.to))?;
+    set_mode(request, (source, before), file, &meta).map_err(CopyError::at(&request.to))?;
     if request.preserve.times {
         copy_meta::times_of(before)
             .and_then(|times| retry(|| file.set_times(times)))
@@ -277,7 +278,7 @@ fn fill(
 
 fn set_mode(
     request: &CopyRequest,
-    before: &Metadata,
+    (source, before): (&File, &Metadata),
     file: &File,
     meta: &copy_meta::Onto<'_>,
 ) -> io::Result<()> {
@@ -288,7 +289,11 @@ fn set_mode(
     }
     let mode = match request.mode {
         Some(mode) => mode & 0o7777,
-        None => copy_meta::mode_for(before, Some(target)),
+        None => copy_meta::mode_beside_list(
+            copy_meta::mode_for(before, Some(target)),
+            |name| xattr_open::get(source, name),
+            |name| xattr_open::get(file, name),
+        ),
     };
     // Access control lists change the mode.
     if target.mode() & 0o7777 == mode && !request.preserve.xattrs {

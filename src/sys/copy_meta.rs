@@ -57,6 +57,41 @@ pub(crate) fn mode_for(before: &Metadata, target: Option<&Metadata>) -> u32 {
     }
 }
 
+/// The same less what an access list gives to others than the owning group, unless that list went over: where there is one,
+/// the mode's bits of the group are the most that anybody in it gets.
+pub(crate) fn mode_beside_list(
+    mode: u32,
+    source: impl Fn(&CStr) -> io::Result<Vec<u8>>,
+    target: impl Fn(&CStr) -> io::Result<Vec<u8>>,
+) -> u32 {
+    if cfg!(not(target_os = "linux")) || mode & 0o070 == 0 {
+        return mode;
+    }
+    let Ok(list) = source(ACL_ACCESS) else {
+        return mode;
+    };
+    match group_rights(&list) {
+        Some(rights) if !target(ACL_ACCESS).is_ok_and(|target| target == list) => {
+            mode & (!0o070 | rights << 3)
+        }
+        _ => mode,
+    }
+}
+
+/// What an access list gives to the owning group.
+fn group_rights(list: &[u8]) -> Option<u32> {
+    const HEAD_BYTES: usize = 4;
+    const ENTRY_BYTES: usize = 8;
+    const GROUP: u16 = 0x04;
+    let entries = list.get(HEAD_BYTES..)?.chunks_exact(ENTRY_BYTES);
+    let mut entries = entries.map(|entry| {
+        let number = |at: usize| u16::from_le_bytes([entry[at], entry[at + 1]]);
+        (number(0), number(2))
+    });
+    let (_, rights) = entries.find(|(tag, _)| *tag == GROUP)?;
+    Some(u32::from(rights) & 0o7)
+}
+
 fn has_owner_of(before: &Metadata, target: &Metadata) -> bool {
     (target.uid(), target.gid()) == (before.uid(), before.gid())
 }
@@ -181,6 +216,9 @@ pub(crate) fn onto_path(from: &Path, to: &Path, preserve: Preserve) -> io::Resul
     if !link {
         // A link that somebody put at the destination must not lead the mode elsewhere.
         let mode = mode_for(&before, target.as_ref());
+        let (from, at) = (c_path(from)?, c_path(to)?);
+        let list = |path: &CStr, name: &CStr| xattr::get(path, name, false);
+        let mode = mode_beside_list(mode, |name| list(&from, name), |name| list(&at, name));
         note(&mut warnings, SET_PERMISSIONS, set_mode(to, mode));
     }
     if preserve.times {
@@ -241,15 +279,20 @@ impl Xattrs<'_> {
             Err(error) if error.kind() == io::ErrorKind::Unsupported => return,
             Err(error) => return warnings.push((LIST_XATTRS, error)),
         };
-        // A list inherited from the destination's parent would change what the mode means.
-        for acl in [ACL_ACCESS, ACL_DEFAULT]
-            .iter()
-            .take(if directory { 2 } else { 1 })
-        {
-            let has = |name: &OsString| name.as_bytes() == acl.to_bytes();
-            if cfg!(target_os = "linux") && !names.iter().any(has) {
+        // A list inherited from the destination's parent would change what the mode means, and capabilities that the
+        // destination has were not given to what may run it now.
+        let has = |name: &CStr| {
+            names
+                .iter()
+                .any(|found| found.as_bytes() == name.to_bytes())
+        };
+        let stays = |name: &CStr| {
+            has(name) && (name != CAPABILITY || same_owner) || name == ACL_DEFAULT && !directory
+        };
+        for rights in [ACL_ACCESS, ACL_DEFAULT, CAPABILITY] {
+            if cfg!(target_os = "linux") && !stays(rights) {
                 // There is none, as a rule, and that is the error.
-                let _ = (self.remove)(acl);
+                let _ = (self.remove)(rights);
             }
         }
         for name in names {

@@ -21,14 +21,34 @@ pub(crate) fn unsupported() -> io::Error {
 }
 
 /// Whether an error without a kind of its own says something of one file or directory, and nothing of the program: bad
-/// places of a disk, names that lead nowhere, what a provider on macOS does not fetch.
+/// places of a disk or of a filesystem, names that lead nowhere, a process whose files in procfs were listed and that has
+/// ended, a server that is gone, a key that is missing, what a provider on macOS does not fetch.
 pub(crate) fn is_of_one_file(error: &io::Error) -> bool {
-    let is_unfetched = |number| cfg!(target_os = "macos") && number == libc::EDEADLK;
-    match error.raw_os_error() {
-        Some(EIO | ENAMETOOLONG | libc::ELOOP) => true,
-        Some(number) => is_unfetched(number),
-        None => false,
-    }
+    let Some(number) = error.raw_os_error() else {
+        return false;
+    };
+    let anywhere = [
+        EIO,
+        ENAMETOOLONG,
+        ENXIO,
+        libc::EBADMSG,
+        libc::EHOSTDOWN,
+        libc::EHOSTUNREACH,
+        libc::ELOOP,
+        libc::ENETDOWN,
+        libc::ENETUNREACH,
+        libc::ENODEV,
+        libc::ENOTCONN,
+        libc::EOVERFLOW,
+        libc::ESRCH,
+    ];
+    #[cfg(target_os = "linux")]
+    let here = [libc::ENOKEY, libc::EREMOTEIO, libc::EUCLEAN];
+    #[cfg(target_os = "macos")]
+    let here = [libc::EDEADLK];
+    #[cfg(not(any(target_os = "linux", target_os = "macos")))]
+    let here = [];
+    anywhere.contains(&number) || here.contains(&number)
 }
 
 /// Whether there is none to be had for the process, or for all of them.

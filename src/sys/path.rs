@@ -14,7 +14,10 @@ use std::path::Path;
 const ON_STACK_BYTES: usize = 384;
 
 fn nul_error() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, "the path contains a NUL byte")
+    io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "file name contained an unexpected NUL byte",
+    )
 }
 
 /// The path with its closing NUL, owned, for a request that outlives the caller.

@@ -1,24 +1,18 @@
 //! Removing a tree: names relative to open directories, so that no link that is put there meanwhile is followed; a
 //! list of directories instead of recursion, so that no depth takes the stack; and few of them open at a time.
-#![allow(
-    unsafe_code,
-    reason = "borrows the descriptor of a directory that is being listed"
-)]
 
 use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use nix::dir::{Dir, OwningIter, Type};
-use nix::fcntl::{AT_FDCWD, OFlag, openat};
-use nix::sys::stat::{Mode, fstat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::errno::{is_out_of_descriptors, retry};
 use super::stat::kind;
 use super::steps::Steps;
-use crate::limits::REMOVED_DIRS_OPEN;
+use super::walking::{self, HERE, Id, Names, Reach, id_of};
+use crate::limits::{REMOVED_DIRS_OPEN, WALK_LIST_BYTES};
 
 /// Removes a directory with all that is in it, or a link itself: what std does, with its errors. Stops between two
 /// entries once nobody wants it.
@@ -26,7 +20,7 @@ pub(crate) fn remove_dir_all(path: &Path, steps: &Steps) -> io::Result<()> {
     let path = super::path::c_path(path)?;
     let found = super::blocking::stat_path(&path, false)?;
     if found.type_bits() == kind::SYMLINK {
-        return unlink(AT_FDCWD, &path);
+        return unlink(HERE, &path);
     }
     let mut removal = Removal::begin(path)?;
     while !removal.step()? {
@@ -35,32 +29,59 @@ pub(crate) fn remove_dir_all(path: &Path, steps: &Steps) -> io::Result<()> {
     Ok(())
 }
 
-/// What tells a directory from another one that has come into its place.
-type Id = (u64, u64);
+/// An open directory, and what is left of its entries.
+struct Listing {
+    dir: OwnedFd,
+    names: Names,
+    next: usize,
+}
+
+impl Listing {
+    fn new(dir: OwnedFd) -> Listing {
+        Listing {
+            dir,
+            names: Names::empty(0),
+            next: 0,
+        }
+    }
+
+    /// Which of the names comes next, of which some more are listed if need be.
+    fn next(&mut self) -> io::Result<Option<usize>> {
+        while self.next == self.names.len() {
+            if self.names.at_end {
+                return Ok(None);
+            }
+            self.names = walking::list(self.dir.as_fd(), WALK_LIST_BYTES, false, || true)?;
+            self.next = 0;
+        }
+        self.next += 1;
+        Ok(Some(self.next - 1))
+    }
+}
 
 /// A directory on the way from the root of the tree to where the removal is.
 struct Level {
     /// In the level above; the whole path for the first.
     name: CString,
-    /// What is left of its entries, while it is open.
-    list: Option<OwningIter>,
+    /// While it is open.
+    list: Option<Listing>,
     /// Known once it was closed while there was something below it.
     id: Option<Id>,
 }
 
 impl Level {
-    fn new(name: CString, fd: OwnedFd) -> io::Result<Level> {
-        Ok(Level {
+    fn new(name: CString, fd: OwnedFd) -> Level {
+        Level {
             name,
-            list: Some(Dir::from_fd(fd)?.into_iter()),
+            list: Some(Listing::new(fd)),
             id: None,
-        })
+        }
     }
 
     /// Gives up its descriptor. What is left of its entries is listed anew when it is opened again.
     fn close(&mut self) -> io::Result<()> {
         if let Some(list) = &self.list {
-            self.id = Some(id_of(fd_of(list))?);
+            self.id = Some(id_of(list.dir.as_fd())?);
             self.list = None;
         }
         Ok(())
@@ -77,21 +98,13 @@ struct Removal {
     first_open: usize,
 }
 
-fn fd_of(list: &OwningIter) -> BorrowedFd<'_> {
-    // SAFETY: the iterator owns the descriptor, which is open for as long as it is borrowed.
-    unsafe { BorrowedFd::borrow_raw(list.as_raw_fd()) }
-}
-
-#[allow(clippy::unnecessary_cast, reason = "the types differ between systems")]
-fn id_of(fd: BorrowedFd<'_>) -> io::Result<Id> {
-    let stat = retry(|| Ok(fstat(fd)?))?;
-    Ok((stat.st_dev as u64, stat.st_ino as u64))
-}
-
 /// Opens a directory itself, whatever link has its name by now.
 fn open(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<OwnedFd> {
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    retry(|| Ok(openat(dir, name, flags, Mode::empty())?))
+    let reach = Reach {
+        follow: false,
+        same_mount: false,
+    };
+    walking::open_dir(dir, name, reach)
 }
 
 fn unlink(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
@@ -120,9 +133,9 @@ fn is_no_dir(error: &io::Error) -> bool {
 
 impl Removal {
     fn begin(path: CString) -> io::Result<Removal> {
-        let fd = open(AT_FDCWD, &path)?;
+        let fd = open(HERE, &path)?;
         Ok(Removal {
-            levels: vec![Level::new(path, fd)?],
+            levels: vec![Level::new(path, fd)],
             first_open: 0,
         })
     }
@@ -132,25 +145,24 @@ impl Removal {
         let Some(list) = self.levels.last_mut().and_then(|level| level.list.as_mut()) else {
             return Ok(true);
         };
-        let Some(entry) = list.next() else {
+        let Some(index) = list.next()? else {
             return self.leave();
         };
-        let entry = entry?;
-        let name = entry.file_name();
-        if name == c"." || name == c".." {
-            return Ok(false);
-        }
-        let removed = match entry.file_type() {
+        let entry = list.names.get(index);
+        let removed = match entry.type_bits {
             // What may be a directory is never unlinked as if it were none.
-            None | Some(Type::Directory) => self.enter(name),
-            Some(_) => unlink(fd_of(list), name),
+            None | Some(kind::DIRECTORY) => {
+                let name = entry.name.to_owned();
+                self.enter(&name)
+            }
+            Some(_) => unlink(list.dir.as_fd(), entry.name),
         };
         unless_gone(removed).map(|()| false)
     }
 
     fn last_fd(&self) -> io::Result<BorrowedFd<'_>> {
         let list = self.levels.last().and_then(|level| level.list.as_ref());
-        list.map(fd_of).ok_or_else(gone)
+        list.map(|list| list.dir.as_fd()).ok_or_else(gone)
     }
 
     fn enter(&mut self, name: &CStr) -> io::Result<()> {
@@ -164,7 +176,7 @@ impl Removal {
         };
         match opened {
             Ok(fd) => {
-                self.levels.push(Level::new(name.to_owned(), fd)?);
+                self.levels.push(Level::new(name.to_owned(), fd));
                 if self.open_count() > REMOVED_DIRS_OPEN {
                     self.close_one()?;
                 }
@@ -192,7 +204,7 @@ impl Removal {
             return Ok(true);
         };
         if self.levels.is_empty() {
-            return unless_gone(remove_dir(AT_FDCWD, &left.name)).map(|()| true);
+            return unless_gone(remove_dir(HERE, &left.name)).map(|()| true);
         }
         if self.first_open == self.levels.len() && !self.reopen(&left)? {
             // Where it was is not in the tree any more.
@@ -205,15 +217,15 @@ impl Removal {
     /// Opens the last level again, from the one below it or by the names from the root on. `false` if it has left the
     /// tree: then the last that is still there is the last level.
     fn reopen(&mut self, left: &Level) -> io::Result<bool> {
-        let above = left.list.as_ref().map(|list| open(fd_of(list), c".."));
+        let above = left.list.as_ref().map(|list| open(list.dir.as_fd(), c".."));
         if let (Some(Ok(fd)), Some(last)) = (above, self.levels.last_mut()) {
             if last.is(fd.as_fd()) {
-                last.list = Some(Dir::from_fd(fd)?.into_iter());
+                last.list = Some(Listing::new(fd));
                 self.first_open = self.levels.len() - 1;
                 return Ok(true);
             }
         }
-        let mut fd = open(AT_FDCWD, &self.levels[0].name)?;
+        let mut fd = open(HERE, &self.levels[0].name)?;
         if !self.levels[0].is(fd.as_fd()) {
             return Err(gone());
         }
@@ -230,7 +242,7 @@ impl Removal {
         let is_all = reached == self.levels.len();
         self.levels.truncate(reached);
         self.first_open = reached - 1;
-        self.levels[reached - 1].list = Some(Dir::from_fd(fd)?.into_iter());
+        self.levels[reached - 1].list = Some(Listing::new(fd));
         Ok(is_all)
     }
 }

@@ -7,6 +7,9 @@ use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::Mode;
+
 use super::*;
 
 fn place() -> (tempfile::TempDir, PathBuf) {

@@ -27,6 +27,7 @@ use super::path::c_path;
 use super::rename::{RenameMode, rename};
 use super::request::{At, FdRef};
 use super::steps::Steps;
+use super::{xattr, xattr_open};
 use crate::limits::{LINKS_FOLLOWED_MAX, TEMP_NAMES_TRIED_MAX, WHOLE_FILE_STEP_BYTES};
 
 /// How a path gets its new content.
@@ -113,7 +114,14 @@ impl Draft {
         }
         let mode = match self.how.mode {
             Some(mode) => mode & 0o7777,
-            None => copy_meta::mode_for(before, Some(&retry(|| self.file.metadata())?)),
+            None => {
+                let path = c_path(&self.path)?;
+                copy_meta::mode_beside_list(
+                    copy_meta::mode_for(before, Some(&retry(|| self.file.metadata())?)),
+                    |name| xattr::get(&path, name, false),
+                    |name| xattr_open::get(&self.file, name),
+                )
+            }
         };
         self.set_mode(mode)
     }

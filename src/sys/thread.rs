@@ -1,6 +1,9 @@
 //! Telling a thread that sleeps in the kernel from one that only waits for a processor.
 #![allow(clippy::disallowed_methods, reason = "reads procfs, which is memory")]
-#![allow(unsafe_code, reason = "sets the thread's signal mask")]
+#![allow(
+    unsafe_code,
+    reason = "sets the thread's signal mask, and asks for what it has used"
+)]
 
 /// Whether this crate has started the calling thread: all those have names that begin alike.
 pub(crate) fn is_ours() -> bool {
@@ -37,6 +40,23 @@ pub(crate) fn shield() {
         }
         libc::pthread_sigmask(libc::SIG_BLOCK, mask.as_ptr(), std::ptr::null_mut());
     }
+}
+
+/// How often the calling thread has slept so far, rather than been made to let another have its processor.
+#[cfg(any(target_os = "freebsd", target_os = "linux"))]
+pub(crate) fn waits() -> Option<libc::c_long> {
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::uninit();
+    // SAFETY: the call makes all of it, and where it fails nothing is read.
+    let usage = unsafe {
+        (libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr()) == 0).then(|| usage.assume_init())
+    };
+    usage.map(|usage| usage.ru_nvcsw)
+}
+
+/// The system does not tell it of a single thread.
+#[cfg(not(any(target_os = "freebsd", target_os = "linux")))]
+pub(crate) fn waits() -> Option<libc::c_long> {
+    None
 }
 
 /// Whether a thread of this process sleeps in the kernel, as of now. A busy machine may keep a

@@ -43,7 +43,8 @@ pub(crate) struct Name<'a> {
 }
 
 impl Names {
-    fn empty(capacity: usize) -> Names {
+    /// None yet of a directory.
+    pub(crate) fn empty(capacity: usize) -> Names {
         Names {
             bytes: Vec::with_capacity(capacity),
             order: Vec::new(),
@@ -286,6 +287,15 @@ pub(crate) fn stat(at: BorrowedFd<'_>, name: &CStr, reach: Reach, how: How) -> i
     #[cfg(not(target_os = "linux"))]
     let _ = how;
     super::blocking::stat_at(at, name, reach.follow)
+}
+
+/// Device and inode: what tells a directory from another one that has come into its place.
+pub(crate) type Id = (u64, u64);
+
+/// Those of an open directory.
+pub(crate) fn id_of(dir: BorrowedFd<'_>) -> io::Result<Id> {
+    let stat = stat_open(dir)?;
+    Ok((stat.dev, stat.ino))
 }
 
 /// The attributes of an open directory.

@@ -15,7 +15,7 @@ use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 use crate::stage::{Outcome, ensure, number, on};
 
 const ROOM: usize = 64 << 10;
-const TOO_MUCH: usize = 1 << 20;
+pub(crate) const TOO_MUCH: usize = 1 << 20;
 
 /// A small filesystem in memory.
 struct Small(tempfile::TempDir);
@@ -134,25 +134,35 @@ const LAST: [&str; 10] = [
     "clone, sync",
 ];
 
+/// Without the file, and with its room: that of some filesystems is free again once it is written down.
+fn emptied(path: &Path) {
+    let _ = std::fs::remove_file(path);
+    if let Ok(dir) = std::fs::File::open(path.parent().unwrap()) {
+        let _ = nix::unistd::syncfs(&dir);
+    }
+}
+
 /// What every way of writing too much came to.
-async fn every_way(dir: &Path, source: &Path) -> Result<Vec<(String, i32)>, String> {
+pub(crate) async fn every_way(dir: &Path, source: &Path) -> Result<Vec<(String, i32)>, String> {
     let too_much = vec![7; TOO_MUCH];
     let to = dir.join("file");
     let fresh = || async {
-        let _ = std::fs::remove_file(&to);
+        emptied(&to);
         File::create(&to).await.map_err(|error| error.to_string())
     };
     let mut told = Vec::new();
     for last in LAST {
         told.push((last.to_owned(), number(last, then_told(&to, last).await)?));
-        let _ = std::fs::remove_file(&to);
+        emptied(&to);
     }
     let mut tell = |what: &str, result| -> Result<(), String> {
         told.push((what.to_owned(), number(what, result)?));
         Ok(())
     };
     tell("write", fs::write(&to, &too_much).await)?;
+    emptied(&to);
     tell("copy", fs::copy(source, &to).await.map(drop))?;
+    emptied(&to);
     let copy = CopyFile::new(source, &to).run().await;
     tell("CopyFile", copy.map(drop))?;
     let written = fresh().await?.write_all_at(too_much.clone(), 0).await;

@@ -114,3 +114,112 @@ pub(crate) fn of_servers_are_told(route: Route) -> Outcome {
         Ok(())
     })
 }
+
+/// Pages of a file that are in the cache.
+fn cached_pages(path: &std::path::Path) -> io::Result<Option<u64>> {
+    use std::os::fd::AsRawFd;
+    const CACHESTAT: libc::c_long = 451;
+    let file = std::fs::File::open(path)?;
+    let (range, mut pages) = ([0_u64; 2], [0_u64; 5]);
+    let (range, into) = (range.as_ptr(), pages.as_mut_ptr());
+    // SAFETY: the call reads one and writes the other, which have the kernel's layout.
+    let result = unsafe { libc::syscall(CACHESTAT, file.as_raw_fd(), range, into, 0) };
+    Ok((result == 0).then_some(pages[0]))
+}
+
+/// M15: the writer of a file on a dead disk goes on, nothing leaves the cache that is not on the disk, a sync says that
+/// it does not know, and what was written is there once the disk is well again.
+pub(crate) fn on_a_dead_disk_go_on(route: Route) -> Outcome {
+    use std::time::Duration;
+    use tidegate::OpExt;
+
+    for kind in [FsKind::Ext4, FsKind::Xfs] {
+        let disk = HeldDisk::new(kind, 600 << 20)?;
+        on(route, |_| async {
+            let path = disk.path().join("file");
+            let policy = WritebackPolicy::new().chunk_bytes(4 << 20);
+            let policy = policy.wait_limit(Duration::from_millis(100));
+            let file = File::create(&path).await?.with_writeback(policy);
+            // Its blocks are there from now on, so that overwriting changes nothing but data.
+            file.write_all_at(vec![1; LEN], 0).await?;
+            file.sync_all().await?;
+            settled(&file).await;
+            let dead = disk.hold(&[Request::Write, Request::Fsync])?;
+            for at in 0..LEN / MIB {
+                let part = vec![at as u8 + 2; MIB];
+                file.write_all_at(part, (at * MIB) as u64).await?;
+            }
+            let stats = file.writeback_stats().unwrap();
+            ensure(
+                stats.is_degraded && stats.degradations == 1,
+                format!("{kind:?}: {stats:?}"),
+            )?;
+            if let Some(pages) = cached_pages(&path)? {
+                ensure(
+                    pages << 12 >= LEN as u64,
+                    format!("{kind:?}: {pages} pages are left"),
+                )?;
+            }
+            let sync = file.sync_data().timeout(Duration::from_millis(50)).await;
+            let is_unknown = sync.is_err_and(|error| error.kind() == io::ErrorKind::TimedOut);
+            ensure(is_unknown, format!("{kind:?}: a sync on a dead disk"))?;
+            dead.release()?;
+            file.sync_all().await?;
+            file.close().await?;
+            disk.remount()?;
+            let content = std::fs::read(&path)?;
+            let is_there = |at: usize| content[at] == (at / MIB) as u8 + 2;
+            ensure(
+                content.len() == LEN && (0..LEN).all(is_there),
+                format!("{kind:?}: content"),
+            )
+            .map_err(Into::into)
+        })?;
+    }
+    Ok(())
+}
+
+/// A layer over a disk is written out by syncs, as its own pages are not the disk's; a failure below it is told.
+pub(crate) fn of_layers_are_told(route: Route) -> Outcome {
+    let disk = HeldDisk::new(FsKind::Ext4, 128 << 20)?;
+    let at = |name: &str| disk.path().join(name);
+    for name in ["lower", "upper", "work", "merged"] {
+        std::fs::create_dir(at(name))?;
+    }
+    let data = ["lower", "upper", "work"].map(|name| at(name).display().to_string());
+    let data = format!(
+        "lowerdir={},upperdir={},workdir={}",
+        data[0], data[1], data[2]
+    );
+    let (kind, flags) = (Some("overlay"), nix::mount::MsFlags::empty());
+    let mounted = nix::mount::mount(kind, &at("merged"), kind, flags, Some(data.as_str()));
+    if let Err(error) = mounted {
+        println!("skip: writebacks_of_layers_are_told: no overlays: {error}");
+        return Ok(());
+    }
+    let outcome = on(route, |_| async {
+        let file = file(&at("merged").join("file")).await?;
+        file.write_all_at(vec![1; LEN], 0).await?;
+        file.sync_all().await?;
+        settled(&file).await;
+        let stats = file.writeback_stats().unwrap();
+        let class = format!("{:?}", stats.class);
+        ensure(
+            class == "Overlay" && stats.finished > 0,
+            format!("{stats:?}"),
+        )?;
+        let full = disk.fail(libc::EIO, &[Request::Write])?;
+        let written = file.write_all_at(vec![2; 6 * MIB], 0).await;
+        settled(&file).await;
+        let synced = file.sync_all().await;
+        full.release()?;
+        ensure(
+            written.is_err() || synced.is_err(),
+            "a failure below the layer",
+        )?;
+        let closed = file.close().await;
+        ensure(closed.is_ok(), "it was told before").map_err(Into::into)
+    });
+    nix::mount::umount2(&at("merged"), nix::mount::MntFlags::MNT_DETACH)?;
+    outcome
+}

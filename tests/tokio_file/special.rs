@@ -395,3 +395,52 @@ fn a_copy_of_anything_to_anything_does_what_std_s_does() {
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     });
 }
+
+/// Most files of procfs that can be written refuse writes at a position, and have one from which reads go on.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_takes_no_writes_at_a_position_is_written_where_it_is() {
+    use tokio::io::AsyncSeekExt;
+    run(|_| async {
+        // A thread's name.
+        let name = format!("/proc/self/task/{}/comm", nix::unistd::gettid());
+        fs::write(&name, "of a whole").await.unwrap();
+        assert_eq!(fs::read_to_string(&name).await.unwrap(), "of a whole\n");
+        let error = fs::write("/proc/version", "x").await.unwrap_err();
+        assert_eq!(super::errno(&error), Some(nix::libc::EIO));
+
+        let mut file = fs::OpenOptions::new();
+        let mut file = file.read(true).write(true).open(&name).await.unwrap();
+        let mut begin = [0; 4];
+        file.read_exact(&mut begin).await.unwrap();
+        assert_eq!(&begin, b"of a");
+        file.write_all(b"by a cursor").await.unwrap();
+        file.flush().await.unwrap();
+        let mut rest = String::new();
+        file.read_to_string(&mut rest).await.unwrap();
+        // What the kernel has made up is handed out to its end.
+        assert_eq!(rest, " whole\n");
+        assert_eq!(file.stream_position().await.unwrap(), 11);
+        assert_eq!(fs::read(&name).await.unwrap(), b"by a cursor\n");
+    });
+}
+
+/// The memory of a process has places that no read at a position takes.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_seek_goes_wherever_the_file_has_places() {
+    use tokio::io::AsyncSeekExt;
+    run(|_| async {
+        let content = *b"what is there";
+        let mut file = fs::File::open("/proc/self/mem").await.unwrap();
+        let far = std::io::SeekFrom::Start(u64::MAX - 4095);
+        assert_eq!(file.seek(far).await.unwrap(), u64::MAX - 4095);
+        let error = file.read(&mut [0; 8]).await.unwrap_err();
+        assert_eq!(super::errno(&error), Some(nix::libc::EIO));
+        let near = std::io::SeekFrom::Start(content.as_ptr() as u64);
+        file.seek(near).await.unwrap();
+        let mut found = [0; 13];
+        file.read_exact(&mut found).await.unwrap();
+        assert_eq!(found, content);
+    });
+}

@@ -1,13 +1,16 @@
 //! Batches beside plain loops: `cargo run --release -p tidegate-benches --bin batches [FOLDER]`.
 //!
 //! The attributes of 100 000 files in 100 directories, hot, and cold after the caches were dropped (as root), and
-//! 15 000 hard links in 15 directories. Rounds of all ways take turns; medians in microseconds per entry.
+//! 15 000 hard links in 15 directories. Rounds of all ways take turns; medians in microseconds per entry, of time and of
+//! processor time, each with its ratio to the first way. In `/dev/shm` links cost nearly nothing by themselves.
 
 use std::hint::black_box;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
 use tidegate::fs::{self, StatxMask, StatxOptions};
 
 const ROUNDS: usize = 7;
@@ -19,31 +22,61 @@ const LINKS: usize = 15_000;
 struct Way {
     name: String,
     micros: Vec<f64>,
+    cpu_micros: Vec<f64>,
+}
+
+/// When something began, and how much processor time the process had had by then.
+struct Begun(Instant, Duration);
+
+impl Begun {
+    fn now() -> Begun {
+        Begun(Instant::now(), processor_time())
+    }
+}
+
+fn processor_time() -> Duration {
+    let usage = getrusage(UsageWho::RUSAGE_SELF).expect("a process has usage");
+    let micros = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
+    Duration::from_micros(micros as u64)
+}
+
+fn median(of: &mut [f64]) -> f64 {
+    of.sort_by(f64::total_cmp);
+    of[of.len() / 2]
 }
 
 #[derive(Default)]
 struct Table(Vec<Way>);
 
 impl Table {
-    fn add(&mut self, name: impl Into<String>, took: Duration, entries: usize) {
-        let (name, micros) = (name.into(), took.as_secs_f64() * 1e6 / entries as f64);
-        match self.0.iter_mut().find(|way| way.name == name) {
-            Some(way) => way.micros.push(micros),
-            None => self.0.push(Way {
+    fn add(&mut self, name: impl Into<String>, begun: &Begun, entries: usize) {
+        let each = |took: Duration| took.as_secs_f64() * 1e6 / entries as f64;
+        let (took, cpu) = (each(begun.0.elapsed()), each(processor_time() - begun.1));
+        let name = name.into();
+        let at = self.0.iter().position(|way| way.name == name);
+        let at = at.unwrap_or_else(|| {
+            self.0.push(Way {
                 name,
-                micros: vec![micros],
-            }),
-        }
+                micros: Vec::new(),
+                cpu_micros: Vec::new(),
+            });
+            self.0.len() - 1
+        });
+        self.0[at].micros.push(took);
+        self.0[at].cpu_micros.push(cpu);
     }
 
     fn print(&mut self, title: &str) {
         println!("{title}");
         let mut first = None;
         for way in &mut self.0 {
-            way.micros.sort_by(f64::total_cmp);
-            let median = way.micros[way.micros.len() / 2];
-            let first = *first.get_or_insert(median);
-            println!("  {:<24} {median:>9.3}  {:>6.2}", way.name, median / first);
+            let (took, cpu) = (median(&mut way.micros), median(&mut way.cpu_micros));
+            let first = *first.get_or_insert((took, cpu));
+            let ratios = (took / first.0, cpu / first.1);
+            println!(
+                "  {:<24} {took:>9.3}  {:>6.2}   cpu {cpu:>9.3}  {:>6.2}",
+                way.name, ratios.0, ratios.1
+            );
         }
     }
 }
@@ -96,19 +129,19 @@ async fn hot(paths: &[PathBuf]) {
     let mut table = Table::default();
     loop_of(paths);
     for _ in 0..ROUNDS {
-        let began = Instant::now();
+        let begun = Begun::now();
         loop_of(paths);
-        table.add("std, 1 thread", began.elapsed(), FILES);
-        let began = Instant::now();
+        table.add("std, 1 thread", &begun, FILES);
+        let begun = Begun::now();
         loops_of(paths, 2);
-        table.add("std, 2 threads", began.elapsed(), FILES);
+        table.add("std, 2 threads", &begun, FILES);
         for at_once in [Some(1), None] {
-            let began = Instant::now();
+            let begun = Begun::now();
             batch_of(paths, at_once).await;
             let name = at_once.map_or("a batch".into(), |at_once| {
                 format!("a batch, at once {at_once}")
             });
-            table.add(name, began.elapsed(), FILES);
+            table.add(name, &begun, FILES);
         }
     }
     table.print("attributes, hot");
@@ -121,14 +154,14 @@ async fn cold(paths: &[PathBuf]) {
             if drop_caches().is_err() {
                 return println!("attributes, cold: the caches cannot be dropped");
             }
-            let began = Instant::now();
+            let begun = Begun::now();
             loops_of(paths, threads);
-            table.add(format!("std, {threads} threads"), began.elapsed(), FILES);
+            table.add(format!("std, {threads} threads"), &begun, FILES);
         }
         let _ = drop_caches();
-        let began = Instant::now();
+        let begun = Begun::now();
         batch_of(paths, None).await;
-        table.add("a batch", began.elapsed(), FILES);
+        table.add("a batch", &begun, FILES);
     }
     table.print("attributes, cold");
 }
@@ -157,7 +190,7 @@ async fn links(folder: &Path) -> io::Result<()> {
             "tokio::fs, one by one",
         ] {
             let pairs = pairs(folder, "links")?;
-            let began = Instant::now();
+            let begun = Begun::now();
             match way {
                 "std, 1 thread" => {
                     for (original, link) in &pairs {
@@ -182,7 +215,7 @@ async fn links(folder: &Path) -> io::Result<()> {
                     }
                 }
             }
-            table.add(way, began.elapsed(), LINKS);
+            table.add(way, &begun, LINKS);
             let _ = round;
             for dir in 0..15 {
                 std::fs::remove_dir_all(folder.join(format!("links-{dir}")))?;

@@ -7,7 +7,8 @@ use tidegate_benches::compare::{self, Options};
 
 fn main() -> ExitCode {
     match compare::run(&Options::parse(), &mut std::io::stdout().lock()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("compare: {error}");
             ExitCode::FAILURE

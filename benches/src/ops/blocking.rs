@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tidegate::buf::AlignedBuf;
 use tokio::task::coop::consume_budget;
 
-use super::{Mode, Ops, aligned, open_std};
+use super::{Mode, Ops, aligned, list, open_std};
 
 /// System calls that may sleep. `IN_TASK`: it runs in a task of tokio, and spends the budget of the task
 /// as an operation that is ready at once does; without, the other tasks would never run.
@@ -79,6 +79,10 @@ impl<const IN_TASK: bool> Ops for Blocking<IN_TASK> {
 
     async fn copy(from: &Path, to: &Path) -> io::Result<u64> {
         std::fs::copy(from, to)
+    }
+
+    async fn list(path: &Path) -> io::Result<usize> {
+        list(path)
     }
 
     async fn open_stream(path: &Path) -> io::Result<File> {

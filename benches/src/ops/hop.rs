@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tidegate::buf::AlignedBuf;
 use tokio::task::spawn_blocking;
 
-use super::{Mode, Ops, aligned, open_std};
+use super::{Mode, Ops, aligned, list, open_std};
 
 /// Each operation is one closure for tokio's blocking pool.
 pub(crate) struct Hop;
@@ -92,6 +92,12 @@ impl Ops for Hop {
     async fn copy(from: &Path, to: &Path) -> io::Result<u64> {
         let (from, to) = (from.to_path_buf(), to.to_path_buf());
         hop(move || std::fs::copy(from, to)).await
+    }
+
+    /// All of it in one closure: who writes the closure can do that.
+    async fn list(path: &Path) -> io::Result<usize> {
+        let path = path.to_path_buf();
+        hop(move || list(&path)).await
     }
 
     async fn open_stream(path: &Path) -> io::Result<(Arc<File>, Vec<u8>)> {

@@ -79,6 +79,9 @@ pub(crate) trait Ops: 'static {
     /// Makes a file with the content of another, and returns how many bytes that is.
     fn copy(from: &Path, to: &Path) -> impl Future<Output = io::Result<u64>>;
 
+    /// Lists a folder, asks each entry for its attributes, and returns how many there are.
+    fn list(path: &Path) -> impl Future<Output = io::Result<usize>>;
+
     fn open_stream(path: &Path) -> impl Future<Output = io::Result<Self::Stream>>;
 
     fn read_stream(
@@ -90,6 +93,15 @@ pub(crate) trait Ops: 'static {
 /// An aligned buffer that is in use as a whole.
 pub(crate) fn aligned(len: usize) -> AlignedBuf {
     AlignedBuf::zeroed(len, ALIGN)
+}
+
+/// Lists a folder with each entry's attributes in the blocking way.
+pub(crate) fn list(path: &Path) -> io::Result<usize> {
+    let mut count = 0;
+    for entry in std::fs::read_dir(path)? {
+        count += usize::from(entry?.metadata()?.is_file());
+    }
+    Ok(count)
 }
 
 /// Opens a file in the blocking way.

@@ -96,6 +96,14 @@ impl Ops for TokioFs {
         fs::copy(from, to).await
     }
 
+    async fn list(path: &Path) -> io::Result<usize> {
+        let (mut entries, mut count) = (fs::read_dir(path).await?, 0);
+        while let Some(entry) = entries.next_entry().await? {
+            count += usize::from(entry.metadata().await?.is_file());
+        }
+        Ok(count)
+    }
+
     async fn open_stream(path: &Path) -> io::Result<File> {
         File::open(path).await
     }

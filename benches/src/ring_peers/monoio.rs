@@ -67,6 +67,10 @@ impl Ops for Monoio {
         Err(unsupported())
     }
 
+    async fn list(_: &Path) -> io::Result<usize> {
+        Err(unsupported())
+    }
+
     async fn open_stream(_: &Path) -> io::Result<()> {
         Err(unsupported())
     }

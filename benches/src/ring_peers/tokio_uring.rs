@@ -71,6 +71,10 @@ impl Ops for TokioUring {
         Err(unsupported())
     }
 
+    async fn list(_: &Path) -> io::Result<usize> {
+        Err(unsupported())
+    }
+
     async fn open_stream(_: &Path) -> io::Result<()> {
         Err(unsupported())
     }

@@ -5,17 +5,19 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use tidegate::Error;
-use tidegate::fs::{File, Warning};
+use tidegate::fs::{TreeLeftovers, Warning};
 
-use super::limits;
 use super::options::{Options, When};
 use super::progress::Progress;
-use super::temporaries::Temporaries;
 use crate::explain::{cause, line, shortage};
 use crate::say;
+
+/// How long a removal at the end may take: a destination that hangs does not hold up the end.
+const REMOVAL_BOUND: Duration = Duration::from_secs(2);
 
 /// Errors that the report lists; further ones are counted and shown, but not kept.
 const ERRORS_KEPT_MAX: usize = 10_000;
@@ -36,8 +38,8 @@ const CANNOT_HOLD: [i32; 4] = [
 pub(super) struct Job {
     pub(super) progress: Progress,
     pub(super) tally: Tally,
-    /// What unfinished files are called.
-    pub(super) temporaries: Arc<Temporaries>,
+    /// What unfinished files leave.
+    leftovers: Mutex<Option<TreeLeftovers>>,
     /// Whether owners are carried over: that takes root.
     pub(super) root: bool,
     pub(super) options: Options,
@@ -93,7 +95,7 @@ impl Job {
             skipped: Mutex::default(),
             lacks_xattrs: AtomicBool::new(false),
             tally: Tally::default(),
-            temporaries: Arc::default(),
+            leftovers: Mutex::default(),
             root: nix::unistd::geteuid().is_root(),
             stop: Arc::default(),
             errors: Mutex::default(),
@@ -161,17 +163,26 @@ impl Job {
         }
     }
 
-    /// Has the disk take the names in a directory.
-    pub(super) async fn sync_directory(&self, path: &Path) {
-        let synced = async {
-            let directory = limits::patiently(|| File::open(path)).await?;
-            directory.sync_all().await
+    pub(super) fn keep_leftovers(&self, leftovers: TreeLeftovers) {
+        let mut kept = self
+            .leftovers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *kept = Some(leftovers);
+    }
+
+    /// Removes what unfinished files leave, and returns what could not be removed.
+    pub(super) async fn remove_leftovers(&self) -> Vec<PathBuf> {
+        let leftovers = {
+            let kept = self
+                .leftovers
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            kept.clone()
         };
-        match synced.await {
-            // Some filesystems have no such thing for directories.
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
-            Err(error) => self.fail(path, "sync", &error),
-            Ok(()) => {}
+        match leftovers {
+            Some(leftovers) => leftovers.remove(REMOVAL_BOUND).await,
+            None => Vec::new(),
         }
     }
 
@@ -184,6 +195,15 @@ impl Job {
         let operation = typed
             .and_then(Error::operation)
             .map_or(operation, |kind| kind.name());
+        self.fail_as(path, operation, error);
+    }
+
+    /// The same, with a name of its own for what was done.
+    pub(super) fn fail_as(&self, path: &Path, operation: &'static str, error: &io::Error) {
+        if self.stopped() {
+            return;
+        }
+        let typed = Error::from_io(error);
         let errno = tidegate::raw_os_error(error);
         let timed_out = matches!(typed, Some(Error::TimedOut { .. }));
         let text = match shortage(error).or_else(|| advice(error.kind(), errno)) {

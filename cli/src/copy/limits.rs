@@ -14,6 +14,12 @@ const DESCRIPTORS_ASIDE: usize = 24;
 /// Source, destination and a listing.
 const DESCRIPTORS_PER_JOB: usize = 3;
 
+/// With descriptors for so many entries there are enough for whatever the library finds best.
+const PLENTY: u16 = 64;
+
+/// Entries in work at a time where there are not.
+const FEW: u16 = 2;
+
 /// Threads that the library needs: it watches, makes rings, and blocks.
 const THREADS_ASIDE: usize = 4;
 
@@ -25,8 +31,9 @@ const TRIES_MAX: u32 = 200;
 
 const TRY_EVERY: Duration = Duration::from_millis(25);
 
-/// Entries in work at a time, of those that are wanted: as many as there are descriptors for. Takes all that are allowed.
-pub(super) fn jobs(wanted: u16) -> u16 {
+/// Entries in work at a time, if that is not for the library to say: as many as are wanted, and as there are descriptors
+/// for. Takes all that are allowed.
+pub(super) fn jobs(wanted: Option<u16>) -> Option<u16> {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
         return wanted;
     };
@@ -35,7 +42,12 @@ pub(super) fn jobs(wanted: u16) -> u16 {
     // Signed on some systems, and "no limit" is their largest number.
     let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
     let most = descriptors.saturating_sub(DESCRIPTORS_ASIDE) / DESCRIPTORS_PER_JOB;
-    wanted.min(u16::try_from(most).unwrap_or(u16::MAX)).max(1)
+    let most = u16::try_from(most).unwrap_or(u16::MAX).max(1);
+    match wanted {
+        Some(wanted) => Some(wanted.min(most)),
+        None if most < PLENTY => Some(most.min(FEW)),
+        None => None,
+    }
 }
 
 /// A runtime of as many threads as there are processors. Where so many cannot be had it has none of its own: to be

@@ -1,38 +1,34 @@
 //! `tidegate copy`: a tree, whole and with its metadata, through the library.
 
-mod count;
-mod entry;
 mod granularity;
 mod job;
 mod limits;
-mod links;
 mod options;
 mod patience;
 mod plan;
 mod progress;
 mod report;
-mod temporaries;
 mod tree;
 mod verify;
 mod walk;
 mod watch;
 
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use tidegate::{Errors, Handle, Route};
-use tokio::task::{JoinError, JoinHandle, JoinSet};
+use tokio::task::{JoinError, JoinHandle};
 
 use crate::exit::{Exit, fatal};
 use crate::explain::{line, with_advice};
 use crate::say;
 use crate::worker::{Link, Orders, Shows};
 use job::Job;
-use options::{Durability, Options};
+use options::Options;
 use patience::Patience;
 use progress::Progress;
 use walk::{Scope, Task, Walk};
@@ -59,9 +55,8 @@ const TIDY_BOUND: Duration = Duration::from_secs(3600);
 
 const TIDY_LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// More in work at a time would only wait for the library's threads, of which a mount has 64, and what waits
-/// too long is given up.
-const WORKERS_MAX: u16 = 56;
+/// Entries that are verified at a time: more would only wait for the library's threads, of which a mount has 64.
+const VERIFIED_AT_ONCE: u16 = 32;
 
 /// Threads that may hang before everything else on their mounts is left out: a process that only copies has
 /// nothing else to spend them on.
@@ -101,9 +96,9 @@ pub(crate) struct Arguments {
     /// than a second: not a whole file. Without it, TIDEGATE_TIMEOUTS decides, else 30 s, and 60 s for data.
     #[arg(long, value_name = "DURATION", value_parser = Patience::parse)]
     timeout: Option<Patience>,
-    /// Files in work at a time, 56 at most.
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    jobs: u16,
+    /// Files in work at a time, 32 at most; without it as many as the disk makes use of.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    jobs: Option<u16>,
     /// Shows no progress bar; it is shown on a terminal only.
     #[arg(long)]
     no_progress: bool,
@@ -185,7 +180,7 @@ async fn run(arguments: Arguments, link: &Link) -> Exit {
         Arc::clone(&job),
         arguments.source.clone(),
         arguments.destination.clone(),
-        limits::jobs(arguments.jobs.min(WORKERS_MAX)),
+        limits::jobs(arguments.jobs),
         arguments.verify,
         !(arguments.quiet || arguments.json || arguments.json_lines),
     ));
@@ -269,7 +264,7 @@ async fn interrupted(
 /// Lets go of everything, and says what does not let go of us.
 async fn end(handle: &Handle, job: &Job, link: &Link, exit: Exit, bound: Duration) {
     let left = handle.shutdown(bound).await;
-    let behind = job.temporaries.remove_all().await;
+    let behind = job.remove_leftovers().await;
     for path in &behind {
         say::err(&format!("tidegate: left behind, remove it: {}", line(path)));
     }
@@ -284,7 +279,7 @@ async fn end(handle: &Handle, job: &Job, link: &Link, exit: Exit, bound: Duratio
     while !handle.in_flight().is_empty() && Instant::now() < given_up_at {
         tokio::time::sleep(TIDY_LOOK_EVERY).await;
     }
-    job.temporaries.remove_all().await;
+    job.remove_leftovers().await;
 }
 
 /// Finds out what goes where, and copies it.
@@ -292,7 +287,7 @@ async fn work(
     job: Arc<Job>,
     source: PathBuf,
     destination: PathBuf,
-    jobs: u16,
+    jobs: Option<u16>,
     verify: bool,
     tells: bool,
 ) -> Worked {
@@ -300,47 +295,29 @@ async fn work(
     Ok(passes(job, plan, jobs, verify, tells).await)
 }
 
-/// Copies, then verifies if asked. Both are walks over the source.
+/// Copies, then verifies if asked.
 async fn passes(
     job: Arc<Job>,
     plan: plan::Plan,
-    jobs: u16,
+    jobs: Option<u16>,
     verify: bool,
     tells: bool,
 ) -> Option<verify::Verified> {
-    let root = Task {
-        parent: None,
-        source: plan.source,
-        destination: plan.destination,
-    };
-    let parent = root.destination.parent().map(Path::to_path_buf);
-    let scope = Arc::new(Scope::new(&job.options, &root.source, plan.source_id.0));
-    // Ends with this.
-    let mut counting = JoinSet::new();
-    if job.progress.visible() {
-        let walk = Walk::new(
-            Arc::clone(&job),
-            Arc::clone(&scope),
-            count::Count::new(Arc::clone(&job)),
-        );
-        let root = root.clone();
-        counting.spawn(async move { walk.run(root, count::JOBS).await });
-    }
-    let tree = tree::Copy::new(Arc::clone(&job), plan.source_id, tells);
-    Walk::new(Arc::clone(&job), Arc::clone(&scope), tree)
-        .run(root.clone(), jobs)
-        .await;
-    if let (Durability::Full, Some(parent)) = (job.options.durability, parent) {
-        job.sync_directory(&parent).await;
-    }
+    tree::copy(&job, &plan, jobs, tells).await;
     if !verify || job.stopped() {
         return None;
     }
     job.progress.begin("verifying");
     let begun = Instant::now();
     let verify = verify::Verify::new(Arc::clone(&job));
-    let walk = Walk::new(Arc::clone(&job), scope, verify);
-    walk.run(root, jobs).await;
+    let scope = Scope::new(&job.options, &plan.source, plan.source_id.0);
+    let walk = Walk::new(Arc::clone(&job), Arc::new(scope), verify);
+    let root = Task {
+        parent: None,
+        source: plan.source,
+        destination: plan.destination,
+    };
+    walk.run(root, jobs.unwrap_or(VERIFIED_AT_ONCE)).await;
     Some(walk.pass().verified(begun.elapsed()))
 }
 

@@ -94,10 +94,6 @@ impl Progress {
         }
     }
 
-    pub(super) fn visible(&self) -> bool {
-        self.visible
-    }
-
     /// A new phase: the counts start over.
     pub(super) fn begin(&self, phase: &'static str) {
         *lock(&self.state.phase) = phase;
@@ -224,7 +220,7 @@ impl State {
                 let path = op.path.as_deref().map_or("-".into(), line);
                 format!(
                     "{spinner} {:>3} s  {} {path}",
-                    op.age.as_secs(),
+                    op.still_for.as_secs(),
                     op.operation
                 )
             }

@@ -1,156 +1,124 @@
-//! The pass that copies.
+//! The copy itself: what the library tells of it, as the command tells it.
 
-use std::fs::Metadata;
-use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::num::NonZeroUsize;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tidegate::fs::{self, Preserve};
+use tidegate::fs::{CopyTree, Preserve, Reflink, TreeCopied, TreeEvent, TreeKind};
 
-use super::entry;
+use super::granularity;
 use super::job::Job;
-use super::links::{Claim, Links};
-use super::options::{Durability, When};
-use super::walk::{Pass, Task, Visit};
+use super::options::{Durability, Options, When};
+use super::plan::Plan;
 use crate::explain::line;
 use crate::say;
 
-/// Makes the destination's entries.
-pub(super) struct Copy {
-    job: Arc<Job>,
-    links: Links,
-    preserve: Preserve,
-    source_id: (u64, u64),
-    tells: bool,
+/// Copies all there is. `tells` prints what would be copied, where nothing is.
+pub(super) async fn copy(job: &Job, plan: &Plan, jobs: Option<u16>, tells: bool) {
+    let mut copying = configured(job, plan, jobs).start();
+    job.keep_leftovers(copying.leftovers());
+    while let Some(event) = copying.next_event().await {
+        match event {
+            TreeEvent::Copied(copied) => note(job, copied),
+            TreeEvent::Failed(error) => job.fail_as(&error.path, error.operation, &error.error),
+            TreeEvent::Kept(source) => job.skip(&source),
+            TreeEvent::Planned(source) if tells => tell(plan, &source),
+            _ => {}
+        }
+    }
+    job.progress.counted();
 }
 
-impl Copy {
-    /// `tells` prints what would be copied, where nothing is.
-    pub(super) fn new(job: Arc<Job>, source_id: (u64, u64), tells: bool) -> Copy {
-        let preserve = Preserve {
-            owner: job.root,
-            times: true,
-            xattrs: job.options.xattrs != When::Never,
-        };
-        Copy {
-            job,
-            links: Links::default(),
-            preserve,
-            source_id,
-            tells,
-        }
-    }
-
-    /// Makes a directory that its user may write to; it gets the source's mode when it is full.
-    async fn make_directory(&self, destination: &Path) -> io::Result<()> {
-        let error = match fs::create_dir(destination).await {
-            Ok(()) => return Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => error,
-            Err(error) => return Err(error),
-        };
-        let there = fs::symlink_metadata(destination).await?;
-        if !there.is_dir() {
-            return Err(error);
-        }
-        if (there.dev(), there.ino()) == self.source_id {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "the destination is SRC itself; choose another DST",
-            ));
-        }
-        if !self.job.root && there.mode() & 0o700 != 0o700 {
-            let mode = there.mode() & 0o7777 | 0o700;
-            fs::set_permissions(destination, std::fs::Permissions::from_mode(mode)).await?;
-        }
-        Ok(())
-    }
-
-    /// Says what would be made.
-    fn tell(&self, task: &Task) {
-        if self.tells {
-            say::out(&format!("{}\n", line(&task.destination)));
-        }
-    }
-
-    /// Copies an entry that is no directory, and tells the other names of the same file.
-    async fn first(&self, task: &Task, found: &Metadata) -> Visit {
-        let id = (found.dev(), found.ino());
-        let made = entry::copy(&self.job, self.preserve, task, found).await;
-        if found.nlink() < 2 {
-            return Visit::Done(Vec::new());
-        }
-        Visit::Done(self.links.made(id, made.then(|| task.destination.clone())))
-    }
+/// The copy, as the options have it.
+fn configured(job: &Job, plan: &Plan, jobs: Option<u16>) -> CopyTree {
+    let options = &job.options;
+    let reflink = match options.reflink {
+        When::Auto => Reflink::Auto,
+        When::Always => Reflink::Always,
+        When::Never => Reflink::Never,
+    };
+    let preserve = Preserve {
+        owner: job.root,
+        times: true,
+        xattrs: options.xattrs != When::Never,
+    };
+    let copy = CopyTree::new(&plan.source, &plan.destination)
+        .preserve(preserve)
+        .reflink(reflink)
+        .keep_holes(options.sparse != When::Never)
+        .one_file_system(options.one_file_system)
+        .dry_run(options.dry_run)
+        .drop_cache(options.no_cache)
+        .progress(Arc::clone(&job.progress.bytes))
+        .stop(job.stop_flag());
+    let copy = match jobs.and_then(|jobs| NonZeroUsize::new(jobs.into())) {
+        Some(jobs) => copy.threads(jobs),
+        None => copy,
+    };
+    let copy = match options.sparse {
+        When::Always => copy.zeros_to_holes(),
+        _ => copy,
+    };
+    let copy = match options.durability {
+        Durability::None => copy,
+        Durability::Data => copy.sync_content(),
+        Durability::Full => copy.sync_all(),
+    };
+    selected(copy, options)
 }
 
-impl Pass for Copy {
-    async fn enter(&self, task: &Task, _: &Metadata) -> bool {
-        if self.job.options.dry_run {
-            self.tell(task);
-            return true;
-        }
-        match self.make_directory(&task.destination).await {
-            Ok(()) => true,
-            Err(error) => {
-                self.job.fail(&task.source, "create_dir", &error);
-                false
-            }
-        }
+/// What is left out, and what stays as it is.
+fn selected(copy: CopyTree, options: &Options) -> CopyTree {
+    let exclusions = options.exclude.clone();
+    let copy = match exclusions.is_empty() {
+        true => copy,
+        false => copy.exclude(move |below| exclusions.iter().any(|one| one.matches(below))),
+    };
+    if options.no_clobber {
+        return copy.keep_existing();
     }
+    if !options.update {
+        return copy;
+    }
+    copy.keep_if(|found, there| {
+        let (source, copy) = (
+            (found.mtime(), found.mtime_nsec()),
+            (there.mtime(), there.mtime_nsec()),
+        );
+        granularity::is_as_new(source, copy)
+    })
+}
 
-    async fn visit(&self, task: &Task, found: &Metadata) -> Visit {
-        self.job.progress.enter(&task.source);
-        if entry::stays(&self.job.options, task, found).await {
-            self.job.skip(&task.source);
-            return Visit::Done(Vec::new());
-        }
-        if self.job.options.dry_run {
-            self.tell(task);
-            return Visit::Done(Vec::new());
-        }
-        if found.nlink() < 2 {
-            return self.first(task, found).await;
-        }
-        match self
-            .links
-            .claim((found.dev(), found.ino()), found.nlink(), task)
-        {
-            Claim::First => self.first(task, found).await,
-            Claim::Waits => Visit::Deferred,
-            Claim::Link(made) => {
-                // Too many links, or another filesystem below the destination: a file of its own is whole too.
-                if entry::hard_link(&self.job, &made, &task.destination)
-                    .await
-                    .is_ok()
-                {
-                    self.job.tally.hard_links.fetch_add(1, Ordering::Relaxed);
-                } else {
-                    entry::copy(&self.job, self.preserve, task, found).await;
-                }
-                Visit::Done(Vec::new())
-            }
-        }
+fn note(job: &Job, copied: TreeCopied) {
+    let tally = &job.tally;
+    let counter = match copied.kind {
+        TreeKind::Directory => &tally.directories,
+        TreeKind::Fifo => &tally.fifos,
+        TreeKind::HardLink => &tally.hard_links,
+        TreeKind::Symlink => &tally.symlinks,
+        _ => &tally.files,
+    };
+    counter.fetch_add(1, Ordering::Relaxed);
+    if copied.kind == TreeKind::File {
+        tally.bytes.fetch_add(copied.bytes, Ordering::Relaxed);
+        tally
+            .data_bytes
+            .fetch_add(copied.data_bytes, Ordering::Relaxed);
+        job.progress.file_done();
+        job.progress.found(copied.bytes);
     }
+    job.progress.enter(&copied.path);
+    job.not_carried(&copied.path, copied.warnings);
+}
 
-    async fn leave(&self, source: &Path, destination: &Path) {
-        if self.job.options.dry_run {
-            return;
-        }
-        match fs::copy_metadata(source, destination, self.preserve).await {
-            Ok(warnings) => {
-                self.job.not_carried(source, warnings);
-                self.job.tally.directories.fetch_add(1, Ordering::Relaxed);
-            }
-            Err(error) => self.job.fail(source, "copy_metadata", &error),
-        }
-        if self.job.options.durability == Durability::Full {
-            self.job.sync_directory(destination).await;
-        }
-    }
-
-    fn failed(&self, task: &Task, operation: &'static str, error: &io::Error) {
-        self.job.fail(&task.source, operation, error);
-    }
+/// Says what would be made.
+fn tell(plan: &Plan, source: &Path) {
+    let made = match source.strip_prefix(&plan.source) {
+        Ok(below) if below.as_os_str().is_empty() => plan.destination.clone(),
+        Ok(below) => plan.destination.join(below),
+        Err(_) => source.to_path_buf(),
+    };
+    say::out(&format!("{}\n", line(&made)));
 }

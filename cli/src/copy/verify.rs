@@ -16,7 +16,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 use super::granularity;
 use super::job::Job;
 use super::options::When;
-use super::walk::{Pass, Task, Visit};
+use super::walk::{Pass, Task};
 
 /// Files up to this size are read in one piece.
 const WHOLE_BYTES_MAX: u64 = 256 << 10;
@@ -162,13 +162,10 @@ impl Pass for Verify {
         self.check(task, found).await
     }
 
-    async fn visit(&self, task: &Task, found: &Metadata) -> Visit {
+    async fn visit(&self, task: &Task, found: &Metadata) {
         self.job.progress.enter(&task.source);
         self.check(task, found).await;
-        Visit::Done(Vec::new())
     }
-
-    async fn leave(&self, _: &Path, _: &Path) {}
 
     fn failed(&self, task: &Task, operation: &'static str, error: &io::Error) {
         self.job.fail(&task.source, operation, error);

@@ -49,15 +49,6 @@ impl Drop for Directory {
     }
 }
 
-/// What became of an entry.
-#[derive(Debug)]
-pub(super) enum Visit {
-    /// It waits for another entry, which will hand it back.
-    Deferred,
-    /// It is done, and so others may go on.
-    Done(Vec<Task>),
-}
-
 /// What is done to the entries of a tree.
 pub(super) trait Pass: Send + Sync + 'static {
     /// Whether an entry is not even looked at.
@@ -67,13 +58,7 @@ pub(super) trait Pass: Send + Sync + 'static {
     /// Begins a directory; `false` where it is not to be gone into.
     fn enter(&self, task: &Task, found: &Metadata) -> impl Future<Output = bool> + Send;
     /// Handles anything else.
-    fn visit(&self, task: &Task, found: &Metadata) -> impl Future<Output = Visit> + Send;
-    /// Ends a directory all of whose entries are done.
-    fn leave(
-        &self,
-        source: &std::path::Path,
-        destination: &std::path::Path,
-    ) -> impl Future<Output = ()> + Send;
+    fn visit(&self, task: &Task, found: &Metadata) -> impl Future<Output = ()> + Send;
     /// An entry that could not be looked at, or a directory that could not be listed.
     fn failed(&self, task: &Task, operation: &'static str, error: &io::Error);
 }
@@ -205,10 +190,8 @@ impl<P: Pass> Walk<P> {
             }
             return self.done(task).await;
         }
-        if let Visit::Done(again) = self.pass.visit(&task, &found).await {
-            self.push(again);
-            self.done(task).await;
-        }
+        self.pass.visit(&task, &found).await;
+        self.done(task).await;
     }
 
     /// A step within a step: should the entry have become a directory meanwhile, it would contain itself.
@@ -272,9 +255,6 @@ impl<P: Pass> Walk<P> {
             if directory.pending.fetch_sub(1, Ordering::AcqRel) != 1 || self.job.stopped() {
                 return;
             }
-            self.pass
-                .leave(&directory.source, &directory.destination)
-                .await;
             next = directory.parent.clone();
         }
     }

@@ -9,7 +9,7 @@ mod durable;
 mod fixed;
 mod foreign;
 mod link;
-mod places;
+pub(super) mod places;
 mod positional;
 mod provided;
 mod ranges;

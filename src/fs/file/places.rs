@@ -3,6 +3,7 @@
 use std::io::{self, SeekFrom};
 use std::sync::Arc;
 
+use super::File;
 use crate::buf::{BufError, IoBuf, Slice};
 use crate::error::Error;
 use crate::limits;
@@ -58,12 +59,31 @@ pub(super) async fn read(
     position.settle(&shared, reserved, begin + used).await;
     match read {
         Ok((_, buf)) => Ok(buf),
-        Err(error) if shared.has_no_positions(&error.error) => match error.into_parts() {
-            (_, Some(buf)) => read_in_turn(shared, buf, wanted, Place::Stream).await,
-            (error, None) => Err(BufError::detached(error)),
+        Err(error) => match refused_at(&shared, &position, &error.error, begin).await {
+            Some(place) => match error.into_parts() {
+                (_, Some(buf)) => read_in_turn(shared, buf, wanted, place).await,
+                (error, None) => Err(BufError::detached(error)),
+            },
+            None => Err(error),
         },
-        Err(error) => Err(error),
     }
+}
+
+/// Where to do what could not be done at a position, if the file takes no positions: some of procfs and sysfs take
+/// none of writes, and have one all the same, from which reads went on.
+async fn refused_at(
+    shared: &Arc<SharedFile>,
+    position: &Position,
+    error: &io::Error,
+    at: u64,
+) -> Option<Place> {
+    if !SharedFile::refuses_positions(error) {
+        return None;
+    }
+    if position.leave_to_kernel(shared, at).await {
+        return Some(Place::Kernel { back: 0 });
+    }
+    shared.has_no_positions(error).then_some(Place::Stream)
 }
 
 /// Reads once what comes next, by the kernel's own position where there is one.
@@ -105,12 +125,12 @@ async fn read_on(
 pub(super) async fn write_all(
     shared: Arc<SharedFile>,
     buf: Vec<u8>,
-    begin: Result<u64, u64>,
+    mut begin: Result<u64, u64>,
     position: Position,
     room: Option<Room>,
 ) -> io::Result<()> {
     let total = buf.len();
-    let (done, written) = write_steps(&shared, buf, begin).await;
+    let (done, written) = write_steps(&shared, buf, &mut begin, &position, true).await;
     match room {
         Some(room) if !written.as_ref().is_err_and(is_detached) => {
             room.wrote(&shared, rw::known(&shared, begin.ok()), done);
@@ -135,29 +155,43 @@ pub(super) async fn write_all(
     written
 }
 
-/// The steps of a write, and how many bytes they wrote.
+/// Writes all of a new file, which is then closed: as its cursor would, but that a future which is dropped ends it.
+pub(crate) async fn write_whole(file: File, buf: Vec<u8>) -> io::Result<()> {
+    let (_, written) = write_steps(&file.shared, buf, &mut Ok(0), &file.position, false).await;
+    written?;
+    file.close().await
+}
+
+/// The steps of a write, and how many bytes they wrote. Nothing is reserved any more once the position is the kernel's.
 async fn write_steps(
     shared: &Arc<SharedFile>,
     mut buf: Vec<u8>,
-    begin: Result<u64, u64>,
+    begin: &mut Result<u64, u64>,
+    position: &Position,
+    kept: bool,
 ) -> (usize, io::Result<()>) {
     let (total, mut done) = (buf.len(), 0);
     while done < total {
         let place = match begin {
             _ if !shared.is_seekable() => Place::Stream,
-            Ok(begin) => Place::At(begin + done as u64),
-            Err(back) if done == 0 => Place::Kernel { back },
+            Ok(begin) => Place::At(*begin + done as u64),
+            Err(back) if done == 0 => Place::Kernel { back: *back },
             Err(_) => Place::Kernel { back: 0 },
         };
-        let step = rw::write_once(shared.clone(), buf.slice(done..total), place, true).await;
+        let step = rw::write_once(shared.clone(), buf.slice(done..total), place, kept).await;
         let (count, part) = match rw::progress(shared, step, Kind::Write, io::ErrorKind::WriteZero)
         {
             Ok(progress) => progress,
             Err(error) => {
-                let has_place = matches!(place, Place::At(_));
-                let again = has_place && shared.has_no_positions(&error.error);
+                let elsewhere = match place {
+                    Place::At(at) => refused_at(shared, position, &error.error, at).await,
+                    _ => None,
+                };
+                if let Some(Place::Kernel { back }) = elsewhere {
+                    *begin = Err(back);
+                }
                 match error.into_parts() {
-                    (_, Some(part)) if again => (0, part),
+                    (_, Some(part)) if elsewhere.is_some() => (0, part),
                     (error, _) => return (done, Err(error)),
                 }
             }
@@ -209,6 +243,11 @@ pub(super) async fn move_to(
     if target > limits::SEEK_UNCHECKED_BYTES_MAX {
         // Filesystems differ in how long a file can be.
         target = seek::in_kernel(&shared, SeekFrom::Start(target)).await?;
+    }
+    // The memory of a process has places there, which no read or write at a position takes.
+    if i64::try_from(target).is_err() {
+        position.leave_to_kernel(&shared, target).await;
+        return Ok(target);
     }
     if position.set(target) {
         return Ok(target);

@@ -273,6 +273,9 @@ impl TreeActor {
             _ => self.copy_named(place, to, into, &temporary, kind),
         };
         self.forget(to, &temporary, made.is_ok());
+        if self.request.sync_names && made.is_ok() && place.dir.node.parent.is_none() {
+            copy_at::sync_dir(to)?;
+        }
         made
     }
 
@@ -446,7 +449,11 @@ impl Actor<TreeEvent> for TreeActor {
     fn begin(&self, root: &Arc<Node>) -> io::Result<()> {
         let twin = Node::new(None, &self.into, 0);
         let held = self.files.hold(&twin);
-        self.files.of(&twin)?;
+        match self.files.of(&twin) {
+            // Nothing is made there.
+            Err(_) if self.request.dry_run => return Ok(()),
+            opened => drop(opened?),
+        }
         let _ = root.twin.set(held);
         Ok(())
     }
@@ -514,6 +521,10 @@ impl Actor<TreeEvent> for TreeActor {
         told: &mut Told<TreeEvent>,
     ) {
         if node.twin.get().is_none() || self.request.dry_run || self.is_stopped() {
+            return;
+        }
+        if node.id.get().is_none() {
+            // It could never be opened, as was told: what was made for it stays its user's own.
             return;
         }
         pulse.at(WalkCall::Leave);

@@ -173,19 +173,21 @@ pub(crate) fn start(request: TreeRequest) -> (Walking<TreeEvent>, Arc<Temporarie
 }
 
 /// The directory that a path's last name is in, and the name. What leads through the last name, by a slash at its end
-/// or because it has none, is the directory itself.
+/// or because it has none, is the directory itself. The working directory is no part of paths that do not name it.
 fn split(path: &Path) -> (PathBuf, PathBuf) {
     use std::os::unix::ffi::OsStrExt;
-    let whole = (path.to_path_buf(), PathBuf::from("."));
-    if path.as_os_str().as_bytes().ends_with(b"/") {
-        return whole;
-    }
+    let is_whole = path.as_os_str().as_bytes().ends_with(b"/");
     match (path.parent(), path.file_name()) {
-        (Some(parent), Some(name)) if parent.as_os_str().is_empty() => {
-            (PathBuf::from("."), name.into())
+        (Some(parent), Some(name)) if !is_whole => {
+            let parent = match parent.as_os_str().as_bytes() {
+                b"" => Path::new("."),
+                b"." => Path::new("./"),
+                _ => parent,
+            };
+            (parent.into(), name.into())
         }
-        (Some(parent), Some(name)) => (parent.into(), name.into()),
-        _ => whole,
+        _ if path == Path::new(".") => (PathBuf::from("./"), PathBuf::from(".")),
+        _ => (path.into(), PathBuf::from(".")),
     }
 }
 

@@ -126,7 +126,14 @@ impl<T: Send> Shared<T> {
         let node = Node::new(None, &self.root, 0);
         me.begin(WalkCall::Open, Doing::Open(node.clone()));
         let dir = self.files.hold(&node);
-        let opened = self.files.of(&node).and_then(|_| actor.begin(&node));
+        let opened = self
+            .files
+            .of(&node)
+            .map_err(|error| (WalkCall::Open, error));
+        let opened = opened.and_then(|_| {
+            let begun = actor.begin(&node);
+            begun.map_err(|error| (WalkCall::Enter, error))
+        });
         let flow = match me.end(&self.late) {
             Ended::Own => Flow::GoOn,
             Ended::TakenOver => Flow::Late,
@@ -143,10 +150,10 @@ impl<T: Send> Shared<T> {
                 }
                 self.rows_of_own(dir, names);
             }
-            Err(error) => {
+            Err((call, error)) => {
                 let mut harvest = Harvest::new(1);
                 let path = self.told_root(&node);
-                harvest.error(self.trouble(path, 0, WalkCall::Open, error));
+                harvest.error(self.trouble(path, 0, call, error));
                 self.hand_over(&mut harvest);
             }
         }

@@ -374,6 +374,8 @@ mod tests {
             fatal,
             loops: false,
         };
+        let ended = io::Error::from_raw_os_error(3);
+        assert!(of(ended, false).is_soft(), "a process that has ended");
         for number in [errno::EACCES, errno::EIO, errno::EPERM, errno::ENAMETOOLONG] {
             let error = || io::Error::from_raw_os_error(number);
             assert!(of(error(), false).is_soft(), "{}", error());

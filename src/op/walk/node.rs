@@ -14,8 +14,7 @@ use crate::sys::errno;
 use crate::sys::lock::lock;
 use crate::sys::walking::{self, Reach};
 
-/// Device and inode.
-pub(crate) type Id = (u64, u64);
+pub(crate) use crate::sys::walking::Id;
 
 /// A directory that is known, whether or not it is open.
 pub(crate) struct Node {
@@ -77,6 +76,10 @@ impl Node {
         let mut path = PathBuf::with_capacity(bytes);
         for name in names.into_iter().rev() {
             push(&mut path, name);
+        }
+        // Only a walk that does something begins above its root, and that in the working directory is not named.
+        if at.depth == 0 && at.name.as_c_str() == c"." {
+            return path.strip_prefix(".").map_or(path.clone(), PathBuf::from);
         }
         path
     }
@@ -276,8 +279,7 @@ impl Files {
                 Some(dir) => walking::open_dir(dir.as_fd(), &node.name, reach)?,
                 None => walking::open_dir(walking::HERE, &node.name, reach)?,
             };
-            let stat = walking::stat_open(fd.as_fd())?;
-            let id = (stat.dev, stat.ino);
+            let id = walking::id_of(fd.as_fd())?;
             if node.id.get().is_some() {
                 self.reopened.fetch_add(1, Ordering::Relaxed);
             }

@@ -24,9 +24,6 @@ use crate::sys::stat::{Stat, kind};
 use crate::sys::steps::Steps;
 use crate::sys::walking::{self, Name, Names, Reach};
 
-/// Names between two signs of life to the watchdog.
-const NAMES_PER_STEP: usize = 32;
-
 /// What was seen of names, before it is handed on.
 #[derive(Default)]
 struct Seen {
@@ -128,7 +125,7 @@ impl<T: Send> Shared<T> {
         for index in range.clone() {
             me.index.store(index, Ordering::Relaxed);
             me.tick();
-            if index % NAMES_PER_STEP == 0 && !steps.go_on() || self.is_stopped() {
+            if !steps.go_on() || self.is_stopped() {
                 return (seen, index);
             }
             self.look_into(node, fd, names, index, &mut seen);
@@ -208,12 +205,17 @@ impl<T: Send> Shared<T> {
         if !(self.options.follow && stat.type_bits() == kind::SYMLINK) {
             return Ok((stat.type_bits(), Some(stat)));
         }
-        match self.ask(fd, name.name, true, false, how) {
+        match self.ask(fd, name.name, true, self.options.same_mount, how) {
             Ok(target) => {
                 flags.followed = true;
                 let elsewhere = node.id.get().is_some_and(|id| id.0 != target.dev);
                 flags.mount_point = self.options.same_mount && elsewhere;
                 Ok((target.type_bits(), Some(target)))
+            }
+            // Its way leads over another filesystem, which may be dead.
+            Err(error) if self.is_other_mount(&error) => {
+                flags.mount_point = true;
+                Ok((stat.type_bits(), Some(stat)))
             }
             // It leads nowhere: the link itself is all there is.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {

@@ -195,7 +195,15 @@ impl<T: Send> Shared<T> {
         let dir = self.files.hold(node);
         let opened = self.files.of(node).and_then(|fd| self.opened(node, &fd));
         let mut told = Told::default();
-        let enters = opened.is_ok() && self.enters(me, node, steps, &mut told);
+        let enters = match &opened {
+            Ok(()) => self.enters(me, node, steps, &mut told),
+            // It is there, and what it has is told to be lost.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                self.enters(me, node, steps, &mut told);
+                false
+            }
+            Err(_) => false,
+        };
         let flow = match self.after(me) {
             Ok(flow) => flow,
             Err(flow) => return flow,
@@ -228,7 +236,12 @@ impl<T: Send> Shared<T> {
     /// What is to be known of a directory once it is open.
     fn opened(&self, node: &Node, fd: &OwnedFd) -> io::Result<()> {
         let above = node.parent.as_deref();
-        if above.is_none() {
+        // A walk that does something begins in the directory above its root.
+        let is_root = match self.visitor.actor {
+            Some(_) => node.depth == 1,
+            None => above.is_none(),
+        };
+        if is_root {
             self.adapt(fd);
         }
         let device = |node: &Node| node.id.get().map(|id| id.0);

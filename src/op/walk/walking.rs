@@ -128,7 +128,7 @@ impl<T: Send + 'static> Walking<T> {
             is_over: false,
         };
         if is_bad {
-            let text = "the path contains a NUL byte";
+            let text = "file name contained an unexpected NUL byte";
             let error = io::Error::new(io::ErrorKind::InvalidInput, text);
             walking.end_with(root.to_path_buf(), error);
         }
@@ -255,7 +255,10 @@ impl<T: Send + 'static> Walking<T> {
         }
         let driver = driver::current()?;
         let (shared, options) = (&self.shared, &self.shared.options);
-        let mount = locate(&driver, &shared.root, true);
+        let mount = match self.acts() {
+            true => locate(&driver, &c_path(&self.root())?, false),
+            false => locate(&driver, &shared.root, true),
+        };
         let processors = std::thread::available_parallelism().map_or(2, usize::from);
         let threads = match options.sort {
             super::WalkSort::Name => 1,

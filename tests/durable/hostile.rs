@@ -1,0 +1,216 @@
+//! Paths and folders that are made to be difficult: whatever is refused is told, what was there stays, and nothing is left.
+
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+
+use tidegate::fs::{self, AtomicOptions, CommitBatch, Follow, write_atomic};
+
+use crate::atomic::names;
+use crate::common;
+use crate::common::child;
+
+/// Both ways to give a path new content come to this end.
+async fn end(path: &Path, options: &AtomicOptions) -> Result<(), ErrorKind> {
+    let written = write_atomic(path, "new", options.clone()).await;
+    let written = written.map_err(|error| error.kind());
+    let batch = CommitBatch::new(options.clone());
+    let mut file = batch.begin(path).await.unwrap();
+    file.write("new").await.unwrap();
+    let committed = batch.commit(file).await.unwrap().await;
+    assert_eq!(written, committed.map_err(|error| error.kind()), "{path:?}");
+    written
+}
+
+fn options() -> [AtomicOptions; 2] {
+    [true, false].map(|sync| AtomicOptions::new().sync(sync))
+}
+
+/// Somebody else's file in a folder where each may remove his own only, a folder that takes no names, and one that
+/// cannot be listed.
+#[test]
+fn folders_of_others_are_respected() {
+    let test = "hostile::folders_of_others_are_respected";
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let set = |name: &str, mode| {
+        std::fs::set_permissions(at(name), PermissionsExt::from_mode(mode)).unwrap();
+    };
+    const FOLDER: &str = "TIDEGATE_TEST_FOLDER";
+    if let (true, Some(folder)) = (child::is_child(test), std::env::var_os(FOLDER)) {
+        let at = |name: &str| Path::new(&folder).join(name);
+        return common::on_every_backend(|_| async {
+            for options in options() {
+                let sticky = end(&at("sticky/theirs"), &options).await;
+                assert_eq!(sticky, Err(ErrorKind::PermissionDenied));
+                end(&at("sticky/mine"), &options).await.unwrap();
+                let closed = end(&at("closed/theirs"), &options).await;
+                assert_eq!(closed, Err(ErrorKind::PermissionDenied));
+                let read_only = end(&at("closed/new"), &options).await;
+                assert_eq!(read_only, Err(ErrorKind::PermissionDenied));
+            }
+            // Names can be made where none can be listed, and not be synced.
+            let [synced, unsynced] = options();
+            end(&at("unlisted/new"), &unsynced).await.unwrap();
+            let synced = end(&at("unlisted/new"), &synced).await;
+            assert_eq!(synced, Err(ErrorKind::PermissionDenied));
+        });
+    }
+    if !child::is_root() {
+        return eprintln!("skip: folders_of_others_are_respected: making such folders takes root");
+    }
+    set(".", 0o755);
+    for (name, mode) in [("sticky", 0o1777), ("closed", 0o755), ("unlisted", 0o333)] {
+        std::fs::create_dir(at(name)).unwrap();
+        set(name, mode);
+    }
+    for name in ["sticky/theirs", "closed/theirs"] {
+        std::fs::write(at(name), "old").unwrap();
+        set(name, 0o666);
+    }
+    let mut command = child::command(test);
+    command.uid(65534).gid(65534);
+    let output = command.env(FOLDER, dir.path()).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
+    assert_eq!(names(&at("sticky")), ["mine", "theirs"]);
+    assert_eq!(names(&at("closed")), ["theirs"]);
+    assert_eq!(names(&at("unlisted")), ["new"]);
+    for name in ["sticky/theirs", "closed/theirs"] {
+        assert_eq!(std::fs::read(at(name)).unwrap(), b"old");
+    }
+}
+
+/// A list of who may do what: the rights of the owning group stand in it, and the mode's are the most that others get.
+fn access_list(group: u16, other_user: u16, mask: u16) -> Vec<u8> {
+    const NOBODY: u32 = u32::MAX;
+    let entries: [(u16, u16, u32); 5] = [
+        (0x01, 6, NOBODY),
+        (0x02, other_user, 12345),
+        (0x04, group, NOBODY),
+        (0x10, mask, NOBODY),
+        (0x20, 0, NOBODY),
+    ];
+    let mut list = 2_u32.to_le_bytes().to_vec();
+    for (tag, rights, id) in entries {
+        list.extend(tag.to_le_bytes());
+        list.extend(rights.to_le_bytes());
+        list.extend(id.to_le_bytes());
+    }
+    list
+}
+
+/// Where an access list does not go over, the group gets what it had, and not what the list gave to others.
+#[cfg(target_os = "linux")]
+#[test]
+fn nobody_gets_more_than_he_had() {
+    const LIST: &str = "system.posix_acl_access";
+    common::on_every_backend(|_| async {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, copied) = (dir.path().join("file"), dir.path().join("copied"));
+        for (group, other, mask) in [(0, 6, 6), (4, 6, 6), (6, 6, 4), (6, 4, 7)] {
+            std::fs::write(&path, "old").unwrap();
+            let list = access_list(group, other, mask);
+            if let Err(error) = fs::set_xattr(&path, LIST, list.clone(), Follow::Links).await {
+                return eprintln!("skip: nobody_gets_more_than_he_had: no access lists: {error}");
+            }
+            let keeps = AtomicOptions::new().keep_xattrs(true);
+            write_atomic(&path, "kept", keeps).await.unwrap();
+            let kept = fs::get_xattr(&path, LIST, Follow::Links).await.unwrap();
+            assert_eq!(kept.as_deref(), Some(&list[..]));
+            let _ = std::fs::remove_file(&copied);
+            fs::copy(&path, &copied).await.unwrap();
+            end(&path, &AtomicOptions::new()).await.unwrap();
+            for new in [&path, &copied] {
+                let mode = std::fs::metadata(new).unwrap().permissions().mode();
+                let had = u32::from(group & mask) << 3;
+                assert_eq!(mode & 0o070 & !had, 0, "{mode:o} {group} {mask} {new:?}");
+            }
+            assert_eq!(
+                std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+                0o600 | u32::from(group & mask) << 3
+            );
+            std::fs::remove_file(&path).unwrap();
+        }
+    });
+}
+
+/// A name that something is mounted on cannot get another file, and a device is none.
+#[cfg(target_os = "linux")]
+#[test]
+fn mounted_files_and_devices_stay() {
+    use nix::mount::{MsFlags, mount, umount};
+    let test = "hostile::mounted_files_and_devices_stay";
+    child::in_child_with_own_mounts(test, || {
+        common::on_every_backend(|_| async {
+            let dir = tempfile::tempdir().unwrap();
+            let (path, from) = (dir.path().join("file"), dir.path().join("from"));
+            for file in [&path, &from] {
+                std::fs::write(file, "old").unwrap();
+            }
+            let (nothing, bind) = (None::<&str>, MsFlags::MS_BIND);
+            mount(Some(&from), &path, nothing, bind, nothing).unwrap();
+            for options in options() {
+                assert_eq!(end(&path, &options).await, Err(ErrorKind::ResourceBusy));
+                let device = end(Path::new("/dev/null"), &options).await;
+                assert_eq!(device, Err(ErrorKind::InvalidInput));
+            }
+            umount(&path).unwrap();
+            assert_eq!(names(dir.path()), ["file", "from"]);
+            assert_eq!(std::fs::read(&path).unwrap(), b"old");
+        });
+    });
+}
+
+/// Whoever has the old file mapped keeps what he sees.
+#[test]
+fn mapped_files_keep_their_bytes() {
+    common::on_every_backend(|_| async {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        std::fs::write(&path, vec![b'o'; 100_000]).unwrap();
+        let file = std::fs::File::open(&path).unwrap();
+        // SAFETY: nobody changes the file: its name gets another one.
+        let mapped = unsafe { memmap2::Mmap::map(&file) }.unwrap();
+        for options in options() {
+            end(&path, &options).await.unwrap();
+        }
+        assert!(mapped.iter().all(|byte| *byte == b'o') && mapped.len() == 100_000);
+        assert_eq!(std::fs::read(&path).unwrap(), b"new");
+    });
+}
+
+/// A runtime that ends in the middle leaves each path whole, old or new, and nothing else.
+#[test]
+fn the_end_of_a_runtime_leaves_whole_files() {
+    for route in common::routes() {
+        for round in 0..20_u64 {
+            let dir = tempfile::tempdir().unwrap();
+            let at = |number| dir.path().join(format!("{number:02}"));
+            (0..20).for_each(|number| std::fs::write(at(number), "old").unwrap());
+            let runtime = common::runtime(round % 2 == 0);
+            runtime.block_on(async {
+                tidegate::Handle::builder().route(route).install().unwrap();
+                for number in 0..20 {
+                    let path = at(number);
+                    tokio::spawn(write_atomic(path, "new", AtomicOptions::new()));
+                }
+                for _ in 0..round * 10 {
+                    tokio::task::yield_now().await;
+                }
+            });
+            drop(runtime);
+            // What is on its way comes to its end on a thread.
+            let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+            while names(dir.path()).len() > 20 && std::time::Instant::now() < end {
+                std::thread::yield_now();
+            }
+            assert_eq!(names(dir.path()).len(), 20);
+            for number in 0..20 {
+                let found = std::fs::read(at(number)).unwrap();
+                assert!(found == b"old" || found == b"new", "{found:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The tests, each on a disk of its own.
+
+use std::future::Future;
+use std::io;
+use std::path::Path;
+
+use crate::common::runtime;
+use tidegate::fs;
+use tidegate::opcode::Kind;
+use tidegate::{Handle, Route};
+use tidegate_rig::{FsKind, HeldDisk};
+
+pub(crate) const ALL: [(&str, fn()); 3] = [
+    (
+        "cold_attributes_take_one_call_on_a_thread",
+        cold_attributes_take_one_call_on_a_thread,
+    ),
+    (
+        "going_ahead_ends_with_the_listing",
+        going_ahead_ends_with_the_listing,
+    ),
+    (
+        "who_goes_through_a_directory_waits_for_few_entries",
+        who_goes_through_a_directory_waits_for_few_entries,
+    ),
+];
+
+const FILES: usize = 400;
+const BYTES: usize = 10;
+
+/// A disk of which nothing is in memory, with files on it.
+fn cold_disk() -> HeldDisk {
+    let disk = HeldDisk::new(FsKind::Ext4, 64 << 20).unwrap();
+    for number in 0..FILES {
+        std::fs::write(disk.path().join(format!("{number:04}")), [1; BYTES]).unwrap();
+    }
+    disk.remount().unwrap();
+    disk
+}
+
+/// How many of a kind were answered at the poll, by rings, and by threads.
+fn counts(handle: &Handle, kind: Kind) -> [u64; 3] {
+    let stats = handle.stats();
+    let of = stats.ops().find(|op| op.row.kind == kind);
+    of.map_or([0; 3], |op| {
+        [op.at_poll, op.worker_ring + op.lane_ring, op.pool]
+    })
+}
+
+fn since(handle: &Handle, kind: Kind, before: [u64; 3]) -> [u64; 3] {
+    let now = counts(handle, kind);
+    std::array::from_fn(|at| now[at] - before[at])
+}
+
+/// Asks until polls answer there.
+async fn known(handle: &Handle, dir: &Path) {
+    let before = counts(handle, Kind::Metadata);
+    while since(handle, Kind::Metadata, before)[0] == 0 {
+        fs::metadata(dir).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+}
+
+fn on_auto<F: Future<Output = ()>>(test: impl FnOnce(Handle) -> F) {
+    runtime(true).block_on(async {
+        let handle = Handle::builder().route(Route::Auto).install().unwrap();
+        test(handle).await;
+    });
+}
+
+/// The kernel leaves these to a worker of its own, which is a wake-up more.
+fn cold_attributes_take_one_call_on_a_thread() {
+    let disk = cold_disk();
+    on_auto(async |handle| {
+        known(&handle, disk.path()).await;
+        for number in (0..FILES).step_by(2 * FILES / 10) {
+            let path = |number: usize| disk.path().join(format!("{number:04}"));
+            let before = counts(&handle, Kind::Metadata);
+            assert_eq!(
+                fs::metadata(path(number)).await.unwrap().len(),
+                BYTES as u64
+            );
+            assert_eq!(
+                since(&handle, Kind::Metadata, before),
+                [0, 0, 1],
+                "{number}"
+            );
+            let before = counts(&handle, Kind::Statx);
+            fs::statx(path(number + 1)).await.unwrap();
+            assert_eq!(since(&handle, Kind::Statx, before), [0, 0, 1], "{number}");
+            let before = counts(&handle, Kind::ReadFile);
+            let bytes = fs::read(path(number + 2)).await.unwrap();
+            assert_eq!(bytes, [1; BYTES]);
+            assert_eq!(
+                since(&handle, Kind::ReadFile, before),
+                [0, 0, 1],
+                "{number}"
+            );
+        }
+    });
+}
+
+/// A thread goes ahead of it. What it brings into memory is what the kernel says when it is asked for, and no older.
+fn who_goes_through_a_directory_waits_for_few_entries() {
+    let disk = cold_disk();
+    on_auto(async |handle| {
+        known(&handle, disk.path()).await;
+        let mut entries = fs::read_dir(disk.path()).await.unwrap();
+        let before = counts(&handle, Kind::Metadata);
+        let mut asked = 0;
+        while let Some(entry) = entries.next_entry().await.unwrap() {
+            if !entry.file_type().await.unwrap().is_file() {
+                continue;
+            }
+            asked += 1;
+            let mut bytes = BYTES;
+            if asked % 10 == 0 {
+                // By somebody else, whether or not it was brought.
+                bytes = BYTES + asked;
+                std::fs::write(entry.path(), vec![2; bytes]).unwrap();
+            }
+            let metadata = entry.metadata().await.unwrap();
+            assert_eq!(metadata.len(), bytes as u64, "{entry:?}");
+        }
+        assert_eq!(asked, FILES);
+        let [at_poll, by_rings, by_threads] = since(&handle, Kind::Metadata, before);
+        assert_eq!(by_rings, 0);
+        assert!(
+            by_threads < FILES as u64 / 2,
+            "{at_poll} at the poll, {by_threads} by threads"
+        );
+    });
+}
+
+/// Who asks for no more keeps no disk.
+fn going_ahead_ends_with_the_listing() {
+    let disk = cold_disk();
+    on_auto(async |handle| {
+        known(&handle, disk.path()).await;
+        let mut entries = fs::read_dir(disk.path()).await.unwrap();
+        for _ in 0..FILES / 10 {
+            let entry = entries.next_entry().await.unwrap().unwrap();
+            entry.metadata().await.unwrap();
+        }
+        let ahead = counts(&handle, Kind::Prefetch);
+        assert_ne!(ahead, [0; 3], "a thread went ahead");
+        drop(entries);
+        while handle.stats().in_flight > 0 {
+            tokio::task::yield_now().await;
+        }
+        // It is unmounted: nothing is open there.
+        let mut tried: io::Result<()> = disk.remount();
+        while tried
+            .as_ref()
+            .is_err_and(|e| e.kind() == io::ErrorKind::ResourceBusy)
+        {
+            tokio::task::yield_now().await;
+            tried = disk.remount();
+        }
+        tried.unwrap();
+    });
+}
