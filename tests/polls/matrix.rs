@@ -14,7 +14,7 @@ use crate::stage::{Fs, Stage};
 use crate::states::{self, State, Target};
 
 /// A batch after which nothing was done, so often, is no accident.
-const VAIN_MAX: u32 = 5;
+const VAIN_MAX: u32 = 12;
 /// A state that was not what it says, so often in a row, cannot be made here.
 const UNREAL_MAX: u32 = 4;
 const WORKERS: usize = 4;
