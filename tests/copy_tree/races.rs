@@ -29,7 +29,15 @@ fn exchange(a: &Path, b: &Path, stop: &AtomicBool, times: &AtomicU64) {
 /// Copies for a while, as the names are exchanged. Each round is looked at while nothing is.
 fn race(pairs: &[(PathBuf, PathBuf)], mut round: impl FnMut()) -> u64 {
     let (stop, times) = (AtomicBool::new(false), AtomicU64::new(0));
+    /// Also where a round panics: the scope waits for those who exchange.
+    struct Stops<'a>(&'a AtomicBool);
+    impl Drop for Stops<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
     std::thread::scope(|scope| {
+        let _stops = Stops(&stop);
         for (a, b) in pairs {
             scope.spawn(|| exchange(a, b, &stop, &times));
         }
@@ -37,7 +45,6 @@ fn race(pairs: &[(PathBuf, PathBuf)], mut round: impl FnMut()) -> u64 {
         while begun.elapsed() < RACE {
             round();
         }
-        stop.store(true, Ordering::Relaxed);
     });
     times.load(Ordering::Relaxed)
 }
@@ -133,6 +140,7 @@ fn what_changes_its_kind_is_copied_whole_or_named() {
     let at = |name: &str| dir.path().join(name);
     let whole = "theirs".repeat(5000);
     fill(&at("from"), &whole);
+    let names = paths(&at("from"));
     let make = |name: &str, kind: usize| {
         let path = at(name);
         match kind % 3 {
@@ -164,8 +172,8 @@ fn what_changes_its_kind_is_copied_whole_or_named() {
             outcome.copied.contains_key(path)
                 || outcome.failed.iter().any(|error| error.path == path)
         };
-        for path in paths(&at("from")) {
-            assert!(told(&at("from").join(&path)), "{path:?}");
+        for path in &names {
+            assert!(told(&at("from").join(path)), "{path:?}");
         }
         fs::remove_dir_all(to).unwrap();
         rounds += 1;
