@@ -5,8 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use tidegate::fs::{File, Freshness, StatxOptions, read_dir};
-use tidegate::opcode::Kind;
-use tidegate::{Errors, Handle, OpExt, Route, Stats, Way};
+use tidegate::{Errors, Handle, OpExt, Route, Stats};
 
 /// No step takes so long on a machine that does anything at all.
 const BOUND: Duration = Duration::from_secs(10);
@@ -91,6 +90,7 @@ async fn run(tried: &mut Tried) {
             Err(error) => return Err(error),
         };
         file.write_all_at("data", 0).await?;
+        file.sync_data().await?;
         let (_, _) = file.read_at(vec![0; 4], 0).await?;
         file.close().await
     };
@@ -185,8 +185,7 @@ fn memory_is_limited() -> bool {
 
 /// Why the lane's operation did not go through a ring where it was to.
 fn ring_trouble(handle: &Handle, stats: &Stats) -> Option<String> {
-    let by_ring = [Way::LaneRing, Way::WorkerRing];
-    let is_by_ring = by_ring.iter().any(|way| stats.count(Kind::Statx, *way) > 0);
+    let is_by_ring = stats.ops().any(|op| op.lane_ring + op.worker_ring > 0);
     if is_by_ring || handle.route() == Route::Pool {
         return None;
     }
