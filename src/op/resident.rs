@@ -16,6 +16,9 @@ pub(super) struct Resident {
     quiet: AtomicBool,
     /// Whether it was told to start some after all: then no read is answered at the poll.
     loud: AtomicBool,
+    /// What was seen of it in memory.
+    #[cfg(target_os = "linux")]
+    seen: super::seen::Seen,
 }
 
 impl Resident {
@@ -49,11 +52,10 @@ mod linux {
     use crate::mounts::{self, Mount};
     use crate::op::file::SharedFile;
     use crate::op::meta::learn_later;
+    use crate::op::seen::is_there;
     use crate::sys::errno;
     use crate::sys::linux::nowait;
     use crate::sys::stat::Stat;
-
-    const PAGE_BYTES: u64 = 4096;
 
     impl SharedFile {
         /// Reads into an owned buffer, if that cannot sleep.
@@ -195,12 +197,12 @@ mod linux {
                 return false;
             };
             let ahead = window.max(length).saturating_mul(2).min(size - end);
-            if ahead > limits::READ_LOOK_BYTES {
-                return false;
+            let (fd, all) = (self.as_fd(), range.start..end + ahead);
+            if ahead <= limits::READ_LOOK_BYTES {
+                return is_there(fd, all);
             }
-            let wanted = (end + ahead).div_ceil(PAGE_BYTES) - range.start / PAGE_BYTES;
-            nowait::pages(self.as_fd(), range.start, length + ahead)
-                .is_ok_and(|pages| pages.cached >= wanted)
+            let is_near = ahead <= limits::READ_SEEN_BYTES && is_there(fd, range.start..end);
+            is_near && self.resident.seen.is_whole(fd, all, size)
         }
     }
 }

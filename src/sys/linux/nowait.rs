@@ -68,6 +68,9 @@ pub(crate) struct Pages {
     pub(crate) writeback: u64,
 }
 
+/// The smallest that the kernel calls a page.
+pub(crate) const PAGE_BYTES: u64 = 4096;
+
 /// Looks at the page cache, page by page: what it costs grows with the pages that are there.
 pub(crate) fn pages(fd: BorrowedFd<'_>, offset: u64, length: u64) -> io::Result<Pages> {
     let range = [offset, length];
