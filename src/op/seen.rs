@@ -55,11 +55,16 @@ impl Seen {
         let start = number * limits::SEEN_PART_BYTES;
         let end = size.min(start + limits::SEEN_PART_BYTES);
         let middle = end.min(start + limits::LOOK_FIRST_BYTES);
-        let began = Instant::now();
-        if !is_there(fd, start..middle) {
+        let is_quick = || {
+            let began = Instant::now();
+            let is_there = is_there(fd, start..middle);
+            is_there.then(|| began.elapsed() <= limits::LOOK_FIRST_MAX)
+        };
+        let Some(first) = is_quick() else {
             return false;
-        }
-        if middle < end && began.elapsed() > limits::LOOK_FIRST_MAX {
+        };
+        // Once may be that the thread lost its processor.
+        if middle < end && !first && is_quick() != Some(true) {
             let until_ms = now_ms + limits::LOOK_AGAIN_AFTER.as_millis() as u64;
             self.costs_until_ms.store(until_ms, Ordering::Relaxed);
             return false;
