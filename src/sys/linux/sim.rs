@@ -126,6 +126,8 @@ pub(crate) struct Kernel {
     pub(crate) taken: Vec<u64>,
     /// The target of every cancel that was ever taken.
     pub(crate) cancels: Vec<u64>,
+    /// The target of those that came while it ran.
+    pub(crate) reached: Vec<u64>,
     pub(crate) enters: usize,
     pub(crate) replayed: usize,
 }
@@ -143,6 +145,7 @@ impl Kernel {
             reaped: Vec::new(),
             taken: Vec::new(),
             cancels: Vec::new(),
+            reached: Vec::new(),
             enters: 0,
             replayed: 0,
         }))
@@ -166,7 +169,7 @@ impl Kernel {
     /// User data of what goes on after its cancel, and would end by another.
     pub(crate) fn wakeable(&self) -> Vec<u64> {
         let is_wakeable = |op: &&Running| {
-            matches!(op.on_cancel, OnCancel::Ends(_)) && self.cancels.contains(&op.user_data)
+            matches!(op.on_cancel, OnCancel::Ends(_)) && self.reached.contains(&op.user_data)
         };
         let running = self.running.iter().filter(is_wakeable);
         running.map(|op| op.user_data).collect()
@@ -253,6 +256,7 @@ impl Kernel {
         let Some(op) = self.running.iter_mut().find(|op| op.user_data == target) else {
             return -errno::ENOENT;
         };
+        self.reached.push(target);
         match op.on_cancel {
             OnCancel::GoesOn => -errno::EALREADY,
             OnCancel::Missed => {
