@@ -23,6 +23,7 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 use super::copy::temp_name;
 use super::copy_meta::{self, Preserve};
 use super::errno::retry;
+use super::fork::Born;
 use super::path::c_path;
 use super::rename::{RenameMode, rename};
 use super::request::{At, FdRef};
@@ -59,6 +60,8 @@ pub(crate) struct Draft {
     before: Option<Metadata>,
     how: Replace,
     device: u64,
+    /// A forked child does not remove what its parent is writing.
+    born: Born,
 }
 
 impl Draft {
@@ -76,6 +79,7 @@ impl Draft {
         let device = retry(|| file.metadata())?.dev();
         Ok(Draft {
             device,
+            born: Born::here(),
             dir: Arc::new(dir),
             name,
             path,
@@ -244,7 +248,7 @@ impl Draft {
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        if let Some(temp) = self.temp.take() {
+        if let Some(temp) = self.temp.take().filter(|_| !self.born.is_of_parent()) {
             // Nothing can be done about an error here.
             let remove = || unlinkat(&*self.dir, temp.as_c_str(), UnlinkatFlags::NoRemoveDir);
             let _ = retry(|| Ok(remove()?));
