@@ -247,4 +247,18 @@ mod tests {
         assert_eq!(text, "count is 9: set it to a number from 1 to 8");
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
     }
+
+    /// `write_all` and its kin go on after `Interrupted`: told each time, it would keep a thread busy for ever.
+    #[test]
+    fn no_loop_tries_again_what_is_told_again() {
+        for number in 1..134 {
+            let error = io::Error::from_raw_os_error(number);
+            let again = Error::again(&Error::same(&error));
+            if error.kind() == io::ErrorKind::Interrupted {
+                assert_eq!(again.kind(), io::ErrorKind::Other);
+            } else {
+                assert_eq!(again.raw_os_error(), Some(number));
+            }
+        }
+    }
 }

@@ -367,8 +367,12 @@ impl Error {
         .into()
     }
 
-    /// The same error once more, for another who has to be told.
+    /// The same error once more, for another who has to be told. Loops around writes try again what was interrupted, for
+    /// ever if it is told each time: so it is of kind `Other`.
     pub(crate) fn again(error: &io::Error) -> io::Error {
+        if error.kind() == io::ErrorKind::Interrupted {
+            return io::Error::other("it was interrupted earlier, and is not done; begin anew");
+        }
         let kind = io::Error::from(error.kind());
         let source = raw_os_error(error).map_or(kind, io::Error::from_raw_os_error);
         match Error::from_io(error).and_then(Error::operation) {
