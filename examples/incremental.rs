@@ -91,7 +91,9 @@ async fn save(path: &Path, index: Index) -> io::Result<()> {
         bytes.extend_from_slice(&path.into_os_string().into_vec());
         bytes.push(0);
     }
-    fs::write_atomic(path, bytes, AtomicOptions::new()).await
+    // It names files that others may not see.
+    let options = AtomicOptions::new().mode(0o600);
+    fs::write_atomic(path, bytes, options).await
 }
 
 /// Content and extended attributes of a file that is to be read, if it is the file that the walk saw, and stays so.
