@@ -190,6 +190,7 @@ pub(crate) fn onto_file(
 /// All metadata of `from`, which is not followed, onto what is at `to`.
 pub(crate) fn onto_path(from: &Path, to: &Path, preserve: Preserve) -> io::Result<Vec<Warning>> {
     let before = retry(|| std::fs::symlink_metadata(from))?;
+    let (source, at) = (c_path(from)?, c_path(to)?);
     let link = before.is_symlink();
     let mut warnings = Vec::new();
     if preserve.owner {
@@ -204,21 +205,19 @@ pub(crate) fn onto_path(from: &Path, to: &Path, preserve: Preserve) -> io::Resul
         .as_ref()
         .is_some_and(|target| has_owner_of(&before, target));
     if preserve.xattrs {
-        let (from, to) = (c_path(from)?, c_path(to)?);
         let lists = Xattrs {
-            list: &|| xattr::list(&from, false),
-            get: &|name| xattr::get(&from, name, false),
-            set: &|name, value| xattr::set(&to, name, value, false),
-            remove: &|name| xattr::remove(&to, name, false),
+            list: &|| xattr::list(&source, false),
+            get: &|name| xattr::get(&source, name, false),
+            set: &|name, value| xattr::set(&at, name, value, false),
+            remove: &|name| xattr::remove(&at, name, false),
         };
         lists.carry(before.is_dir(), same_owner, &mut warnings);
     }
     if !link {
         // A link that somebody put at the destination must not lead the mode elsewhere.
         let mode = mode_for(&before, target.as_ref());
-        let (from, at) = (c_path(from)?, c_path(to)?);
         let list = |path: &CStr, name: &CStr| xattr::get(path, name, false);
-        let mode = mode_beside_list(mode, |name| list(&from, name), |name| list(&at, name));
+        let mode = mode_beside_list(mode, |name| list(&source, name), |name| list(&at, name));
         note(&mut warnings, SET_PERMISSIONS, set_mode(to, mode));
     }
     if preserve.times {

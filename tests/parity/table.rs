@@ -102,8 +102,14 @@ fn copies(kind: Kind, place: &Place) -> Vec<Case> {
             },
             |from, to| {
                 let from = std::fs::symlink_metadata(from)?;
-                let is_link = |to| std::fs::symlink_metadata(to).map(|to| to.is_symlink());
-                if !from.is_symlink() && is_link(to).is_ok_and(|is_link| !is_link) {
+                let is_link = std::fs::symlink_metadata(to).map(|to| to.is_symlink());
+                if let Err(error) = &is_link
+                    && error.kind() == std::io::ErrorKind::InvalidInput
+                {
+                    // What is no path at all.
+                    return is_link.map(drop);
+                }
+                if !from.is_symlink() && is_link.is_ok_and(|is_link| !is_link) {
                     // What cannot be carried over is a warning.
                     let _ = std::fs::set_permissions(to, from.permissions());
                 }
