@@ -32,8 +32,8 @@ mod resident;
 pub(crate) mod rw;
 pub(crate) mod seek;
 #[cfg(target_os = "linux")]
-#[cfg(target_os = "linux")]
 mod seen;
+#[cfg(target_os = "linux")]
 mod small;
 pub(crate) mod splice;
 pub(crate) mod statx;

@@ -178,6 +178,13 @@ fn remedy(error: &io::Error) -> &'static str {
     }
 }
 
+#[cfg(target_os = "freebsd")]
+fn memory_is_limited() -> bool {
+    // nix does not name that limit there.
+    false
+}
+
+#[cfg(not(target_os = "freebsd"))]
 fn memory_is_limited() -> bool {
     use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
     getrlimit(Resource::RLIMIT_AS).is_ok_and(|(soft, _)| soft != RLIM_INFINITY)
