@@ -168,9 +168,10 @@ fn random_options_find_what_others_find() {
             root.display()
         );
         let theirs = walkdir::WalkDir::new(&root).min_depth(low).max_depth(high);
+        // That crate loses directories that it kept for later, where the root is not told. What there is, is the same.
         let theirs = theirs
             .follow_links(follow)
-            .contents_first(first)
+            .contents_first(first && low == 0)
             .same_file_system(same);
         let (expected, their_errors) = by_walkdir(theirs);
         let expected: Kinds = expected
