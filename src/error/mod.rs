@@ -368,10 +368,11 @@ impl Error {
     }
 
     /// The same error once more, for another who has to be told. Loops around writes try again what was interrupted, for
-    /// ever if it is told each time: so it is of kind `Other`.
+    /// ever if it is told each time: so it is of kind `BrokenPipe`.
     pub(crate) fn again(error: &io::Error) -> io::Error {
         if error.kind() == io::ErrorKind::Interrupted {
-            return io::Error::other("it was interrupted earlier, and is not done; begin anew");
+            let text = "it was interrupted earlier, and is not done; begin anew";
+            return io::Error::new(io::ErrorKind::BrokenPipe, text);
         }
         let kind = io::Error::from(error.kind());
         let source = raw_os_error(error).map_or(kind, io::Error::from_raw_os_error);
