@@ -366,7 +366,7 @@ impl AtomicFile {
             };
         }
         Poll::Ready(match &self.state {
-            State::Failed(error) => Err(Error::again(error)),
+            State::Failed(error) => Err(Error::on_path(Error::same(error), &self.path)),
             State::Idle(_) | State::Writing(_) => Ok(()),
         })
     }

@@ -350,7 +350,7 @@ impl Commits {
             alone.for_each(|going| going.draft.start_writeback());
         }
         each(group, |going| match &synced {
-            Some(Err(error)) if together(going) => Err(Error::again(error)),
+            Some(Err(error)) if together(going) => Err(Error::same(error)),
             _ if alone(going) => going.draft.sync(),
             _ => Ok(()),
         });
@@ -416,7 +416,7 @@ fn sync_once(dir: &File, synced: &mut Vec<((u64, u64), io::Result<()>)>) -> io::
     });
     match &synced[place].1 {
         Ok(()) => Ok(()),
-        Err(error) => Err(Error::again(error)),
+        Err(error) => Err(Error::same(error)),
     }
 }
 

@@ -85,7 +85,10 @@ async fn ended(job: &Job, batch: &CommitBatch) -> End {
     match made {
         Ok(()) => End::Done,
         // A piece tells of a limit that ended the one before it.
-        Err(error) if error.kind() == ErrorKind::TimedOut => End::Unknown,
+        Err(error) if error.kind() == ErrorKind::TimedOut => {
+            assert!(tidegate::Error::from_io(&error).is_some(), "{error:?}");
+            End::Unknown
+        }
         Err(error) => End::Failed(error),
     }
 }
