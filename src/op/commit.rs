@@ -198,8 +198,6 @@ struct Commits {
     queue: Mutex<Queue>,
     /// Until when the filesystem is not synced as a whole, in coarse milliseconds.
     rests_until_ms: AtomicU64,
-    /// What the sync of one file took lately where they were synced one by one; zero where that is not known.
-    alone_us: AtomicU64,
 }
 
 impl Commits {
@@ -338,14 +336,11 @@ impl Commits {
         if group.iter().filter(|going| together(going)).count() >= limits::SYNC_GROUP_FILES {
             // Opened first, so that it hears of what failed for any of them.
             let first = group.iter().find(|going| together(going));
-            let files = group.iter().filter(|going| together(going)).count();
-            synced = first.and_then(|going| self.sync_all(going.draft.dir(), files));
+            synced = first.and_then(|going| self.sync_all(going.draft.dir()));
         }
         let alone =
             |going: &Going| going.draft.is_synced() && !(synced.is_some() && together(going));
-        let by_itself = group.iter().filter(|going| alone(going)).count();
-        let began = Instant::now();
-        if by_itself > 1 {
+        if group.iter().filter(|going| alone(going)).count() > 1 {
             let alone = group.iter().filter(|going| alone(going));
             alone.for_each(|going| going.draft.start_writeback());
         }
@@ -354,23 +349,17 @@ impl Commits {
             _ if alone(going) => going.draft.sync(),
             _ => Ok(()),
         });
-        if by_itself > 1 {
-            let each_us = began.elapsed().as_micros() as u64 / by_itself as u64;
-            self.alone_us.store(each_us.max(1), Ordering::Relaxed);
-        }
     }
 
-    /// Syncs all of a filesystem, if that was quick so far, or quicker than so many files one by one.
-    fn sync_all(&self, dir: &File, files: usize) -> Option<io::Result<()>> {
+    /// Syncs all of a filesystem, if that was quick so far.
+    fn sync_all(&self, dir: &File) -> Option<io::Result<()>> {
         let rests = coarse_ms() < self.rests_until_ms.load(Ordering::Relaxed);
         if rests || !sync_group::is_cheap(dir) {
             return None;
         }
         let began = Instant::now();
         let synced = sync_group::sync(dir);
-        let took = began.elapsed();
-        let one_by_one_us = self.alone_us.load(Ordering::Relaxed) * files as u64;
-        if took > limits::SYNC_GROUP_SLOW && took.as_micros() as u64 > one_by_one_us {
+        if began.elapsed() > limits::SYNC_GROUP_SLOW {
             let rest_ms = limits::SYNC_GROUP_REST.as_millis() as u64;
             let until = coarse_ms() + rest_ms;
             self.rests_until_ms.store(until, Ordering::Relaxed);
