@@ -141,7 +141,7 @@ impl<O: Op> Cell<O> {
     /// takes as long as it takes; an open should not, whatever it waits for.
     pub(super) fn tell_if_slow(&self, after: Duration) {
         // A walk goes on for as long as there is something to walk, and so does a copy; what it is at now should not.
-        let elapsed = match self.kind {
+        let elapsed = || match self.kind {
             Kind::CopyFile | Kind::Walk => self.steps.still_for(self.age()),
             _ => self.age(),
         };
@@ -149,14 +149,13 @@ impl<O: Op> Cell<O> {
         let takes_long = self.kind.row().deadline_class == DeadlineClass::Unbounded
             && !matches!(self.kind, Kind::RemoveDirAll | Kind::Walk)
             || self.group.mount().is_of_peers() && !opens;
-        if elapsed < after || takes_long || self.life.is_left() || self.life.is_over() {
+        if elapsed() < after || takes_long || self.life.is_left() || self.life.is_over() {
             return;
         }
         let (kind, path) = (self.kind, self.path());
-        // A walk that goes on comes to others, each of which is told once.
-        let told = path.as_deref().map_or(1, stand_in);
-        let has_gone_on = kind == Kind::Walk && self.steps.still_for(self.age()) < after;
-        if !has_gone_on && self.account.slow.swap(told, Ordering::AcqRel) != told {
+        // What goes on comes to other paths, each of which is told once; this one only if it is still there.
+        let (told, elapsed) = (path.as_deref().map_or(1, stand_in), elapsed());
+        if elapsed >= after && self.account.slow.swap(told, Ordering::AcqRel) != told {
             events::report(move || events::slow(kind, path.as_deref(), elapsed));
         }
     }
