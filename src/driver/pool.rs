@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicIsize, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
 
 use super::cell::{Job, Outcome};
 use super::group::{Full, is_still};
@@ -88,15 +89,22 @@ impl Queue {
         if at_work < worth {
             return false;
         }
-        let now = coarse_ms();
-        let is_long =
-            |since: u64| now.saturating_sub(since) >= limits::POOL_JOB_LONG.as_millis() as u64;
-        let long = self
-            .busy
-            .iter()
-            .filter(|(since, _)| is_long(*since))
-            .count();
+        let long = self.busy_for(limits::POOL_JOB_LONG);
         at_work.saturating_sub(long.max(stuck)) >= worth
+    }
+
+    /// How many threads have been at their job for so long.
+    fn busy_for(&self, at_least: Duration) -> usize {
+        let (now, least_ms) = (coarse_ms(), at_least.as_millis() as u64);
+        let is_long = |since: u64| now.saturating_sub(since) >= least_ms;
+        let long = self.busy.iter().filter(|(since, _)| is_long(*since));
+        long.count()
+    }
+
+    /// Whether every thread has been at its job for so long, and none rests.
+    fn is_all_busy_for(&self, at_least: Duration) -> bool {
+        let long = self.busy_for(at_least);
+        self.idle == 0 && long > 0 && long == self.busy.len()
     }
 
     /// The next job for a thread that may have done one before, and whether to look if it waits.
@@ -424,26 +432,16 @@ impl Pool {
 
     /// Whether jobs wait, and every thread has been at its own for too long to be about to take the next.
     pub(crate) fn is_held_up(&self) -> bool {
-        let (queue, now) = (lock(&self.queue), coarse_ms());
-        let is_long =
-            |since: u64| now.saturating_sub(since) >= limits::POLL_STUCK_AFTER.as_millis() as u64;
-        queue.idle == 0
-            && !queue.jobs.is_empty()
-            && !queue.busy.is_empty()
-            && queue.busy.iter().all(|(since, _)| is_long(*since))
+        let queue = lock(&self.queue);
+        !queue.jobs.is_empty() && queue.is_all_busy_for(limits::POLL_STUCK_AFTER)
     }
 
     /// Whether no thread is about to take another job, and none may be added: what hangs holds all of them.
     pub(crate) fn is_out_of_threads(&self) -> bool {
-        let (queue, now) = (lock(&self.queue), coarse_ms());
-        let is_long =
-            |since: u64| now.saturating_sub(since) >= limits::POOL_JOB_LONG.as_millis() as u64;
+        let queue = lock(&self.queue);
         let may_grow =
             || self.working(&queue) < limits::POOL_THREADS_MAX && self.cap.has_place(queue.threads);
-        queue.idle == 0
-            && !queue.busy.is_empty()
-            && !may_grow()
-            && queue.busy.iter().all(|(since, _)| is_long(*since))
+        queue.is_all_busy_for(limits::POOL_JOB_LONG) && !may_grow()
     }
 
     /// How long the oldest job that should be quick has been running, in milliseconds.
