@@ -100,11 +100,7 @@ struct Removal {
 
 /// Opens a directory itself, whatever link has its name by now.
 fn open(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<OwnedFd> {
-    let reach = Reach {
-        follow: false,
-        same_mount: false,
-    };
-    walking::open_dir(dir, name, reach)
+    walking::open_dir(dir, name, Reach::NAME)
 }
 
 fn unlink(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {

@@ -233,6 +233,14 @@ pub(crate) struct Reach {
     pub(crate) same_mount: bool,
 }
 
+impl Reach {
+    /// What has the name, and nothing behind it.
+    pub(crate) const NAME: Reach = Reach {
+        follow: false,
+        same_mount: false,
+    };
+}
+
 /// Opens a directory for listing.
 pub(crate) fn open_dir(at: BorrowedFd<'_>, name: &CStr, reach: Reach) -> io::Result<OwnedFd> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;

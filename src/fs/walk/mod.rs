@@ -80,18 +80,7 @@ impl WalkDir {
     pub fn new(root: impl AsRef<Path>) -> WalkDir {
         WalkDir {
             root: root.as_ref().to_path_buf(),
-            options: Options {
-                how: None,
-                min_depth: 0,
-                max_depth: usize::MAX,
-                follow: false,
-                same_mount: false,
-                contents_first: false,
-                sort: WalkSort::Auto,
-                links_once: false,
-                threads: None,
-                timeout: None,
-            },
+            options: Options::default(),
             filter: None,
             token: None,
         }

@@ -45,11 +45,6 @@ pub(super) struct TreeActor {
 /// A failure, and what was done.
 type Failed = (&'static str, io::Error);
 
-const NOWHERE: Reach = Reach {
-    follow: false,
-    same_mount: false,
-};
-
 impl TreeActor {
     pub(super) fn new(
         request: TreeRequest,
@@ -64,7 +59,7 @@ impl TreeActor {
             into: c(&into),
             into_name: c(&into_name),
             request,
-            files: Files::new(NOWHERE),
+            files: Files::new(Reach::NAME),
             links: Links::default(),
             temporaries,
             is_root: crate::sys::copy_at::is_root(),
@@ -182,7 +177,7 @@ impl TreeActor {
         let Some(keep) = &self.request.keep else {
             return false;
         };
-        let there = walking::stat(to, name, NOWHERE, How::default());
+        let there = walking::stat(to, name, Reach::NAME, How::default());
         there.is_ok_and(|there| keep(&Statx(found.clone()), &Statx(there)))
     }
 
@@ -301,7 +296,7 @@ impl TreeActor {
             TreeKind::Fifo => copy_at::copy_fifo(twin, preserve)?,
             _ => copy_at::copy_link(twin, preserve)?,
         };
-        let made = walking::stat(to, into, NOWHERE, How::default());
+        let made = walking::stat(to, into, Reach::NAME, How::default());
         Ok(Copied {
             warnings,
             id: made.map_or((0, 0), |made| (made.dev, made.ino)),
@@ -496,7 +491,7 @@ impl Actor<TreeEvent> for TreeActor {
         if self.is_stopped() || self.is_left_out(&place.dir.node, name) {
             return;
         }
-        let found = match walking::stat(place.fd, name, NOWHERE, How::default()) {
+        let found = match walking::stat(place.fd, name, Reach::NAME, How::default()) {
             Ok(found) => found,
             Err(error) => {
                 let path = place.dir.node.path_of(name);

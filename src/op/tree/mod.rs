@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use super::copy::{CopyRequest, Warning};
 use super::statx::Statx;
-use super::walk::{Options, Visitor, WalkCall, WalkError, WalkSort, Walking};
+use super::walk::{Options, Visitor, WalkCall, WalkError, Walking};
 use actor::TreeActor;
 pub(crate) use temporaries::Temporaries;
 
@@ -149,16 +149,8 @@ pub(crate) struct TreeRequest {
 /// A copy that goes on.
 pub(crate) fn start(request: TreeRequest) -> (Walking<TreeEvent>, Arc<Temporaries>) {
     let options = Options {
-        how: None,
-        min_depth: 0,
-        max_depth: usize::MAX,
-        follow: false,
-        same_mount: false,
-        contents_first: false,
-        sort: WalkSort::Auto,
-        links_once: false,
         threads: request.threads,
-        timeout: None,
+        ..Options::default()
     };
     let temporaries = Arc::<Temporaries>::default();
     let (root, name) = split(&request.file.from);

@@ -189,20 +189,8 @@ impl<T: Send> Shared<T> {
         range: Range<usize>,
         steps: &Steps,
     ) -> Flow {
-        let Range { start, mut end } = range;
-        let chunk_end = end.min(start + limits::COPY_TREE_CHUNK);
-        if chunk_end < end {
-            self.rest(&dir, &names, chunk_end..end);
-            end = chunk_end;
-        }
-        me.index.store(start, Ordering::Relaxed);
-        let doing = Doing::Rows {
-            dir: dir.clone(),
-            names: names.clone(),
-            from: start,
-            to: end,
-        };
-        me.begin(WalkCall::Stat, doing);
+        let at_most = limits::COPY_TREE_CHUNK;
+        let Range { start, .. } = self.take_up(me, &dir, &names, range, at_most);
         let fd = match self.files.of(&dir.node) {
             Ok(fd) => fd,
             Err(error) => return self.cannot_look(me, &dir, error),
@@ -228,23 +216,20 @@ impl<T: Send> Shared<T> {
                 return Flow::Gone;
             }
             self.tell(&dir, names.get(index).name, told);
-            match next {
-                Next::Go(next) => index = next,
+            let flow = match next {
+                Next::Go(next) => {
+                    index = next;
+                    continue;
+                }
                 Next::Cut(rest) => {
                     self.rest(&dir, &names, rest);
-                    self.finish(&dir.node);
-                    return Flow::GoOn;
+                    Flow::GoOn
                 }
-                Next::Done => {
-                    self.finish(&dir.node);
-                    return Flow::GoOn;
-                }
-                Next::TakenOver => {
-                    self.finish(&dir.node);
-                    return Flow::Late;
-                }
-                Next::GivenUp => return Flow::Gone,
-            }
+                Next::TakenOver => Flow::Late,
+                Next::Done | Next::GivenUp => Flow::GoOn,
+            };
+            self.finish(&dir.node);
+            return flow;
         }
     }
 

@@ -69,6 +69,24 @@ pub(crate) struct Options {
     pub(crate) timeout: Option<Duration>,
 }
 
+impl Default for Options {
+    /// All that is in a tree, without attributes.
+    fn default() -> Options {
+        Options {
+            how: None,
+            min_depth: 0,
+            max_depth: usize::MAX,
+            follow: false,
+            same_mount: false,
+            contents_first: false,
+            sort: WalkSort::Auto,
+            links_once: false,
+            threads: None,
+            timeout: None,
+        }
+    }
+}
+
 /// What becomes of an entry.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Enter {

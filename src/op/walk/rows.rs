@@ -49,25 +49,14 @@ impl<T: Send> Shared<T> {
         if let Some(actor) = &self.visitor.actor {
             return self.act(&**actor, me, dir, names, range, steps);
         }
-        let Range { start, mut end } = range;
         let is_sorted = self.wants_sorted_names();
-        let chunk_end = end.min(start + self.chunk.load(Ordering::Relaxed));
-        if !is_sorted && chunk_end < end {
-            self.rest(&dir, &names, chunk_end..end);
-            end = chunk_end;
-        }
-        me.index.store(start, Ordering::Relaxed);
-        let doing = Doing::Rows {
-            dir: dir.clone(),
-            names: names.clone(),
-            from: start,
-            to: end,
-        };
-        me.begin(WalkCall::Stat, doing);
+        let chunk = self.chunk.load(Ordering::Relaxed);
+        let at_most = if is_sorted { usize::MAX } else { chunk };
+        let Range { start, end } = self.take_up(me, &dir, &names, range, at_most);
         let (seen, stopped_at) = match self.files.of(&dir.node) {
             Ok(fd) => {
-                let stop = if is_sorted { chunk_end } else { end };
-                self.look_at_all(me, &dir.node, fd.as_fd(), &names, start..stop, steps)
+                let now = start..end.min(start + chunk);
+                self.look_at_all(me, &dir.node, fd.as_fd(), &names, now, steps)
             }
             Err(error) => return self.cannot_look(me, &dir, error),
         };
@@ -82,6 +71,31 @@ impl<T: Send> Shared<T> {
         self.deliver(me, &dir, seen);
         self.finish(&dir.node);
         Flow::GoOn
+    }
+
+    /// Has the thread begin with names, and gives those to others that are more than so many.
+    pub(super) fn take_up(
+        &self,
+        me: &Worker,
+        dir: &Use,
+        names: &Arc<Names>,
+        range: Range<usize>,
+        at_most: usize,
+    ) -> Range<usize> {
+        let Range { start, end: all } = range;
+        let end = all.min(start.saturating_add(at_most));
+        if end < all {
+            self.rest(dir, names, end..all);
+        }
+        me.index.store(start, Ordering::Relaxed);
+        let doing = Doing::Rows {
+            dir: dir.clone(),
+            names: names.clone(),
+            from: start,
+            to: end,
+        };
+        me.begin(WalkCall::Stat, doing);
+        start..end
     }
 
     /// Puts names back that somebody has yet to look at.

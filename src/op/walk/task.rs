@@ -158,11 +158,13 @@ impl<T: Send> Shared<T> {
     }
 
     fn look_at_root(&self, how: How) -> io::Result<(Row, bool)> {
-        let reach = |follow| Reach {
-            follow,
-            same_mount: false,
+        let look = |follow| {
+            let reach = Reach {
+                follow,
+                ..Reach::NAME
+            };
+            walking::stat(walking::HERE, &self.root, reach, how)
         };
-        let look = |follow| walking::stat(walking::HERE, &self.root, reach(follow), how);
         let mut stat = look(false)?;
         let mut leads_to_dir = stat.is_dir();
         let mut flags = Flags::default();
