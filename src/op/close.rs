@@ -10,8 +10,6 @@ use crate::driver::Driver;
 use crate::driver::on_rings::OnRings;
 use crate::mounts::Mount;
 use crate::sys::clock::day_ns;
-#[cfg(target_os = "linux")]
-use crate::sys::linux::nowait::Pages;
 use crate::sys::stat::Stat;
 
 /// Whether an open file's content has never been cut off, as far as that can be known: then its close starts no write,
@@ -142,7 +140,9 @@ fn cannot_sleep(fd: &OwnedFd, about: &Closing<'_>) -> Option<bool> {
 fn is_calm(fd: &OwnedFd, stat: &Stat, about: &Closing<'_>) -> Option<bool> {
     use std::os::fd::AsFd;
 
+    use super::seen::first_pages;
     use crate::limits;
+    use crate::sys::linux::nowait::{self, Pages};
 
     let mount = about.mount;
     if !mount.is_local() || !mount.is_current() || stat.size > limits::CLOSE_LOOK_BYTES {
@@ -153,30 +153,15 @@ fn is_calm(fd: &OwnedFd, stat: &Stat, about: &Closing<'_>) -> Option<bool> {
         // Blocks behind the end are freed, in a transaction.
         return None;
     }
-    let pages = pages_of(fd.as_fd(), stat.size)?;
-    Some(pages.writeback == 0 && (pages.dirty == 0 || about.uncut.holds(stat)))
-}
-
-/// What of a file is in memory, if looking does not take longer than handing its close on. What is dirty ends the look.
-#[cfg(target_os = "linux")]
-fn pages_of(fd: std::os::fd::BorrowedFd<'_>, size: u64) -> Option<Pages> {
-    use std::time::Instant;
-
-    use crate::limits;
-    use crate::sys::linux::nowait;
-
-    if size <= limits::LOOK_FIRST_BYTES {
-        return nowait::pages(fd, 0, 0).ok();
+    let is_settled =
+        |pages: &Pages| pages.writeback == 0 && (pages.dirty == 0 || about.uncut.holds(stat));
+    // Not where looking takes longer than handing the close on.
+    let mut looked_at = 0;
+    if stat.size > limits::LOOK_FIRST_BYTES {
+        if !is_settled(&first_pages(fd.as_fd(), 0)?) {
+            return Some(false);
+        }
+        looked_at = limits::LOOK_FIRST_BYTES;
     }
-    let began = Instant::now();
-    let first = nowait::pages(fd, 0, limits::LOOK_FIRST_BYTES).ok()?;
-    if began.elapsed() > limits::LOOK_FIRST_MAX {
-        return None;
-    }
-    let rest = nowait::pages(fd, limits::LOOK_FIRST_BYTES, 0).ok()?;
-    Some(Pages {
-        cached: first.cached + rest.cached,
-        dirty: first.dirty + rest.dirty,
-        writeback: first.writeback + rest.writeback,
-    })
+    Some(is_settled(&nowait::pages(fd.as_fd(), looked_at, 0).ok()?))
 }

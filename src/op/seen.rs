@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use crate::limits;
 use crate::sys::clock::system_ms;
-use crate::sys::linux::nowait;
+use crate::sys::linux::nowait::{self, Pages};
 
 /// Parts that are remembered of an open file, each in the place of its number.
 const PLACES: usize = 128;
@@ -55,22 +55,25 @@ impl Seen {
         let start = number * limits::SEEN_PART_BYTES;
         let end = size.min(start + limits::SEEN_PART_BYTES);
         let middle = end.min(start + limits::LOOK_FIRST_BYTES);
-        let is_quick = || {
-            let began = Instant::now();
-            let is_there = is_there(fd, start..middle);
-            is_there.then(|| began.elapsed() <= limits::LOOK_FIRST_MAX)
-        };
-        let Some(first) = is_quick() else {
-            return false;
-        };
+        if middle == end {
+            return is_there(fd, start..end);
+        }
         // Once may be that the thread lost its processor.
-        if middle < end && !first && is_quick() != Some(true) {
+        let Some(first) = first_pages(fd, start).or_else(|| first_pages(fd, start)) else {
             let until_ms = now_ms + limits::LOOK_AGAIN_AFTER.as_millis() as u64;
             self.costs_until_ms.store(until_ms, Ordering::Relaxed);
             return false;
-        }
-        middle == end || is_there(fd, middle..end)
+        };
+        first.cached >= limits::LOOK_FIRST_BYTES / nowait::PAGE_BYTES && is_there(fd, middle..end)
     }
+}
+
+/// What is in memory of the first part of a range that is longer, unless to look at it takes so long that the rest is not
+/// worth a look.
+pub(super) fn first_pages(fd: BorrowedFd<'_>, start: u64) -> Option<Pages> {
+    let began = Instant::now();
+    let pages = nowait::pages(fd, start, limits::LOOK_FIRST_BYTES).ok()?;
+    (began.elapsed() <= limits::LOOK_FIRST_MAX).then_some(pages)
 }
 
 /// Whether each page of a range is in memory.
