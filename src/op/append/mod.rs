@@ -363,7 +363,7 @@ impl Appender {
         let behind = std::mem::take(&mut queue.records);
         drop(queue);
         for record in first.into_iter().chain(behind) {
-            let again = self.file.tell(Kind::Append, Error::again(error));
+            let again = self.file.tell(Kind::Append, Error::same(error));
             let _ = record.told.send(Err(again));
         }
     }
