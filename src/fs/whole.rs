@@ -103,20 +103,15 @@ pub async fn write(path: impl AsRef<Path>, contents: impl AsRef<[u8]>) -> io::Re
     let path = path.as_ref().to_path_buf();
     let contents = contents.as_ref().to_vec();
     let named = |error| Error::on_path(error, &path);
-    if driver::current()?.route() == Route::Ring {
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(&path)
-            .await?;
-        return write_whole(file, contents).await.map_err(named);
-    }
-    match whole::write(&path, contents).await? {
-        None => Ok(()),
-        Some((file, contents)) => {
-            let file = File::from_shared(file);
-            write_whole(file, contents).await.map_err(named)
+    let (file, contents) = if driver::current()?.route() == Route::Ring {
+        let mut options = OpenOptions::new();
+        let options = options.write(true).create(true).truncate(true);
+        (options.open(&path).await?, contents)
+    } else {
+        match whole::write(&path, contents).await? {
+            None => return Ok(()),
+            Some((file, contents)) => (File::from_shared(file), contents),
         }
-    }
+    };
+    write_whole(file, contents).await.map_err(named)
 }
