@@ -227,9 +227,8 @@ async fn play(root: &Path, seed: u64, faults: Option<&Faults>, bytes_max: u64) {
     }
 }
 
-/// With steps that fail, come late or short by rule, each file by itself.
-#[test]
-fn random_files_are_what_was_said_of_them() {
+/// On each way of doing things, with faults to be made.
+fn on_each_with_faults(run: impl AsyncFn(&Path, u64, &Faults)) {
     let seeds = common::seeds(3);
     for route in common::routes() {
         common::runtime(true).block_on(async {
@@ -238,10 +237,18 @@ fn random_files_are_what_was_said_of_them() {
             builder.install().unwrap();
             for &seed in &seeds {
                 let dir = tempfile::tempdir().unwrap();
-                play(dir.path(), seed, Some(&faults), u64::MAX).await;
+                run(dir.path(), seed, &faults).await;
             }
         });
     }
+}
+
+/// With steps that fail, come late or short by rule, each file by itself.
+#[test]
+fn random_files_are_what_was_said_of_them() {
+    on_each_with_faults(async |dir: &Path, seed, faults: &Faults| {
+        play(dir, seed, Some(faults), u64::MAX).await;
+    });
 }
 
 /// Many in one go, some of which are given up.
@@ -349,16 +356,7 @@ async fn close(log: Arc<AppendWriter>) {
 
 #[test]
 fn random_records_are_there_once_and_in_order() {
-    let seeds = common::seeds(3);
-    for route in common::routes() {
-        common::runtime(true).block_on(async {
-            let faults = Faults::new();
-            let builder = Handle::builder().route(route).faults(faults.clone());
-            builder.install().unwrap();
-            for &seed in &seeds {
-                let dir = tempfile::tempdir().unwrap();
-                random_records(&dir.path().join("log"), seed, Some(&faults)).await;
-            }
-        });
-    }
+    on_each_with_faults(async |dir: &Path, seed, faults: &Faults| {
+        random_records(&dir.join("log"), seed, Some(faults)).await;
+    });
 }
