@@ -311,14 +311,13 @@ async fn passes(
     let begun = Instant::now();
     let verify = verify::Verify::new(Arc::clone(&job));
     let scope = Scope::new(&job.options, &plan.source, plan.source_id.0);
-    let walk = Walk::new(Arc::clone(&job), Arc::new(scope), verify);
+    let walk = Walk::new(Arc::clone(&job), scope, verify);
     let root = Task {
-        parent: None,
         source: plan.source,
         destination: plan.destination,
     };
     walk.run(root, jobs.unwrap_or(VERIFIED_AT_ONCE)).await;
-    Some(walk.pass().verified(begun.elapsed()))
+    Some(walk.verify().verified(begun.elapsed()))
 }
 
 fn finish(

@@ -16,7 +16,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 use super::granularity;
 use super::job::Job;
 use super::options::When;
-use super::walk::{Pass, Task};
+use super::walk::Task;
 
 /// Files up to this size are read in one piece.
 const WHOLE_BYTES_MAX: u64 = 256 << 10;
@@ -58,8 +58,16 @@ impl Verify {
         }
     }
 
-    /// Compares all but a directory's entries; reports what differs.
-    async fn check(&self, task: &Task, found: &Metadata) -> bool {
+    /// Whether an entry is not even looked at: what hangs would hang again, and is reported already.
+    pub(super) fn skips(&self, task: &Task) -> bool {
+        self.job.has_failed(&task.source) || self.job.has_skipped(&task.source)
+    }
+
+    /// Compares all but a directory's entries; reports what differs. Whether nothing does.
+    pub(super) async fn check(&self, task: &Task, found: &Metadata) -> bool {
+        if !found.is_dir() {
+            self.job.progress.enter(&task.source);
+        }
         match self.compare(task, found).await {
             Ok(None) => {
                 self.entries.fetch_add(1, Ordering::Relaxed);
@@ -149,26 +157,6 @@ impl Verify {
             buffer = piece;
             buffer.clear();
         }
-    }
-}
-
-impl Pass for Verify {
-    /// What hangs would hang again, and is reported already.
-    fn skips(&self, task: &Task) -> bool {
-        self.job.has_failed(&task.source) || self.job.has_skipped(&task.source)
-    }
-
-    async fn enter(&self, task: &Task, found: &Metadata) -> bool {
-        self.check(task, found).await
-    }
-
-    async fn visit(&self, task: &Task, found: &Metadata) {
-        self.job.progress.enter(&task.source);
-        self.check(task, found).await;
-    }
-
-    fn failed(&self, task: &Task, operation: &'static str, error: &io::Error) {
-        self.job.fail(&task.source, operation, error);
     }
 }
 

@@ -59,11 +59,10 @@ fn damaged(damage: impl FnOnce(&Path)) -> Vec<(String, String)> {
     let job = Arc::new(Job::new(Progress::hidden(), Options::default()));
     let walk = Walk::new(
         Arc::clone(&job),
-        Arc::new(Scope::new(&Options::default(), Path::new("source"), 0)),
+        Scope::new(&Options::default(), Path::new("source"), 0),
         Verify::new(Arc::clone(&job)),
     );
     let root = Task {
-        parent: None,
         source: source.clone(),
         destination,
     };

@@ -1,7 +1,7 @@
-//! Walks a tree with bounded concurrency and memory: workers take entries off one stack.
+//! Walks a tree that was copied, to verify it, with bounded concurrency and memory: workers take entries off one stack.
 //!
-//! What is held at a time: at most [`QUEUE_MAX`] entries that are not directories, the names of the
-//! subdirectories next to the paths in work, and one record per directory that is not finished.
+//! What is held at a time: at most [`QUEUE_MAX`] entries that are not directories, and the names of the
+//! subdirectories next to the paths in work.
 
 use std::fs::Metadata;
 use std::io;
@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use super::job::Job;
 use super::limits;
 use super::options::{Exclusion, Options};
+use super::verify::Verify;
 
 /// Entries that wait at a time; a worker that lists a directory does further ones itself.
 const QUEUE_MAX: usize = 4096;
@@ -25,42 +26,8 @@ const QUEUE_MAX: usize = 4096;
 /// One entry of the tree.
 #[derive(Clone, Debug)]
 pub(super) struct Task {
-    pub(super) parent: Option<Arc<Directory>>,
     pub(super) source: PathBuf,
     pub(super) destination: PathBuf,
-}
-
-/// A directory that is left when all of its entries are done.
-#[derive(Debug)]
-pub(super) struct Directory {
-    source: PathBuf,
-    destination: PathBuf,
-    parent: Option<Arc<Directory>>,
-    pending: AtomicUsize,
-}
-
-impl Drop for Directory {
-    /// Drops the chain of parents in a loop: a tree may be deeper than the stack.
-    fn drop(&mut self) {
-        let mut next = self.parent.take();
-        while let Some(parent) = next {
-            next = Arc::into_inner(parent).and_then(|mut parent| parent.parent.take());
-        }
-    }
-}
-
-/// What is done to the entries of a tree.
-pub(super) trait Pass: Send + Sync + 'static {
-    /// Whether an entry is not even looked at.
-    fn skips(&self, _: &Task) -> bool {
-        false
-    }
-    /// Begins a directory; `false` where it is not to be gone into.
-    fn enter(&self, task: &Task, found: &Metadata) -> impl Future<Output = bool> + Send;
-    /// Handles anything else.
-    fn visit(&self, task: &Task, found: &Metadata) -> impl Future<Output = ()> + Send;
-    /// An entry that could not be looked at, or a directory that could not be listed.
-    fn failed(&self, task: &Task, operation: &'static str, error: &io::Error);
 }
 
 /// Which entries of a tree are walked.
@@ -94,31 +61,31 @@ impl Scope {
 }
 
 /// One walk.
-pub(super) struct Walk<P> {
+pub(super) struct Walk {
     job: Arc<Job>,
-    scope: Arc<Scope>,
-    pass: P,
+    scope: Scope,
+    verify: Verify,
     stack: Mutex<Vec<Task>>,
     /// One permit per task on the stack; closed at the end.
     ready: Semaphore,
-    /// Tasks that are not done, whether they wait, are in work or are deferred.
+    /// Tasks that are not done, whether they wait or are in work.
     outstanding: AtomicUsize,
 }
 
-impl<P: Pass> Walk<P> {
-    pub(super) fn new(job: Arc<Job>, scope: Arc<Scope>, pass: P) -> Arc<Walk<P>> {
+impl Walk {
+    pub(super) fn new(job: Arc<Job>, scope: Scope, verify: Verify) -> Arc<Walk> {
         Arc::new(Walk {
             job,
             scope,
-            pass,
+            verify,
             stack: Mutex::default(),
             ready: Semaphore::new(0),
             outstanding: AtomicUsize::new(0),
         })
     }
 
-    pub(super) fn pass(&self) -> &P {
-        &self.pass
+    pub(super) fn verify(&self) -> &Verify {
+        &self.verify
     }
 
     /// Walks the tree at `root` with `jobs` entries in work at a time; ends early where the job is stopped.
@@ -174,24 +141,27 @@ impl<P: Pass> Walk<P> {
     }
 
     async fn step(&self, task: Task) {
-        if self.scope.excludes(&task.source) || self.pass.skips(&task) {
-            return self.done(task).await;
+        if !self.scope.excludes(&task.source) && !self.verify.skips(&task) {
+            self.look_at(&task).await;
         }
+        if self.outstanding.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.ready.close();
+        }
+    }
+
+    async fn look_at(&self, task: &Task) {
         let found = match limits::patiently(|| fs::symlink_metadata(&task.source)).await {
             Ok(found) => found,
-            Err(error) => {
-                self.pass.failed(&task, "metadata", &error);
-                return self.done(task).await;
-            }
+            Err(error) => return self.job.fail(&task.source, "metadata", &error),
         };
-        if found.is_dir() {
-            if self.pass.enter(&task, &found).await {
-                self.list(&task, self.scope.is_left(&found)).await;
-            }
-            return self.done(task).await;
+        let is_same = self.verify.check(task, &found).await;
+        // One of another filesystem was made, and stays empty.
+        if !found.is_dir() || !is_same || self.scope.is_left(&found) {
+            return;
         }
-        self.pass.visit(&task, &found).await;
-        self.done(task).await;
+        if let Err(error) = self.entries(task).await {
+            self.job.fail(&task.source, "read_dir", &error);
+        }
     }
 
     /// A step within a step: should the entry have become a directory meanwhile, it would contain itself.
@@ -200,25 +170,7 @@ impl<P: Pass> Walk<P> {
     }
 
     /// Puts the entries of a directory on the stack.
-    async fn list(&self, task: &Task, is_left_out: bool) {
-        let directory = Arc::new(Directory {
-            source: task.source.clone(),
-            destination: task.destination.clone(),
-            parent: task.parent.clone(),
-            pending: AtomicUsize::new(1),
-        });
-        if let Some(parent) = &task.parent {
-            parent.pending.fetch_add(1, Ordering::Relaxed);
-        }
-        if is_left_out {
-            // It is made, and stays empty.
-        } else if let Err(error) = self.entries(&directory).await {
-            self.pass.failed(task, "read_dir", &error);
-        }
-        self.leave(Some(directory)).await;
-    }
-
-    async fn entries(&self, directory: &Arc<Directory>) -> io::Result<()> {
+    async fn entries(&self, directory: &Task) -> io::Result<()> {
         let mut entries = limits::patiently(|| fs::read_dir(&directory.source)).await?;
         while let Some(entry) = entries.next_entry().await? {
             if self.job.stopped() {
@@ -226,11 +178,9 @@ impl<P: Pass> Walk<P> {
             }
             let name = entry.file_name();
             let child = Task {
-                parent: Some(Arc::clone(directory)),
                 source: directory.source.join(&name),
                 destination: directory.destination.join(&name),
             };
-            directory.pending.fetch_add(1, Ordering::Relaxed);
             self.outstanding.fetch_add(1, Ordering::Relaxed);
             // Its kind is asked for only where it matters: one that is stuck would hold up the listing.
             if self.is_full() && is_file(&entry).await {
@@ -240,23 +190,6 @@ impl<P: Pass> Walk<P> {
             }
         }
         Ok(())
-    }
-
-    async fn done(&self, task: Task) {
-        self.leave(task.parent).await;
-        if self.outstanding.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.ready.close();
-        }
-    }
-
-    /// Takes one entry off a directory, and leaves those that have no more, from the inside out.
-    async fn leave(&self, mut next: Option<Arc<Directory>>) {
-        while let Some(directory) = next {
-            if directory.pending.fetch_sub(1, Ordering::AcqRel) != 1 || self.job.stopped() {
-                return;
-            }
-            next = directory.parent.clone();
-        }
     }
 }
 
