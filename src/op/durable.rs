@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 use std::sync::{Arc, Weak};
 
 use super::file::SharedFile;
+use super::health::FileState;
 use crate::driver::fence::Fenced;
 use crate::driver::op::{Load, OnWorker, Op};
 use crate::error::Error;
@@ -23,10 +24,17 @@ pub(super) struct Durable<R> {
 }
 
 impl<R: Request> Durable<R> {
+    /// Asks the kernel even where an error has to be told anyway: what the kernel keeps beside it is told with it, and
+    /// not once more after that is acknowledged.
     pub(super) async fn run(self) -> io::Result<()> {
-        self.file.health.check(self.kind)?;
         let (file, kind) = (self.file.clone(), self.kind);
-        file.driver().start(self, &file.mount()).await?;
+        let is_known = file.health.state() == FileState::Poisoned;
+        let done = file.driver().start(self, &file.mount()).await;
+        if is_known {
+            // The first error is the one that is told until it is acknowledged.
+            file.health.check(kind)?;
+        }
+        done?;
         if kind == Kind::SyncRange || !file.health.fence.has_reports() {
             return Ok(());
         }
@@ -205,6 +213,34 @@ mod tests {
         let acknowledged = file.health.acknowledge().unwrap();
         assert_eq!(acknowledged.raw_os_error(), Some(errno::ENOSPC));
         durable(&file).finish(Ok(0)).unwrap();
+    }
+
+    /// What the kernel keeps is told while an error is there, so that nothing is left of it afterwards.
+    #[tokio::test]
+    async fn a_sync_asks_the_kernel_also_where_an_error_is_there() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let file = open(file.path(), flag::O_RDONLY, 0).await.unwrap();
+        let kept = Arc::new(std::sync::Mutex::new(Some(errno::EIO)));
+        let ask = || {
+            let kept = kept.clone();
+            let durable = Durable {
+                kind: Kind::SyncData,
+                request: Hop::new(move |_| match kept.lock().unwrap().take() {
+                    Some(number) => Err(io::Error::from_raw_os_error(number)),
+                    None => Ok(()),
+                }),
+                file: file.clone(),
+                on_worker: OnWorker::Async,
+            };
+            durable.run()
+        };
+        file.health.note_sync(errno::ENOSPC);
+        for _ in 0..2 {
+            let told = ask().await.unwrap_err();
+            assert_eq!(told.kind(), ErrorKind::StorageFull);
+        }
+        file.health.acknowledge().unwrap();
+        ask().await.unwrap();
     }
 
     /// The kernel tells a failed writeback to one of those that ask at the same time: the others wait for it, and
