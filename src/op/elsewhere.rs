@@ -13,6 +13,10 @@ impl<T: Send + 'static> Elsewhere<T> {
         Elsewhere(Some(inner))
     }
 
+    pub(crate) fn get(&self) -> Option<&T> {
+        self.0.as_ref()
+    }
+
     /// The thing itself, for a blocking thread.
     pub(crate) fn into_inner(mut self) -> T {
         self.0
