@@ -72,6 +72,8 @@ impl Op for Hop {
     }
 }
 
+type Polled<T> = Poll<Option<Result<T, WalkError>>>;
+
 struct Running {
     future: InFlight<Hop>,
     worker: Arc<Worker>,
@@ -189,7 +191,7 @@ impl<T: Send + 'static> Walking<T> {
         actor.map_or(Kind::Walk, |actor| actor.kind())
     }
 
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, WalkError>>> {
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Polled<T> {
         match refused() {
             Some(why) if !self.is_over => {
                 if let Some(told) = self.poll_refused(why) {
@@ -231,8 +233,7 @@ impl<T: Send + 'static> Walking<T> {
 
     /// The limit is passed under which it is polled. A cancel is for good and ends it. Time that is over may be that
     /// of one entry alone: this is told once, and then nothing, until it is polled without such a limit.
-    #[allow(clippy::type_complexity)]
-    fn poll_refused(&mut self, why: Why) -> Option<Poll<Option<Result<T, WalkError>>>> {
+    fn poll_refused(&mut self, why: Why) -> Option<Polled<T>> {
         let left = match self.acts() && self.threads.is_some() {
             true => LeftBehind::MayHaveTakenEffect,
             false => LeftBehind::NothingHappened,
