@@ -414,7 +414,14 @@ impl SharedFile {
     /// Bounds the dirty pages of this open file from now on; the first policy counts.
     pub(crate) fn bound(&self, policy: WritebackPolicy) {
         let is_off = self.is_direct() || !self.is_seekable() || self.is_read_only();
-        let make = || Arc::new(Bounded::new(policy, is_off));
+        let make = || {
+            #[cfg(target_os = "macos")]
+            if policy.no_cache {
+                // A hint: with the cache it is as correct.
+                let _ = crate::sys::written::set_no_cache(std::os::fd::AsFd::as_fd(self));
+            }
+            Arc::new(Bounded::new(policy, is_off))
+        };
         self.health.bounded.get_or_init(make);
     }
 

@@ -18,6 +18,7 @@ pub struct WritebackPolicy {
     pub(super) waits: bool,
     pub(super) wait_limit: Duration,
     pub(super) rest: Duration,
+    pub(super) no_cache: bool,
 }
 
 impl Default for WritebackPolicy {
@@ -39,6 +40,7 @@ impl WritebackPolicy {
             waits: true,
             wait_limit: limits::WRITEBACK_WAIT_MAX,
             rest: limits::WRITEBACK_REST,
+            no_cache: false,
         }
     }
 
@@ -84,6 +86,15 @@ impl WritebackPolicy {
     /// See [`File::with_writeback`](crate::fs::File::with_writeback).
     pub fn wait_limit(mut self, limit: Duration) -> WritebackPolicy {
         self.wait_limit = limit;
+        self
+    }
+
+    /// On macOS, whether what is written and read goes by the page cache (F_NOCACHE), which is all that there is of
+    /// bounded writeback there; by default it does not. Elsewhere nothing.
+    ///
+    /// See [`File::with_writeback`](crate::fs::File::with_writeback).
+    pub fn no_cache(mut self, no_cache: bool) -> WritebackPolicy {
+        self.no_cache = no_cache;
         self
     }
 
