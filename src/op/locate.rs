@@ -161,7 +161,7 @@ fn mount_of(
 
     attempt(None, || {
         let fd = match dir {
-            Some(dir) => open_path_cached_at(dir.as_fd(), path, follow),
+            Some(dir) => open_path_cached_at(dir.as_fd(), path, follow, 0),
             None => open_path_cached(path, follow),
         };
         let fd = fd.ok()?;
