@@ -3,6 +3,7 @@
 mod acquire;
 mod ahead;
 pub(crate) mod append;
+pub(crate) mod around;
 pub(crate) mod at;
 pub(crate) mod batch;
 pub(crate) mod byte_budget;
