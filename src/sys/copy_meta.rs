@@ -150,25 +150,28 @@ impl Onto<'_> {
     }
 }
 
-/// The attributes of what is held by a descriptor that is open for nothing. Without /proc there is no way to them.
+/// The attributes of what is held by descriptors that are open for nothing, by their paths in /proc; `None` where there
+/// is no /proc.
 #[cfg(target_os = "linux")]
-pub(super) fn onto_held(source: &File, to: &File, same_owner: bool, warnings: &mut Vec<Warning>) {
-    use std::os::fd::AsRawFd;
-    let of = |file: &File| CString::new(format!("/proc/self/fd/{}", file.as_raw_fd()));
-    let (Ok(from), Ok(to)) = (of(source), of(to)) else {
-        return;
-    };
-    let list = || match xattr::list(&from, true) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        listed => listed,
-    };
+pub(super) fn onto_held(
+    (from, to): (&CStr, &CStr),
+    same_owner: bool,
+    warnings: &mut Vec<Warning>,
+) -> Option<()> {
+    let listed = std::cell::RefCell::new(Some(xattr::list(from, true)));
+    if let Some(Err(error)) = &*listed.borrow() {
+        if error.kind() == io::ErrorKind::NotFound {
+            return None;
+        }
+    }
     let lists = Xattrs {
-        list: &list,
-        get: &|name| xattr::get(&from, name, true),
-        set: &|name, value| xattr::set(&to, name, value, true),
-        remove: &|name| xattr::remove(&to, name, true),
+        list: &|| listed.take().unwrap_or(Ok(Vec::new())),
+        get: &|name| xattr::get(from, name, true),
+        set: &|name, value| xattr::set(to, name, value, true),
+        remove: &|name| xattr::remove(to, name, true),
     };
     lists.carry(false, same_owner, warnings);
+    Some(())
 }
 
 /// Owner and attributes of an open file, before its mode.

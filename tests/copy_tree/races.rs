@@ -10,8 +10,14 @@ use std::time::{Duration, Instant};
 
 use crate::{all, paths, run};
 
-/// How long each race is run.
-const RACE: Duration = Duration::from_secs(4);
+/// How long each race is run, unless TIDEGATE_RACE_SECONDS says otherwise.
+const RACE_SECONDS: u64 = 4;
+
+fn race_lasts() -> Duration {
+    let asked = std::env::var("TIDEGATE_RACE_SECONDS").ok();
+    let asked = asked.and_then(|seconds| seconds.parse().ok());
+    Duration::from_secs(asked.unwrap_or(RACE_SECONDS))
+}
 
 /// Exchanges two names, over and over.
 fn exchange(a: &Path, b: &Path, stop: &AtomicBool, times: &AtomicU64) {
@@ -27,7 +33,7 @@ fn exchange(a: &Path, b: &Path, stop: &AtomicBool, times: &AtomicU64) {
 }
 
 /// Copies for a while, as the names are exchanged. Each round is looked at while nothing is.
-fn race(pairs: &[(PathBuf, PathBuf)], mut round: impl FnMut()) -> u64 {
+pub(crate) fn race(pairs: &[(PathBuf, PathBuf)], mut round: impl FnMut()) -> u64 {
     let (stop, times) = (AtomicBool::new(false), AtomicU64::new(0));
     /// Also where a round panics: the scope waits for those who exchange.
     struct Stops<'a>(&'a AtomicBool);
@@ -42,7 +48,7 @@ fn race(pairs: &[(PathBuf, PathBuf)], mut round: impl FnMut()) -> u64 {
             scope.spawn(|| exchange(a, b, &stop, &times));
         }
         let begun = Instant::now();
-        while begun.elapsed() < RACE {
+        while begun.elapsed() < race_lasts() {
             round();
         }
     });
