@@ -225,7 +225,7 @@ mod tests {
             let kept = kept.clone();
             let durable = Durable {
                 kind: Kind::SyncData,
-                request: Hop::new(move |_| match kept.lock().unwrap().take() {
+                request: Hop::new(move |_| match crate::sys::lock::lock(&kept).take() {
                     Some(number) => Err(io::Error::from_raw_os_error(number)),
                     None => Ok(()),
                 }),

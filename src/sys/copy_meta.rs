@@ -126,6 +126,7 @@ impl Onto<'_> {
         }
         if preserve.xattrs {
             let lists = Xattrs {
+                there: &|| xattr_open::list(to),
                 list: &|| xattr_open::list(source),
                 get: &|name| xattr_open::get(source, name),
                 set: &|name, value| xattr_open::set(to, name, value),
@@ -165,6 +166,7 @@ pub(super) fn onto_held(
         }
     }
     let lists = Xattrs {
+        there: &|| xattr::list(to, true),
         list: &|| listed.take().unwrap_or(Ok(Vec::new())),
         get: &|name| xattr::get(from, name, true),
         set: &|name, value| xattr::set(to, name, value, true),
@@ -209,6 +211,7 @@ pub(crate) fn onto_path(from: &Path, to: &Path, preserve: Preserve) -> io::Resul
         .is_some_and(|target| has_owner_of(&before, target));
     if preserve.xattrs {
         let lists = Xattrs {
+            there: &|| xattr::list(&at, false),
             list: &|| xattr::list(&source, false),
             get: &|name| xattr::get(&source, name, false),
             set: &|name, value| xattr::set(&at, name, value, false),
@@ -268,6 +271,8 @@ fn note(warnings: &mut Vec<Warning>, operation: &'static str, result: io::Result
 
 /// The attribute calls of a pair of files, whether open or by path.
 struct Xattrs<'a> {
+    /// Those that the copy has so far.
+    there: &'a dyn Fn() -> io::Result<Vec<OsString>>,
     list: &'a dyn Fn() -> io::Result<Vec<OsString>>,
     get: &'a dyn Fn(&CStr) -> io::Result<Vec<u8>>,
     set: &'a dyn Fn(&CStr, &[u8]) -> io::Result<()>,
@@ -291,10 +296,19 @@ impl Xattrs<'_> {
         let stays = |name: &CStr| {
             has(name) && (name != CAPABILITY || same_owner) || name == ACL_DEFAULT && !directory
         };
-        for rights in [ACL_ACCESS, ACL_DEFAULT, CAPABILITY] {
-            if cfg!(target_os = "linux") && !stays(rights) {
-                // There is none, as a rule, and that is the error.
-                let _ = (self.remove)(rights);
+        if cfg!(target_os = "linux") {
+            // There is none, as a rule: to see that is one call, and to remove what is not there is a transaction each.
+            let there = (self.there)();
+            let may_have = |rights: &CStr| match &there {
+                Ok(there) => there
+                    .iter()
+                    .any(|name| name.as_bytes() == rights.to_bytes()),
+                Err(_) => true,
+            };
+            for rights in [ACL_ACCESS, ACL_DEFAULT, CAPABILITY] {
+                if !stays(rights) && may_have(rights) {
+                    let _ = (self.remove)(rights);
+                }
             }
         }
         for name in names {

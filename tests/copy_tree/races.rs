@@ -186,3 +186,33 @@ fn what_changes_its_kind_is_copied_whole_or_named() {
     });
     assert!(rounds > 1);
 }
+
+/// A copy that is renamed into place gets its name where it was made, whatever is at the path of that directory by then:
+/// it succeeds, and leaves nothing under a temporary name.
+#[test]
+fn a_file_gets_its_name_where_it_was_made() {
+    use tidegate::fs::CopyFile;
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    for name in ["one", "two"] {
+        fs::create_dir(at(name)).unwrap();
+    }
+    fs::write(at("from"), vec![3; 300_000]).unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let mut rounds = 0;
+    let times = race(&[(at("one"), at("two"))], || {
+        let copy = CopyFile::new(at("from"), at("one/to")).rename_into_place(true);
+        let copy = match rounds % 2 {
+            0 => copy,
+            _ => copy.temporary(at("one/.mine")),
+        };
+        let copied = runtime.block_on(copy.run()).unwrap();
+        assert_eq!(copied.bytes, 300_000);
+        rounds += 1;
+    });
+    println!("{rounds} copies, {times} exchanges");
+    for name in ["one", "two"] {
+        let left = paths(&at(name));
+        assert!(left.iter().all(|path| path == Path::new("to")), "{left:?}");
+    }
+}
