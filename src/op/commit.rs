@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, oneshot};
 
 use super::elsewhere::Elsewhere;
 use super::file::SharedFile;
@@ -21,13 +21,14 @@ use super::locate::locate;
 use super::open::flag;
 use crate::buf::{IoBuf, bytes_of};
 use crate::driver::chore::Chore;
-use crate::driver::waiting::within_limits;
+use crate::driver::waiting::{unless_forked, within_limits};
 use crate::driver::{self, Driver};
 use crate::error::{Error, LeftBehind};
 use crate::limits;
 use crate::mounts::Mount;
 use crate::opcode::Kind;
 use crate::sys::clock::coarse_ms;
+use crate::sys::fork::Born;
 use crate::sys::lock::lock;
 use crate::sys::path::c_path;
 use crate::sys::replace;
@@ -58,6 +59,19 @@ pub(crate) struct Held {
 pub(crate) struct Tally {
     pub(crate) committed: AtomicU64,
     pub(crate) failed: AtomicU64,
+    /// A forked child cannot wait for what its parent has in flight.
+    born: Born,
+}
+
+impl Tally {
+    /// Waits for places among the files in flight.
+    pub(crate) async fn wait<T>(
+        &self,
+        place: impl Future<Output = Result<T, AcquireError>>,
+    ) -> io::Result<T> {
+        let place = async { place.await.map_err(|_| io::ErrorKind::BrokenPipe.into()) };
+        unless_forked(self.born, Kind::CommitFile, place).await
+    }
 }
 
 impl Held {
@@ -89,9 +103,18 @@ pub(crate) async fn begin(
     Ok((draft, SharedFile::new(&driver, fd, flag::O_RDWR)))
 }
 
+/// A file that a parent of this process writes is not written or named by a forked child.
+pub(crate) fn check_own(draft: &Elsewhere<Draft>) -> io::Result<()> {
+    let born = draft.get().map(|draft| draft.born);
+    Ok(born.map_or(Ok(()), |born| born.check(Kind::CommitFile))?)
+}
+
 /// Commits a file, together with others of its mount. It begins at once; the future says how it went, and gives the
 /// file up if it is dropped before that has its name.
 pub(crate) fn commit(commit: Commit) -> io::Result<impl Future<Output = io::Result<()>> + Send> {
+    if let Some(draft) = &commit.draft {
+        check_own(draft)?;
+    }
     let driver = driver::current()?;
     let path = commit.path.clone();
     let named = |error| driver.tell(Kind::CommitFile, Some(&path), error);

@@ -143,9 +143,14 @@ impl SharedFile {
         !self.is_stream.load(Ordering::Relaxed)
     }
 
+    /// Then the cursor's position is the kernel's from the beginning.
+    pub(crate) fn is_block_device(&self) -> bool {
+        self.opened.type_bits() == kind::BLOCK
+    }
+
     /// Whether setting the kernel's position waits for whoever has its inode locked.
     pub(crate) fn is_locked_for_seeks(&self) -> bool {
-        self.opened.type_bits() == kind::BLOCK || !self.mount.is_local()
+        !self.mount.is_local()
     }
 
     /// Whether it is a pipe or a socket, which have no positions. Where the type is not known without

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::at::At;
-use super::close::close_path;
+use super::close::{close_looked_through, close_path};
 use super::file::SharedFile;
 use super::hop::{hop_on, hop_on_file};
 use super::locate::{locate_at, locate_missed};
@@ -286,7 +286,8 @@ fn metadata_of_path_fd(driver: &Arc<Driver>, fd: OwnedFd) -> Option<Metadata> {
     let (stat, mount) = attempt(None, || mounts::of_fd(fd.as_fd()))?.ok()?;
     let mount = mount.unwrap_or_else(|| learn_later(driver, stat.clone()));
     let metadata = attempt(Some(&mount), || blocking::metadata_of(fd.as_fd()));
-    close_path(driver, fd, &stat, &mount);
+    let left = close_path(driver, fd, &stat, &mount);
+    close_looked_through(driver, left);
     metadata?.ok()
 }
 
@@ -335,7 +336,8 @@ fn cached_at<T>(
         Some(dir) => open_path_cached_at(dir.as_fd(), path, follow),
         None => open_path_cached(path, follow),
     };
-    attempt(None, || match open() {
+    let mut left = None;
+    let cached = attempt(None, || match open() {
         Ok(fd) => {
             let Ok((stat, mount)) = mounts::of_fd_with(fd.as_fd(), mask) else {
                 return Cached::Unknown(None);
@@ -348,7 +350,7 @@ fn cached_at<T>(
             } else {
                 None
             };
-            close_path(driver, fd, &stat, &mount);
+            left = close_path(driver, fd, &stat, &mount);
             made.map_or(Cached::Unknown(Some(mount)), Cached::Found)
         }
         // No answer, but a filter's.
@@ -360,8 +362,9 @@ fn cached_at<T>(
             Some(errno::EAGAIN) => Cached::Missed,
             _ => Cached::Unknown(None),
         },
-    })
-    .unwrap_or(Cached::Unknown(None))
+    });
+    close_looked_through(driver, left);
+    cached.unwrap_or(Cached::Unknown(None))
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -61,7 +61,7 @@ pub(crate) struct Draft {
     how: Replace,
     device: u64,
     /// A forked child does not remove what its parent is writing.
-    born: Born,
+    pub(crate) born: Born,
 }
 
 impl Draft {
@@ -410,4 +410,31 @@ fn link(file: &File, dir: &File, name: &CStr) -> io::Result<()> {
 #[cfg(not(target_os = "linux"))]
 fn link(_file: &File, _dir: &File, _name: &CStr) -> io::Result<()> {
     Err(super::errno::unsupported())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fork;
+    use super::*;
+
+    /// What has a name meanwhile goes with whoever writes it, and not with a forked child that has it, too.
+    #[test]
+    fn a_child_leaves_its_parents_temporary() {
+        fork::watch();
+        let dir = tempfile::tempdir().unwrap();
+        let how = Replace::default();
+        let mut draft = Draft::begin(&dir.path().join("file"), &how).unwrap();
+        // As on a filesystem that has no files without names.
+        let (file, temp) = named(&draft.dir, 0o600).unwrap();
+        (draft.file, draft.temp) = (file, Some(temp));
+        let count = || std::fs::read_dir(dir.path()).unwrap().count();
+        let mut draft = Some(draft);
+        let code = crate::sys::fork::tests::forked(|| {
+            drop(draft.take());
+            i32::from(count() != 1)
+        });
+        assert_eq!((code, count()), (0, 1));
+        drop(draft);
+        assert_eq!(count(), 0);
+    }
 }
