@@ -231,7 +231,7 @@ fn pipes_of_packets_are_streams() {
             writer.write_all(part.as_bytes()).unwrap();
         }
         drop(writer);
-        let file = File::from_std(std::fs::File::from(OwnedFd::from(reader)));
+        let file = File::from_std(std::fs::File::from(reader));
         let all: Vec<Bytes> = file.stream(..).try_collect().await.unwrap();
         assert_eq!(all, ["one", "two"]);
     });
