@@ -5,7 +5,7 @@
     reason = "this is where blocking calls live"
 )]
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::fs::{File, Metadata, Permissions};
 use std::io;
 use std::os::fd::AsFd;
@@ -20,8 +20,8 @@ use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
-use super::copy::temp_name;
 use super::copy_meta::{self, Preserve};
+use super::copy_temp::temp_name;
 use super::errno::retry;
 use super::fork::Born;
 use super::path::c_path;
@@ -170,6 +170,28 @@ impl Draft {
 
     pub(crate) fn sync(&self) -> io::Result<()> {
         self.file.sync_all()
+    }
+
+    /// Waits until what was written is out of the page cache. Where that cannot be asked, it is synced.
+    pub(crate) fn wait_for_writeback(&self) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        {
+            let all = super::range::Writeback::Complete;
+            match super::range::sync_range(self.file.as_fd(), 0, 0, all) {
+                Err(error) if super::errno::is_refusal(&error) => {}
+                // Whatever is told here is told to nobody else.
+                waited => return waited,
+            }
+        }
+        self.sync()
+    }
+
+    /// Changes nothing of the file, in a way of which its filesystem's journal hears, and syncs it: so is all that the
+    /// journal had heard of before. `None` if it may not be changed.
+    pub(crate) fn sync_journal(&self) -> Option<io::Result<()>> {
+        let metadata = retry(|| self.file.metadata()).ok()?;
+        self.set_mode(metadata.mode() & 0o7777).ok()?;
+        Some(self.sync())
     }
 
     /// The filesystem that it is on.
@@ -378,7 +400,7 @@ fn named(dir: &File, mode: u32) -> io::Result<(File, CString)> {
 fn try_names<T>(mut make: impl FnMut(&CStr) -> io::Result<T>) -> io::Result<(CString, T)> {
     let mut tries = 0;
     loop {
-        let name = CString::new(temp_name())?;
+        let name = CString::new(temp_name(OsStr::new("")))?;
         match make(&name) {
             Ok(made) => return Ok((name, made)),
             Err(error)
