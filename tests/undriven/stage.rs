@@ -80,7 +80,14 @@ pub(crate) fn warm(runtime: &Runtime) {
     let used = async move {
         let handle = Handle::current().unwrap();
         let file = File::create(path).await.unwrap();
-        for _ in 0..5000 {
+        // On threads there is nothing to wait for.
+        let rounds = if handle.route() == Route::Pool {
+            50
+        } else {
+            5000
+        };
+        for round in 0..rounds {
+            step(format!("round {round} of the warming up"));
             file.write_all_at("x", 0).await.unwrap();
             file.sync_data().await.unwrap();
             if on_worker_rings(&handle) > 0 {

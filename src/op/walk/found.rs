@@ -371,6 +371,18 @@ numbers! {
     taken_over,
 }
 
+/// Whether it is no more than a thread that could not be had.
+pub(super) fn is_refusal(error: &std::io::Error) -> bool {
+    matches!(
+        crate::error::Error::from_io(error),
+        Some(
+            crate::error::Error::MountUnresponsive { .. }
+                | crate::error::Error::Saturated { .. }
+                | crate::error::Error::Thread { .. }
+        )
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

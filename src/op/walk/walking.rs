@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::board::Harvest;
-use super::found::{WalkCall, WalkError};
+use super::found::{WalkCall, WalkError, is_refusal};
 use super::node::{Files, Use};
 use super::worker::{Doing, Worker};
 use super::{Options, Shared, Visitor, Watched};
@@ -590,14 +590,6 @@ impl<T: Send + 'static> Walking<T> {
             threads.driver.live().start_detached(work, &threads.mount);
         }
     }
-}
-
-/// Whether it is no more than a thread that could not be had.
-fn is_refusal(error: &io::Error) -> bool {
-    matches!(
-        Error::from_io(error),
-        Some(Error::MountUnresponsive { .. } | Error::Saturated { .. } | Error::Thread { .. })
-    )
 }
 
 impl<T: Send + 'static> Drop for Walking<T> {
