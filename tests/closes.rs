@@ -8,6 +8,7 @@ use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use common::on_every_backend;
 use nix::fcntl::{FcntlArg, Flock, FlockArg, fcntl};
@@ -198,6 +199,108 @@ impl Drop for Unmount<'_> {
     fn drop(&mut self) {
         let _ = nix::mount::umount2(self.0, nix::mount::MntFlags::MNT_DETACH);
     }
+}
+
+/// The look that lists a folder in more than one step.
+const IN_BATCHES: usize = 8;
+
+/// Something that has the filesystem open while it is under way: by its number, on the folder where it is mounted.
+async fn look(number: usize, point: &Path) -> Option<&'static str> {
+    let file = point.join("file");
+    Some(match number {
+        0 => {
+            fs::metadata(&file).await.unwrap();
+            "metadata"
+        }
+        1 => {
+            fs::symlink_metadata(&file).await.unwrap();
+            "symlink_metadata"
+        }
+        2 => {
+            fs::canonicalize(&file).await.unwrap();
+            "canonicalize"
+        }
+        3 => {
+            fs::read(&file).await.unwrap();
+            "read"
+        }
+        4 => {
+            fs::rename(&file, point.join("other")).await.unwrap();
+            "rename"
+        }
+        5 => {
+            let mut entries = fs::read_dir(point).await.unwrap();
+            while let Some(entry) = entries.next_entry().await.unwrap() {
+                entry.metadata().await.unwrap();
+            }
+            "read_dir"
+        }
+        6 => {
+            let mut entries = fs::read_dir(point).await.unwrap();
+            entries.next_entry().await.unwrap().unwrap();
+            "read_dir in part"
+        }
+        7 => {
+            let entry = fs::read_dir(point).await.unwrap().next_entry().await;
+            drop(entry.unwrap().unwrap());
+            "an entry"
+        }
+        IN_BATCHES => {
+            let dir = fs::Dir::open(point).await.unwrap();
+            let mut entries = dir.read_dir().await.unwrap();
+            entries.next_entry().await.unwrap().unwrap();
+            "Dir::read_dir in part"
+        }
+        _ => return None,
+    })
+}
+
+/// How many descriptors of this process lead there.
+fn open_below(point: &Path) -> usize {
+    let all = std::fs::read_dir("/proc/self/fd").unwrap();
+    let leads_there =
+        |path: std::path::PathBuf| std::fs::read_link(path).is_ok_and(|to| to.starts_with(point));
+    all.filter(|entry| leads_there(entry.as_ref().unwrap().path()))
+        .count()
+}
+
+/// What only looks at a filesystem has nothing open there once it is over and dropped, also where it is the first that
+/// looks. A busy machine may make single ones late.
+#[test]
+fn what_looked_has_nothing_open() {
+    let _alone = alone();
+    if !nix::unistd::Uid::effective().is_root() {
+        return println!("skip: what_looked_has_nothing_open: root");
+    }
+    on_every_backend(|_| async {
+        let dir = tempfile::tempdir().unwrap();
+        let point = &dir.path().canonicalize().unwrap();
+        let (mut looks, mut late) = (0, Vec::new());
+        for number in 0.. {
+            let mut name = None;
+            for _ in 0..ROUNDS / 6 {
+                let flags = nix::mount::MsFlags::empty();
+                nix::mount::mount(Some("none"), point, Some("tmpfs"), flags, None::<&str>).unwrap();
+                let unmount = Unmount(point);
+                std::fs::write(point.join("file"), "content").unwrap();
+                for file in 0..if number == IN_BATCHES { 1500 } else { 0 } {
+                    std::fs::File::create(point.join(format!("file-{file}"))).unwrap();
+                }
+                name = look(number, point).await;
+                looks += 1;
+                if open_below(point) > 0 {
+                    late.push(name);
+                    // After a late close no drop waits for one for a second.
+                    tokio::time::sleep(Duration::from_millis(1100)).await;
+                }
+                drop(unmount);
+            }
+            if name.is_none() || late.len() * 8 > looks {
+                break;
+            }
+        }
+        assert!(late.len() * 8 <= looks, "of {looks} looks: {late:?}");
+    });
 }
 
 /// A dropped file that was written is on disk for whoever opens it next, whole.

@@ -4,17 +4,22 @@
 
 mod common;
 
+use std::future::{Future, poll_fn};
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use common::child::in_child;
 use common::{compounds, routes, runtime};
 use tidegate::buf::BufPool;
-use tidegate::fs::{self, File};
+use tidegate::fs::{self, AppendOptions, AtomicOptions, CommitBatch, File, Space};
 use tidegate::{Error, Handle, OpExt, Route};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::runtime::Runtime;
 
 /// A child that takes longer than this hangs: nobody waits for locks or threads of its parent.
 const BOUND_S: u32 = 120;
@@ -26,6 +31,11 @@ const ROUNDS_LAST: Duration = Duration::from_secs(40);
 
 /// Forks, and returns the child's exit code.
 fn forked(child: impl FnOnce() -> i32) -> i32 {
+    forked_while(child, || ())
+}
+
+/// The same, with something that the parent does meanwhile.
+fn forked_while(child: impl FnOnce() -> i32, parent: impl FnOnce()) -> i32 {
     // SAFETY: the child is left with its own thread only; it runs what is to work there, and ends at once.
     let pid = unsafe { nix::libc::fork() };
     if pid == 0 {
@@ -36,6 +46,7 @@ fn forked(child: impl FnOnce() -> i32) -> i32 {
         unsafe { nix::libc::_exit(code) };
     }
     assert!(pid > 0, "{}", std::io::Error::last_os_error());
+    parent();
     match nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid), None).unwrap() {
         nix::sys::wait::WaitStatus::Exited(_, code) => code,
         other => panic!("the child hangs: {other:?}"),
@@ -157,7 +168,7 @@ fn a_fork_while_a_runtime_lives() {
                     let mut stuck = Box::pin(File::open(fifo.clone()));
                     assert!(futures::poll!(stuck.as_mut()).is_pending());
                     let code = forked(|| {
-                        let polled = std::future::Future::poll(
+                        let polled = Future::poll(
                             stuck.as_mut(),
                             &mut std::task::Context::from_waker(std::task::Waker::noop()),
                         );
@@ -185,13 +196,12 @@ fn a_fork_while_a_runtime_lives() {
     });
 }
 
-fn is_refused<T>(polled: std::task::Poll<std::io::Result<T>>) -> bool {
-    match polled {
-        std::task::Poll::Ready(Err(error)) => {
-            matches!(Error::from_io(&error), Some(Error::ForkedChild { .. }))
-        }
-        _ => false,
-    }
+fn is_refusal(error: &std::io::Error) -> bool {
+    matches!(Error::from_io(error), Some(Error::ForkedChild { .. }))
+}
+
+fn is_refused<T>(polled: Poll<std::io::Result<T>>) -> bool {
+    matches!(polled, Poll::Ready(Err(error)) if is_refusal(&error))
 }
 
 /// Files and pools of before are descriptors and memory, and work in the child's runtime.
@@ -275,5 +285,166 @@ fn a_fork_while_others_are_at_it() {
         }
         over.store(true, Ordering::Relaxed);
         threads.into_iter().for_each(|one| one.join().unwrap());
+    });
+}
+
+/// Polls it so often; whether it goes on.
+async fn begin(compound: &mut compounds::Pending, polls: usize) -> bool {
+    let mut count = 0;
+    poll_fn(|cx| {
+        count += 1;
+        match compound.as_mut().poll(cx) {
+            Poll::Ready(over) => Poll::Ready(over.map(|()| false).unwrap()),
+            Poll::Pending if count >= polls => Poll::Ready(true),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// Forks in the middle of each of what takes several steps.
+fn half_way(dir: &Path, each: impl Fn(&str, &Runtime, compounds::Pending)) {
+    for (route, polls) in routes().into_iter().zip([2, 1, 3]) {
+        let runtime = runtime(true);
+        runtime.block_on(async { Handle::builder().route(route).install().unwrap() });
+        let place = dir.join(format!("{route:?}"));
+        for (name, mut compound) in compounds::all(&place) {
+            if runtime.block_on(begin(&mut compound, polls)) {
+                let what = format!("{name}, {route:?}, {polls} polls");
+                each(&what, &runtime, compound);
+            }
+        }
+    }
+}
+
+/// What a child drops that its parent is in the middle of goes on in the parent, and nothing of it is lost.
+#[test]
+fn what_a_child_drops_goes_on_in_the_parent() {
+    on("what_a_child_drops_goes_on_in_the_parent", |dir| {
+        half_way(dir, |what, of_parent, compound| {
+            let mut compound = Some(compound);
+            let dropped = forked(|| {
+                let compound = compound.take();
+                apart(|| runtime(false).block_on(async { drop(compound) }));
+                0
+            });
+            assert_eq!(dropped, 0, "{what}");
+            let over = of_parent.block_on(compound.unwrap());
+            over.unwrap_or_else(|error| panic!("{what}, in the parent: {error:?}"));
+        });
+    });
+}
+
+/// What the parent is in the middle of ends for whoever awaits it in the child: nobody is there who would end it.
+#[test]
+fn what_was_begun_before_ends_in_the_child() {
+    on("what_was_begun_before_ends_in_the_child", |dir| {
+        half_way(dir, |what, _, compound| {
+            let mut compound = Some(compound);
+            let awaited = forked(|| {
+                let compound = compound.take().unwrap();
+                match apart(|| runtime(false).block_on(compound)) {
+                    Err(error) if !is_refusal(&error) => {
+                        eprintln!("{what}: {error:?}");
+                        1
+                    }
+                    _ => 0,
+                }
+            });
+            assert_eq!(awaited, 0, "{what}");
+        });
+    });
+}
+
+/// Where a log ends is its own process's to know: a child neither appends to it nor cuts off what it has reserved.
+#[test]
+fn a_log_of_before_is_left_to_the_parent() {
+    on("a_log_of_before_is_left_to_the_parent", |dir| {
+        for route in routes() {
+            for space in [Space::Reserve, Space::ReserveExtend] {
+                log_of_before(&dir.join(format!("{route:?} {space:?}")), route, space);
+            }
+        }
+    });
+}
+
+fn log_of_before(path: &Path, route: Route, space: Space) {
+    let of_parent = runtime(true);
+    let log = of_parent.block_on(async {
+        Handle::builder().route(route).install().unwrap();
+        let options = AppendOptions::new().preallocate(1 << 20, space);
+        let log = options.open(path).await.unwrap();
+        log.append_sync("one\n").await.unwrap();
+        log
+    });
+    let (mut here, mut there) = UnixStream::pair().unwrap();
+    let log = Mutex::new(Some(log));
+    let take = || log.lock().unwrap().take().unwrap();
+    let in_child = || {
+        Read::read_exact(&mut there, &mut [0]).unwrap();
+        let log = take();
+        let refused = apart(|| {
+            runtime(false).block_on(async {
+                let both = [log.append("of the child").await.map(drop), log.sync().await];
+                drop(log);
+                both.map(|told| told.is_err_and(|error| is_refusal(&error)))
+            })
+        });
+        i32::from(refused != [true, true])
+    };
+    let mut of_before = None;
+    let in_parent = || {
+        let log = take();
+        of_parent.block_on(log.append_sync("two\n")).unwrap();
+        Write::write_all(&mut here, b"x").unwrap();
+        of_before = Some(log);
+    };
+    assert_eq!(forked_while(in_child, in_parent), 0, "{path:?}");
+    let log = of_before.unwrap();
+    of_parent.block_on(log.append_sync("three\n")).unwrap();
+    of_parent.block_on(log.close()).unwrap();
+    assert_eq!(std::fs::read(path).unwrap(), b"one\ntwo\nthree\n");
+}
+
+/// What a batch has in flight is its own process's to end.
+#[test]
+fn a_batch_of_before_is_left_to_the_parent() {
+    on("a_batch_of_before_is_left_to_the_parent", |dir| {
+        let path = dir.join("file");
+        let of_parent = runtime(true);
+        let both = of_parent.block_on(async {
+            let batch = CommitBatch::with_in_flight(AtomicOptions::new(), 1);
+            let mut file = batch.begin(&path).await.unwrap();
+            // Too much to stay in memory, so that there is a file.
+            file.write(vec![1; 600_000]).await.unwrap();
+            file.flush().await.unwrap();
+            (batch, file)
+        });
+        let both = Mutex::new(Some(both));
+        let take = || both.lock().unwrap().take().unwrap();
+        let code = forked(|| {
+            let (batch, mut file) = take();
+            let refused = apart(|| {
+                runtime(false).block_on(async {
+                    let next = batch.begin(dir.join("next")).await.map(drop);
+                    let mut written = file.write(vec![2; 600_000]).await;
+                    if written.is_ok() {
+                        written = file.flush().await;
+                    }
+                    let committed = async { batch.commit(file).await?.await }.await;
+                    let told = [next, written, committed, batch.finish().await.map(drop)];
+                    told.map(|told| told.is_err_and(|error| is_refusal(&error)))
+                })
+            });
+            i32::from(refused != [true; 4])
+        });
+        assert_eq!(code, 0);
+        let (batch, file) = take();
+        of_parent.block_on(async {
+            batch.commit(file).await.unwrap().await.unwrap();
+            assert_eq!(batch.finish().await.unwrap().committed, 1);
+        });
+        assert_eq!(std::fs::read(&path).unwrap(), vec![1; 600_000]);
+        assert_eq!(std::fs::read_dir(dir).unwrap().count(), 1);
     });
 }

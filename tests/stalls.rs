@@ -209,6 +209,12 @@ fn main() -> std::process::ExitCode {
             "runtime_drop_bounded",
             ends::runtime_drop_bounded,
         );
+        add(
+            way,
+            Requirements::fuse(),
+            "a_lane_without_a_handle_asks_again",
+            ends::a_lane_without_a_handle_asks_again,
+        );
     }
     libtest_mimic::run(&args, trials).exit_code()
 }

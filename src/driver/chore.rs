@@ -26,8 +26,8 @@ impl Close {
         Close(request::Close::new(fd, on_rings.before_close()))
     }
 
-    /// On a blocking thread, where nothing else that may sleep comes before it, and which tells how far it has come.
-    pub(super) fn watched(self, progress: Arc<Progress>) -> Close {
+    /// If somebody waits for it, on a blocking thread, which tells how far it has come.
+    pub(super) fn watched(self, progress: Option<Arc<Progress>>) -> Close {
         Close(self.0.watched(progress))
     }
 }
@@ -69,6 +69,15 @@ impl Op for Close {
     }
 }
 
+/// Something that somebody waits for: whatever becomes of it, it is over then.
+struct Watched(Arc<Progress>);
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
 type Work = Box<dyn FnOnce(&Steps) -> io::Result<()> + Send>;
 
 /// Anything that may block.
@@ -89,6 +98,20 @@ impl Chore {
             kept: false,
             hop: request::Hop::new(work),
         }
+    }
+
+    /// Drops something, also where its handle is closed; if somebody waits for that, it tells how far it has come.
+    pub(crate) fn dropping<T: Send + 'static>(
+        kind: Kind,
+        what: T,
+        watched: Option<Arc<Progress>>,
+    ) -> Chore {
+        let watched = watched.map(Watched);
+        Chore::kept(kind, move |_| {
+            watched.as_ref().inspect(|watched| watched.0.begin());
+            drop(what);
+            Ok(())
+        })
     }
 
     /// What is done though nobody waits for it, and though its handle is closed.

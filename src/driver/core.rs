@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Instant;
 
 use super::cell::{Cell, Job, Outcome};
-use super::chore::Close;
+use super::chore::{Chore, Close};
 use super::door::Sender;
 use super::fence::Pass;
 use super::group::Group;
@@ -369,13 +369,32 @@ impl Driver {
         mount: &Arc<Mount>,
         on_rings: &Arc<OnRings>,
     ) {
-        let group = self.group(mount);
         let close = Close::of_shared(fd, on_rings);
+        self.end_soon(mount, |watched| {
+            self.start_detached(close.watched(watched), mount);
+        });
+    }
+
+    /// The same for something else that has descriptors, which are closed as it is dropped.
+    pub(crate) fn drop_soon<T: Send + 'static>(self: &Arc<Self>, kind: Kind, what: T) {
+        let mount = &Mount::unknown();
+        self.end_soon(mount, |watched| {
+            self.start_detached(Chore::dropping(kind, what, watched), mount);
+        });
+    }
+
+    /// Starts what ends something, and waits for it where that may be: it is watched then.
+    pub(super) fn end_soon(
+        self: &Arc<Self>,
+        mount: &Arc<Mount>,
+        start: impl FnOnce(Option<Arc<Progress>>),
+    ) {
         if !mount.closes_in_time() || thread::is_ours() {
-            return self.start_detached(close, mount);
+            return start(None);
         }
+        let group = self.group(mount);
         let progress = Arc::new(Progress::default());
-        self.start_detached(close.watched(progress.clone()), mount);
+        start(Some(progress.clone()));
         let is_held_up = || group.pool().is_held_up();
         if !progress.wait(limits::CLOSE_WAIT, limits::CLOSE_WAIT_MAX, is_held_up) {
             mount.note_late_close();
@@ -389,7 +408,7 @@ impl Driver {
             return;
         }
         let group = driver.group(&Mount::chores());
-        let chore = super::chore::Chore::new(kind, work);
+        let chore = Chore::new(kind, work);
         let cell = Cell::new(
             chore,
             driver.clone(),

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::cell::{Job, Outcome};
+use super::chore::Close;
 use super::core::Driver;
 use super::group::{Class, Full, Group, Share};
 use super::limited;
@@ -268,6 +269,14 @@ impl Driver {
     pub(crate) fn close_look_up(self: &Arc<Self>, fd: OwnedFd) {
         let group = self.chores.get_or_init(|| self.group(&Mount::chores()));
         self.close_later(fd, group);
+    }
+
+    /// The same, and waits for it, but only so long.
+    pub(crate) fn close_look_up_soon(self: &Arc<Self>, fd: OwnedFd) {
+        let group = self.chores.get_or_init(|| self.group(&Mount::chores()));
+        self.end_soon(group.mount(), |watched| {
+            self.start_detached(Close::new(fd).watched(watched), group.mount());
+        });
     }
 
     /// Whether an operation may begin: not under a limit that is passed, if a caller waits for it, nor on a

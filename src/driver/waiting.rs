@@ -12,6 +12,7 @@ use super::core::Driver;
 use super::limited::{self, Limited, Until};
 use crate::error::LeftBehind;
 use crate::opcode::{DeadlineClass, Kind};
+use crate::sys::fork::Born;
 
 /// Waits until the future is over, or until a limit of its caller says that it is not waited for. `give_up` is asked
 /// then, once, what that leaves behind. The handle's default counts where the caller has said nothing.
@@ -23,7 +24,7 @@ pub(crate) async fn within_limits<T>(
     future: impl Future<Output = io::Result<T>>,
 ) -> io::Result<T> {
     let began = Instant::now();
-    let mut future = pin!(future);
+    let mut future = pin!(unless_forked(Born::here(), kind, future));
     let wait = poll_fn(|cx| {
         if let Poll::Ready(over) = future.as_mut().poll(cx) {
             return Poll::Ready(over);
@@ -42,6 +43,20 @@ pub(crate) async fn within_limits<T>(
         }
         _ => wait.await,
     }
+}
+
+/// Waits for the future, and not in a forked child for what only threads of its parent bring about.
+pub(crate) async fn unless_forked<T>(
+    born: Born,
+    kind: Kind,
+    future: impl Future<Output = io::Result<T>>,
+) -> io::Result<T> {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        born.check(kind)?;
+        future.as_mut().poll(cx)
+    })
+    .await
 }
 
 /// How long the handle lets it take.

@@ -43,7 +43,7 @@ impl Error {
             }
             Error::Closed { .. } => "the handle was shut down; use a live one",
             Error::Dataless { .. } => "its content is elsewhere, and this handle fetches none",
-            Error::ForkedChild { .. } => "this process was forked; make a new runtime after exec",
+            Error::ForkedChild { .. } => "it belongs to the process that this one was forked from; begin anew in a runtime of this one",
             Error::HandleExists => {
                 "the runtime already has a handle: install yours before the first operation"
             }

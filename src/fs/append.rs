@@ -140,7 +140,8 @@ impl AppendOptions {
 /// the last record that was written whole, after a failed sync behind the last one that is known to be on the device.
 ///
 /// What was taken is written, whether its task waits or not, also when the writer is dropped; the end of the runtime
-/// waits for it. Nobody else may write to the file meanwhile.
+/// waits for it. Nobody else may write to the file meanwhile, and a forked child may not append to its parent's log:
+/// it gets [`Error::ForkedChild`](crate::Error::ForkedChild).
 ///
 /// ```
 /// # #[tokio::main] async fn main() -> std::io::Result<()> {

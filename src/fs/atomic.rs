@@ -13,7 +13,7 @@ use super::metadata::Follow;
 use crate::buf::IoBuf;
 use crate::error::Error;
 use crate::limits;
-use crate::op::commit::{Commit, Draft, Held, Replace, begin, commit};
+use crate::op::commit::{Commit, Draft, Held, Replace, begin, check_own, commit};
 use crate::op::elsewhere::Elsewhere;
 
 /// How a path gets its new content.
@@ -398,7 +398,10 @@ async fn write_staged(
     offset: u64,
 ) -> io::Result<Box<Begun>> {
     let begun = match begun {
-        Some(begun) => begun,
+        Some(begun) => {
+            check_own(&begun.draft)?;
+            begun
+        }
         None => {
             let (draft, file) = begin(&path, &how).await?;
             let file = File::from_shared(file);

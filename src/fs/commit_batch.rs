@@ -114,7 +114,8 @@ impl CommitBatch {
     ///
     /// # Errors
     ///
-    /// None now; later versions may look at the path here.
+    /// [`Error::ForkedChild`](crate::Error::ForkedChild) for a batch of a parent of this process. Later versions may look
+    /// at the path here.
     ///
     /// # Backend
     ///
@@ -125,8 +126,8 @@ impl CommitBatch {
     /// See [`CommitBatch`].
     pub async fn begin(&self, path: impl AsRef<Path>) -> io::Result<AtomicFile> {
         let path = path.as_ref().to_path_buf();
-        let place = self.places.clone().acquire_owned().await;
-        let place = place.map_err(|_| io::ErrorKind::BrokenPipe)?;
+        let place = self.places.clone().acquire_owned();
+        let place = self.tally.wait(place).await?;
         let held = Held {
             tally: self.tally.clone(),
             _place: place,
@@ -164,7 +165,7 @@ impl CommitBatch {
     ///
     /// # Errors
     ///
-    /// None of single files, which their acknowledgements tell.
+    /// None of single files, which their acknowledgements tell; as for [`begin`](CommitBatch::begin).
     ///
     /// # Backend
     ///
@@ -175,8 +176,7 @@ impl CommitBatch {
     /// See [`CommitBatch`].
     pub async fn finish(self) -> io::Result<Tally> {
         let all = u32::try_from(self.in_flight).unwrap_or(u32::MAX);
-        let all = self.places.acquire_many(all).await;
-        let _all = all.map_err(|_| io::ErrorKind::BrokenPipe)?;
+        let _all = self.tally.wait(self.places.acquire_many(all)).await?;
         Ok(Tally {
             committed: self.tally.committed.load(Ordering::SeqCst),
             failed: self.tally.failed.load(Ordering::SeqCst),

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs::{self, FileType, Metadata};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -234,7 +235,10 @@ pub async fn remove_dir_all(path: impl AsRef<Path>) -> io::Result<()> {
 pub async fn read_dir(path: impl AsRef<Path>) -> io::Result<ReadDir> {
     let path: Arc<Path> = path.as_ref().into();
     let owned = path.clone();
-    let work = move |_: &_| Listing::open(&owned).map(next_batch);
+    let work = move |_: &_| {
+        let listing = Listing::open(&owned)?;
+        Ok(next_batch(listing, || Listing::look(&owned).map(Arc::new)))
+    };
     let batch = hop(Kind::ReadDir, &path, work).await?;
     Ok(ReadDir {
         path,
@@ -242,16 +246,25 @@ pub async fn read_dir(path: impl AsRef<Path>) -> io::Result<ReadDir> {
     })
 }
 
-fn next_batch(mut listing: Listing) -> Batch {
+/// `look` has the directory open without access; it is asked for if the directory stays open.
+fn next_batch(mut listing: Listing, look: impl FnOnce() -> Option<Arc<OwnedFd>>) -> Batch {
     let (entries, at_end) = listing.next_batch(limits::READ_DIR_BATCH_BYTES);
     let first = entries.iter().flatten().next();
-    let open = first.map(|entry| Arc::new(Elsewhere::new(entry.std.clone())));
+    let look = if at_end && first.is_none() {
+        None
+    } else {
+        look()
+    };
+    let open = first.map(|entry| {
+        let entry = entry.std.clone();
+        Arc::new(Elsewhere::directory(entry, look.clone()))
+    });
     let ahead = Ahead::of(entries.iter().flatten().map(|entry| entry.std.clone()));
     Batch {
         entries: entries.into(),
         ahead,
         given: 0,
-        rest: (!at_end).then(|| Elsewhere::new(listing)),
+        rest: (!at_end).then(|| Elsewhere::directory(listing, look)),
         open,
     }
 }
@@ -340,7 +353,10 @@ impl ReadDir {
                     };
                     let path = self.path.clone();
                     self.state = State::Reading(Box::pin(async move {
-                        let work = move |_: &_| Ok(next_batch(rest.into_inner()));
+                        let work = move |_: &_| {
+                            let (listing, look) = rest.into_parts();
+                            Ok(next_batch(listing, || look))
+                        };
                         hop(Kind::ReadDir, &path, work).await
                     }));
                 }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::driver::Driver;
 use crate::driver::on_rings::OnRings;
 use crate::mounts::Mount;
+use crate::opcode::Kind;
 use crate::sys::clock::day_ns;
 use crate::sys::stat::Stat;
 
@@ -70,17 +71,83 @@ pub(super) fn close(driver: &Arc<Driver>, fd: OwnedFd, about: &Closing<'_>) {
     }
 }
 
+/// A descriptor that was open only to look, and could not be closed at once.
+#[must_use]
+pub(super) struct LookedThrough {
+    fd: OwnedFd,
+    /// What is there is not known yet, so that this may be any mount, and a local one.
+    is_new: bool,
+}
+
 /// Closes a descriptor that was open only to look, and of which the attributes were just read: at once where nothing
-/// but the last link's end could sleep, else on a thread that has nothing to do with the mount, behind whose stuck
-/// operations descriptors would pile up. Where many wait for that all the same, as when very many ask for the first time
-/// on a mount, those whose file has a name are closed at once, too: no more than so many are open.
-pub(super) fn close_path(driver: &Arc<Driver>, fd: OwnedFd, stat: &Stat, mount: &Arc<Mount>) {
+/// but the last link's end could sleep. Where many wait to be closed all the same, as when very many ask for the first
+/// time on a mount, those whose file has a name are closed at once, too: no more than so many are open.
+pub(super) fn close_path(
+    driver: &Arc<Driver>,
+    fd: OwnedFd,
+    stat: &Stat,
+    mount: &Arc<Mount>,
+) -> Option<LookedThrough> {
     let is_calm = mount.is_local() && mount.is_healthy() || is_fuse(mount);
     if stat.nlink > 0 && (is_calm || driver.has_many_look_ups()) {
-        drop(fd);
-    } else {
-        driver.close_look_up(fd);
+        return None;
     }
+    let is_new = mount.is_new();
+    Some(LookedThrough { fd, is_new })
+}
+
+/// Closes what was left to be closed on a thread that has nothing to do with the mount, behind whose stuck operations
+/// descriptors would pile up. Not within an attempt: on a mount that was not seen before it waits for that as a drop
+/// does, since whoever looks first may be the last.
+pub(super) fn close_looked_through(driver: &Arc<Driver>, left: Option<LookedThrough>) {
+    match left {
+        Some(LookedThrough { fd, is_new: true }) => driver.close_look_up_soon(fd),
+        Some(LookedThrough { fd, is_new: false }) => driver.close_look_up(fd),
+        None => {}
+    }
+}
+
+/// Drops a directory that was listed, and what has it open besides, without access: on the spot where that cannot sleep,
+/// else as a file.
+pub(super) fn drop_directory<T: Send + 'static>(
+    driver: &Arc<Driver>,
+    listed: T,
+    look: Arc<OwnedFd>,
+) {
+    let mut both = Some((listed, look));
+    if driver.attempts() {
+        drop_at_once(&mut both);
+    }
+    if let Some(both) = both {
+        driver.drop_soon(Kind::Close, both);
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn drop_at_once<T>(both: &mut Option<(T, Arc<OwnedFd>)>) {
+    use std::os::fd::AsFd;
+
+    use crate::driver::attempt::attempt;
+    use crate::mounts;
+
+    attempt(None, || {
+        let can = |look: &OwnedFd| {
+            let (stat, mount) = mounts::of_fd(look.as_fd()).ok()?;
+            let mount = mount?;
+            Some(stat.nlink > 0 && mount.is_healthy() && closes_directories(&mount))
+        };
+        drop(both.take_if(|(_, look)| can(look).unwrap_or(false)));
+    });
+}
+
+#[cfg(not(target_os = "linux"))]
+fn drop_at_once<T>(_both: &mut Option<(T, Arc<OwnedFd>)>) {}
+
+/// Whether closing a directory that has a name cannot sleep there. The last reference to a mount that was taken away
+/// unmounts it.
+#[cfg(target_os = "linux")]
+fn closes_directories(mount: &Mount) -> bool {
+    mount.is_local() && mount.is_current()
 }
 
 /// A FUSE server hears nothing of a descriptor without access, and of what is forgotten nobody waits for its word.
@@ -126,8 +193,7 @@ fn cannot_sleep(fd: &OwnedFd, about: &Closing<'_>) -> Option<bool> {
     }
     match stat.type_bits() {
         kind::FILE => is_calm(fd, &stat, about),
-        // The last reference to a mount that was taken away unmounts it.
-        kind::DIRECTORY => Some(about.mount.is_local() && about.mount.is_current()),
+        kind::DIRECTORY => Some(closes_directories(about.mount)),
         kind::FIFO => Some(true),
         kind::SOCKET => Some(!lingers(fd.as_fd())),
         kind::CHARACTER => Some(stat.is_memory_device() || stat.is_pseudo_terminal()),

@@ -156,24 +156,28 @@ fn mount_of(
 ) -> Option<Arc<Mount>> {
     use std::os::fd::AsFd;
 
+    use super::close::{close_looked_through, close_path};
     use crate::driver::attempt::attempt;
     use crate::sys::linux::nowait::{open_path_cached, open_path_cached_at};
 
-    attempt(None, || {
+    let mut left = None;
+    let mount = attempt(None, || {
         let fd = match dir {
-            Some(dir) => open_path_cached_at(dir.as_fd(), path, follow),
+            Some(dir) => open_path_cached_at(dir.as_fd(), path, follow, 0),
             None => open_path_cached(path, follow),
         };
         let fd = fd.ok()?;
         let (stat, mount) = mounts::of_fd(fd.as_fd()).ok()?;
         let mount = mount.unwrap_or_else(|| super::meta::learn_later(driver, stat.clone()));
-        super::close::close_path(driver, fd, &stat, &mount);
+        left = close_path(driver, fd, &stat, &mount);
         Some(if stat.is_special() {
             Mount::of_peers()
         } else {
             mount
         })
-    })?
+    });
+    close_looked_through(driver, left);
+    mount?
 }
 
 /// The mount of what the path leads to, if the kernel has all of the way there in memory.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::at::At;
-use super::close::close_path;
+use super::close::{close_looked_through, close_path};
 use super::file::SharedFile;
 use super::hop::{hop_on, hop_on_file};
 use super::locate::{locate_at, locate_missed};
@@ -120,7 +120,7 @@ pub(super) fn look<T>(
 ) -> io::Result<Cached<T>> {
     if driver.attempts() {
         with_c_path(at.path, |path| {
-            Ok(cached_at(driver, at.dir, path, follow, mask, found))
+            Ok(cached_at(driver, at.dir, path, (follow, 0), mask, found))
         })
     } else {
         Ok(Cached::Unknown(None))
@@ -286,7 +286,8 @@ fn metadata_of_path_fd(driver: &Arc<Driver>, fd: OwnedFd) -> Option<Metadata> {
     let (stat, mount) = attempt(None, || mounts::of_fd(fd.as_fd()))?.ok()?;
     let mount = mount.unwrap_or_else(|| learn_later(driver, stat.clone()));
     let metadata = attempt(Some(&mount), || blocking::metadata_of(fd.as_fd()));
-    close_path(driver, fd, &stat, &mount);
+    let left = close_path(driver, fd, &stat, &mount);
+    close_looked_through(driver, left);
     metadata?.ok()
 }
 
@@ -315,16 +316,17 @@ pub(super) fn cached<T>(
     follow: bool,
     found: impl FnOnce(BorrowedFd<'_>, Stat, &Arc<Mount>) -> Option<T>,
 ) -> Cached<T> {
-    cached_at(driver, None, path, follow, 0, found)
+    cached_at(driver, None, path, (follow, 0), 0, found)
 }
 
-/// The same for a path that starts from an open directory, with further fields of the attributes.
+/// The same for a path that starts from an open directory, with further fields of the attributes. The way is whether a
+/// link at its end is followed, and `openat2`'s restrictions.
 #[cfg(target_os = "linux")]
-fn cached_at<T>(
+pub(super) fn cached_at<T>(
     driver: &Arc<Driver>,
     dir: Option<&Arc<SharedFile>>,
     path: &std::ffi::CStr,
-    follow: bool,
+    (follow, resolve): (bool, u64),
     mask: u32,
     found: impl FnOnce(BorrowedFd<'_>, Stat, &Arc<Mount>) -> Option<T>,
 ) -> Cached<T> {
@@ -332,10 +334,11 @@ fn cached_at<T>(
     use crate::sys::linux::nowait::{open_path_cached, open_path_cached_at};
 
     let open = || match dir {
-        Some(dir) => open_path_cached_at(dir.as_fd(), path, follow),
+        Some(dir) => open_path_cached_at(dir.as_fd(), path, follow, resolve),
         None => open_path_cached(path, follow),
     };
-    attempt(None, || match open() {
+    let mut left = None;
+    let cached = attempt(None, || match open() {
         Ok(fd) => {
             let Ok((stat, mount)) = mounts::of_fd_with(fd.as_fd(), mask) else {
                 return Cached::Unknown(None);
@@ -348,7 +351,7 @@ fn cached_at<T>(
             } else {
                 None
             };
-            close_path(driver, fd, &stat, &mount);
+            left = close_path(driver, fd, &stat, &mount);
             made.map_or(Cached::Unknown(Some(mount)), Cached::Found)
         }
         // No answer, but a filter's.
@@ -360,8 +363,9 @@ fn cached_at<T>(
             Some(errno::EAGAIN) => Cached::Missed,
             _ => Cached::Unknown(None),
         },
-    })
-    .unwrap_or(Cached::Unknown(None))
+    });
+    close_looked_through(driver, left);
+    cached.unwrap_or(Cached::Unknown(None))
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -369,7 +373,7 @@ fn cached_at<T>(
     _driver: &Arc<Driver>,
     _dir: Option<&Arc<SharedFile>>,
     _path: &std::ffi::CStr,
-    _follow: bool,
+    _way: (bool, u64),
     _mask: u32,
     _found: impl FnOnce(BorrowedFd<'_>, Stat, &Arc<Mount>) -> Option<T>,
 ) -> Cached<T> {

@@ -108,7 +108,7 @@ impl Position {
 
     /// From now on somebody else can have the open file: the kernel's position is where this one was, and is
     /// the only one. Waits for no operation: nobody of this crate holds the lock of the kernel's position until
-    /// then, but for seeks that ask the file where it ends.
+    /// then.
     pub(crate) fn hand_over(&self, fd: BorrowedFd<'_>) {
         if self.get().is_none() {
             return;
@@ -116,7 +116,7 @@ impl Position {
         let _alone = lock(&self.0.handing_over);
         // Until the kernel has it, operations still go by this one, and may move it.
         while let Some(position) = self.get() {
-            // Some files are locked for it: block devices, and those of an overlay.
+            // Some files are locked for it: those of an overlay.
             let is_moved = self.0.is_moved.swap(true, Ordering::AcqRel);
             if position != 0 || is_moved || cfg!(not(target_os = "linux")) {
                 let _ = blocking::seek(fd, SeekFrom::Start(position));

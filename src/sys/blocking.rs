@@ -38,6 +38,20 @@ impl Listing {
         retry(|| fs::read_dir(path)).map(Listing)
     }
 
+    /// What its path leads to, without access: it tells whether the directory still has a name. Renamed meanwhile, it may
+    /// be another.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn look(path: &Path) -> Option<OwnedFd> {
+        use nix::fcntl::{OFlag, open};
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        open(path, flags, Mode::empty()).ok()
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn look(_path: &Path) -> Option<OwnedFd> {
+        None
+    }
+
     /// Entries worth about `bytes` of names; `true` at the end of the directory.
     pub(crate) fn next_batch(&mut self, bytes: usize) -> (Vec<io::Result<Entry>>, bool) {
         let mut batch = Vec::new();

@@ -7,6 +7,9 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use crate::error::Error;
+use crate::opcode::Kind;
+
 static GENERATION: AtomicU64 = AtomicU64::new(0);
 static WATCHED: AtomicBool = AtomicBool::new(false);
 
@@ -52,5 +55,42 @@ impl Born {
     /// Whether that was in a parent of this process.
     pub(crate) fn is_of_parent(self) -> bool {
         self.0 != generation()
+    }
+
+    /// What a child is told that wants something of it.
+    pub(crate) fn check(self, operation: Kind) -> Result<(), Error> {
+        match self.is_of_parent() {
+            true => Err(Error::ForkedChild { operation }),
+            false => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Forks, and returns the child's exit code. The child may do no more than a few calls: it may find locks taken.
+    pub(crate) fn forked(child: impl FnOnce() -> i32) -> i32 {
+        // SAFETY: the child runs what it is given and ends at once.
+        let pid = unsafe { libc::fork() };
+        if pid == 0 {
+            let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child)).unwrap_or(99);
+            // SAFETY: ends this process at once.
+            unsafe { libc::_exit(code) };
+        }
+        let mut status = 0;
+        // SAFETY: waits for the child that was just made.
+        let waited = unsafe { libc::waitpid(pid, &raw mut status, 0) };
+        assert!(waited == pid && libc::WIFEXITED(status), "{status:#x}");
+        libc::WEXITSTATUS(status)
+    }
+
+    #[test]
+    fn a_child_is_told_from_its_parent() {
+        watch();
+        let born = Born::here();
+        let code = forked(|| i32::from(!born.is_of_parent() || Born::here().is_of_parent()));
+        assert_eq!((code, born.is_of_parent()), (0, false));
     }
 }

@@ -5,7 +5,7 @@
     reason = "this is where blocking calls live"
 )]
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::fs::{File, Metadata, Permissions};
 use std::io;
 use std::os::fd::AsFd;
@@ -20,8 +20,8 @@ use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
-use super::copy::temp_name;
 use super::copy_meta::{self, Preserve};
+use super::copy_temp::temp_name;
 use super::errno::retry;
 use super::fork::Born;
 use super::path::c_path;
@@ -61,7 +61,7 @@ pub(crate) struct Draft {
     how: Replace,
     device: u64,
     /// A forked child does not remove what its parent is writing.
-    born: Born,
+    pub(crate) born: Born,
 }
 
 impl Draft {
@@ -170,6 +170,28 @@ impl Draft {
 
     pub(crate) fn sync(&self) -> io::Result<()> {
         self.file.sync_all()
+    }
+
+    /// Waits until what was written is out of the page cache. Where that cannot be asked, it is synced.
+    pub(crate) fn wait_for_writeback(&self) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        {
+            let all = super::range::Writeback::Complete;
+            match super::range::sync_range(self.file.as_fd(), 0, 0, all) {
+                Err(error) if super::errno::is_refusal(&error) => {}
+                // Whatever is told here is told to nobody else.
+                waited => return waited,
+            }
+        }
+        self.sync()
+    }
+
+    /// Changes nothing of the file, in a way of which its filesystem's journal hears, and syncs it: so is all that the
+    /// journal had heard of before. `None` if it may not be changed.
+    pub(crate) fn sync_journal(&self) -> Option<io::Result<()>> {
+        let metadata = retry(|| self.file.metadata()).ok()?;
+        self.set_mode(metadata.mode() & 0o7777).ok()?;
+        Some(self.sync())
     }
 
     /// The filesystem that it is on.
@@ -378,7 +400,7 @@ fn named(dir: &File, mode: u32) -> io::Result<(File, CString)> {
 fn try_names<T>(mut make: impl FnMut(&CStr) -> io::Result<T>) -> io::Result<(CString, T)> {
     let mut tries = 0;
     loop {
-        let name = CString::new(temp_name())?;
+        let name = CString::new(temp_name(OsStr::new("")))?;
         match make(&name) {
             Ok(made) => return Ok((name, made)),
             Err(error)
@@ -410,4 +432,31 @@ fn link(file: &File, dir: &File, name: &CStr) -> io::Result<()> {
 #[cfg(not(target_os = "linux"))]
 fn link(_file: &File, _dir: &File, _name: &CStr) -> io::Result<()> {
     Err(super::errno::unsupported())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fork;
+    use super::*;
+
+    /// What has a name meanwhile goes with whoever writes it, and not with a forked child that has it, too.
+    #[test]
+    fn a_child_leaves_its_parents_temporary() {
+        fork::watch();
+        let dir = tempfile::tempdir().unwrap();
+        let how = Replace::default();
+        let mut draft = Draft::begin(&dir.path().join("file"), &how).unwrap();
+        // As on a filesystem that has no files without names.
+        let (file, temp) = named(&draft.dir, 0o600).unwrap();
+        (draft.file, draft.temp) = (file, Some(temp));
+        let count = || std::fs::read_dir(dir.path()).unwrap().count();
+        let mut draft = Some(draft);
+        let code = crate::sys::fork::tests::forked(|| {
+            drop(draft.take());
+            i32::from(count() != 1)
+        });
+        assert_eq!((code, count()), (0, 1));
+        drop(draft);
+        assert_eq!(count(), 0);
+    }
 }

@@ -5,11 +5,16 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::time::Duration;
 
 use futures::TryStreamExt;
-use tidegate::fs::{self, AppendOptions, AtomicOptions, CommitBatch, CopyFile, Dir, File, Follow};
-use tidegate::fs::{Expected, OpenOptions, Preserve, Reflink, Space, StatxOptions, WalkDir};
-use tidegate::fs::{WalkSort, WritebackPolicy};
+use tidegate::fs::{
+    self, AppendOptions, AtomicOptions, CommitBatch, CopyFile, CopyTree, Dir, File,
+};
+use tidegate::fs::{
+    Expected, Follow, OpenOptions, Preserve, Reflink, Space, StatxOptions, WalkDir,
+};
+use tidegate::fs::{TreeEvent, WalkSort, WritebackPolicy};
 use tokio::io::AsyncWriteExt;
 
 pub(crate) type Pending = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
@@ -19,7 +24,7 @@ type Make = fn(PathBuf) -> Pending;
 const FILE_BYTES: usize = 300_000;
 
 /// What they are, each in a directory of its own with a file, a link and a tree in it.
-pub(crate) const ALL: [(&str, Make); 19] = [
+pub(crate) const ALL: [(&str, Make); 23] = [
     ("a walk", |dir| Box::pin(walk(dir))),
     ("a walk with a closure", |dir| Box::pin(mapped_walk(dir))),
     ("a walk that is dropped half-way", |dir| {
@@ -37,6 +42,14 @@ pub(crate) const ALL: [(&str, Make); 19] = [
     ("a copy with everything", |dir| Box::pin(copy_all(dir))),
     ("a copy of the attributes", |dir| {
         Box::pin(copy_attributes(dir))
+    }),
+    ("a copy of a tree", |dir| Box::pin(copy_tree(dir))),
+    ("a copy of a tree that is dropped half-way", |dir| {
+        Box::pin(dropped_copy_tree(dir))
+    }),
+    ("attributes by name of a file", |dir| Box::pin(xattrs(dir))),
+    ("a write that is made durable and handed out", |dir| {
+        Box::pin(handed_out(dir))
     }),
     ("a stream", |dir| Box::pin(stream(dir))),
     ("a stream that is dropped half-way", |dir| {
@@ -215,6 +228,56 @@ async fn copy_attributes(dir: PathBuf) -> io::Result<()> {
     fs::copy_metadata(dir.join("file"), dir.join("text"), everything())
         .await
         .map(drop)
+}
+
+async fn copy_tree(dir: PathBuf) -> io::Result<()> {
+    let copy = CopyTree::new(dir.join("tree"), dir.join("tree-copied")).preserve(everything());
+    let mut copying = copy.start();
+    let leftovers = copying.leftovers();
+    let mut copied = 0;
+    let mut failed = Ok(());
+    while let Some(event) = copying.next_event().await {
+        match event {
+            TreeEvent::Copied(_) => copied += 1,
+            TreeEvent::Failed(error) => failed = Err(error.error),
+            _ => {}
+        }
+    }
+    failed?;
+    let left = leftovers.remove(Duration::from_secs(1)).await;
+    ensure(copied == 23 && left.is_empty(), "a tree that is not whole")
+}
+
+async fn dropped_copy_tree(dir: PathBuf) -> io::Result<()> {
+    let mut copying = CopyTree::new(dir.join("tree"), dir.join("tree-begun")).start();
+    match copying.next_event().await {
+        Some(TreeEvent::Copied(_)) => Ok(()),
+        Some(TreeEvent::Failed(error)) => Err(error.error),
+        told => Err(io::Error::other(format!("{told:?}"))),
+    }
+}
+
+async fn xattrs(dir: PathBuf) -> io::Result<()> {
+    let file = File::open(dir.join("file")).await?;
+    file.read_xattrs(1 << 16).await?;
+    fs::read_xattrs(dir.join("file"), Follow::Links, 1 << 16).await?;
+    file.list_xattrs().await.map(drop)
+}
+
+async fn handed_out(dir: PathBuf) -> io::Result<()> {
+    let file = OpenOptions::new()
+        .write(true)
+        .open(dir.join("text"))
+        .await?;
+    file.writev_all_at(vec!["one\n", "two\n"], 0).await?;
+    file.sync_range(0, 8, fs::Writeback::Start).await?;
+    file.sync_barrier().await?;
+    file.set_times(fs::FileTimes::new().set_modified(std::time::SystemTime::now()))
+        .await?;
+    let clone = file.try_clone().await?;
+    fs::copy(dir.join("text"), dir.join("text-copied")).await?;
+    drop(clone.into_tokio().await);
+    Ok(())
 }
 
 async fn stream(dir: PathBuf) -> io::Result<()> {

@@ -242,17 +242,12 @@ impl Player<'_> {
             nix::libc::O_SYNC,
             nix::libc::O_NOATIME,
         ]);
-        // Flags that exclude each other are told before what is wrong with the name, or after it.
-        let makes = flags & nix::libc::O_DIRECTORY == 0;
         options
             .read(read)
             .write(write || flags == nix::libc::O_TMPFILE)
             .append(append)
             .mode(0o640);
-        options
-            .truncate(truncate && makes)
-            .create(create && makes)
-            .create_new(new && makes);
+        options.truncate(truncate).create(create).create_new(new);
         options.custom_flags(flags);
         let how = format!("{read}{write}{append}{truncate}{create}{new}{flags:o}");
         let mut file = match options.open(path).await {

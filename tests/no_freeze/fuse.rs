@@ -1,11 +1,14 @@
 //! A FUSE server that does not answer.
 
+use std::io::SeekFrom;
+use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use tidegate::fs::{self, File};
 use tidegate_rig::files::{self, first_difference};
 use tidegate_rig::{Request, StalledFuse};
+use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
 use crate::healthy::Healthy;
 use crate::stage::{self, Done, Ops, Outcome, Play, Way, ensure, judge};
@@ -16,7 +19,7 @@ const BYTES: u64 = 8192;
 
 pub(crate) fn run(way: Way) -> Outcome {
     for (request, stuck) in [
-        (Request::Getattr, &["metadata"][..]),
+        (Request::Getattr, &["metadata", "seek to the end"][..]),
         (Request::Lookup, &["metadata", "open"]),
         (Request::Open, &["open"]),
         (Request::Read, &["read"]),
@@ -34,6 +37,8 @@ pub(crate) fn run(way: Way) -> Outcome {
             reads: Vec::new(),
             closes: Vec::new(),
             drops: Vec::new(),
+            seeks: Vec::new(),
+            shared: Vec::new(),
             stuck,
         };
         let report = stage::run(way, play, HOLD, || tree.hold(&[request], "/slow"))?;
@@ -53,6 +58,9 @@ struct Held {
     reads: Vec<File>,
     closes: Vec<File>,
     drops: Vec<File>,
+    seeks: Vec<File>,
+    /// Clones of these.
+    shared: Vec<File>,
     stuck: &'static [&'static str],
 }
 
@@ -77,6 +85,14 @@ impl Play for Held {
                 }
             }
         }
+        let mut file = File::open(self.path(0))
+            .await
+            .map_err(|error| error.to_string())?;
+        let read = file.read_exact(&mut [0; 10]).await;
+        read.map_err(|error| error.to_string())?;
+        let clone = file.try_clone().await;
+        self.shared.push(clone.map_err(|error| error.to_string())?);
+        self.seeks.push(file);
         Ok(())
     }
 
@@ -87,6 +103,13 @@ impl Play for Held {
                 let bytes = file.read_exact_at(vec![0; BYTES as usize], 0).await;
                 let bytes = bytes.map_err(|error| error.error.to_string())?;
                 ensure(first_difference(0, &bytes).is_none(), "wrong bytes")
+            });
+        }
+        for mut file in std::mem::take(&mut self.seeks) {
+            ops.start("seek to the end", async move {
+                let end = file.seek(SeekFrom::End(0)).await;
+                let end = end.map_err(|error| error.to_string())?;
+                ensure(end == BYTES, format!("{end} bytes"))
             });
         }
         for file in std::mem::take(&mut self.closes) {
@@ -113,6 +136,12 @@ impl Play for Held {
     }
 
     async fn meanwhile(&mut self) -> Done {
+        self.healthy.work().await?;
+        // The system is asked for the position by nobody who holds its lock.
+        for file in std::mem::take(&mut self.shared) {
+            let _handed_over = file.as_raw_fd();
+            self.drops.push(file);
+        }
         self.healthy.work().await
     }
 

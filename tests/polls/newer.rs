@@ -6,8 +6,8 @@ use std::pin::Pin;
 
 use futures::StreamExt;
 use tidegate::buf::{BufGroup, BufPool};
-use tidegate::fs::{self, AppendOptions, AtomicOptions, CommitBatch, CopyFile, File, Follow};
-use tidegate::fs::{Overlap, Preserve, Reflink, Space, WalkDir, WritebackPolicy};
+use tidegate::fs::{self, AppendOptions, AtomicOptions, CommitBatch, CopyFile, CopyTree, File};
+use tidegate::fs::{Follow, Overlap, Preserve, Reflink, Space, WalkDir, WritebackPolicy};
 use tokio::io::AsyncWriteExt;
 
 use crate::calls::{Call, How, answer, dir, kept, path};
@@ -141,6 +141,28 @@ fn copies() -> Vec<Call> {
         }),
         path("CopyFile, given up", |s| {
             given_up(CopyFile::new(s.path(), s.dir.join("copy")).run())
+        }),
+        path("CopyTree", |s| {
+            Box::pin(async move {
+                let copy = CopyTree::new(s.path(), s.dir.join("tree")).sync_all();
+                let mut copying = copy.start();
+                let leftovers = copying.leftovers();
+                let mut events = Vec::new();
+                while let Some(event) = copying.next_event().await {
+                    events.push(event);
+                }
+                drop(copying);
+                let bound = std::time::Duration::from_secs(1);
+                kept((events, leftovers.remove(bound).await))
+            })
+        }),
+        path("drop of a copy of a tree", |s| {
+            Box::pin(async move {
+                let mut copying = CopyTree::new(s.path(), s.dir.join("tree")).start();
+                let first = futures::poll!(copying.next()).is_ready();
+                drop(copying);
+                kept(first)
+            })
         }),
         path("fs::copy_metadata", |s| {
             let to = s.dir.join("none");

@@ -1,5 +1,6 @@
 //! Ends that do not wait for what is stuck, and say what it is.
 
+use std::collections::HashMap;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::child::Planned;
 use crate::stage::{
     HOLD_MAX, LIMIT, Outcome, WAIT, Way, current_thread, ensure, healthy_dir, held, in_time, slow,
-    still_held, tree_of_known_names,
+    still_held, tree_of_known_names, until_blocking,
 };
 use crate::traces::Running;
 
@@ -95,6 +96,51 @@ pub(crate) fn runtime_drop_bounded(way: Way) -> Outcome {
         before.wait_gone()?;
     }
     Ok(())
+}
+
+/// What a cancel may have missed is asked for again, also once nobody is left who could have the lane do it.
+pub(crate) fn a_lane_without_a_handle_asks_again(way: Way) -> Outcome {
+    const AGAIN: u64 = 12;
+    if way.is_pool() {
+        return Ok(());
+    }
+    let before = Running::now();
+    let tree = tree_of_known_names(3)?;
+    let runtime = runtime(false)?;
+    let guard = runtime.block_on(async {
+        way.install()?;
+        stuck(&tree).await
+    })?;
+    drop(runtime);
+    still_held(|| tree.status(), STUCK)?;
+    let (before_it, mut most) = (waits_of_lanes(), 0);
+    ensure(!before_it.is_empty(), "there is no lane")?;
+    until_blocking("a lane that looks again", || {
+        let grown = waits_of_lanes().into_iter().map(|(thread, waits)| {
+            let earlier = before_it.get(&thread).copied();
+            earlier.map_or(0, |earlier| waits - earlier)
+        });
+        most = grown.max().unwrap_or(0);
+        most >= AGAIN
+    })?;
+    guard.release()?;
+    Ok(before.wait_gone()?)
+}
+
+/// How often the threads of lanes have gone to sleep.
+fn waits_of_lanes() -> HashMap<String, u64> {
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten();
+    let waits = tasks.flatten().filter_map(|task| {
+        let name = std::fs::read_to_string(task.path().join("comm")).ok()?;
+        let is_lane = ["tidegate-data\n", "tidegate-meta\n"].contains(&name.as_str());
+        let status = std::fs::read_to_string(task.path().join("status")).ok()?;
+        let waits = status
+            .lines()
+            .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
+        let number = task.file_name().to_string_lossy().into_owned();
+        is_lane.then_some((number, waits.trim().parse().ok()?))
+    });
+    waits.collect()
 }
 
 fn runtime(multi: bool) -> std::io::Result<Runtime> {

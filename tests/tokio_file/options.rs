@@ -158,6 +158,56 @@ fn further_flags_are_passed_on_and_do_not_change_the_access() {
     });
 }
 
+/// What is wrong with the options is told before what is wrong with the name, or after it, as std and the system do.
+#[cfg(target_os = "linux")]
+#[test]
+fn bad_options_and_bad_names_are_told_in_the_order_of_std() {
+    use nix::libc;
+    use std::os::unix::fs::OpenOptionsExt;
+
+    run(|dir| async move {
+        std::fs::create_dir(dir.at("folder")).unwrap();
+        dir.with("file", "text");
+        let flags = [
+            0,
+            libc::O_DIRECTORY,
+            libc::O_TMPFILE,
+            libc::O_TMPFILE & !libc::O_DIRECTORY,
+            libc::O_PATH,
+            libc::O_PATH | libc::O_TMPFILE,
+            libc::O_CREAT | libc::O_DIRECTORY,
+            libc::O_NOFOLLOW | libc::O_EXCL,
+        ];
+        let names = [
+            String::new(),
+            "x/".repeat(3000),
+            "n".repeat(256),
+            "none/n".to_owned(),
+            "file/n".to_owned(),
+            "a\0b".to_owned(),
+        ];
+        for letters in ["", "r", "rw", "rc", "wc", "wn", "wat"] {
+            for (flags, name) in flags
+                .iter()
+                .flat_map(|flags| names.iter().map(move |name| (*flags, name)))
+            {
+                let (mut ours, mut std_s) = options(letters);
+                let path = match name.as_str() {
+                    "" => std::path::PathBuf::new(),
+                    name => dir.at(name),
+                };
+                let expected = std_s.custom_flags(flags).open(&path).unwrap_err();
+                let found = ours.custom_flags(flags).open(&path).await.unwrap_err();
+                let (found, expected) = [found, expected]
+                    .map(|error| (error.kind(), error.raw_os_error()))
+                    .into();
+                let name = &name[..name.len().min(20)];
+                assert_eq!(found, expected, "{letters:?} {flags:o} {name:?}");
+            }
+        }
+    });
+}
+
 #[test]
 fn options_of_std_keep_their_meaning() {
     run(|dir| async move {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::common::compounds;
 use std::sync::Arc;
@@ -17,14 +17,16 @@ use tokio::runtime::Runtime;
 /// Shorter than any default limit, so that what ends at its limit has failed here, too.
 const BOUND: Duration = Duration::from_secs(20);
 
-static STEP: Mutex<String> = Mutex::new(String::new());
+/// What goes on, and the number of the step.
+static STEP: Mutex<(String, u64)> = Mutex::new((String::new(), 0));
 
 /// What goes on, for the guard's report.
 pub(crate) fn step(what: impl Into<String>) {
-    *STEP.lock().unwrap() = what.into();
+    let mut step = STEP.lock().unwrap();
+    *step = (what.into(), step.1 + 1);
 }
 
-/// Runs it on a thread of its own, and fails if it does not end. The thread is left behind then.
+/// Runs it on a thread of its own, and fails if a step of it does not end. The thread is left behind then.
 pub(crate) fn guarded(what: &str, f: impl FnOnce() + Send + 'static) {
     eprintln!("{what}");
     let (done, finished) = channel::<()>();
@@ -32,12 +34,15 @@ pub(crate) fn guarded(what: &str, f: impl FnOnce() + Send + 'static) {
         let _done = done;
         f();
     });
-    match finished.recv_timeout(BOUND) {
-        Err(RecvTimeoutError::Timeout) => {
-            panic!("{what}: nobody ended {}", STEP.lock().unwrap())
+    let (mut seen, mut since) = (0, Instant::now());
+    while finished.recv_timeout(BOUND / 20) == Err(RecvTimeoutError::Timeout) {
+        let (step, number) = STEP.lock().unwrap().clone();
+        if number != seen {
+            (seen, since) = (number, Instant::now());
         }
-        _ => thread.join().unwrap(),
+        assert!(since.elapsed() < BOUND, "{what}: nobody ended {step}");
     }
+    thread.join().unwrap();
 }
 
 pub(crate) fn directory() -> tempfile::TempDir {

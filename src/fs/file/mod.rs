@@ -110,7 +110,12 @@ impl File {
     }
 
     pub(super) fn from_shared(shared: Arc<SharedFile>) -> File {
-        File::from_parts(shared, Position::default())
+        let position = match shared.is_block_device() {
+            // Setting the kernel's later would wait for whoever writes to the device.
+            true => Position::of_kernel(),
+            false => Position::default(),
+        };
+        File::from_parts(shared, position)
     }
 
     fn from_parts(shared: Arc<SharedFile>, position: Position) -> File {

@@ -21,6 +21,7 @@ use crate::error::{Error, LeftBehind};
 use crate::limits;
 use crate::opcode::Kind;
 use crate::sys::append as calls;
+use crate::sys::fork::Born;
 use crate::sys::lock::lock;
 use crate::sys::range::{self, Space};
 
@@ -87,6 +88,8 @@ pub(crate) struct Appender {
     queue: Mutex<Queue>,
     disk: Mutex<Disk>,
     room: Arc<Semaphore>,
+    /// A forked child does not know where its parent's records end.
+    born: Born,
 }
 
 /// A record that has its place in the file.
@@ -119,6 +122,7 @@ impl Appender {
             queue: Mutex::new(queue),
             disk: Mutex::new(disk),
             room: Arc::new(Semaphore::new(limits::APPEND_QUEUED_BYTES)),
+            born: Born::here(),
         }))
     }
 
@@ -138,11 +142,13 @@ impl Appender {
 
     /// Appends a record, and waits until it is written, or on the device.
     pub(crate) async fn append(self: &Arc<Self>, content: Content, syncs: bool) -> io::Result<u64> {
+        self.born.check(Kind::Append)?;
         let bytes = match &content {
             Content::Bytes(buf) => buf.bytes_init(),
             Content::Hole(_) => 0,
         };
         let room = self.wait_for_room(bytes).await?;
+        self.born.check(Kind::Append)?;
         let Placed { offset, done } = self.place(content, syncs, room)?;
         let lost = || Error::Closed {
             operation: Kind::Append,
@@ -384,6 +390,7 @@ impl Appender {
 
     /// Gives back what was reserved, behind all records.
     pub(crate) async fn trimmed(self: &Arc<Self>) -> io::Result<()> {
+        self.born.check(Kind::Append)?;
         let appender = self.clone();
         let trim = super::hop::hop_on_file(&self.file, Kind::Append, move |_| {
             appender.trim();
@@ -394,6 +401,9 @@ impl Appender {
 
     /// The same, for nobody.
     pub(crate) fn trim_detached(self: &Arc<Self>) {
+        if self.born.is_of_parent() {
+            return;
+        }
         let mut queue = lock(&self.queue);
         queue.trims = true;
         if queue.is_running {

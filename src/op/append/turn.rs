@@ -183,10 +183,10 @@ impl Running {
 impl Drop for Running {
     /// It was refused, or something panicked.
     fn drop(&mut self) {
-        if self.is_over {
+        if self.is_over || self.driver.is_of_parent() {
             return;
         }
-        let told = self.is_told.load(Ordering::SeqCst) && !self.driver.is_of_parent();
+        let told = self.is_told.load(Ordering::SeqCst);
         let error = io::ErrorKind::BrokenPipe.into();
         if self.has_begun {
             // Nobody knows how far it came.

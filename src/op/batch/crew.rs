@@ -8,10 +8,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::super::hop::hop_in_work;
-use super::How;
 use super::desk::{Desk, Pace, Queue, Shared};
 use super::entries::Entries;
 use super::finder::{Finder, Memory};
+use super::{How, refused};
 use crate::driver::OpExt;
 use crate::driver::alarm::Alarm;
 use crate::error::Error;
@@ -292,6 +292,10 @@ impl<E: Entries> Future for Crews<E> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         let count = this.shared.entries.len();
+        if this.shared.driver.is_of_parent() {
+            let operation = this.shared.entries.kind();
+            return Poll::Ready(refused(count, &Error::ForkedChild { operation }.into()));
+        }
         this.sort();
         loop {
             this.look();

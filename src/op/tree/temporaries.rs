@@ -1,20 +1,23 @@
 //! The names that unfinished copies have, so that they are removed also where a copy hangs and cannot do it.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
+use std::ffi::CStr;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::driver::OpExt;
 use crate::op::hop::hop;
-use crate::op::many::in_order;
+use crate::op::many::try_in_order;
 use crate::op::walk::{Files, Use};
 use crate::opcode::Kind;
-use crate::sys::copy::temp_name;
 use crate::sys::copy_at;
+use crate::sys::copy_temp::temp_name;
 use crate::sys::lock::lock;
-use crate::sys::path::c_path;
+use crate::sys::path::{as_path, c_path};
 
 /// The names that may still be there, and the directories that they are in.
 #[derive(Default)]
@@ -27,10 +30,13 @@ struct Left {
     files: Arc<Files>,
 }
 
+/// The path of what could not be removed.
+type Removed = Result<Option<PathBuf>, Infallible>;
+
 impl Temporaries {
-    /// A name in a directory. It does not contain another, which may be as long as a name can be.
-    pub(super) fn name(&self, dir: &Arc<Use>, files: &Arc<Files>) -> PathBuf {
-        let name = PathBuf::from(temp_name());
+    /// A name in a directory, for what is to get that name there.
+    pub(super) fn name(&self, dir: &Arc<Use>, files: &Arc<Files>, of: &CStr) -> PathBuf {
+        let name = PathBuf::from(temp_name(as_path(of).as_os_str()));
         let left = Left {
             dir: dir.clone(),
             files: files.clone(),
@@ -46,34 +52,47 @@ impl Temporaries {
     }
 
     /// Removes all that is left, within that time; returns what could not be removed.
-    pub(crate) async fn remove_all(self: &Arc<Self>, bound: Duration) -> Vec<PathBuf> {
-        let left: Vec<_> = {
-            let names = lock(&self.names);
-            let each = names.iter();
-            each.map(|(name, left)| (name.clone(), left.dir.clone(), left.files.clone()))
-                .collect()
-        };
-        let removals = left.into_iter().map(|(name, dir, files)| async move {
-            let path = dir.node.path().join(&name);
-            let this = self.clone();
-            let removal = hop(Kind::RemoveFile, &path, move |_| {
-                let name_in_it = c_path(&name)?;
-                let fd = files.of(&dir.node)?;
-                match copy_at::remove(std::os::fd::AsFd::as_fd(&fd), &name_in_it) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                    _ => this.gone(&name),
-                }
-                Ok(())
-            });
-            let left = removal.timeout(bound).await.is_err();
-            left.then_some(path)
+    pub(crate) fn remove_all(
+        self: &Arc<Self>,
+        bound: Duration,
+    ) -> impl Future<Output = Vec<PathBuf>> + Send + use<> {
+        // Boxed, or the compiler does not see that all of it can go to another thread.
+        type Removal = Pin<Box<dyn Future<Output = Removed> + Send>>;
+        let names = lock(&self.names);
+        let removals = names.iter().map(|(name, left)| {
+            let (dir, files) = (left.dir.clone(), left.files.clone());
+            Box::pin(self.clone().remove(name.clone(), dir, files, bound)) as Removal
         });
-        let mut left: Vec<_> = in_order(crate::limits::BATCH_IN_FLIGHT, removals)
-            .await
-            .into_iter()
-            .flatten()
-            .collect();
-        left.sort();
-        left
+        let removals: Vec<_> = removals.collect();
+        drop(names);
+        async move {
+            let removed = try_in_order(crate::limits::BATCH_IN_FLIGHT, removals).await;
+            let Ok(removed) = removed;
+            let mut left: Vec<_> = removed.into_iter().flatten().collect();
+            left.sort();
+            left
+        }
+    }
+
+    /// Removes one; its path if it could not be.
+    async fn remove(
+        self: Arc<Self>,
+        name: PathBuf,
+        dir: Arc<Use>,
+        files: Arc<Files>,
+        bound: Duration,
+    ) -> Removed {
+        let path = dir.node.path().join(&name);
+        let removal = hop(Kind::RemoveFile, &path, move |_| {
+            let name_in_it = c_path(&name)?;
+            let fd = files.of(&dir.node)?;
+            match copy_at::remove(std::os::fd::AsFd::as_fd(&fd), &name_in_it) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => self.gone(&name),
+            }
+            Ok(())
+        });
+        let left = removal.timeout(bound).await.is_err();
+        Ok(left.then_some(path))
     }
 }

@@ -156,6 +156,10 @@ impl<T: Send + 'static> Walking<T> {
         self.shared.bell.notify_all();
         self.running.clear();
         self.alarm = None;
+        if self.is_of_parent() {
+            // What its threads were in the middle of stays as it is.
+            return;
+        }
         let (stack, root) = {
             let mut board = lock(&self.shared.board);
             board.is_over = true;
@@ -256,6 +260,10 @@ impl<T: Send + 'static> Walking<T> {
     /// Gets more entries, or sees to it that they come; whether there is something to hand out.
     fn advance(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         self.begin()?;
+        if self.is_of_parent() {
+            let operation = self.kind();
+            return Err(Error::ForkedChild { operation }.into());
+        }
         let shared = self.shared.clone();
         let mut board = lock(&shared.board);
         let taken = board.take();
@@ -468,6 +476,11 @@ impl<T: Send + 'static> Walking<T> {
                 running.future.hasten(now_us().saturating_add(left_us));
             }
         }
+    }
+
+    fn is_of_parent(&self) -> bool {
+        let threads = self.threads.as_ref();
+        threads.is_some_and(|threads| threads.driver.is_of_parent())
     }
 
     fn acts(&self) -> bool {

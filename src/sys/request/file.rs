@@ -250,8 +250,8 @@ impl Close {
         }
     }
 
-    pub(crate) fn watched(mut self, progress: Arc<Progress>) -> Close {
-        self.watched = Some(progress);
+    pub(crate) fn watched(mut self, progress: Option<Arc<Progress>>) -> Close {
+        self.watched = progress;
         self
     }
 }

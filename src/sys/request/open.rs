@@ -30,9 +30,10 @@ pub(crate) struct Open {
 }
 
 impl Request for Open {
+    /// The system call looks at the flags before it looks at the name.
     #[cfg(target_os = "linux")]
     fn entry(&mut self) -> Option<&mut dyn Entry> {
-        Some(self)
+        self.at.is_path().then_some(self)
     }
 
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
