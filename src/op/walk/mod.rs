@@ -7,6 +7,7 @@
 mod acting;
 mod board;
 mod found;
+mod hop;
 mod node;
 mod rows;
 mod task;

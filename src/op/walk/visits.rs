@@ -82,26 +82,32 @@ impl<T: Send> Shared<T> {
             return;
         }
         let after_ms = limits::WALK_STUCK_AFTER.as_millis() as u64;
-        let visits = lock(&self.visits).clone();
-        for visits in visits {
+        let mut shared = Vec::new();
+        // Under the lock, so that nothing is let go of here whose descriptor would be closed for it.
+        for visits in lock(&self.visits).iter() {
             let mut sheet = lock(&visits.sheet);
             if coarse_ms() < sheet.since_ms.saturating_add(after_ms) {
                 continue;
             }
-            let mut made = std::mem::replace(&mut sheet.made, Harvest::new(0));
+            let made = std::mem::replace(&mut sheet.made, Harvest::new(0));
             let rows = match self.wants_sorted_names() {
                 true => VecDeque::new(),
                 false => std::mem::take(&mut sheet.rows),
             };
-            drop(sheet);
-            self.hand_over(&mut made);
-            if !rows.is_empty() {
+            let task = (!rows.is_empty()).then(|| {
                 self.more(&visits.dir.node);
-                self.push(Task::Visit {
+                Task::Visit {
                     dir: visits.dir.clone(),
                     chunk: visits.chunk.clone(),
                     rows,
-                });
+                }
+            });
+            shared.push((made, task));
+        }
+        for (mut made, task) in shared {
+            self.hand_over(&mut made);
+            if let Some(task) = task {
+                self.push(task);
             }
         }
     }

@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use super::board::Harvest;
 use super::found::{WalkCall, WalkError, is_refusal};
+use super::hop::{Hop, Work};
 use super::node::{Files, Use};
 use super::worker::{Doing, Worker};
 use super::{Options, Shared, Visitor, Watched};
 use crate::driver::alarm::Alarm;
-use crate::driver::op::Op;
 use crate::driver::{self, Driver, InFlight, Why, chore::Chore, refused, without_limits};
 use crate::error::{Error, LeftBehind};
 use crate::limits;
@@ -24,53 +24,10 @@ use crate::mounts::Mount;
 use crate::op::locate::locate;
 use crate::opcode::Kind;
 use crate::sys::clock::{coarse_ms, now_us};
-use crate::sys::fd::Target;
 use crate::sys::lock::lock;
 use crate::sys::path::c_path;
-use crate::sys::request::{self, Request};
-use crate::sys::steps::Steps;
+use crate::sys::request;
 use crate::sys::walking::{Names, Reach};
-
-type Work = Box<dyn FnOnce(&Steps) -> io::Result<()> + Send>;
-
-/// A thread of a walk, as an operation.
-struct Hop {
-    kind: Kind,
-    worker: Arc<Worker>,
-    /// For rules that name paths.
-    #[cfg(feature = "testing")]
-    root: PathBuf,
-    request: request::Hop<(), Work>,
-}
-
-impl Op for Hop {
-    type Output = io::Result<()>;
-
-    fn kind(&self) -> Kind {
-        self.kind
-    }
-
-    fn target(&self) -> Target {
-        Target::Moving(self.worker.clone())
-    }
-
-    fn request(&mut self) -> &mut dyn Request {
-        &mut self.request
-    }
-
-    #[cfg(feature = "testing")]
-    fn paths(&mut self, paths: &mut request::Paths) {
-        paths.path(&self.root);
-    }
-
-    fn finish(self, result: io::Result<i32>) -> io::Result<()> {
-        result.map(drop)
-    }
-
-    fn lost(error: io::Error) -> io::Result<()> {
-        Err(error)
-    }
-}
 
 type Polled<T> = Poll<Option<Result<T, WalkError>>>;
 
