@@ -21,6 +21,7 @@ mod locate;
 pub(crate) mod many;
 pub(crate) mod meta;
 pub(crate) mod names;
+mod on_mount;
 pub(crate) mod open;
 #[cfg(target_os = "linux")]
 mod plain;

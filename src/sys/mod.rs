@@ -18,6 +18,7 @@ pub(crate) mod flag;
 pub(crate) mod fork;
 pub(crate) mod freeing;
 pub(crate) mod global;
+pub(crate) mod journal;
 pub(crate) mod limit;
 #[cfg(target_os = "linux")]
 pub(crate) mod linux;
@@ -39,7 +40,6 @@ pub(crate) mod request;
 pub(crate) mod share;
 pub(crate) mod stat;
 pub(crate) mod steps;
-pub(crate) mod sync_group;
 pub(crate) mod thread;
 pub(crate) mod unchanged;
 pub(crate) mod walking;
