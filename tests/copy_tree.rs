@@ -3,6 +3,10 @@
 
 #[path = "copy_tree/races.rs"]
 mod races;
+#[path = "copy_tree/resume.rs"]
+mod resume;
+#[path = "copy_tree/verify.rs"]
+mod verify;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,6 +25,7 @@ pub(crate) struct Outcome {
     pub(crate) failed: Vec<TreeError>,
     pub(crate) kept: Vec<PathBuf>,
     pub(crate) planned: Vec<PathBuf>,
+    pub(crate) verified: Vec<PathBuf>,
 }
 
 /// All metadata that the user may carry over.
@@ -51,6 +56,7 @@ pub(crate) fn run(copy: CopyTree) -> Outcome {
                 TreeEvent::Failed(error) => outcome.failed.push(error),
                 TreeEvent::Kept(path) => outcome.kept.push(path),
                 TreeEvent::Planned(path) => outcome.planned.push(path),
+                TreeEvent::Verified(same) => outcome.verified.push(same.path),
                 other => panic!("{other:?}"),
             }
         }
@@ -59,7 +65,7 @@ pub(crate) fn run(copy: CopyTree) -> Outcome {
 }
 
 /// A tree with every kind of entry that can be copied.
-fn everything(root: &Path) {
+pub(crate) fn everything(root: &Path) {
     fs::create_dir_all(root.join("deep/er/est")).unwrap();
     for number in 0..300 {
         fs::write(
@@ -80,7 +86,7 @@ fn everything(root: &Path) {
     fs::set_permissions(root.join("large"), fs::Permissions::from_mode(0o604)).unwrap();
 }
 
-fn paths(root: &Path) -> Vec<PathBuf> {
+pub(crate) fn paths(root: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut left = vec![root.to_path_buf()];
     while let Some(dir) = left.pop() {
@@ -96,7 +102,7 @@ fn paths(root: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn assert_same(from: &Path, to: &Path) {
+pub(crate) fn assert_same(from: &Path, to: &Path) {
     assert_eq!(paths(from), paths(to));
     let mut twins = BTreeMap::new();
     for path in paths(from).into_iter().chain([PathBuf::new()]) {

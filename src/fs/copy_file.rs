@@ -127,6 +127,7 @@ impl CopyFile {
             drop_cache: false,
             reflink: Reflink::Auto,
             temporary: None,
+            reuse: false,
         };
         CopyFile {
             request,

@@ -95,6 +95,7 @@ impl CopyTree {
             drop_cache: false,
             reflink: Reflink::Auto,
             temporary: None,
+            reuse: false,
         };
         let request = TreeRequest {
             file,
@@ -103,6 +104,9 @@ impl CopyTree {
             exclude: None,
             one_file_system: false,
             dry_run: false,
+            resume: false,
+            verify: false,
+            may_lack_xattrs: false,
             threads: None,
             stop: None,
             progress: None,
@@ -148,6 +152,64 @@ impl CopyTree {
         keep: impl Fn(&Statx, &Statx) -> bool + Send + std::marker::Sync + 'static,
     ) -> CopyTree {
         self.request.keep = Some(Arc::new(keep));
+        self
+    }
+
+    /// Leaves alone what exists and is as new as its source, as far as its filesystem keeps times.
+    ///
+    /// See [`CopyTree::keep_if`].
+    pub fn keep_newer(self) -> CopyTree {
+        self.keep_if(tree::is_as_new)
+    }
+
+    /// Goes on where an earlier copy was killed. A file that the destination has is compared with its source, and stays
+    /// if all of it is the same ([`TreeEvent::Kept`]). Of what was left under a temporary name all is compared, never
+    /// trusted by its size, and what is the same is not written again ([`TreeCopied::reused_bytes`]); what has no use any
+    /// more is removed. Where another copy works in a directory, its temporary files are left alone.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> std::io::Result<()> {
+    /// use tidegate::fs::{CopyTree, TreeEvent};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+    /// # std::fs::write(&from, "text")?;
+    /// let mut copying = CopyTree::new(&from, &to).start();
+    /// while copying.next_event().await.is_some() {}
+    /// let mut again = CopyTree::new(&from, &to).resume(true).start();
+    /// assert!(matches!(again.next_event().await, Some(TreeEvent::Kept(_))));
+    /// # Ok(()) }
+    /// ```
+    pub fn resume(mut self, resume: bool) -> CopyTree {
+        self.request.resume = resume;
+        self
+    }
+
+    /// Copies nothing, and compares what is at the destination with the source instead: kinds, content, where links
+    /// lead, which names are one file, modes, and what is to be preserved. What is the same is [`TreeEvent::Verified`],
+    /// and what is not is [`TreeEvent::Failed`].
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> std::io::Result<()> {
+    /// use tidegate::fs::{CopyTree, TreeEvent};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+    /// # std::fs::write(&from, "text")?;
+    /// # std::fs::write(&to, "test")?;
+    /// let mut comparing = CopyTree::new(&from, &to).verify(true).start();
+    /// let Some(TreeEvent::Failed(error)) = comparing.next_event().await else { panic!() };
+    /// assert_eq!(error.operation, "verify");
+    /// # Ok(()) }
+    /// ```
+    pub fn verify(mut self, verify: bool) -> CopyTree {
+        self.request.verify = verify;
+        self
+    }
+
+    /// Whether a copy that is verified may lack attributes of its source, as one on a filesystem without them does.
+    ///
+    /// See [`CopyTree::verify`].
+    pub fn may_lack_xattrs(mut self, may_lack: bool) -> CopyTree {
+        self.request.may_lack_xattrs = may_lack;
         self
     }
 

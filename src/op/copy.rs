@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::hop::hop_between;
 use crate::error::{Error, LeftBehind};
 use crate::opcode::Kind;
-use crate::sys::copy::{self, Flow};
+use crate::sys::copy::{self, CopyError, Flow};
 use crate::sys::steps::Steps;
 
 pub use crate::sys::copy::{Copied, Preserve, Reflink, Warning};
@@ -29,17 +29,18 @@ pub(crate) async fn copy(
             progress: progress.as_deref(),
             pulse: None,
         };
-        copy::copy_file(&request, &flow).map_err(|failed| match failed.error {
-            error if flow.is_stopped() && error.kind() == io::ErrorKind::Interrupted => {
+        let side = |failed: &CopyError| failed.side.pick(&request.from, &request.to);
+        copy::copy_file(&request, &flow).map_err(|failed| match (side(&failed), failed.error) {
+            (path, error) if flow.is_stopped() && error.kind() == io::ErrorKind::Interrupted => {
                 Error::Cancelled {
                     operation: Some(Kind::CopyFile),
-                    path: Some(failed.path),
+                    path: Some(path),
                     elapsed: began.elapsed(),
                     left: LeftBehind::MayHaveTakenEffect,
                 }
                 .into()
             }
-            error => Error::io(Kind::CopyFile, Some(&failed.path), error),
+            (path, error) => Error::io(Kind::CopyFile, Some(&path), error),
         })
     };
     hop_between(Kind::CopyFile, &from, &to, work).await

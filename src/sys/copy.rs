@@ -4,28 +4,27 @@
     reason = "this is where blocking calls live"
 )]
 
+use std::ffi::OsStr;
 use std::fs::{File, Metadata};
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use nix::fcntl::{AtFlags, OFlag, openat, renameat};
+use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
-use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
 
 use crate::sys::copy_data;
+use crate::sys::copy_left::{Reused, reuse};
 use crate::sys::copy_meta;
+use crate::sys::copy_temp::Temp;
 use crate::sys::errno::retry;
 use crate::sys::fd::close;
-use crate::sys::global::Global;
-use crate::sys::path::{c_path, with_c_path};
-use crate::sys::stat::{Stat, kind};
+use crate::sys::path::c_path;
 use crate::sys::walking::HERE;
 use crate::sys::xattr_open;
 
-pub(crate) use crate::sys::copy_data::{Flow, Holes};
+pub(crate) use crate::sys::copy_data::{Flow, Holes, Side};
 pub(crate) use crate::sys::copy_meta::onto_path as copy_metadata;
 pub use crate::sys::copy_meta::{Preserve, Warning};
 
@@ -53,6 +52,8 @@ pub(crate) struct CopyRequest {
     pub(crate) reflink: Reflink,
     /// The temporary name; one is made up where it is `None`.
     pub(crate) temporary: Option<PathBuf>,
+    /// An earlier copy has left a part there: what of it is right is kept.
+    pub(crate) reuse: bool,
 }
 
 /// What is waited for before a copy is reported.
@@ -93,6 +94,8 @@ pub struct Copied {
     pub data_bytes: u64,
     /// What of the metadata could not be carried over: the operation and its error.
     pub warnings: Vec<Warning>,
+    /// Of them, what an earlier copy had left and was found to be right.
+    pub(crate) reused_bytes: u64,
     /// Device and inode of what was made.
     pub(crate) id: (u64, u64),
 }
@@ -102,34 +105,85 @@ pub struct Copied {
 pub(crate) struct Sides<'a> {
     pub(crate) from: BorrowedFd<'a>,
     pub(crate) to: BorrowedFd<'a>,
+    /// That of the temporary name.
+    pub(crate) temporary: BorrowedFd<'a>,
 }
 
 impl Sides<'static> {
     const PATHS: Sides<'static> = Sides {
         from: HERE,
         to: HERE,
+        temporary: HERE,
     };
 }
 
-/// A failed copy: the error, and the path that it is about.
+/// A failed copy: the error, and the side that it is about.
 #[derive(Debug)]
 pub(crate) struct CopyError {
-    pub(crate) path: PathBuf,
+    pub(crate) side: Side,
     pub(crate) error: io::Error,
 }
 
 impl CopyError {
-    fn at(path: &Path) -> impl FnOnce(io::Error) -> CopyError + '_ {
-        move |error| CopyError {
-            path: path.to_path_buf(),
-            error,
-        }
+    fn at(side: Side) -> impl FnOnce(io::Error) -> CopyError {
+        move |error| CopyError { side, error }
+    }
+
+    fn of((side, error): (Side, io::Error)) -> CopyError {
+        CopyError { side, error }
     }
 }
 
-/// Copies one file, as long as the flow lets it go on.
+const FROM: Side = Side::Source;
+const TO: Side = Side::Destination;
+
+/// Copies one file, as long as the flow lets it go on. What is made under a temporary name gets its own in the directory
+/// that it was made in, whatever is at the path of that directory by then.
 pub(crate) fn copy_file(request: &CopyRequest, flow: &Flow<'_>) -> Result<Copied, CopyError> {
-    copy_file_at(request, Sides::PATHS, flow)
+    if !request.rename_into_place {
+        return copy_file_at(request, Sides::PATHS, flow);
+    }
+    let parent = parent_of(&request.to);
+    let dir = open_parent(parent).map_err(CopyError::at(TO))?;
+    let mut named = request.clone();
+    named.to = name_of(&request.to).map_err(CopyError::at(TO))?.into();
+    let elsewhere = match &request.temporary {
+        Some(temporary) => {
+            named.temporary = Some(name_of(temporary).map_err(CopyError::at(TO))?.into());
+            let of = parent_of(temporary);
+            let elsewhere = (of != parent).then(|| open_parent(of)).transpose();
+            elsewhere.map_err(CopyError::at(TO))?
+        }
+        None => None,
+    };
+    let sides = Sides {
+        from: HERE,
+        to: dir.as_fd(),
+        temporary: elsewhere.as_ref().unwrap_or(&dir).as_fd(),
+    };
+    copy_file_at(&named, sides, flow)
+}
+
+fn parent_of(path: &Path) -> &Path {
+    let parent = path.parent();
+    let parent = parent.filter(|parent| !parent.as_os_str().is_empty());
+    parent.unwrap_or(Path::new("."))
+}
+
+fn name_of(path: &Path) -> io::Result<&OsStr> {
+    let name = path.file_name();
+    name.ok_or_else(|| io::Error::from_raw_os_error(libc::EISDIR))
+}
+
+/// Holds the directory that names are made in, which its user need not be able to list.
+fn open_parent(path: &Path) -> io::Result<OwnedFd> {
+    #[cfg(target_os = "linux")]
+    let how = OFlag::O_PATH;
+    #[cfg(any(target_os = "macos", target_os = "freebsd"))]
+    let how = OFlag::from_bits_retain(libc::O_SEARCH);
+    #[cfg(not(any(target_os = "linux", target_os = "macos", target_os = "freebsd")))]
+    let how = OFlag::O_RDONLY;
+    Ok(open_at(HERE, path, how | OFlag::O_DIRECTORY, 0)?.into())
 }
 
 /// The same between two directories.
@@ -138,32 +192,38 @@ pub(crate) fn copy_file_at(
     sides: Sides<'_>,
     flow: &Flow<'_>,
 ) -> Result<Copied, CopyError> {
-    flow.check().map_err(CopyError::at(&request.from))?;
+    flow.check().map_err(CopyError::at(FROM))?;
     let opened = open_source(request, sides.from);
-    let (source, before) = opened.map_err(CopyError::at(&request.from))?;
+    let (source, before) = opened.map_err(CopyError::at(FROM))?;
     // Nothing is made for somebody who has given up meanwhile.
-    flow.check().map_err(CopyError::at(&request.from))?;
+    flow.check().map_err(CopyError::at(FROM))?;
     if request.rename_into_place {
-        let made = Temp::create(sides.to, &request.to, request.temporary.as_deref());
-        let (temp, file) = made.map_err(CopyError::at(&request.to))?;
+        let made = Temp::create(sides.temporary, request.temporary.as_deref(), request.reuse);
+        let (temp, file) = made.map_err(CopyError::at(TO))?;
         let copied = fill(request, &source, &before, &file, flow)?;
         // Before it has its name: a filesystem may say only now that it could not keep what it took.
-        close(file).map_err(CopyError::at(&request.to))?;
+        close(file).map_err(CopyError::at(TO))?;
         // Who was told that it is not copied does not find it later.
-        flow.check().map_err(CopyError::at(&request.to))?;
-        temp.publish(&request.to, request.create_new, request.sync == Sync::Name)
-            .map_err(CopyError::at(&request.to))?;
+        flow.check().map_err(CopyError::at(TO))?;
+        let is_synced = request.sync == Sync::Name;
+        temp.publish(sides.to, &request.to, request.create_new, is_synced)
+            .map_err(CopyError::at(TO))?;
         return Ok(copied);
     }
     let opened = open_destination(request, sides.to, &before);
-    let file = opened.map_err(CopyError::at(&request.to))?;
+    let file = opened.map_err(CopyError::at(TO))?;
     let copied = fill(request, &source, &before, &file, flow)?;
-    close(file).map_err(CopyError::at(&request.to))?;
+    close(file).map_err(CopyError::at(TO))?;
     Ok(copied)
 }
 
 /// Opens a file in a directory.
-fn open_at(dir: BorrowedFd<'_>, path: &Path, flags: OFlag, mode: u32) -> io::Result<File> {
+pub(super) fn open_at(
+    dir: BorrowedFd<'_>,
+    path: &Path,
+    flags: OFlag,
+    mode: u32,
+) -> io::Result<File> {
     let (path, mode) = (
         c_path(path)?,
         Mode::from_bits_truncate(mode as libc::mode_t),
@@ -179,18 +239,9 @@ fn open_at(dir: BorrowedFd<'_>, path: &Path, flags: OFlag, mode: u32) -> io::Res
     Ok(opened.into())
 }
 
-/// Opens the source without waiting for a FIFO's writer and, where the system lets us, without touching its access time.
+/// Opens the source, and looks at it.
 fn open_source(request: &CopyRequest, dir: BorrowedFd<'_>) -> io::Result<(File, Metadata)> {
-    let mut flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-    flags.set(OFlag::O_NOFOLLOW, !request.follow);
-    let open = |extra: OFlag| open_at(dir, &request.from, flags | extra, 0);
-    let no_atime = OFlag::from_bits_truncate(NO_ATIME);
-    let source = match open(no_atime) {
-        Err(error) if NO_ATIME != 0 && error.raw_os_error() == Some(libc::EPERM) => {
-            open(OFlag::empty())?
-        }
-        other => other?,
-    };
+    let source = open_to_read(dir, &request.from, request.follow)?;
     let before = retry(|| source.metadata())?;
     if !before.is_file() {
         return Err(io::Error::new(
@@ -199,6 +250,19 @@ fn open_source(request: &CopyRequest, dir: BorrowedFd<'_>) -> io::Result<(File, 
         ));
     }
     Ok((source, before))
+}
+
+/// Opens a file without waiting for a FIFO's writer and, where the system lets us, without touching its access time.
+pub(super) fn open_to_read(dir: BorrowedFd<'_>, name: &Path, follow: bool) -> io::Result<File> {
+    let mut flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    flags.set(OFlag::O_NOFOLLOW, !follow);
+    let open = |extra: OFlag| open_at(dir, name, flags | extra, 0);
+    match open(OFlag::from_bits_truncate(NO_ATIME)) {
+        Err(error) if NO_ATIME != 0 && error.raw_os_error() == Some(libc::EPERM) => {
+            open(OFlag::empty())
+        }
+        opened => opened,
+    }
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -244,33 +308,35 @@ fn fill(
     file: &File,
     flow: &Flow<'_>,
 ) -> Result<Copied, CopyError> {
-    let target = retry(|| file.metadata()).map_err(CopyError::at(&request.to))?;
+    let target = retry(|| file.metadata()).map_err(CopyError::at(TO))?;
     let ways = copy_data::Ways {
         holes: request.holes,
         reflink: request.reflink,
         onto_file: target.is_file(),
     };
-    let moved =
-        copy_data::copy(source, before, file, ways, flow).map_err(|(side, error)| CopyError {
-            path: side.pick(&request.from, &request.to),
-            error,
-        })?;
-    flow.check().map_err(CopyError::at(&request.from))?;
+    let reused = match request.reuse {
+        true => reuse(source, before, (file, &target), ways, flow),
+        false => Ok(Reused::default()),
+    };
+    let reused = reused.map_err(CopyError::of)?;
+    let moved = copy_data::copy(source, before, (file, reused.upto), ways, flow);
+    let moved = moved.map_err(CopyError::of)?;
+    flow.check().map_err(CopyError::at(FROM))?;
     if request.check_whole {
-        let after = retry(|| source.metadata()).map_err(CopyError::at(&request.from))?;
-        check_whole(source, before, &after).map_err(CopyError::at(&request.from))?;
+        let after = retry(|| source.metadata()).map_err(CopyError::at(FROM))?;
+        check_whole(source, before, &after).map_err(CopyError::at(FROM))?;
     }
     let id = (target.dev(), target.ino());
     let mut meta = copy_meta::Onto::new(file, target);
     meta.carry(source, before, request.preserve);
-    set_mode(request, (source, before), file, &meta).map_err(CopyError::at(&request.to))?;
+    set_mode(request, (source, before), file, &meta).map_err(CopyError::at(TO))?;
     if request.preserve.times {
         copy_meta::times_of(before)
             .and_then(|times| retry(|| file.set_times(times)))
-            .map_err(CopyError::at(&request.to))?;
+            .map_err(CopyError::at(TO))?;
     }
     if request.sync != Sync::No {
-        file.sync_all().map_err(CopyError::at(&request.to))?;
+        file.sync_all().map_err(CopyError::at(TO))?;
     }
     if request.drop_cache {
         // What is to be dropped has to be written first. Without either, the copy is as whole as with them.
@@ -280,8 +346,9 @@ fn fill(
     }
     Ok(Copied {
         bytes: moved.bytes,
-        data_bytes: moved.data_bytes,
+        data_bytes: moved.data_bytes + reused.data_bytes,
         warnings: meta.warnings,
+        reused_bytes: reused.bytes,
         id,
     })
 }
@@ -338,134 +405,6 @@ fn check_whole(source: &File, before: &Metadata, after: &Metadata) -> io::Result
         io::ErrorKind::ResourceBusy,
         "the source was changed while it was copied; copy it again",
     ))
-}
-
-/// A file under a temporary name, removed on drop unless it was published.
-pub(super) struct Temp<'a> {
-    dir: BorrowedFd<'a>,
-    path: PathBuf,
-    /// Whether it may take the place of a FIFO.
-    is_fifo: bool,
-    published: bool,
-}
-
-impl<'a> Temp<'a> {
-    /// Of what was just made.
-    pub(super) fn of(dir: BorrowedFd<'a>, path: &Path) -> Temp<'a> {
-        Temp {
-            dir,
-            path: path.to_path_buf(),
-            is_fifo: false,
-            published: false,
-        }
-    }
-
-    pub(super) fn of_fifo(mut self) -> Temp<'a> {
-        self.is_fifo = true;
-        self
-    }
-
-    /// Makes a file beside `to`. Its name does not contain that of `to`, which may be as long as a name can be.
-    fn create(dir: BorrowedFd<'a>, to: &Path, name: Option<&Path>) -> io::Result<(Temp<'a>, File)> {
-        const TRIES_MAX: u32 = 16;
-        if to.file_name().is_none() {
-            return Err(io::Error::from_raw_os_error(libc::EISDIR));
-        }
-        let mut tries = 0;
-        loop {
-            let path = name.map_or_else(|| to.with_file_name(temp_name()), Path::to_path_buf);
-            let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL;
-            match open_at(dir, &path, flags, 0o600) {
-                Ok(file) => {
-                    return Ok((Temp::of(dir, &path), file));
-                }
-                Err(error)
-                    if error.kind() == io::ErrorKind::AlreadyExists
-                        && name.is_none()
-                        && tries < TRIES_MAX =>
-                {
-                    tries += 1
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    pub(super) fn publish(mut self, to: &Path, create_new: bool, sync: bool) -> io::Result<()> {
-        let (dir, name) = (self.dir, c_path(to)?);
-        if create_new {
-            // A rename would replace what exists; a link fails, and the temporary name goes on drop.
-            retry(|| {
-                Ok(linkat(
-                    dir,
-                    &self.path,
-                    dir,
-                    name.as_c_str(),
-                    AtFlags::empty(),
-                )?)
-            })?;
-        } else {
-            let is_link = refuse_special(dir, to, self.is_fifo)?;
-            retry(|| Ok(renameat(dir, &self.path, dir, name.as_c_str())?))?;
-            // Onto another name of the same file a rename does nothing and succeeds: the temporary name stays.
-            self.published = !is_link;
-        }
-        if sync {
-            let parent = to
-                .parent()
-                .filter(|parent| !parent.as_os_str().is_empty())
-                .unwrap_or(Path::new("."));
-            open_at(dir, parent, OFlag::O_RDONLY | OFlag::O_DIRECTORY, 0)?.sync_all()?;
-        }
-        Ok(())
-    }
-}
-
-/// What is not a file, a link or a directory is no earlier state of a copy: it is not replaced by one. Whether what is
-/// there has several names.
-fn refuse_special(dir: BorrowedFd<'_>, to: &Path, is_fifo: bool) -> io::Result<bool> {
-    let there = with_c_path(to, |to| super::blocking::stat_at(dir, to, false));
-    let Ok(there) = there else {
-        return Ok(false);
-    };
-    match special(&there) {
-        Some(what) if !(is_fifo && there.type_bits() == kind::FIFO) => Err(io::Error::new(
-            io::ErrorKind::AlreadyExists,
-            format!("the destination is {what} and is not replaced; remove it first"),
-        )),
-        _ => Ok(there.nlink > 1),
-    }
-}
-
-/// What it is, if it is neither a file, a link nor a directory.
-pub(crate) fn special(there: &Stat) -> Option<&'static str> {
-    match there.type_bits() {
-        kind::FIFO => Some("a FIFO"),
-        kind::SOCKET => Some("a socket"),
-        kind::BLOCK | kind::CHARACTER => Some("a device"),
-        _ => None,
-    }
-}
-
-impl Drop for Temp<'_> {
-    fn drop(&mut self) {
-        if !self.published {
-            // Nothing can be done about an error here, and the copy has failed or has its name already.
-            let _ = retry(|| Ok(unlinkat(self.dir, &self.path, UnlinkatFlags::NoRemoveDir)?));
-        }
-    }
-}
-
-/// A name that no other copy of this process has, and hardly one of another process.
-pub(crate) fn temp_name() -> String {
-    use std::hash::{BuildHasher, RandomState};
-    static SEED: Global<u64> = Global::new();
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let seed = SEED.get_or_make(|| RandomState::new().hash_one(std::process::id()));
-    format!(
-        ".tidegate-{seed:016x}-{:x}.tmp",
-        NEXT.fetch_add(1, Ordering::Relaxed)
-    )
 }
 
 #[cfg(test)]

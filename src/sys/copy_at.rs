@@ -9,17 +9,18 @@ use std::ffi::{CStr, OsString};
 use std::fs::{File, Metadata, Permissions};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
-use nix::sys::stat::{FchmodatFlags, Mode, UtimensatFlags, fchmodat, mkdirat, utimensat};
+use nix::sys::stat::{FchmodatFlags, Mode, UtimensatFlags, fchmodat, futimens, mkdirat, utimensat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, linkat, symlinkat, unlinkat};
 
 use super::blocking::stat_at;
-use super::copy::{Preserve, Temp, Warning};
+use super::copy::{Preserve, Warning};
 use super::copy_meta::Onto;
+use super::copy_temp::Temp;
 use super::errno::retry;
 use super::fd::with_file;
 use super::path::as_path;
@@ -84,6 +85,45 @@ pub(crate) fn finish_dir(
     })
 }
 
+/// The same as far as it goes for a directory that may not be opened, by its name.
+pub(crate) fn finish_unopened(
+    (dir, name): (BorrowedFd<'_>, &CStr),
+    to: BorrowedFd<'_>,
+    preserve: Preserve,
+) -> io::Result<Vec<Warning>> {
+    let found = stat_at(dir, name, false)?;
+    if !found.is_dir() {
+        return Err(swapped());
+    }
+    with_file(to, |to| {
+        let target = retry(|| to.metadata())?;
+        let mut warnings = Vec::new();
+        let mut has_owner = owners(&found) == (target.uid(), target.gid());
+        if preserve.owner && !has_owner {
+            let set = || std::os::unix::fs::fchown(to, Some(found.uid), Some(found.gid));
+            let set = retry(set);
+            has_owner = set.is_ok();
+            note(&mut warnings, "set_owner", set);
+        }
+        let mode = found.mode & if has_owner { 0o7777 } else { 0o1777 };
+        let set = retry(|| to.set_permissions(Permissions::from_mode(mode)));
+        note(&mut warnings, "set_permissions", set);
+        if preserve.times {
+            let set = retry(|| Ok(futimens(to, &time(found.accessed), &time(found.modified))?));
+            note(&mut warnings, "set_times", set);
+        }
+        Ok(warnings)
+    })
+}
+
+fn owners(of: &Stat) -> (u32, u32) {
+    (of.uid, of.gid)
+}
+
+fn time(stamp: Stamp) -> TimeSpec {
+    TimeSpec::new(stamp.seconds as _, stamp.nanos as _)
+}
+
 /// The attributes of an open directory, as they are carried over.
 pub(crate) fn metadata(dir: BorrowedFd<'_>) -> io::Result<Metadata> {
     with_file(dir, |dir| retry(|| dir.metadata()))
@@ -112,18 +152,18 @@ pub(crate) struct Twin<'a> {
 
 /// Copies a symbolic link.
 pub(crate) fn copy_link(twin: Twin<'_>, preserve: Preserve) -> io::Result<Vec<Warning>> {
-    let source = Named::open(twin.from, as_path(twin.from_name))?;
-    let target = source.target(twin)?;
+    let source = Named::open(twin.from, twin.from_name)?;
+    let target = source.target((twin.from, twin.from_name))?;
     retry(|| Ok(symlinkat(target.as_os_str(), twin.to, twin.temporary)?))?;
     let temp = Temp::of(twin.to, twin.temporary);
     let warnings = carry(&source, twin, preserve)?;
-    temp.publish(as_path(twin.name), twin.create_new, false)?;
+    temp.publish(twin.to, as_path(twin.name), twin.create_new, false)?;
     Ok(warnings)
 }
 
 /// Copies a FIFO, which may take the place of one.
 pub(crate) fn copy_fifo(twin: Twin<'_>, preserve: Preserve) -> io::Result<Vec<Warning>> {
-    let source = Named::open(twin.from, as_path(twin.from_name))?;
+    let source = Named::open(twin.from, twin.from_name)?;
     make_fifo(twin)?;
     let temp = Temp::of(twin.to, twin.temporary).of_fifo();
     let mut warnings = carry(&source, twin, preserve)?;
@@ -132,7 +172,7 @@ pub(crate) fn copy_fifo(twin: Twin<'_>, preserve: Preserve) -> io::Result<Vec<Wa
         "set_permissions",
         set_mode(twin, &source.stat),
     );
-    temp.publish(as_path(twin.name), twin.create_new, false)?;
+    temp.publish(twin.to, as_path(twin.name), twin.create_new, false)?;
     Ok(warnings)
 }
 
@@ -164,7 +204,7 @@ pub(crate) fn link(
     if there.type_bits() == kind::FIFO {
         temp = temp.of_fifo();
     }
-    temp.publish(as_path(twin.name), twin.create_new, false)
+    temp.publish(twin.to, as_path(twin.name), twin.create_new, false)
 }
 
 /// Something else has the name by now.
@@ -179,15 +219,15 @@ fn note(warnings: &mut Vec<Warning>, operation: &'static str, result: io::Result
 }
 
 /// What is no file and no directory, held without being opened for anything.
-struct Named {
+pub(super) struct Named {
     #[cfg(target_os = "linux")]
     file: File,
-    stat: Stat,
+    pub(super) stat: Stat,
 }
 
 #[cfg(target_os = "linux")]
 impl Named {
-    fn open(dir: BorrowedFd<'_>, name: &Path) -> io::Result<Named> {
+    pub(super) fn open(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<Named> {
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let file: File = retry(|| Ok(openat(dir, name, flags, Mode::empty())?))?.into();
         let stat = super::blocking::stat_fd(file.as_fd())?;
@@ -195,7 +235,7 @@ impl Named {
     }
 
     /// Where a link leads.
-    fn target(&self, _: Twin<'_>) -> io::Result<OsString> {
+    pub(super) fn target(&self, _: (BorrowedFd<'_>, &CStr)) -> io::Result<OsString> {
         retry(|| Ok(readlinkat(&self.file, c"")?))
     }
 
@@ -204,22 +244,46 @@ impl Named {
         retry(|| Ok(fchownat(&self.file, c"", uid, gid, AtFlags::AT_EMPTY_PATH)?))
     }
 
-    fn carry_xattrs(&self, source: &Named, warnings: &mut Vec<Warning>) {
+    fn carry_xattrs(&self, source: &Named, twin: Twin<'_>, warnings: &mut Vec<Warning>) {
         let same_owner = (self.stat.uid, self.stat.gid) == (source.stat.uid, source.stat.gid);
-        super::copy_meta::onto_held(&source.file, &self.file, same_owner, warnings);
+        let (from, to) = (source.proc_path(), self.proc_path());
+        if super::copy_meta::onto_held((&from, &to), same_owner, warnings).is_none()
+            && super::xattr::are_some_at(twin.from, twin.from_name) != Some(false)
+        {
+            // There is no other way to those of what is not open, and by its name it may be another file by now.
+            let error = io::Error::from_raw_os_error(super::errno::EOPNOTSUPP);
+            warnings.push(("set_xattr", error));
+        }
+    }
+
+    /// Where what is held can be named, if there is a /proc.
+    fn proc_path(&self) -> std::ffi::CString {
+        use std::os::fd::AsRawFd;
+        let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        std::ffi::CString::new(path).unwrap_or_default()
+    }
+
+    /// All attributes, as far as there is a way to them.
+    pub(super) fn xattrs(&self) -> io::Result<super::compare_at::Xattrs> {
+        use super::xattr;
+        let path = self.proc_path();
+        let list = || match xattr::list(&path, true) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            listed => listed,
+        };
+        super::compare_at::gather(list, |name| xattr::get(&path, name, true))
     }
 }
 
 #[cfg(not(target_os = "linux"))]
 impl Named {
-    fn open(dir: BorrowedFd<'_>, name: &Path) -> io::Result<Named> {
-        let name = super::path::c_path(name)?;
-        let stat = stat_at(dir, &name, false)?;
+    pub(super) fn open(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<Named> {
+        let stat = stat_at(dir, name, false)?;
         Ok(Named { stat })
     }
 
-    fn target(&self, twin: Twin<'_>) -> io::Result<OsString> {
-        retry(|| Ok(readlinkat(twin.from, twin.from_name)?))
+    pub(super) fn target(&self, (dir, name): (BorrowedFd<'_>, &CStr)) -> io::Result<OsString> {
+        retry(|| Ok(readlinkat(dir, name)?))
     }
 
     fn set_owner(&self, of: &Stat, twin: Twin<'_>) -> io::Result<()> {
@@ -228,12 +292,16 @@ impl Named {
         retry(|| Ok(fchownat(dir, name, uid, gid, AtFlags::AT_SYMLINK_NOFOLLOW)?))
     }
 
-    fn carry_xattrs(&self, _: &Named, _: &mut Vec<Warning>) {}
+    fn carry_xattrs(&self, _: &Named, _: Twin<'_>, _: &mut Vec<Warning>) {}
+
+    pub(super) fn xattrs(&self) -> io::Result<super::compare_at::Xattrs> {
+        Ok(super::compare_at::Xattrs::new())
+    }
 }
 
 /// Owner, attributes and times. What somebody has put into its place is not of its kind, or is a link of his own.
 fn carry(source: &Named, twin: Twin<'_>, preserve: Preserve) -> io::Result<Vec<Warning>> {
-    let mut made = Named::open(twin.to, twin.temporary)?;
+    let mut made = Named::open(twin.to, &super::path::c_path(twin.temporary)?)?;
     let before = &source.stat;
     if made.stat.type_bits() != before.type_bits() {
         return Err(swapped());
@@ -247,10 +315,9 @@ fn carry(source: &Named, twin: Twin<'_>, preserve: Preserve) -> io::Result<Vec<W
         note(&mut warnings, "set_owner", set);
     }
     if preserve.xattrs {
-        made.carry_xattrs(source, &mut warnings);
+        made.carry_xattrs(source, twin, &mut warnings);
     }
     if preserve.times {
-        let time = |stamp: Stamp| TimeSpec::new(stamp.seconds as _, stamp.nanos as _);
         let (accessed, modified) = (time(before.accessed), time(before.modified));
         let flags = UtimensatFlags::NoFollowSymlink;
         let set = || utimensat(twin.to, twin.temporary, &accessed, &modified, flags);

@@ -51,7 +51,7 @@ impl Flow<'_> {
         self.stop.is_some_and(|flag| flag.load(Ordering::Relaxed))
     }
 
-    fn moved(&self, bytes: u64) {
+    pub(super) fn moved(&self, bytes: u64) {
         if let Some(progress) = self.progress {
             progress.fetch_add(bytes, Ordering::Relaxed);
         }
@@ -74,13 +74,13 @@ impl Side {
     }
 }
 
-type Sided<T> = Result<T, (Side, io::Error)>;
+pub(super) type Sided<T> = Result<T, (Side, io::Error)>;
 
-fn source_error(error: io::Error) -> (Side, io::Error) {
+pub(super) fn source_error(error: io::Error) -> (Side, io::Error) {
     (Side::Source, error)
 }
 
-fn destination_error(error: io::Error) -> (Side, io::Error) {
+pub(super) fn destination_error(error: io::Error) -> (Side, io::Error) {
     (Side::Destination, error)
 }
 
@@ -111,6 +111,14 @@ impl Ways {
     }
 }
 
+impl Ways {
+    /// Whether the source has holes that are to be made.
+    pub(super) fn follows_holes(self, source: &Metadata) -> bool {
+        let has_holes = source.blocks().saturating_mul(512) < source.len();
+        self.holes == Holes::Source && has_holes && self.onto_file
+    }
+}
+
 /// A hole is made of zeros of this length at this alignment: blocks of most filesystems.
 const ZEROS_BYTES: usize = 4096;
 
@@ -120,11 +128,12 @@ pub(crate) struct Moved {
     pub(crate) data_bytes: u64,
 }
 
-/// Copies all of `source` into the empty file `to`. Fewer bytes than `before.len()` mean that the source ended early.
+/// Copies all of `source` into `to`, which is empty, or ends at `start` and is right so far. Fewer bytes than
+/// `before.len()` mean that the source ended early. Data is counted from there on.
 pub(crate) fn copy(
     source: &File,
     before: &Metadata,
-    to: &File,
+    (to, start): (&File, u64),
     ways: Ways,
     flow: &Flow<'_>,
 ) -> Sided<Moved> {
@@ -140,16 +149,15 @@ pub(crate) fn copy(
     if ways.holes == Holes::Zeros && ways.onto_file {
         return copy_without_zeros(source, to, flow);
     }
-    if !(ways.holes == Holes::Source && before.blocks().saturating_mul(512) < len && ways.onto_file)
-    {
-        let bytes = copy_range(source, to, 0..len, true, ways, flow)?;
+    if !ways.follows_holes(before) {
+        let data_bytes = copy_range(source, to, start..len, true, ways, flow)?;
         return Ok(Moved {
-            bytes,
-            data_bytes: bytes,
+            bytes: start + data_bytes,
+            data_bytes,
         });
     }
     let mut data_bytes = 0;
-    let mut at = 0;
+    let mut at = start;
     while let Some(data) = next_data(source, at, len).map_err(source_error)? {
         let last = data.end == len;
         let bytes = copy_range(source, to, data.clone(), false, ways, flow)?;
@@ -178,7 +186,7 @@ pub(crate) fn copy(
 }
 
 /// The next range with data at or after `at`; the whole rest where the filesystem cannot say.
-fn next_data(source: &File, at: u64, len: u64) -> io::Result<Option<Range<u64>>> {
+pub(super) fn next_data(source: &File, at: u64, len: u64) -> io::Result<Option<Range<u64>>> {
     if at >= len {
         return Ok(None);
     }

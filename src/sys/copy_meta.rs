@@ -126,6 +126,7 @@ impl Onto<'_> {
         }
         if preserve.xattrs {
             let lists = Xattrs {
+                there: &|| xattr_open::list(to),
                 list: &|| xattr_open::list(source),
                 get: &|name| xattr_open::get(source, name),
                 set: &|name, value| xattr_open::set(to, name, value),
@@ -150,25 +151,29 @@ impl Onto<'_> {
     }
 }
 
-/// The attributes of what is held by a descriptor that is open for nothing. Without /proc there is no way to them.
+/// The attributes of what is held by descriptors that are open for nothing, by their paths in /proc; `None` where there
+/// is no /proc.
 #[cfg(target_os = "linux")]
-pub(super) fn onto_held(source: &File, to: &File, same_owner: bool, warnings: &mut Vec<Warning>) {
-    use std::os::fd::AsRawFd;
-    let of = |file: &File| CString::new(format!("/proc/self/fd/{}", file.as_raw_fd()));
-    let (Ok(from), Ok(to)) = (of(source), of(to)) else {
-        return;
-    };
-    let list = || match xattr::list(&from, true) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        listed => listed,
-    };
+pub(super) fn onto_held(
+    (from, to): (&CStr, &CStr),
+    same_owner: bool,
+    warnings: &mut Vec<Warning>,
+) -> Option<()> {
+    let listed = std::cell::RefCell::new(Some(xattr::list(from, true)));
+    if let Some(Err(error)) = &*listed.borrow() {
+        if error.kind() == io::ErrorKind::NotFound {
+            return None;
+        }
+    }
     let lists = Xattrs {
-        list: &list,
-        get: &|name| xattr::get(&from, name, true),
-        set: &|name, value| xattr::set(&to, name, value, true),
-        remove: &|name| xattr::remove(&to, name, true),
+        there: &|| xattr::list(to, true),
+        list: &|| listed.take().unwrap_or(Ok(Vec::new())),
+        get: &|name| xattr::get(from, name, true),
+        set: &|name, value| xattr::set(to, name, value, true),
+        remove: &|name| xattr::remove(to, name, true),
     };
     lists.carry(false, same_owner, warnings);
+    Some(())
 }
 
 /// Owner and attributes of an open file, before its mode.
@@ -206,6 +211,7 @@ pub(crate) fn onto_path(from: &Path, to: &Path, preserve: Preserve) -> io::Resul
         .is_some_and(|target| has_owner_of(&before, target));
     if preserve.xattrs {
         let lists = Xattrs {
+            there: &|| xattr::list(&at, false),
             list: &|| xattr::list(&source, false),
             get: &|name| xattr::get(&source, name, false),
             set: &|name, value| xattr::set(&at, name, value, false),
@@ -265,6 +271,8 @@ fn note(warnings: &mut Vec<Warning>, operation: &'static str, result: io::Result
 
 /// The attribute calls of a pair of files, whether open or by path.
 struct Xattrs<'a> {
+    /// Those that the copy has so far.
+    there: &'a dyn Fn() -> io::Result<Vec<OsString>>,
     list: &'a dyn Fn() -> io::Result<Vec<OsString>>,
     get: &'a dyn Fn(&CStr) -> io::Result<Vec<u8>>,
     set: &'a dyn Fn(&CStr, &[u8]) -> io::Result<()>,
@@ -288,10 +296,19 @@ impl Xattrs<'_> {
         let stays = |name: &CStr| {
             has(name) && (name != CAPABILITY || same_owner) || name == ACL_DEFAULT && !directory
         };
-        for rights in [ACL_ACCESS, ACL_DEFAULT, CAPABILITY] {
-            if cfg!(target_os = "linux") && !stays(rights) {
-                // There is none, as a rule, and that is the error.
-                let _ = (self.remove)(rights);
+        if cfg!(target_os = "linux") {
+            // There is none, as a rule: to see that is one call, and to remove what is not there is a transaction each.
+            let there = (self.there)();
+            let may_have = |rights: &CStr| match &there {
+                Ok(there) => there
+                    .iter()
+                    .any(|name| name.as_bytes() == rights.to_bytes()),
+                Err(_) => true,
+            };
+            for rights in [ACL_ACCESS, ACL_DEFAULT, CAPABILITY] {
+                if !stays(rights) && may_have(rights) {
+                    let _ = (self.remove)(rights);
+                }
             }
         }
         for name in names {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::*;
 use crate::sys::steps::Steps;
@@ -26,6 +26,7 @@ fn request(from: &Path, to: &Path) -> CopyRequest {
         drop_cache: false,
         reflink: Reflink::Auto,
         temporary: None,
+        reuse: false,
     }
 }
 

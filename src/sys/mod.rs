@@ -7,10 +7,13 @@
 pub(crate) mod append;
 pub(crate) mod blocking;
 pub(crate) mod clock;
+pub(crate) mod compare_at;
 pub(crate) mod copy;
 pub(crate) mod copy_at;
 mod copy_data;
+pub(crate) mod copy_left;
 mod copy_meta;
+pub(crate) mod copy_temp;
 pub(crate) mod dataless;
 pub(crate) mod errno;
 pub(crate) mod fd;
@@ -19,6 +22,7 @@ pub(crate) mod fork;
 pub(crate) mod freeing;
 pub(crate) mod global;
 pub(crate) mod journal;
+pub(crate) mod kept_time;
 pub(crate) mod limit;
 #[cfg(target_os = "linux")]
 pub(crate) mod linux;

@@ -5,7 +5,7 @@
     reason = "this is where blocking calls live"
 )]
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::fs::{File, Metadata, Permissions};
 use std::io;
 use std::os::fd::AsFd;
@@ -20,8 +20,8 @@ use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
-use super::copy::temp_name;
 use super::copy_meta::{self, Preserve};
+use super::copy_temp::temp_name;
 use super::errno::retry;
 use super::fork::Born;
 use super::path::c_path;
@@ -400,7 +400,7 @@ fn named(dir: &File, mode: u32) -> io::Result<(File, CString)> {
 fn try_names<T>(mut make: impl FnMut(&CStr) -> io::Result<T>) -> io::Result<(CString, T)> {
     let mut tries = 0;
     loop {
-        let name = CString::new(temp_name())?;
+        let name = CString::new(temp_name(OsStr::new("")))?;
         match make(&name) {
             Ok(made) => return Ok((name, made)),
             Err(error)

@@ -47,6 +47,25 @@ pub(crate) fn list(path: &CStr, follow: bool) -> io::Result<Vec<OsString>> {
     retry(|| list_once(path, follow))
 }
 
+/// Whether what has a name in an open directory has any, and is not followed; `None` before Linux 6.13.
+#[cfg(target_os = "linux")]
+pub(crate) fn are_some_at(dir: std::os::fd::BorrowedFd<'_>, name: &CStr) -> Option<bool> {
+    use std::os::fd::AsRawFd;
+    const SYS_LISTXATTRAT: libc::c_long = 465;
+    // SAFETY: the name is terminated, and the call is given no memory to write to.
+    let length = unsafe {
+        libc::syscall(
+            SYS_LISTXATTRAT,
+            dir.as_raw_fd(),
+            name.as_ptr(),
+            libc::AT_SYMLINK_NOFOLLOW,
+            std::ptr::null_mut::<libc::c_void>(),
+            0usize,
+        )
+    };
+    (length >= 0).then_some(length > 0)
+}
+
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 fn get_once(path: &CStr, name: &CStr, follow: bool) -> io::Result<Vec<u8>> {
     let mut value = Vec::<u8>::with_capacity(BYTES_MAX);

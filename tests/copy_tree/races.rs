@@ -10,8 +10,14 @@ use std::time::{Duration, Instant};
 
 use crate::{all, paths, run};
 
-/// How long each race is run.
-const RACE: Duration = Duration::from_secs(4);
+/// How long each race is run, unless TIDEGATE_RACE_SECONDS says otherwise.
+const RACE_SECONDS: u64 = 4;
+
+fn race_lasts() -> Duration {
+    let asked = std::env::var("TIDEGATE_RACE_SECONDS").ok();
+    let asked = asked.and_then(|seconds| seconds.parse().ok());
+    Duration::from_secs(asked.unwrap_or(RACE_SECONDS))
+}
 
 /// Exchanges two names, over and over.
 fn exchange(a: &Path, b: &Path, stop: &AtomicBool, times: &AtomicU64) {
@@ -27,7 +33,7 @@ fn exchange(a: &Path, b: &Path, stop: &AtomicBool, times: &AtomicU64) {
 }
 
 /// Copies for a while, as the names are exchanged. Each round is looked at while nothing is.
-fn race(pairs: &[(PathBuf, PathBuf)], mut round: impl FnMut()) -> u64 {
+pub(crate) fn race(pairs: &[(PathBuf, PathBuf)], mut round: impl FnMut()) -> u64 {
     let (stop, times) = (AtomicBool::new(false), AtomicU64::new(0));
     /// Also where a round panics: the scope waits for those who exchange.
     struct Stops<'a>(&'a AtomicBool);
@@ -42,7 +48,7 @@ fn race(pairs: &[(PathBuf, PathBuf)], mut round: impl FnMut()) -> u64 {
             scope.spawn(|| exchange(a, b, &stop, &times));
         }
         let begun = Instant::now();
-        while begun.elapsed() < RACE {
+        while begun.elapsed() < race_lasts() {
             round();
         }
     });
@@ -179,4 +185,34 @@ fn what_changes_its_kind_is_copied_whole_or_named() {
         rounds += 1;
     });
     assert!(rounds > 1);
+}
+
+/// A copy that is renamed into place gets its name where it was made, whatever is at the path of that directory by then:
+/// it succeeds, and leaves nothing under a temporary name.
+#[test]
+fn a_file_gets_its_name_where_it_was_made() {
+    use tidegate::fs::CopyFile;
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    for name in ["one", "two"] {
+        fs::create_dir(at(name)).unwrap();
+    }
+    fs::write(at("from"), vec![3; 300_000]).unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let mut rounds = 0;
+    let times = race(&[(at("one"), at("two"))], || {
+        let copy = CopyFile::new(at("from"), at("one/to")).rename_into_place(true);
+        let copy = match rounds % 2 {
+            0 => copy,
+            _ => copy.temporary(at("one/.mine")),
+        };
+        let copied = runtime.block_on(copy.run()).unwrap();
+        assert_eq!(copied.bytes, 300_000);
+        rounds += 1;
+    });
+    println!("{rounds} copies, {times} exchanges");
+    for name in ["one", "two"] {
+        let left = paths(&at(name));
+        assert!(left.iter().all(|path| path == Path::new("to")), "{left:?}");
+    }
 }

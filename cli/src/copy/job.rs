@@ -61,6 +61,8 @@ pub(super) struct Tally {
     pub(super) fifos: AtomicU64,
     pub(super) bytes: AtomicU64,
     pub(super) data_bytes: AtomicU64,
+    /// Of that, what was not written again.
+    pub(super) reused_bytes: AtomicU64,
     /// What was left alone because of what is at the destination.
     pub(super) skipped: AtomicU64,
     /// Attributes that the target cannot hold.
@@ -132,7 +134,12 @@ impl Job {
         skipped.insert(source.to_path_buf());
     }
 
-    pub(super) fn has_skipped(&self, source: &Path) -> bool {
+    /// Whether a source has failed, or was left alone: there is nothing to verify.
+    pub(super) fn is_settled(&self, source: &Path) -> bool {
+        self.has_failed(source) || self.has_skipped(source)
+    }
+
+    fn has_skipped(&self, source: &Path) -> bool {
         let skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
         skipped.contains(source)
     }
@@ -216,17 +223,6 @@ impl Job {
             error: text,
             errno,
             timed_out,
-        });
-    }
-
-    /// Shows and keeps a failure that no operation reported.
-    pub(super) fn fail_with(&self, path: &Path, operation: &'static str, error: impl Into<String>) {
-        self.record(Failure {
-            path: path.to_path_buf(),
-            operation,
-            error: error.into(),
-            errno: None,
-            timed_out: false,
         });
     }
 

@@ -1,10 +1,7 @@
 //! What the system lets a process have: fewer files at a time, and not errors.
 
-use std::io;
 use std::sync::RwLock;
-use std::time::Duration;
 
-use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::runtime::Builder;
 
@@ -25,11 +22,6 @@ const THREADS_ASIDE: usize = 4;
 
 /// Enough for a thread that does nothing.
 const PROBE_STACK_BYTES: usize = 64 << 10;
-
-/// How often something is tried again that others have to let go of something for.
-const TRIES_MAX: u32 = 200;
-
-const TRY_EVERY: Duration = Duration::from_millis(25);
 
 /// Entries in work at a time, if that is not for the library to say: as many as are wanted, and as there are descriptors
 /// for. Takes all that are allowed.
@@ -75,27 +67,4 @@ fn can_have_threads(count: usize) -> bool {
         drop(held);
         could
     })
-}
-
-/// Whether there is too little of something that others who are at work let go of again: descriptors, or threads.
-pub(super) fn is_short(error: &io::Error) -> bool {
-    let short = [Errno::EMFILE, Errno::ENFILE, Errno::EAGAIN].map(|errno| errno as i32);
-    tidegate::raw_os_error(error).is_some_and(|errno| short.contains(&errno))
-}
-
-/// Tries again while others have what it needs.
-pub(super) async fn patiently<T, F>(mut step: impl FnMut() -> F) -> io::Result<T>
-where
-    F: Future<Output = io::Result<T>>,
-{
-    let mut tries = 1;
-    loop {
-        match step().await {
-            Err(error) if is_short(&error) && tries < TRIES_MAX => {
-                tries += 1;
-                tokio::time::sleep(TRY_EVERY).await;
-            }
-            result => return result,
-        }
-    }
 }

@@ -1,6 +1,5 @@
 //! `tidegate copy`: a tree, whole and with its metadata, through the library.
 
-mod granularity;
 mod job;
 mod limits;
 mod options;
@@ -10,7 +9,6 @@ mod progress;
 mod report;
 mod tree;
 mod verify;
-mod walk;
 mod watch;
 
 use std::io::IsTerminal;
@@ -31,7 +29,6 @@ use job::Job;
 use options::Options;
 use patience::Patience;
 use progress::Progress;
-use walk::{Scope, Task, Walk};
 use watch::Stuck;
 
 /// The user's file mode mask: of what is made, and is nobody's copy.
@@ -55,9 +52,6 @@ const TIDY_BOUND: Duration = Duration::from_secs(3600);
 
 const TIDY_LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Entries that are verified at a time: more would only wait for the library's threads, of which a mount has 64.
-const VERIFIED_AT_ONCE: u16 = 32;
-
 /// Threads that may hang before everything else on their mounts is left out: a process that only copies has
 /// nothing else to spend them on.
 const STUCK_THREADS_MAX: usize = 1024;
@@ -78,7 +72,7 @@ pub(crate) struct Arguments {
     /// Where it goes; its parent must exist.
     #[arg(value_name = "DST")]
     destination: PathBuf,
-    /// Reads source and destination back and compares content hashes and metadata.
+    /// Reads source and destination back and compares content and metadata.
     #[arg(long)]
     verify: bool,
     /// Prints a summary as JSON on stdout.
@@ -308,16 +302,7 @@ async fn passes(
         return None;
     }
     job.progress.begin("verifying");
-    let begun = Instant::now();
-    let verify = verify::Verify::new(Arc::clone(&job));
-    let scope = Scope::new(&job.options, &plan.source, plan.source_id.0);
-    let walk = Walk::new(Arc::clone(&job), scope, verify);
-    let root = Task {
-        source: plan.source,
-        destination: plan.destination,
-    };
-    walk.run(root, jobs.unwrap_or(VERIFIED_AT_ONCE)).await;
-    Some(walk.verify().verified(begun.elapsed()))
+    Some(verify::verify(&job, &plan, jobs).await)
 }
 
 fn finish(

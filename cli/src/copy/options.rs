@@ -26,6 +26,12 @@ pub(crate) struct Options {
     /// Leaves alone what exists.
     #[arg(short, long)]
     pub(super) no_clobber: bool,
+    /// Goes on where a copy was killed: what is there is compared with its source, and only what differs is copied.
+    ///
+    /// A file that is whole is left alone. Of one that was in work its temporary file is compared, and what of it is
+    /// right is not written again. Temporary files that have no use any more are removed.
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(super) resume: bool,
     /// Changes nothing; prints what would be copied, a path in each line.
     #[arg(long, conflicts_with = "verify")]
     pub(super) dry_run: bool,
@@ -67,24 +73,6 @@ pub(super) enum When {
 pub(super) struct Exclusion {
     pattern: Pattern,
     of_paths: bool,
-}
-
-#[cfg(test)]
-impl Default for Options {
-    fn default() -> Options {
-        Options {
-            durability: Durability::None,
-            reflink: When::Auto,
-            sparse: When::Auto,
-            xattrs: When::Auto,
-            update: false,
-            no_clobber: false,
-            dry_run: false,
-            exclude: Vec::new(),
-            one_file_system: false,
-            no_cache: false,
-        }
-    }
 }
 
 impl Exclusion {

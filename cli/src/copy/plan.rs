@@ -14,8 +14,6 @@ use crate::explain::{cause, line, shortage};
 pub(super) struct Plan {
     pub(super) source: PathBuf,
     pub(super) destination: PathBuf,
-    /// Device and inode of the source: a destination directory that is the same one is never written to.
-    pub(super) source_id: (u64, u64),
 }
 
 /// Finds the roots, or says why there can be no copy.
@@ -65,11 +63,10 @@ async fn make_directory(path: &Path, is_dry: bool) -> Result<bool, String> {
 /// What a dry run says of a destination whose directory would be made.
 async fn not_made(source: &Path, destination: PathBuf) -> Result<Plan, String> {
     let found = fs::symlink_metadata(source).await;
-    let found = found.map_err(|error| unusable(source, &error))?;
+    found.map_err(|error| unusable(source, &error))?;
     Ok(Plan {
         source: source.to_path_buf(),
         destination,
-        source_id: (found.dev(), found.ino()),
     })
 }
 
@@ -121,7 +118,6 @@ async fn resolve_as(source: &Path, destination: &Path) -> Result<Plan, String> {
         return Ok(Plan {
             source: source.to_path_buf(),
             destination,
-            source_id,
         });
     }
     let destination = match source.file_name() {
@@ -137,7 +133,6 @@ async fn resolve_as(source: &Path, destination: &Path) -> Result<Plan, String> {
         _ => Ok(Plan {
             source: source.to_path_buf(),
             destination,
-            source_id,
         }),
     }
 }
@@ -175,9 +170,6 @@ fn same(source: &Path, destination: &Path) -> String {
 }
 
 fn unusable(path: &Path, error: &io::Error) -> String {
-    format!(
-        "cannot use {}: {}; choose another path",
-        line(path),
-        cause(error)
-    )
+    let advice = shortage(error).unwrap_or("choose another path");
+    format!("cannot use {}: {}; {advice}", line(path), cause(error))
 }

@@ -83,17 +83,6 @@ impl Progress {
         progress
     }
 
-    /// One that nobody sees.
-    #[cfg(test)]
-    pub(super) fn hidden() -> Progress {
-        Progress {
-            bytes: Arc::default(),
-            state: Arc::default(),
-            teller: Mutex::default(),
-            visible: false,
-        }
-    }
-
     /// A new phase: the counts start over.
     pub(super) fn begin(&self, phase: &'static str) {
         *lock(&self.state.phase) = phase;

@@ -41,6 +41,8 @@ pub(super) struct Report {
     bytes: u64,
     /// The same without holes.
     data_bytes: u64,
+    /// Of that, what was left of an earlier copy and found to be right.
+    reused_bytes: u64,
     /// What was left alone because of what is at the destination.
     skipped: u64,
     /// Attributes that the target cannot hold.
@@ -144,6 +146,7 @@ impl Report {
             fifos: of(&tally.fifos),
             bytes,
             data_bytes: of(&tally.data_bytes),
+            reused_bytes: of(&tally.reused_bytes),
             skipped: of(&tally.skipped),
             warnings: of(&tally.warnings),
             seconds: copying.as_secs_f64(),

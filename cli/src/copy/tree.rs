@@ -1,23 +1,23 @@
 //! The copy itself: what the library tells of it, as the command tells it.
 
 use std::num::NonZeroUsize;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tidegate::fs::{CopyTree, Preserve, Reflink, TreeCopied, TreeEvent, TreeKind};
 
-use super::granularity;
 use super::job::Job;
-use super::options::{Durability, Options, When};
+use super::options::{Durability, When};
 use super::plan::Plan;
 use crate::explain::line;
 use crate::say;
 
 /// Copies all there is. `tells` prints what would be copied, where nothing is.
 pub(super) async fn copy(job: &Job, plan: &Plan, jobs: Option<u16>, tells: bool) {
-    let mut copying = configured(job, plan, jobs).start();
+    let copy = configured(job, plan, jobs, |_| false);
+    let copy = selected(copy, job).resume(job.options.resume);
+    let mut copying = copy.dry_run(job.options.dry_run).start();
     job.keep_leftovers(copying.leftovers());
     while let Some(event) = copying.next_event().await {
         match event {
@@ -31,8 +31,13 @@ pub(super) async fn copy(job: &Job, plan: &Plan, jobs: Option<u16>, tells: bool)
     job.progress.counted();
 }
 
-/// The copy, as the options have it.
-fn configured(job: &Job, plan: &Plan, jobs: Option<u16>) -> CopyTree {
+/// The copy, or a look at it, as the options have it. `is_settled` is asked in addition to what is excluded.
+pub(super) fn configured(
+    job: &Job,
+    plan: &Plan,
+    jobs: Option<u16>,
+    is_settled: impl Fn(&Path) -> bool + Send + Sync + 'static,
+) -> CopyTree {
     let options = &job.options;
     let reflink = match options.reflink {
         When::Auto => Reflink::Auto,
@@ -49,7 +54,6 @@ fn configured(job: &Job, plan: &Plan, jobs: Option<u16>) -> CopyTree {
         .reflink(reflink)
         .keep_holes(options.sparse != When::Never)
         .one_file_system(options.one_file_system)
-        .dry_run(options.dry_run)
         .drop_cache(options.no_cache)
         .progress(Arc::clone(&job.progress.bytes))
         .stop(job.stop_flag());
@@ -66,29 +70,17 @@ fn configured(job: &Job, plan: &Plan, jobs: Option<u16>) -> CopyTree {
         Durability::Data => copy.sync_content(),
         Durability::Full => copy.sync_all(),
     };
-    selected(copy, options)
+    let exclusions = options.exclude.clone();
+    copy.exclude(move |below| exclusions.iter().any(|one| one.matches(below)) || is_settled(below))
 }
 
-/// What is left out, and what stays as it is.
-fn selected(copy: CopyTree, options: &Options) -> CopyTree {
-    let exclusions = options.exclude.clone();
-    let copy = match exclusions.is_empty() {
-        true => copy,
-        false => copy.exclude(move |below| exclusions.iter().any(|one| one.matches(below))),
-    };
-    if options.no_clobber {
-        return copy.keep_existing();
+/// What stays as it is.
+fn selected(copy: CopyTree, job: &Job) -> CopyTree {
+    match (job.options.no_clobber, job.options.update) {
+        (true, _) => copy.keep_existing(),
+        (false, true) => copy.keep_newer(),
+        (false, false) => copy,
     }
-    if !options.update {
-        return copy;
-    }
-    copy.keep_if(|found, there| {
-        let (source, copy) = (
-            (found.mtime(), found.mtime_nsec()),
-            (there.mtime(), there.mtime_nsec()),
-        );
-        granularity::is_as_new(source, copy)
-    })
 }
 
 fn note(job: &Job, copied: TreeCopied) {
@@ -106,6 +98,9 @@ fn note(job: &Job, copied: TreeCopied) {
         tally
             .data_bytes
             .fetch_add(copied.data_bytes, Ordering::Relaxed);
+        tally
+            .reused_bytes
+            .fetch_add(copied.reused_bytes, Ordering::Relaxed);
         job.progress.file_done();
         job.progress.found(copied.bytes);
     }

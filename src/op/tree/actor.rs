@@ -1,20 +1,21 @@
 //! What a thread does with an entry of the tree.
 
 use std::ffi::{CStr, CString};
-use std::fs::Metadata;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock};
 
+use super::left::Left;
 use super::links::{Claim, Links, Made};
 use super::temporaries::Temporaries;
+use super::verify::Twins;
 use super::{TreeCopied, TreeError, TreeEvent, TreeKind, TreeRequest};
 use crate::limits;
-use crate::op::copy::{CopyRequest, Warning};
+use crate::op::copy::CopyRequest;
 use crate::op::statx::Statx;
-use crate::op::walk::{Actor, Files, Id, Node, Place, Pulse, Told, Use, Waiting, WalkCall};
+use crate::op::walk::{Actor, Files, Id, Node, Place, Pulse, Told, Waiting, WalkCall};
 use crate::opcode::Kind;
 use crate::sys::copy::{self, Copied, Flow, Sides};
 use crate::sys::copy_at::{self, Twin};
@@ -26,20 +27,30 @@ use crate::sys::walking::{self, Names, Reach};
 
 /// One copy, for its threads.
 pub(super) struct TreeActor {
-    request: TreeRequest,
+    pub(super) request: TreeRequest,
     /// Its name in the directory where the walk begins.
     name: CString,
     /// The directory that the copy gets its name in, and the name.
     into: CString,
     into_name: CString,
-    files: Arc<Files>,
-    links: Links,
-    temporaries: Arc<Temporaries>,
-    is_root: bool,
+    pub(super) files: Arc<Files>,
+    pub(super) links: Links,
+    pub(super) temporaries: Arc<Temporaries>,
+    pub(super) left: Left,
+    pub(super) twins: Twins,
+    pub(super) is_root: bool,
     /// The destination's own directory, which is not copied into itself.
     made_root: OnceLock<Id>,
     /// The filesystem of the source.
     device: OnceLock<u64>,
+}
+
+/// The same error once more.
+fn again(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(errno) => io::Error::from_raw_os_error(errno),
+        None => error.kind().into(),
+    }
 }
 
 /// A failure, and what was done.
@@ -54,13 +65,19 @@ impl TreeActor {
         let (into, into_name) = super::split(&request.file.to);
         // What is no path fails where it is used, and is told.
         let c = |path: &Path| c_path(path).unwrap_or_default();
+        let makes_nothing = request.dry_run || request.verify;
+        fn work_in(dir: BorrowedFd<'_>) {
+            crate::sys::copy_left::work_in(dir);
+        }
         TreeActor {
             name: c(&name),
             into: c(&into),
             into_name: c(&into_name),
             request,
-            files: Files::new(Reach::NAME),
+            files: Files::with(Reach::NAME, (!makes_nothing).then_some(work_in)),
             links: Links::default(),
+            left: Left::default(),
+            twins: Twins::default(),
             temporaries,
             is_root: crate::sys::copy_at::is_root(),
             made_root: OnceLock::new(),
@@ -69,20 +86,24 @@ impl TreeActor {
     }
 
     /// The destination's name of an entry.
-    fn name_of<'a>(&'a self, dir: &Node, name: &'a CStr) -> &'a CStr {
+    pub(super) fn name_of<'a>(&'a self, dir: &Node, name: &'a CStr) -> &'a CStr {
         match dir.parent {
             Some(_) => name,
             None => &self.into_name,
         }
     }
 
-    fn is_stopped(&self) -> bool {
+    pub(super) fn is_stopped(&self) -> bool {
         let stop = self.request.stop.as_deref();
         stop.is_some_and(|stop| stop.load(Ordering::Relaxed))
     }
 
+    pub(super) fn makes_nothing(&self) -> bool {
+        self.request.dry_run || self.request.verify
+    }
+
     /// Tries again while others have the descriptors that it needs.
-    fn patiently<T>(
+    pub(super) fn patiently<T>(
         &self,
         pulse: Pulse<'_>,
         mut step: impl FnMut() -> io::Result<T>,
@@ -111,60 +132,12 @@ impl TreeActor {
         }
     }
 
-    /// Makes the destination's directory, and opens it.
-    fn make_dir(&self, node: &Arc<Node>) -> Result<Use, io::Error> {
-        let Some((above, parent)) = node
-            .parent
-            .as_ref()
-            .and_then(|parent| Some((parent.twin.get()?, parent)))
-        else {
-            return Err(io::ErrorKind::NotFound.into());
-        };
-        let name = self.name_of(parent, &node.name);
-        if above.node.path_bytes + 1 + name.count_bytes() >= limits::PATH_BYTES {
-            return Err(io::Error::from_raw_os_error(errno::ENAMETOOLONG));
-        }
-        let dir = self.files.of(&above.node)?;
-        let is_new = !self.request.dry_run && copy_at::make_dir(dir.as_fd(), name)?;
-        let twin = Node::new(Some(above.node.clone()), name, node.depth);
-        let held = self.files.hold(&twin);
-        let mut opened = self.files.of(&twin);
-        if matches!(&opened, Err(error) if error.raw_os_error() == Some(errno::EACCES))
-            && !self.request.dry_run
-            && !self.is_root
-        {
-            copy_at::let_in(dir.as_fd(), name)?;
-            opened = self.files.of(&twin);
-        }
-        let opened = opened.map_err(|error| match error.raw_os_error() {
-            Some(errno) if copy_at::is_no_dir(errno) => {
-                io::Error::from_raw_os_error(copy_at::EXISTS)
-            }
-            _ => error,
-        })?;
-        if !is_new {
-            self.check_dir(node, &twin, &opened)?;
-        }
-        Ok(held)
-    }
-
-    /// What was there has to be another directory than its source, and open for its owner.
-    fn check_dir(&self, node: &Node, twin: &Node, opened: &OwnedFd) -> io::Result<()> {
-        if twin.id.get() == node.id.get() {
-            let text = "the destination is the source itself; choose another destination";
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
-        }
-        if self.is_root || self.request.dry_run {
-            return Ok(());
-        }
-        let there = walking::stat_open(opened.as_fd())?;
-        if there.mode & 0o700 != 0o700 {
-            copy_at::let_in_open(opened.as_fd(), &there)?;
-        }
-        Ok(())
-    }
-
-    fn fail(&self, told: &mut Told<TreeEvent>, path: PathBuf, (operation, error): Failed) {
+    pub(super) fn fail(
+        &self,
+        told: &mut Told<TreeEvent>,
+        path: PathBuf,
+        (operation, error): Failed,
+    ) {
         told.items.push(TreeEvent::Failed(TreeError {
             path,
             operation,
@@ -212,15 +185,21 @@ impl TreeActor {
             }
         };
         place.pulse.at(WalkCall::Copy);
+        if kind == TreeKind::File && self.request.resume {
+            if let Some(id) = self.is_whole(place, to, into) {
+                told.items.push(TreeEvent::Kept(path()));
+                return Some(id);
+            }
+        }
         let made = self.patiently(place.pulse, || self.copy_one(place, to, into, kind));
         match made {
             Ok(copied) => {
                 told.items.push(TreeEvent::Copied(TreeCopied {
-                    path: path(),
-                    kind,
                     bytes: copied.bytes,
                     data_bytes: copied.data_bytes,
+                    reused_bytes: copied.reused_bytes,
                     warnings: copied.warnings,
+                    ..TreeCopied::of(path(), kind)
                 }));
                 Some(copied.id)
             }
@@ -239,6 +218,16 @@ impl TreeActor {
         }
     }
 
+    /// How a file in work is stopped and watched.
+    pub(super) fn flow<'a>(&'a self, pulse: Pulse<'a>) -> Flow<'a> {
+        Flow {
+            steps: pulse.steps,
+            stop: self.request.stop.as_deref(),
+            progress: self.request.progress.as_deref(),
+            pulse: Some(pulse.since_ms()),
+        }
+    }
+
     fn copy_one(
         &self,
         place: &Place<'_>,
@@ -248,21 +237,22 @@ impl TreeActor {
     ) -> io::Result<Copied> {
         let temporary = self.temporary(place)?;
         let name = place.name().name;
+        let reuse = kind == TreeKind::File && self.left.take(place, to, into, &temporary);
         let made = match kind {
             TreeKind::File => {
                 let request = CopyRequest {
                     from: as_path(name).to_path_buf(),
                     to: as_path(into).to_path_buf(),
                     temporary: Some(temporary.clone()),
+                    reuse,
                     ..self.request.file.clone()
                 };
-                let flow = Flow {
-                    steps: place.pulse.steps,
-                    stop: self.request.stop.as_deref(),
-                    progress: self.request.progress.as_deref(),
-                    pulse: Some(place.pulse.since_ms()),
+                let flow = self.flow(place.pulse);
+                let sides = Sides {
+                    from: place.fd,
+                    to,
+                    temporary: to,
                 };
-                let sides = Sides { from: place.fd, to };
                 copy::copy_file_at(&request, sides, &flow).map_err(|failed| failed.error)
             }
             _ => self.copy_named(place, to, into, &temporary, kind),
@@ -304,9 +294,11 @@ impl TreeActor {
         })
     }
 
-    fn temporary(&self, place: &Place<'_>) -> io::Result<PathBuf> {
+    pub(super) fn temporary(&self, place: &Place<'_>) -> io::Result<PathBuf> {
         let twin = place.dir.node.twin.get().ok_or(io::ErrorKind::NotFound)?;
-        Ok(self.temporaries.name(&Arc::new(twin.clone()), &self.files))
+        let of = self.name_of(&place.dir.node, place.name().name);
+        let twin = Arc::new(twin.clone());
+        Ok(self.temporaries.name(&twin, &self.files, of))
     }
 
     /// It is gone, as a rule. Where it cannot be removed, the end tries again and names it.
@@ -351,6 +343,10 @@ impl TreeActor {
             Some(twin) => Some(self.files.of(&twin.node)?),
             None => None,
         };
+        if let (true, Some(to)) = (self.request.verify, &twin) {
+            self.verify_entry(place, (to.as_fd(), into), found, told);
+            return Ok(());
+        }
         let stays = |twin: &Arc<OwnedFd>| self.stays(twin.as_fd(), into, found);
         if twin.as_ref().is_some_and(stays) {
             told.items.push(TreeEvent::Kept(path()));
@@ -387,13 +383,8 @@ impl TreeActor {
                     self.copy(place, to, found, told);
                     return Ok(());
                 }
-                told.items.push(TreeEvent::Copied(TreeCopied {
-                    path: path(),
-                    kind: TreeKind::HardLink,
-                    bytes: 0,
-                    data_bytes: 0,
-                    warnings: Vec::new(),
-                }));
+                let linked = TreeCopied::of(path(), TreeKind::HardLink);
+                told.items.push(TreeEvent::Copied(linked));
             }
         }
         Ok(())
@@ -414,22 +405,6 @@ impl TreeActor {
         let below: PathBuf = names.into_iter().rev().map(as_path).collect();
         exclude(&below)
     }
-
-    /// Metadata of a directory that is full.
-    fn finish_dir(&self, node: &Arc<Node>, source: &OwnedFd) -> io::Result<Vec<Warning>> {
-        let twin = node.twin.get().ok_or(io::ErrorKind::NotFound)?;
-        let to = self.files.of(&twin.node)?;
-        let before: Metadata = copy_at::metadata(source.as_fd())?;
-        let preserve = self.request.file.preserve;
-        let warnings = copy_at::finish_dir(source.as_fd(), &before, to.as_fd(), preserve)?;
-        if self.request.sync_names {
-            copy_at::sync_dir(to.as_fd())?;
-            if let Some(above) = twin.node.parent.as_ref().filter(|_| node.depth == 1) {
-                copy_at::sync_dir(self.files.of(above)?.as_fd())?;
-            }
-        }
-        Ok(warnings)
-    }
 }
 
 impl Actor<TreeEvent> for TreeActor {
@@ -441,13 +416,17 @@ impl Actor<TreeEvent> for TreeActor {
         Names::one(&self.name)
     }
 
-    fn begin(&self, root: &Arc<Node>) -> io::Result<()> {
+    fn begin(&self, root: &Arc<Node>, pulse: Pulse<'_>) -> io::Result<()> {
         let twin = Node::new(None, &self.into, 0);
         let held = self.files.hold(&twin);
         match self.files.of(&twin) {
             // Nothing is made there.
             Err(_) if self.request.dry_run => return Ok(()),
             opened => drop(opened?),
+        }
+        if let (Ok(opened), false) = (self.files.of(&twin), self.makes_nothing()) {
+            let name = as_path(&self.into_name).as_os_str();
+            self.left.find(self, &twin, &opened, Some(name), pulse);
         }
         let _ = root.twin.set(held);
         Ok(())
@@ -465,7 +444,7 @@ impl Actor<TreeEvent> for TreeActor {
             self.fail(told, node.path(), ("copy", error));
             return false;
         }
-        match self.patiently(pulse, || self.make_dir(node)) {
+        match self.patiently(pulse, || self.make_dir(node, pulse)) {
             Ok(twin) => {
                 if node.depth == 1 {
                     let id = twin.node.id.get().copied();
@@ -475,7 +454,11 @@ impl Actor<TreeEvent> for TreeActor {
             }
             Err(_) if self.request.dry_run => {}
             Err(error) => {
-                self.fail(told, node.path(), ("create_dir", error));
+                let operation = match self.request.verify {
+                    true => "verify",
+                    false => "create_dir",
+                };
+                self.fail(told, node.path(), (operation, error));
                 return false;
             }
         }
@@ -512,26 +495,33 @@ impl Actor<TreeEvent> for TreeActor {
         &self,
         node: &Arc<Node>,
         source: io::Result<Arc<OwnedFd>>,
+        above: Option<Arc<OwnedFd>>,
         pulse: Pulse<'_>,
         told: &mut Told<TreeEvent>,
     ) {
         if node.twin.get().is_none() || self.request.dry_run || self.is_stopped() {
             return;
         }
+        pulse.at(WalkCall::Leave);
+        if self.request.verify {
+            return self.verify_dir(node, source, told);
+        }
+        let left = self.patiently(pulse, || match (&source, node.id.get()) {
+            (Ok(source), _) => self.finish_dir(node, source),
+            // It could never be opened, as was told.
+            (Err(_), None) => self.finish_unopened(node, above.as_deref()),
+            (Err(error), Some(_)) => Err(again(error)),
+        });
         if node.id.get().is_none() {
-            // It could never be opened, as was told: what was made for it stays its user's own.
+            if let Err(error) = left {
+                self.fail(told, node.path(), ("copy_metadata", error));
+            }
             return;
         }
-        pulse.at(WalkCall::Leave);
-        let left =
-            source.and_then(|source| self.patiently(pulse, || self.finish_dir(node, &source)));
         match left {
             Ok(warnings) => told.items.push(TreeEvent::Copied(TreeCopied {
-                path: node.path(),
-                kind: TreeKind::Directory,
-                bytes: 0,
-                data_bytes: 0,
                 warnings,
+                ..TreeCopied::of(node.path(), TreeKind::Directory)
             })),
             Err(error) => self.fail(told, node.path(), ("copy_metadata", error)),
         }

@@ -3,8 +3,11 @@
 //! `docs/design/copy.md` says why it is so.
 
 mod actor;
+mod dirs;
+mod left;
 mod links;
 mod temporaries;
+mod verify;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,6 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use super::copy::{CopyRequest, Warning};
 use super::statx::Statx;
 use super::walk::{Options, Visitor, WalkCall, WalkError, Walking};
+use crate::sys::kept_time;
 use actor::TreeActor;
 pub(crate) use temporaries::Temporaries;
 
@@ -67,6 +71,8 @@ pub enum TreeEvent {
     Kept(PathBuf),
     /// What would be copied, where nothing is: the path of the source.
     Planned(PathBuf),
+    /// Source and destination were compared, and are the same.
+    Verified(TreeCopied),
 }
 
 /// An entry that was copied.
@@ -83,6 +89,8 @@ pub struct TreeCopied {
     pub bytes: u64,
     /// The same without its holes.
     pub data_bytes: u64,
+    /// Of that, what an earlier copy had left and was found to be right.
+    pub reused_bytes: u64,
     /// What of its metadata could not be carried over: the operation and its error.
     pub warnings: Vec<Warning>,
 }
@@ -108,6 +116,20 @@ pub struct TreeError {
     pub error: io::Error,
 }
 
+impl TreeCopied {
+    /// Of what has no content.
+    fn of(path: PathBuf, kind: TreeKind) -> TreeCopied {
+        TreeCopied {
+            path,
+            kind,
+            bytes: 0,
+            data_bytes: 0,
+            reused_bytes: 0,
+            warnings: Vec::new(),
+        }
+    }
+}
+
 impl std::fmt::Display for TreeError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let TreeError {
@@ -123,6 +145,12 @@ impl std::error::Error for TreeError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.error)
     }
+}
+
+/// Whether a copy is as new as its source, or newer.
+pub(crate) fn is_as_new(source: &Statx, copy: &Statx) -> bool {
+    let time = |of: &Statx| (of.0.modified.seconds, of.0.modified.nanos.into());
+    kept_time::is_as_new(time(source), time(copy))
 }
 
 pub(crate) type Keep = Arc<dyn Fn(&Statx, &Statx) -> bool + Send + Sync>;
@@ -141,6 +169,12 @@ pub(crate) struct TreeRequest {
     pub(crate) exclude: Option<Exclude>,
     pub(crate) one_file_system: bool,
     pub(crate) dry_run: bool,
+    /// Goes on with what an earlier copy has left.
+    pub(crate) resume: bool,
+    /// Compares, and copies nothing.
+    pub(crate) verify: bool,
+    /// Whether a copy may lack attributes of its source, where it is verified.
+    pub(crate) may_lack_xattrs: bool,
     pub(crate) threads: Option<usize>,
     pub(crate) stop: Option<Arc<AtomicBool>>,
     pub(crate) progress: Option<Arc<AtomicU64>>,

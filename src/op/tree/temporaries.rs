@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::ffi::CStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -13,10 +14,10 @@ use crate::op::hop::hop;
 use crate::op::many::try_in_order;
 use crate::op::walk::{Files, Use};
 use crate::opcode::Kind;
-use crate::sys::copy::temp_name;
 use crate::sys::copy_at;
+use crate::sys::copy_temp::temp_name;
 use crate::sys::lock::lock;
-use crate::sys::path::c_path;
+use crate::sys::path::{as_path, c_path};
 
 /// The names that may still be there, and the directories that they are in.
 #[derive(Default)]
@@ -33,9 +34,9 @@ struct Left {
 type Removed = Result<Option<PathBuf>, Infallible>;
 
 impl Temporaries {
-    /// A name in a directory. It does not contain another, which may be as long as a name can be.
-    pub(super) fn name(&self, dir: &Arc<Use>, files: &Arc<Files>) -> PathBuf {
-        let name = PathBuf::from(temp_name());
+    /// A name in a directory, for what is to get that name there.
+    pub(super) fn name(&self, dir: &Arc<Use>, files: &Arc<Files>, of: &CStr) -> PathBuf {
+        let name = PathBuf::from(temp_name(as_path(of).as_os_str()));
         let left = Left {
             dir: dir.clone(),
             files: files.clone(),

@@ -28,7 +28,7 @@ pub(crate) trait Actor<T>: Send + Sync {
     fn first(&self) -> Names;
 
     /// The root is open.
-    fn begin(&self, root: &Arc<Node>) -> io::Result<()>;
+    fn begin(&self, root: &Arc<Node>, pulse: Pulse<'_>) -> io::Result<()>;
 
     /// A directory is open; whether its entries are wanted.
     fn enter(&self, node: &Arc<Node>, pulse: Pulse<'_>, told: &mut Told<T>) -> bool;
@@ -36,11 +36,12 @@ pub(crate) trait Actor<T>: Send + Sync {
     /// Does what there is to do.
     fn act(&self, place: &Place<'_>, told: &mut Told<T>);
 
-    /// All of what is in a directory is done.
+    /// All of what is in a directory is done. Where it cannot be opened, the one that it is in is `above`.
     fn leave(
         &self,
         node: &Arc<Node>,
         fd: io::Result<Arc<OwnedFd>>,
+        above: Option<Arc<OwnedFd>>,
         pulse: Pulse<'_>,
         told: &mut Told<T>,
     );
@@ -122,7 +123,12 @@ impl Place<'_> {
 
 impl<T: Send> Shared<T> {
     /// Opens the directory that the first name is in.
-    pub(super) fn begin_acting(self: &Arc<Self>, actor: &dyn Actor<T>, me: &Worker) -> Flow {
+    pub(super) fn begin_acting(
+        self: &Arc<Self>,
+        actor: &dyn Actor<T>,
+        me: &Worker,
+        steps: &Steps,
+    ) -> Flow {
         let node = Node::new(None, &self.root, 0);
         me.begin(WalkCall::Open, Doing::Open(node.clone()));
         let dir = self.files.hold(&node);
@@ -131,7 +137,7 @@ impl<T: Send> Shared<T> {
             .of(&node)
             .map_err(|error| (WalkCall::Open, error));
         let opened = opened.and_then(|_| {
-            let begun = actor.begin(&node);
+            let begun = actor.begin(&node, Pulse { worker: me, steps });
             begun.map_err(|error| (WalkCall::Enter, error))
         });
         let flow = match me.end(&self.late) {
@@ -304,7 +310,9 @@ impl<T: Send> Shared<T> {
         me.begin(WalkCall::Leave, Doing::Leave(node.clone()));
         if let Some(actor) = &self.visitor.actor {
             let fd = self.files.of(&node);
-            actor.leave(&node, fd, Pulse { worker: me, steps }, &mut told);
+            let parent = node.parent.as_ref().filter(|_| fd.is_err());
+            let above = parent.and_then(|parent| self.files.of(parent).ok());
+            actor.leave(&node, fd, above, Pulse { worker: me, steps }, &mut told);
         }
         self.files.let_go(&node);
         let flow = match me.end(&self.late) {

@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, CString, OsStr};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
@@ -149,6 +149,8 @@ impl Drop for Use {
 /// The descriptors of a walk.
 pub(crate) struct Files {
     reach: Reach,
+    /// Called with each that is opened.
+    opens: Option<fn(BorrowedFd<'_>)>,
     open_max: usize,
     open: AtomicUsize,
     reopened: AtomicU64,
@@ -158,9 +160,15 @@ pub(crate) struct Files {
 
 impl Files {
     pub(crate) fn new(reach: Reach) -> Arc<Files> {
+        Files::with(reach, None)
+    }
+
+    /// The same, and each that is opened is shown.
+    pub(crate) fn with(reach: Reach, opens: Option<fn(BorrowedFd<'_>)>) -> Arc<Files> {
         let allowed = crate::sys::limit::open_files().unwrap_or(limits::WALK_OPEN_MAX as u64);
         Arc::new(Files {
             reach,
+            opens,
             open_max: limits::WALK_OPEN_MAX.min((allowed / 8).max(2) as usize),
             open: AtomicUsize::new(0),
             reopened: AtomicU64::new(0),
@@ -279,6 +287,9 @@ impl Files {
                 Some(dir) => walking::open_dir(dir.as_fd(), &node.name, reach)?,
                 None => walking::open_dir(walking::HERE, &node.name, reach)?,
             };
+            if let Some(opens) = self.opens {
+                opens(fd.as_fd());
+            }
             let id = walking::id_of(fd.as_fd())?;
             if node.id.get().is_some() {
                 self.reopened.fetch_add(1, Ordering::Relaxed);

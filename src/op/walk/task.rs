@@ -40,7 +40,7 @@ impl<T: Send> Shared<T> {
             }
             let flow = match task {
                 Task::Root => match self.visitor.actor.clone() {
-                    Some(actor) => self.begin_acting(&*actor, me),
+                    Some(actor) => self.begin_acting(&*actor, me, steps),
                     None => self.root(me),
                 },
                 Task::Leave(node) => self.leave(me, node, steps),

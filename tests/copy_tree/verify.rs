@@ -1,18 +1,12 @@
-//! Tests of the comparison: each kind of damage is found, and named by its path.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests make their files without the library"
-)]
+//! A copy is compared with its source: each kind of damage is found, and named by its path.
 
 use std::fs as std_fs;
 use std::fs::{FileTimes, Permissions};
-use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use super::super::options::Options;
-use super::super::progress::Progress;
-use super::super::walk::{Scope, Walk};
-use super::*;
+use crate::{all, run};
 
 /// Larger than what is read in one piece.
 const LARGE_BYTES: usize = 3 << 20;
@@ -56,31 +50,21 @@ fn damaged(damage: impl FnOnce(&Path)) -> Vec<(String, String)> {
         no_follow,
     )
     .unwrap();
-    let job = Arc::new(Job::new(Progress::hidden(), Options::default()));
-    let walk = Walk::new(
-        Arc::clone(&job),
-        Scope::new(&Options::default(), Path::new("source"), 0),
-        Verify::new(Arc::clone(&job)),
-    );
-    let root = Task {
-        source: source.clone(),
-        destination,
-    };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(walk.run(root, 4));
+    let before = crate::paths(&destination);
+    let outcome = run(all(&source, &destination).verify(true));
+    assert_eq!(crate::paths(&destination), before);
+    assert!(outcome.copied.is_empty());
+    assert_eq!(outcome.verified.len() + outcome.failed.len(), 6);
     let named = |path: &Path| {
-        path.strip_prefix(&source)
-            .unwrap()
-            .to_string_lossy()
-            .into_owned()
+        let path = path.strip_prefix(&source).unwrap();
+        path.to_string_lossy().into_owned()
     };
-    job.errors()
-        .kept
-        .iter()
-        .map(|failure| (named(&failure.path), failure.error.clone()))
+    let failed = outcome.failed.iter();
+    failed
+        .map(|failed| {
+            assert_eq!(failed.operation, "verify");
+            (named(&failed.path), failed.error.to_string())
+        })
         .collect()
 }
 
@@ -166,4 +150,32 @@ fn other_damage_is_found() {
     let found = damaged(twins);
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].1.contains("two files"), "{found:?}");
+}
+
+/// A directory of the copy that is swapped for a link, or back, is never taken for the same because of what the link leads
+/// to.
+#[test]
+fn a_swap_does_not_mislead_a_comparison() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    for (root, text) in [("from", "right"), ("elsewhere", "right"), ("to", "wrong")] {
+        std_fs::create_dir_all(at(root).join("a")).unwrap();
+        for number in 0..40 {
+            std_fs::write(at(root).join(format!("a/{number}")), text).unwrap();
+        }
+    }
+    symlink(at("elsewhere/a"), at("link")).unwrap();
+    let mut rounds = 0;
+    let times = crate::races::race(&[(at("to/a"), at("link"))], || {
+        let compared = tidegate::fs::CopyTree::new(at("from"), at("to")).verify(true);
+        let outcome = run(compared);
+        let files = outcome
+            .verified
+            .iter()
+            .filter(|path| path.starts_with(at("from/a")));
+        assert_eq!(files.filter(|path| **path != at("from/a")).count(), 0);
+        assert!(!outcome.failed.is_empty());
+        rounds += 1;
+    });
+    println!("{rounds} comparisons, {times} exchanges");
 }

@@ -11,14 +11,14 @@ const STEPS: [i128; 6] = [
 ];
 
 /// Seconds and nanoseconds, as `stat` has them.
-type Time = (i64, i64);
+pub(crate) type Time = (i64, i64);
 
 fn nanoseconds((seconds, nanoseconds): Time) -> i128 {
     i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds)
 }
 
 /// Whether a filesystem that was given the one time may have kept the other.
-pub(super) fn is_kept(given: Time, kept: Time) -> bool {
+pub(crate) fn is_kept(given: Time, kept: Time) -> bool {
     let (given, kept) = (nanoseconds(given), nanoseconds(kept));
     given == kept
         || STEPS
@@ -27,7 +27,7 @@ pub(super) fn is_kept(given: Time, kept: Time) -> bool {
 }
 
 /// Whether a copy with that time is as new as its source, or newer.
-pub(super) fn is_as_new(source: Time, copy: Time) -> bool {
+pub(crate) fn is_as_new(source: Time, copy: Time) -> bool {
     nanoseconds(copy) >= nanoseconds(source) || is_kept(source, copy)
 }
 
