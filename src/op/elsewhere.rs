@@ -30,7 +30,7 @@ impl<T: Send + 'static> Elsewhere<T> {
     }
 
     pub(crate) fn get(&self) -> Option<&T> {
-        self.0.as_ref()
+        self.inner.as_ref()
     }
 
     /// The thing itself, for a blocking thread.
