@@ -19,6 +19,7 @@ use axum::body::Body;
 use axum::extract::{Path as UrlPath, State};
 use axum::http::{HeaderMap, Response, StatusCode, header};
 use axum::routing::get;
+use axum::serve::ListenerExt;
 use tidegate::fs::{Dir, File, OpenOptions, Resolve};
 
 #[tokio::main]
@@ -27,12 +28,19 @@ async fn main() -> io::Result<()> {
     let directory = arguments.next().unwrap_or_else(|| ".".into());
     let address = arguments.next().unwrap_or_else(|| "127.0.0.1:0".into());
 
-    let root = Arc::new(Dir::open(&directory).await?);
-    // Answers HEAD as well: the body is dropped then, before anything was read.
-    let app = Router::new().route("/{*path}", get(serve)).with_state(root);
+    let app = app(Dir::open(&directory).await?);
     let listener = tokio::net::TcpListener::bind(&address).await?;
     println!("listening on http://{}", listener.local_addr()?);
+    // The last part of an answer does not wait for the client to acknowledge the one before it.
+    let listener = listener.tap_io(|socket| drop(socket.set_nodelay(true)));
     axum::serve(listener, app).await
+}
+
+/// Serves what is in the directory.
+pub fn app(root: Dir) -> Router {
+    // Answers HEAD as well: the body is dropped then, before anything was read.
+    let app = Router::new().route("/{*path}", get(serve));
+    app.with_state(Arc::new(root))
 }
 
 async fn serve(

@@ -13,6 +13,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use axum::Router;
+use axum::serve::ListenerExt;
 use tidegate::fs;
 use tokio::io::{AsyncRead, AsyncSeek, ReadBuf};
 use tower_http::services::ServeDir;
@@ -26,11 +27,17 @@ async fn main() -> io::Result<()> {
     let directory = arguments.next().unwrap_or_else(|| ".".into());
     let address = arguments.next().unwrap_or_else(|| "127.0.0.1:0".into());
 
-    let files = ServeDir::with_backend(directory, Tidegate).with_buf_chunk_size(128 << 10);
-    let app = Router::new().fallback_service(files);
     let listener = tokio::net::TcpListener::bind(&address).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    axum::serve(listener, app).await
+    // The last part of an answer does not wait for the client to acknowledge the one before it.
+    let listener = listener.tap_io(|socket| drop(socket.set_nodelay(true)));
+    axum::serve(listener, app(directory.into())).await
+}
+
+/// Serves what is in the directory.
+pub fn app(directory: PathBuf) -> Router {
+    let files = ServeDir::with_backend(directory, Tidegate).with_buf_chunk_size(128 << 10);
+    Router::new().fallback_service(files)
 }
 
 /// Where `ServeDir` gets its files.

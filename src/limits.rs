@@ -302,6 +302,19 @@ pub(crate) const PREFETCH_CHUNK_BYTES: usize = 128 << 10;
 /// The default of `File::set_max_buf_size`, as in tokio.
 pub(crate) const FILE_BUFFER_BYTES: usize = 2 << 20;
 
+/// What is read past the page cache is read in multiples of so much at least, whatever less the filesystem would
+/// take: a page, so that no page of memory is in two reads.
+pub(crate) const DIRECT_UNIT_BYTES: u64 = 4096;
+
+/// Memory for such reads is kept for the next one from this size on: the allocator keeps what is smaller.
+pub(crate) const BOUNCE_BYTES_MIN: usize = 64 << 10;
+
+/// How much of such memory is kept in mind, in use or not: what one `read_ranges` has in flight at most.
+pub(crate) const BOUNCE_KEPT_BYTES: usize = RANGES_IN_FLIGHT * RANGES_READ_BYTES;
+
+/// In how many pieces: looking through them takes a microsecond.
+pub(crate) const BOUNCE_KEPT: usize = 128;
+
 /// The default of `FileStream::chunk_bytes`: as much as one request to a disk usually takes, and small
 /// enough to stay in a processor's cache until it is sent on.
 pub(crate) const STREAM_CHUNK_BYTES: usize = 128 << 10;

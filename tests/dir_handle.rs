@@ -345,6 +345,54 @@ fn dropped_opens_leave_no_descriptor() {
     });
 }
 
+/// What is in memory is opened without a thread or a ring, with restrictions and without, and is what a plain open gives.
+#[test]
+fn files_in_memory_are_opened_at_the_poll() {
+    on_each_route(|route| async move {
+        let root = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        std::fs::create_dir(root.path().join("sub")).unwrap();
+        std::fs::write(root.path().join("sub/file"), "content").unwrap();
+        let answers = tidegate::probe::filesystem(root.path()).unwrap();
+        let dir = Dir::open(root.path()).await.unwrap();
+        if route != tidegate::Route::Auto || !answers.answers_at_poll || !restricts(&dir).await {
+            return eprintln!("skip: files_in_memory_are_opened_at_the_poll: nothing is here");
+        }
+        let at_poll = |name: &str| {
+            let stats = tidegate::Handle::current().unwrap().stats();
+            let of_it = stats.ops().filter(|op| op.row.name == name);
+            of_it.map(|op| op.at_poll).sum::<u64>()
+        };
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        for (within, name) in [
+            (Resolve::new(), "open"),
+            (Resolve::new().beneath(), "open_within"),
+            (Resolve::new().in_root().no_symlinks(), "open_within"),
+        ] {
+            let before = at_poll(name);
+            // The first operation there learns what the mount is.
+            while at_poll(name) == before {
+                assert!(std::time::Instant::now() < end, "{name} is never answered");
+                let file = dir.open_file_within("sub/file", &reading(), within).await;
+                let (count, buf) = file.unwrap().read_at(vec![0; 9], 0).await.unwrap();
+                assert_eq!(&buf[..count], b"content");
+            }
+        }
+        // No flag is left that was not asked for, and none is gone that was.
+        for flags in [0, libc::O_NONBLOCK] {
+            let options = reading().custom_flags(flags).clone();
+            let within = Resolve::new().beneath();
+            let file = dir.open_file_within("sub/file", &options, within).await;
+            let file = file.unwrap();
+            let has = rustix::fs::fcntl_getfl(&file).unwrap();
+            let is_set = has.contains(rustix::fs::OFlags::NONBLOCK);
+            assert_eq!(is_set, flags != 0);
+        }
+        let beneath = Resolve::new().beneath();
+        let missing = dir.open_file_within("sub/none", &reading(), beneath).await;
+        assert_eq!(missing.unwrap_err().kind(), ErrorKind::NotFound);
+    });
+}
+
 /// The futures of an open directory cross threads, and so does it.
 #[test]
 fn directories_and_their_futures_cross_threads() {

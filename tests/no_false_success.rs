@@ -133,6 +133,7 @@ fn trials() -> Vec<libtest_mimic::Trial> {
         "writebacks_in_the_background_are_told", disks, writebacks::in_the_background_are_told;
         "writebacks_of_servers_are_told", fuse, writebacks::of_servers_are_told;
         "writers_on_a_dead_disk_go_on", disks, writebacks::on_a_dead_disk_go_on;
+        "writers_on_a_disk_that_recovers_are_bounded_again", disks, writebacks::on_a_disk_that_recovers_are_bounded_again;
         "writebacks_of_layers_are_told", disks, writebacks::of_layers_are_told;
     };
     all.into_iter().flatten().collect()

@@ -399,3 +399,217 @@ fn an_error_of_a_walk_keeps_its_number_behind_an_io_error() {
         );
     });
 }
+
+/// Under a limit that is passed a walk neither begins nor goes on, whatever it has ready. A cancel is its end; time that
+/// is over is told, and the walk is whole afterwards.
+#[test]
+fn a_limit_that_is_passed_stops_a_walk_at_once() {
+    use std::time::{Duration, Instant};
+    use tidegate::{Error, OpExt};
+    let dir = tempfile::tempdir().unwrap();
+    odd(dir.path());
+    let (expected, _) = by_walkdir(walkdir::WalkDir::new(dir.path()));
+    let sorts = [WalkSort::Auto, WalkSort::Name];
+    on_every_backend(|_| async {
+        for (taken, sort) in [0, 1, 300].into_iter().flat_map(|n| sorts.map(|s| (n, s))) {
+            let begin = || WalkDir::new(dir.path()).metadata(true).sort(sort).walk();
+            let token = tokio_util::sync::CancellationToken::new();
+            token.cancel();
+            let mut walk = begin();
+            for _ in 0..taken {
+                walk.next().await.unwrap().unwrap();
+            }
+            let mut told = 0;
+            let ended = async {
+                while let Some(entry) = walk.next().await {
+                    told += 1;
+                    entry.map_err(std::io::Error::from)?;
+                }
+                Ok::<_, std::io::Error>(())
+            };
+            let error = ended.cancel_on(&token).await.unwrap_err();
+            let typed = Error::from_io(&error);
+            assert!(matches!(typed, Some(Error::Cancelled { .. })), "{error:?}");
+            assert_eq!((told, walk.watch().is_over()), (1, true));
+            assert!(walk.next().await.is_none());
+            assert!(taken > 0 || walk.stats().opened == 0);
+
+            let mut walk = begin();
+            let mut seen = Seen::new();
+            for _ in 0..taken {
+                note(&mut seen, &walk.next().await.unwrap().unwrap());
+            }
+            let one = async { walk.next().await.unwrap().map_err(std::io::Error::from) };
+            let passed = Instant::now() - Duration::from_millis(1);
+            let error = one.deadline_at(passed).await.unwrap_err();
+            let typed = Error::from_io(&error);
+            assert!(matches!(typed, Some(Error::TimedOut { .. })), "{error:?}");
+            assert!(taken > 0 || walk.stats().opened == 0);
+            let all = async {
+                while let Some(entry) = walk.next().await {
+                    note(&mut seen, &entry.map_err(std::io::Error::from)?);
+                }
+                Ok::<_, std::io::Error>(())
+            };
+            all.timeout(Duration::from_secs(3600)).await.unwrap();
+            assert_same(&seen, &expected);
+        }
+    });
+}
+
+/// Who takes entries in a loop hears of a cancel that comes meanwhile: long before the end of what the walk has ready.
+#[test]
+fn a_cancel_is_heard_by_who_never_waits() {
+    use tidegate::{Error, OpExt};
+    const FILES: usize = 40_000;
+    let dir = tempfile::tempdir().unwrap();
+    for at in 0..FILES {
+        fs::File::create(dir.path().join(at.to_string())).unwrap();
+    }
+    on_each_route(|_| async {
+        let token = tokio_util::sync::CancellationToken::new();
+        let mut walk = WalkDir::new(dir.path()).walk();
+        let mut told = 0;
+        let counting = async {
+            // Whatever comes is no reason to stop.
+            while let Some(entry) = walk.next().await {
+                told += usize::from(entry.is_ok());
+                if told == 10 {
+                    token.cancel();
+                }
+                if let Err(error) = entry {
+                    return Err(std::io::Error::from(error));
+                }
+            }
+            Ok(())
+        };
+        let error = counting.cancel_on(&token).await.unwrap_err();
+        let typed = Error::from_io(&error);
+        assert!(matches!(typed, Some(Error::Cancelled { .. })), "{error:?}");
+        assert!(told < FILES / 2, "{told} were told");
+    });
+}
+
+/// Each file is told under one of the names that are wanted, also where others are too high, left out, or led to by links.
+#[test]
+fn hard_links_are_told_once_among_what_is_wanted() {
+    use std::os::unix::fs::symlink;
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    fs::create_dir_all(root.join("d/e")).unwrap();
+    for file in ["one", "two"] {
+        fs::write(root.join(file), file).unwrap();
+        for name in ["d/a", "d/e/b", "d/e/c"] {
+            fs::hard_link(root.join(file), root.join(format!("{name}-{file}"))).unwrap();
+        }
+        for link in 0..6 {
+            symlink(root.join(file), root.join(format!("d/l{link}-{file}"))).unwrap();
+        }
+    }
+    on_each_route(|_| async {
+        for (least, follow, sort) in [0, 1, 2, 3].into_iter().flat_map(|least| {
+            let sorts = [WalkSort::Auto, WalkSort::Name];
+            [false, true].map(|follow| (least, follow, sorts[least % 2]))
+        }) {
+            for left_out in ["", "one", "a-", "b-one"] {
+                let walk = WalkDir::new(root)
+                    .sort(sort)
+                    .min_depth(least)
+                    .hard_links_once(true);
+                let walk = walk.follow_links(follow).filter(move |entry| {
+                    let name = entry.file_name().to_str().unwrap();
+                    match !left_out.is_empty() && name.starts_with(left_out) {
+                        true => WalkStep::Skip,
+                        false => WalkStep::Take,
+                    }
+                });
+                let (seen, errors) = all(walk.walk()).await;
+                let files: Vec<_> = seen
+                    .values()
+                    .filter(|told| told.0 == FileKind::File)
+                    .collect();
+                let inodes: BTreeSet<_> = files.iter().map(|told| told.2).collect();
+                assert_eq!(
+                    (files.len(), inodes.len()),
+                    (2, 2),
+                    "{least} {follow} {left_out}"
+                );
+                assert!(errors.is_empty(), "{errors:?}");
+            }
+        }
+    });
+}
+
+/// One entry's closure that does not come back holds up no other entry, neither of its directory nor of others.
+#[test]
+fn a_closure_that_takes_long_holds_up_no_other() {
+    use std::sync::{Arc, Mutex, mpsc};
+    use std::time::Duration;
+    let dir = tempfile::tempdir().unwrap();
+    odd(dir.path());
+    let (expected, _) = by_walkdir(walkdir::WalkDir::new(dir.path()));
+    on_each_route(|_| async {
+        for name in ["350", "many", "fifo"] {
+            let stuck = expected.keys().find(|path| path.ends_with(name)).unwrap();
+            let (release, released) = mpsc::channel();
+            let (released, held) = (Mutex::new(released), stuck.clone());
+            let was_released = Arc::new(Mutex::new(None));
+            let told = was_released.clone();
+            let walk = WalkDir::new(dir.path()).threads(NonZeroUsize::new(2).unwrap());
+            let mut walk = walk.map(move |entry| {
+                if entry.path() == held {
+                    let waited = released
+                        .lock()
+                        .unwrap()
+                        .recv_timeout(Duration::from_secs(120));
+                    *told.lock().unwrap() = Some(waited);
+                }
+                Some(entry.path())
+            });
+            let is_behind = |path: &&PathBuf| path.starts_with(stuck);
+            let behind = expected.keys().filter(is_behind).count();
+            let mut found = BTreeSet::new();
+            for _ in 0..expected.len() - behind {
+                found.insert(walk.next().await.unwrap().unwrap());
+            }
+            assert!(!found.contains(stuck) && was_released.lock().unwrap().is_none());
+            release.send(()).unwrap();
+            while let Some(path) = walk.next().await {
+                found.insert(path.unwrap());
+            }
+            assert_eq!(*was_released.lock().unwrap(), Some(Ok(())));
+            assert!(found.iter().eq(expected.keys()));
+        }
+    });
+}
+
+/// A filter that panics is an error of its entry, and of nothing else: what is in a directory is found.
+#[test]
+fn a_filter_that_panics_is_an_error_of_its_entry() {
+    let dir = tempfile::tempdir().unwrap();
+    odd(dir.path());
+    let (expected, _) = by_walkdir(walkdir::WalkDir::new(dir.path()));
+    on_each_route(|_| async {
+        for name in ["many", "fifo", ""] {
+            let bad = match name {
+                "" => dir.path().to_path_buf(),
+                name => dir.path().join(name),
+            };
+            let panics = bad.clone();
+            let walk = WalkDir::new(dir.path())
+                .metadata(true)
+                .filter(move |entry| {
+                    assert_ne!(entry.path(), panics, "as the test wants it");
+                    WalkStep::Take
+                });
+            let (mut seen, errors) = all(walk.walk()).await;
+            assert_eq!(errors.len(), 1, "{errors:?}");
+            let error = &errors[0];
+            assert_eq!((error.path(), error.call()), (&*bad, WalkCall::Visit));
+            assert!(!error.is_fatal());
+            assert!(!seen.contains_key(&bad));
+            seen.insert(bad.clone(), expected[&bad]);
+            assert_same(&seen, &expected);
+        }
+    });
+}

@@ -423,3 +423,109 @@ fn mounts_that_lead_back_have_an_end() {
         }
     });
 }
+
+/// On an overlay files have other devices than the directories that they are in. They are on its mount all the same.
+#[test]
+fn a_link_to_a_file_of_the_same_overlay_leads_nowhere_else() {
+    const NAME: &str = "a_link_to_a_file_of_the_same_overlay_leads_nowhere_else";
+    in_child_with_own_mounts(NAME, || {
+        use nix::mount::{MsFlags, mount, umount};
+        let dir = tempfile::tempdir().unwrap();
+        let (lower, above) = (dir.path().join("lower"), dir.path().join("above"));
+        let root = dir.path().join("merged");
+        for path in [&lower, &above, &root] {
+            fs::create_dir(path).unwrap();
+        }
+        let none = None::<&str>;
+        mount(Some("tmpfs"), &above, Some("tmpfs"), MsFlags::empty(), none).unwrap();
+        fs::create_dir_all(lower.join("in")).unwrap();
+        fs::write(lower.join("in/file"), "text").unwrap();
+        symlink("in/file", lower.join("link")).unwrap();
+        symlink("in", lower.join("dir")).unwrap();
+        for path in ["upper", "work"] {
+            fs::create_dir(above.join(path)).unwrap();
+        }
+        let options = format!(
+            "lowerdir={},upperdir={},workdir={},xino=off",
+            lower.display(),
+            above.join("upper").display(),
+            above.join("work").display()
+        );
+        let flags = MsFlags::empty();
+        let mounted = mount(
+            Some("overlay"),
+            &root,
+            Some("overlay"),
+            flags,
+            Some(&*options),
+        );
+        if let Err(error) = mounted {
+            println!("skip: {NAME}: no overlay: {error}");
+            umount(&above).unwrap();
+            return;
+        }
+        fs::write(root.join("new"), "text").unwrap();
+        symlink("new", root.join("to-new")).unwrap();
+        on_each_route(|_| async {
+            for (asks, same_mount) in [(true, false), (true, true), (false, true)] {
+                let walk = WalkDir::new(&root).metadata(asks).follow_links(true);
+                let mut walk = walk.same_file_system(same_mount).walk();
+                let mut found = BTreeSet::new();
+                while let Some(entry) = walk.next().await {
+                    let entry = entry.unwrap();
+                    assert!(!entry.is_mount_point(), "{entry:?}");
+                    assert!(found.insert(entry.path()));
+                }
+                let names = [
+                    "", "in", "in/file", "link", "dir", "dir/file", "new", "to-new",
+                ];
+                let expected: BTreeSet<_> = names.iter().map(|name| root.join(name)).collect();
+                let found: BTreeSet<_> = found.iter().map(|path| path.join("")).collect();
+                let expected: BTreeSet<_> = expected.iter().map(|path| path.join("")).collect();
+                assert_eq!(found, expected);
+                assert_eq!(walk.stats().mount_points, 0);
+            }
+        });
+        umount(&root).unwrap();
+        umount(&above).unwrap();
+    });
+}
+
+/// A mount shows the same files once more, under names that the files do not count.
+#[test]
+fn a_file_that_two_mounts_show_is_told_once() {
+    in_child_with_own_mounts("a_file_that_two_mounts_show_is_told_once", || {
+        use nix::mount::{MsFlags, mount, umount};
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        fs::create_dir(root.join("one")).unwrap();
+        for at in 0..30 {
+            let file = root.join(format!("one/{at}"));
+            fs::write(&file, "text").unwrap();
+            fs::hard_link(&file, root.join(format!("one/{at}-again"))).unwrap();
+        }
+        let places = ["two", "three"].map(|name| root.join(name));
+        for place in &places {
+            fs::create_dir(place).unwrap();
+            let (from, none) = (root.join("one"), None::<&str>);
+            mount(Some(&from), place, none, MsFlags::MS_BIND, none).unwrap();
+        }
+        on_each_route(|_| async {
+            for sort in [WalkSort::Auto, WalkSort::Name] {
+                let walk = WalkDir::new(root).sort(sort).hard_links_once(true);
+                let mut walk = walk.walk();
+                let mut files = Vec::new();
+                while let Some(entry) = walk.next().await {
+                    let entry = entry.unwrap();
+                    files.extend((entry.kind() == FileKind::File).then(|| entry.ino()));
+                }
+                let inodes: BTreeSet<_> = files.iter().collect();
+                assert_eq!((files.len(), inodes.len()), (30, 30));
+                assert_eq!(walk.stats().repeated_links, 30 * 6 - 30);
+            }
+        });
+        for place in &places {
+            umount(place).unwrap();
+        }
+    });
+}

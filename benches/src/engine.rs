@@ -76,13 +76,14 @@ impl Engine {
     /// Why the engine cannot do this, or does it as a simpler engine does; `None` if it can.
     pub fn why_not(self, workload: &Workload) -> Option<&'static str> {
         match (self, workload.op) {
-            (Engine::Ring(_), Op::ColdList | Op::ColdStream | Op::Copy) => {
-                Some("it has no such operation")
-            }
+            (
+                Engine::Ring(_),
+                Op::ColdList | Op::ColdStream | Op::Copy | Op::DirectRanges | Op::HotRanges,
+            ) => Some("it has no such operation"),
             (Engine::Ring(peer), _) if peer.threads() > workload.tasks => {
                 Some("it has more threads than there are tasks")
             }
-            (Engine::TokioFs, Op::DirectRead) => Some(
+            (Engine::TokioFs, Op::DirectRanges | Op::DirectRead) => Some(
                 "it reads into a buffer of its own, which is not aligned as O_DIRECT asks (EINVAL)",
             ),
             _ => None,

@@ -59,7 +59,7 @@ impl Job {
         let scratch = data.scratch()?.to_path_buf();
         match workload.op {
             Op::ColdReadAt | Op::ColdStream => data.renew_cold()?,
-            Op::DirectRead => data.forget_cold()?,
+            Op::DirectRanges | Op::DirectRead => data.forget_cold()?,
             _ if workload.is_cold() => data.forget_all()?,
             _ => {}
         }
@@ -82,7 +82,11 @@ impl Job {
     /// The file that is read or written at offsets.
     pub(crate) fn path(&self) -> &Path {
         match self.workload.op {
-            Op::ColdRandom | Op::ColdReadAt | Op::ColdStream | Op::DirectRead => &self.data.cold,
+            Op::ColdRandom
+            | Op::ColdReadAt
+            | Op::ColdStream
+            | Op::DirectRanges
+            | Op::DirectRead => &self.data.cold,
             _ => &self.data.hot,
         }
     }

@@ -15,8 +15,8 @@ pub(crate) async fn tasks<E: Ops>(
     indices: Range<usize>,
 ) -> io::Result<Vec<impl Future<Output = io::Result<Vec<u64>>>>> {
     let mode = match job.workload.op {
-        Op::HotRead | Op::ColdRandom | Op::ColdReadAt => Some(Mode::Read),
-        Op::DirectRead => Some(Mode::Direct),
+        Op::HotRanges | Op::HotRead | Op::ColdRandom | Op::ColdReadAt => Some(Mode::Read),
+        Op::DirectRanges | Op::DirectRead => Some(Mode::Direct),
         Op::WriteRandom => Some(Mode::Write),
         _ => None,
     };
@@ -39,6 +39,9 @@ async fn task<E: Ops>(job: Arc<Job>, index: usize, file: Option<E::File>) -> io:
     match (job.workload.op, file) {
         (Op::HotRead | Op::ColdRandom | Op::DirectRead, Some(file)) => {
             reads::<E>(&job, &mut pace, file).await?
+        }
+        (Op::DirectRanges | Op::HotRanges, Some(file)) => {
+            ranges::<E>(&job, &mut pace, file).await?
         }
         (Op::ColdReadAt, Some(file)) => in_order::<E>(&job, &mut pace, file).await?,
         (Op::WriteRandom, Some(file)) => writes::<E>(&job, &mut pace, file).await?,
@@ -77,6 +80,28 @@ async fn reads<E: Ops>(job: &Job, pace: &mut Pace, file: E::File) -> io::Result<
         (count, buf) = E::read_at(&file, buf, offset).await?;
         check(count, bytes)?;
         pace.end(began, 1);
+    }
+    Ok(())
+}
+
+/// Of whole blocks, as not every engine reads others past the page cache.
+async fn ranges<E: Ops>(job: &Job, pace: &mut Pace, file: E::File) -> io::Result<()> {
+    const BLOCK: u64 = 4096;
+    let most = job.workload.bytes as u64;
+    let mut buf = E::buf(job.workload.bytes);
+    while let Some(began) = pace.begin() {
+        let mut one = || {
+            let length = pace.random.u64(most / 8 / BLOCK..=most / BLOCK) * BLOCK;
+            let blocks = (job.data.size.file_bytes - length) / BLOCK;
+            let start = pace.random.u64(..=blocks) * BLOCK;
+            start..start + length
+        };
+        let ranges: Vec<_> = (0..job.workload.ranges()).map(|_| one()).collect();
+        let wanted: u64 = ranges.iter().map(|range| range.end - range.start).sum();
+        let count;
+        (count, buf) = E::read_ranges(&file, buf, &ranges).await?;
+        check(count, wanted as usize)?;
+        pace.end(began, ranges.len() as u64);
     }
     Ok(())
 }

@@ -8,6 +8,10 @@ pub enum Op {
     HotRead,
     /// Reads at random offsets past the page cache.
     DirectRead,
+    /// Reads ranges of random places and lengths past the page cache, one per call.
+    DirectRanges,
+    /// Reads such ranges of a file that is in the page cache, 16 per call.
+    HotRanges,
     /// Attributes of a file by its path, all in memory.
     Metadata,
     /// The content of a small file by its path, all in memory.
@@ -79,6 +83,11 @@ impl Workload {
         if self.is_once() { "MiB" } else { "op" }
     }
 
+    /// How many ranges one call has.
+    pub(crate) fn ranges(&self) -> usize {
+        if self.op == Op::HotRanges { 16 } else { 1 }
+    }
+
     /// Whether an operation is so short that a look at the clock would show: then only some are timed.
     pub fn is_short(&self) -> bool {
         matches!(self.op, Op::HotRead | Op::Metadata | Op::ReadFile)
@@ -102,6 +111,8 @@ const fn workload(name: &'static str, op: Op, bytes: usize, tasks: usize) -> Wor
 }
 
 const PAGE: usize = 4096;
+/// Ranges are this long at most, and an eighth of it at least.
+const RANGE_MAX: usize = 512 << 10;
 
 /// All of them.
 pub const WORKLOADS: &[Workload] = &[
@@ -115,6 +126,8 @@ pub const WORKLOADS: &[Workload] = &[
     workload("direct-read-1", Op::DirectRead, PAGE, 1),
     workload("direct-read-32", Op::DirectRead, PAGE, 32),
     workload("direct-read-256", Op::DirectRead, PAGE, 256),
+    workload("direct-ranges-32", Op::DirectRanges, RANGE_MAX, 32),
+    workload("hot-ranges-1", Op::HotRanges, RANGE_MAX, 1),
     workload("cold-read-128k", Op::ColdReadAt, 128 << 10, 1),
     workload("cold-read-1m", Op::ColdReadAt, 1 << 20, 1),
     workload("cold-stream-8k", Op::ColdStream, 8 << 10, 1),

@@ -16,6 +16,7 @@ mod aligned;
 mod bgid;
 #[cfg(test)]
 mod bgid_tests;
+pub(crate) mod bounce;
 pub(crate) mod group;
 #[allow(
     dead_code,

@@ -64,6 +64,8 @@ pub(super) struct Heart {
     looks: Mutex<Pulse>,
     /// When the next of both is due, in microseconds.
     next_us: AtomicU64,
+    /// When the last beat was made, and what walks had found then.
+    last: Mutex<Option<(u64, u64)>>,
     outlet: Arc<Outlet>,
 }
 
@@ -74,6 +76,7 @@ impl Heart {
             beats: Mutex::new(Pulse::new(interval)),
             looks: Mutex::new(Pulse::new(warn_after.min(interval))),
             next_us: AtomicU64::new(NEVER),
+            last: Mutex::default(),
             outlet: Arc::default(),
         }
     }
@@ -99,6 +102,15 @@ impl Heart {
         self.next_us.load(Ordering::SeqCst)
     }
 
+    /// With what walks have found, as of now. The first has no beat before it, and is an interval after something began.
+    fn rated(&self, heartbeat: Heartbeat, entries: u64, now_us: u64) -> Heartbeat {
+        let interval_us = lock(&self.beats).interval_us;
+        let before = lock(&self.last).replace((now_us, entries));
+        let (then_us, before) = before.unwrap_or((now_us.saturating_sub(interval_us), 0));
+        let since = Duration::from_micros(now_us.saturating_sub(then_us));
+        heartbeat.with_entries(entries, before, since)
+    }
+
     /// Does not wait for any listener.
     pub(super) fn beat(&self, heartbeat: Heartbeat) {
         self.outlet.put(heartbeat);
@@ -118,7 +130,9 @@ impl Driver {
         if due.beat {
             let orphans = self.counters.orphans();
             let heartbeat = Heartbeat::new(in_flight, orphans, self.in_flight());
-            self.heart.beat(heartbeat);
+            let entries = self.counters.entries_walked();
+            self.heart
+                .beat(self.heart.rated(heartbeat, entries, now_us));
         }
     }
 }

@@ -66,6 +66,6 @@ pub use handle::{Builder, Handle, ShutdownReport};
 pub(crate) use handle::{current, current_or_pool, tell};
 pub(crate) use in_flight::InFlight;
 pub use limited::{Limited, OpExt};
-pub(crate) use limited::{is_limited, refused, without_limits};
+pub(crate) use limited::{Why, is_limited, refused, without_limits};
 pub use route::{Route, Submit};
 pub use settings::{Settings, Timeouts};

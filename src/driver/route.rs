@@ -40,6 +40,7 @@ pub enum Submit {
     Auto,
     /// Plainly from the polling thread, for local disks that are known to answer: up to a quarter
     /// faster for direct reads, but a disk that hangs freezes the runtime's thread.
+    /// A read of an open file is tried at once, without a look whether all that it wants is in memory.
     Inline,
     /// Only from lanes, so that a runtime can be dropped whatever hangs.
     Isolated,

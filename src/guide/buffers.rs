@@ -74,6 +74,8 @@
 //! [`OpenOptions::direct`](crate::fs::OpenOptions::direct) passes the page cache by. Address, offset and
 //! length must then be multiples of what the filesystem asks, which
 //! [`probe::filesystem`](crate::probe::filesystem) tells; 4096 does almost everywhere.
+//! [`read_ranges`](crate::fs::File::read_ranges) and [`stream`](crate::fs::File::stream) see to it themselves, and read
+//! from any place.
 //!
 //! # Pools
 //!

@@ -17,6 +17,13 @@ pub(crate) const COMMIT_GROUP_FILES: usize = 32;
 /// only make the groups smaller that share a sync.
 pub(crate) const COMMIT_THREADS_MAX: usize = 2;
 
+/// How long a thread that commits waits for the files of those whom it told of the last ones, so that the next group is
+/// as large: what it takes to wake that many tasks on few processors.
+pub(crate) const COMMIT_LINGER: Duration = Duration::from_micros(200);
+
+/// The part of what the last group took that may be waited for: with a quick disk, small groups cost little.
+pub(crate) const COMMIT_LINGER_PART: u32 = 4;
+
 /// What a file that is committed keeps in memory before it goes to the filesystem: files up to this size take one hop.
 pub(crate) const COMMIT_STAGED_BYTES: usize = 256 << 10;
 
@@ -88,6 +95,18 @@ pub(crate) const WRITEBACK_REST: Duration = Duration::from_secs(60);
 /// Write-outs of one file at a time: one that is waited for, one that begins, and what seeks have left behind. Each has
 /// a blocking thread.
 pub(crate) const WRITEBACK_OUTS_MAX: usize = 4;
+
+/// A write that may leave the page cache by itself: smaller ones would each be a small write of the device.
+pub(crate) const WRITEBACK_UNCACHED_BYTES_MIN: usize = 256 << 10;
+
+/// By how many bytes two ways to write are compared: some hundred writes, and the twentieth of a second of a fast disk.
+pub(crate) const WRITEBACK_TRIAL_BYTES: u64 = 64 << 20;
+
+/// What comes before: a chunk that went the other way.
+pub(crate) const WRITEBACK_TRIAL_SKIPPED_BYTES: u64 = 32 << 20;
+
+/// When the way that was the slower is tried again: the trial is then a hundredth of all.
+pub(crate) const WRITEBACK_TRIAL_EVERY_BYTES: u64 = 8 << 30;
 
 /// Ranges that are told apart in what was written and not written out: past it, the nearest become one.
 pub(crate) const WRITEBACK_RANGES_MAX: usize = 64;

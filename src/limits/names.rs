@@ -22,6 +22,10 @@ pub(crate) const WALK_READY_MAX: usize = 8192;
 /// Entries for which the caller is woken at once; fewer are told when time has passed or the walk has nothing else.
 pub(crate) const WALK_WAKE_AT: usize = 1024;
 
+/// Entries that a walk hands out before its caller's task lets others have their turn, of which tokio has 128 in a poll:
+/// some 8 000 entries, or 7 ms.
+pub(crate) const WALK_ENTRIES_A_TURN: usize = 64;
+
 /// How long a walking thread waits for directories that others find, before it is given back.
 pub(crate) const WALK_IDLE: Duration = Duration::from_millis(5);
 

@@ -90,6 +90,7 @@ pub(crate) struct Counters {
     launched: Launches,
     orphans: AtomicU64,
     orphans_max: AtomicU64,
+    walked: AtomicU64,
     /// Set while somebody waits for the last operation to end.
     draining: Mutex<bool>,
     drained: Condvar,
@@ -211,6 +212,15 @@ impl Counters {
     pub(crate) fn foreign(&self, count: usize) {
         self.foreign_completions
             .fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    /// Counts entries that walks found.
+    pub(crate) fn walked(&self, entries: u64) {
+        self.walked.fetch_add(entries, Ordering::Relaxed);
+    }
+
+    pub(crate) fn entries_walked(&self) -> u64 {
+        self.walked.load(Ordering::Relaxed)
     }
 
     pub(crate) fn in_flight(&self) -> u64 {

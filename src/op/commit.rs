@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, oneshot};
 
@@ -18,6 +18,7 @@ use super::elsewhere::Elsewhere;
 use super::file::SharedFile;
 use super::hop::{Steps, hop, hop_on};
 use super::locate::locate;
+use super::on_mount::OnMount;
 use super::open::flag;
 use crate::buf::{IoBuf, bytes_of};
 use crate::driver::chore::Chore;
@@ -29,11 +30,11 @@ use crate::mounts::Mount;
 use crate::opcode::Kind;
 use crate::sys::clock::coarse_ms;
 use crate::sys::fork::Born;
+use crate::sys::journal::{self, Journal};
 use crate::sys::lock::lock;
 use crate::sys::path::c_path;
 use crate::sys::replace;
 pub(crate) use crate::sys::replace::{Draft, Replace};
-use crate::sys::sync_group;
 
 /// What is to become of a path.
 pub(crate) struct Commit {
@@ -134,7 +135,8 @@ pub(crate) fn commit(commit: Commit) -> io::Result<impl Future<Output = io::Resu
         Some(hop)
     } else {
         driver.may_begin(Kind::CommitFile, &mount)?;
-        driver.shared::<Commits>(&mount).push(&driver, &mount, job);
+        let shared = driver.shared::<OnMount>(&mount);
+        shared.commits.push(&driver, &mount, job);
         None
     };
     Ok(async move {
@@ -212,12 +214,24 @@ impl Job {
 #[derive(Default)]
 struct Queue {
     jobs: VecDeque<Job>,
+    /// Turns, and the files that they have.
     running: usize,
+    taken: usize,
+}
+
+impl Queue {
+    /// An even share of all that is on its way, so that the turns' groups are of one size; `back` are those whose
+    /// tasks may be about to come with the next.
+    fn share(&self, back: usize) -> usize {
+        let all = self.jobs.len() + self.taken + back;
+        all.div_ceil(self.running.max(1))
+            .min(limits::COMMIT_GROUP_FILES)
+    }
 }
 
 /// What is to be committed on one mount.
 #[derive(Default)]
-struct Commits {
+pub(super) struct Commits {
     queue: Mutex<Queue>,
     /// Until when the filesystem is not synced as a whole, in coarse milliseconds.
     rests_until_ms: AtomicU64,
@@ -247,12 +261,29 @@ impl Commits {
         driver.start_for_others(Chore::new(Kind::CommitFile, move || turn.take()), mount);
     }
 
-    /// An even share of what waits.
     fn next(&self) -> Vec<Job> {
         let mut queue = lock(&self.queue);
-        let share = queue.jobs.len().div_ceil(queue.running.max(1));
-        let share = share.min(limits::COMMIT_GROUP_FILES);
+        let share = queue.share(0).min(queue.jobs.len());
+        queue.taken += share;
         queue.jobs.drain(..share).collect()
+    }
+
+    /// So many files are done, for which that long was needed. Waits for the next of those who were told, so that the
+    /// next group is as large; whoever has one after the other does not wait.
+    fn done(&self, files: usize, took: Duration) {
+        lock(&self.queue).taken -= files;
+        let most = limits::COMMIT_LINGER.min(took / limits::COMMIT_LINGER_PART);
+        let began = Instant::now();
+        while files > 1 && began.elapsed() < most {
+            let queue = lock(&self.queue);
+            let back = files.saturating_sub(queue.jobs.len());
+            if queue.jobs.len() >= queue.share(back) {
+                return;
+            }
+            drop(queue);
+            // Others need the processor to come.
+            std::thread::yield_now();
+        }
     }
 }
 
@@ -267,7 +298,28 @@ struct Turn {
 impl Turn {
     fn take(mut self) {
         self.was_taken = true;
-        self.commits.together(self.commits.next());
+        let jobs = self.commits.next();
+        let (files, began) = (jobs.len(), Instant::now());
+        // Also if that panics.
+        let _done = Done {
+            commits: &self.commits,
+            files,
+            began,
+        };
+        self.commits.together(jobs);
+    }
+}
+
+/// A group that is over when this is dropped.
+struct Done<'a> {
+    commits: &'a Commits,
+    files: usize,
+    began: Instant,
+}
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.commits.done(self.files, self.began.elapsed());
     }
 }
 
@@ -301,6 +353,8 @@ struct Going {
     draft: Draft,
     /// It was written to before this group.
     was_begun: bool,
+    /// Nothing of its content is waited for any more.
+    is_on_device: bool,
     dir: Option<Arc<File>>,
 }
 
@@ -318,6 +372,7 @@ impl Commits {
             match write(&mut job.commit, &steps) {
                 Ok(draft) => group.push(Going {
                     job,
+                    is_on_device: !draft.is_synced(),
                     draft,
                     was_begun,
                     dir: None,
@@ -344,51 +399,85 @@ impl Commits {
         }
     }
 
-    /// Waits until what was written is on the device: by one sync of the filesystem, if that is cheap and does for many,
-    /// else file by file, with all of them on their way.
+    /// Waits until what was written is on the device: by one sync that does for many, else file by file. All of them
+    /// are on their way first.
     fn sync_content(&self, group: &mut Vec<Going>) {
-        let candidate = |going: &&Going| going.draft.is_synced() && !going.was_begun;
-        let device = group
-            .iter()
-            .find(candidate)
-            .map(|going| going.draft.device());
-        let together = |going: &Going| {
-            going.draft.is_synced() && !going.was_begun && Some(going.draft.device()) == device
-        };
-        let mut synced = None;
-        if group.iter().filter(|going| together(going)).count() >= limits::SYNC_GROUP_FILES {
-            // Opened first, so that it hears of what failed for any of them.
-            let first = group.iter().find(|going| together(going));
-            synced = first.and_then(|going| self.sync_all(going.draft.dir()));
+        let waiting = |group: &[Going]| group.iter().filter(|going| !going.is_on_device).count();
+        if waiting(group) > 1 {
+            let group = group.iter().filter(|going| !going.is_on_device);
+            group.for_each(|going| going.draft.start_writeback());
         }
-        let alone =
-            |going: &Going| going.draft.is_synced() && !(synced.is_some() && together(going));
-        if group.iter().filter(|going| alone(going)).count() > 1 {
-            let alone = group.iter().filter(|going| alone(going));
-            alone.for_each(|going| going.draft.start_writeback());
+        let first = group.iter().find(|going| !going.is_on_device);
+        if let (Some(first), 2..) = (first, waiting(group)) {
+            let device = first.draft.device();
+            match journal::of(first.draft.dir()) {
+                Journal::Shared => sync_by_journal(group, device),
+                Journal::Absent => self.sync_as_a_whole(group, device),
+                Journal::Unknown => {}
+            }
         }
-        each(group, |going| match &synced {
-            Some(Err(error)) if together(going) => Err(Error::same(error)),
-            _ if alone(going) => going.draft.sync(),
-            _ => Ok(()),
+        each(group, |going| match going.is_on_device {
+            true => Ok(()),
+            false => going.draft.sync(),
         });
     }
 
-    /// Syncs all of a filesystem, if that was quick so far.
-    fn sync_all(&self, dir: &File) -> Option<io::Result<()>> {
+    /// Syncs all of a filesystem, if that does for many of the group and was quick so far.
+    fn sync_as_a_whole(&self, group: &mut Vec<Going>, device: u64) {
+        let is_one = |going: &Going| going.is_one_of(device) && !going.was_begun;
         let rests = coarse_ms() < self.rests_until_ms.load(Ordering::Relaxed);
-        if rests || !sync_group::is_cheap(dir) {
-            return None;
-        }
+        let are_many =
+            group.iter().filter(|going| is_one(going)).count() >= limits::SYNC_GROUP_FILES;
+        // Its directory was opened before anything was written, so that it hears of what failed for any of them.
+        let first = group.iter().find(|going| is_one(going));
+        let Some(first) = first.filter(|_| are_many && !rests && journal::is_cheap()) else {
+            return;
+        };
         let began = Instant::now();
-        let synced = sync_group::sync(dir);
+        let synced = journal::sync_as_a_whole(first.draft.dir());
         if began.elapsed() > limits::SYNC_GROUP_SLOW {
             let rest_ms = limits::SYNC_GROUP_REST.as_millis() as u64;
             let until = coarse_ms() + rest_ms;
             self.rests_until_ms.store(until, Ordering::Relaxed);
         }
-        Some(synced)
+        all_are_on_device(group, is_one, &synced);
     }
+}
+
+impl Going {
+    /// Whether it waits for this device.
+    fn is_one_of(&self, device: u64) -> bool {
+        !self.is_on_device && self.draft.device() == device
+    }
+}
+
+/// Syncs all files of one filesystem by a sync of the last, which its journal puts behind the others. A file whose data
+/// cannot be written is told of that.
+fn sync_by_journal(group: &mut Vec<Going>, device: u64) {
+    each(group, |going| match going.is_one_of(device) {
+        true => going.draft.wait_for_writeback(),
+        false => Ok(()),
+    });
+    let last = group.iter().rfind(|going| going.is_one_of(device));
+    if let Some(synced) = last.and_then(|going| going.draft.sync_journal()) {
+        all_are_on_device(group, |going| going.is_one_of(device), &synced);
+    }
+}
+
+/// One sync was for all of these.
+fn all_are_on_device(
+    group: &mut Vec<Going>,
+    is_one: impl Fn(&Going) -> bool,
+    synced: &io::Result<()>,
+) {
+    each(group, |going| match synced {
+        _ if !is_one(going) => Ok(()),
+        Ok(()) => {
+            going.is_on_device = true;
+            Ok(())
+        }
+        Err(error) => Err(Error::same(error)),
+    });
 }
 
 /// Writes what is to be committed.

@@ -181,6 +181,7 @@ mod tests {
     use super::*;
     use crate::op::open::{flag, open};
     use crate::sys::errno;
+    use crate::sys::lock::lock;
 
     fn durable(file: &Arc<SharedFile>) -> impl Op<Output = io::Result<()>> + use<> {
         sync(file)
@@ -225,7 +226,7 @@ mod tests {
             let kept = kept.clone();
             let durable = Durable {
                 kind: Kind::SyncData,
-                request: Hop::new(move |_| match crate::sys::lock::lock(&kept).take() {
+                request: Hop::new(move |_| match lock(&kept).take() {
                     Some(number) => Err(io::Error::from_raw_os_error(number)),
                     None => Ok(()),
                 }),

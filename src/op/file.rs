@@ -24,7 +24,7 @@ use crate::mounts::{self, Mount};
 use crate::opcode::Kind;
 use crate::sys::fd::{Target, normal_readahead, position_of, status_flags};
 use crate::sys::request::OpenFile;
-use crate::sys::stat::{Stat, kind};
+use crate::sys::stat::{Stat, bits, kind};
 use crate::sys::{errno, request};
 
 /// An open file. Dropping the last reference closes it.
@@ -51,7 +51,9 @@ impl SharedFile {
     }
 
     fn alone(driver: &Arc<Driver>, fd: OwnedFd, flags: i32) -> SharedFile {
-        let (opened, mount) = mounts::of_fd(fd.as_fd()).unwrap_or_default();
+        let is_direct = flag::O_DIRECT != 0 && flags & flag::O_DIRECT != 0;
+        let mask = if is_direct { bits::DIRECT_ALIGN } else { 0 };
+        let (opened, mount) = mounts::of_fd_with(fd.as_fd(), mask).unwrap_or_default();
         let is_stream = match opened.type_bits() {
             kind::BLOCK | kind::FILE => flags & flag::O_PATH != 0,
             // Where the type is not known without asking, the position is.
@@ -118,6 +120,11 @@ impl SharedFile {
 
     pub(crate) fn is_direct(&self) -> bool {
         flag::O_DIRECT != 0 && self.flags & flag::O_DIRECT != 0
+    }
+
+    /// What the filesystem says of the places that it reads past the page cache from, or zero.
+    pub(super) fn told_direct_align(&self) -> u64 {
+        u64::from(self.opened.more.direct_offset_align)
     }
 
     pub(crate) fn is_append(&self) -> bool {

@@ -163,7 +163,7 @@ fn mount_of(
     let mut left = None;
     let mount = attempt(None, || {
         let fd = match dir {
-            Some(dir) => open_path_cached_at(dir.as_fd(), path, follow),
+            Some(dir) => open_path_cached_at(dir.as_fd(), path, follow, 0),
             None => open_path_cached(path, follow),
         };
         let fd = fd.ok()?;

@@ -120,7 +120,7 @@ pub(super) fn look<T>(
 ) -> io::Result<Cached<T>> {
     if driver.attempts() {
         with_c_path(at.path, |path| {
-            Ok(cached_at(driver, at.dir, path, follow, mask, found))
+            Ok(cached_at(driver, at.dir, path, (follow, 0), mask, found))
         })
     } else {
         Ok(Cached::Unknown(None))
@@ -316,16 +316,17 @@ pub(super) fn cached<T>(
     follow: bool,
     found: impl FnOnce(BorrowedFd<'_>, Stat, &Arc<Mount>) -> Option<T>,
 ) -> Cached<T> {
-    cached_at(driver, None, path, follow, 0, found)
+    cached_at(driver, None, path, (follow, 0), 0, found)
 }
 
-/// The same for a path that starts from an open directory, with further fields of the attributes.
+/// The same for a path that starts from an open directory, with further fields of the attributes. The way is whether a
+/// link at its end is followed, and `openat2`'s restrictions.
 #[cfg(target_os = "linux")]
-fn cached_at<T>(
+pub(super) fn cached_at<T>(
     driver: &Arc<Driver>,
     dir: Option<&Arc<SharedFile>>,
     path: &std::ffi::CStr,
-    follow: bool,
+    (follow, resolve): (bool, u64),
     mask: u32,
     found: impl FnOnce(BorrowedFd<'_>, Stat, &Arc<Mount>) -> Option<T>,
 ) -> Cached<T> {
@@ -333,7 +334,7 @@ fn cached_at<T>(
     use crate::sys::linux::nowait::{open_path_cached, open_path_cached_at};
 
     let open = || match dir {
-        Some(dir) => open_path_cached_at(dir.as_fd(), path, follow),
+        Some(dir) => open_path_cached_at(dir.as_fd(), path, follow, resolve),
         None => open_path_cached(path, follow),
     };
     let mut left = None;
@@ -372,7 +373,7 @@ fn cached_at<T>(
     _driver: &Arc<Driver>,
     _dir: Option<&Arc<SharedFile>>,
     _path: &std::ffi::CStr,
-    _follow: bool,
+    _way: (bool, u64),
     _mask: u32,
     _found: impl FnOnce(BorrowedFd<'_>, Stat, &Arc<Mount>) -> Option<T>,
 ) -> Cached<T> {

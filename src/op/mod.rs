@@ -3,6 +3,7 @@
 mod acquire;
 mod ahead;
 pub(crate) mod append;
+pub(crate) mod around;
 pub(crate) mod at;
 pub(crate) mod batch;
 pub(crate) mod byte_budget;
@@ -20,6 +21,7 @@ mod locate;
 pub(crate) mod many;
 pub(crate) mod meta;
 pub(crate) mod names;
+mod on_mount;
 pub(crate) mod open;
 #[cfg(target_os = "linux")]
 mod plain;

@@ -87,9 +87,7 @@ pub(crate) async fn open(path: &Path, flags: i32, mode: u32) -> io::Result<Arc<S
         let began_ns = stamp_ns();
         let driver = driver::current()?;
         let named = |error| driver.tell(Kind::Open, Some(path), error);
-        let at_poll =
-            with_c_path(path, |path| Ok(open_at_poll(&driver, path, flags))).map_err(named)?;
-        match at_poll {
+        match open_at_poll(&driver, path.into(), flags, 0).map_err(named)? {
             Some(result) => {
                 driver.answered(Kind::Open);
                 Ok(result.map_err(named))
@@ -136,6 +134,16 @@ pub(crate) async fn open_at(
     resolve: u64,
 ) -> io::Result<Arc<SharedFile>> {
     let driver = driver::current()?;
+    let kind = match resolve {
+        0 => Kind::Open,
+        _ => Kind::OpenWithin,
+    };
+    let named = |error| driver.tell(kind, Some(at.path), error);
+    if let Some(result) = open_at_poll(&driver, at, flags, resolve).map_err(named)? {
+        driver.answered(kind);
+        driver::spend().await;
+        return result.map_err(named);
+    }
     let all = flags | flag::O_CLOEXEC;
     if resolve == 0 {
         let started = start(&driver, Kind::Open, at, |at| request::Open {
@@ -193,22 +201,35 @@ pub(super) fn looks_at_nothing_else(stat: &Stat, mount: &Mount) -> bool {
 #[cfg(target_os = "linux")]
 fn open_at_poll(
     driver: &Arc<Driver>,
+    at: At<'_>,
+    flags: i32,
+    resolve: u64,
+) -> io::Result<Option<io::Result<Arc<SharedFile>>>> {
+    let added = flag::O_CLOEXEC | flag::O_NOATIME | flag::O_DIRECT | flag::O_NONBLOCK;
+    if !driver.attempts() || flags & !added != flag::O_RDONLY {
+        return Ok(None);
+    }
+    with_c_path(at.path, |path| {
+        Ok(open_cached(driver, at.dir, path, flags, resolve))
+    })
+}
+
+#[cfg(target_os = "linux")]
+fn open_cached(
+    driver: &Arc<Driver>,
+    dir: Option<&Arc<SharedFile>>,
     path: &std::ffi::CStr,
     flags: i32,
+    resolve: u64,
 ) -> Option<io::Result<Arc<SharedFile>>> {
     use std::os::fd::AsFd;
 
-    use super::meta::{Cached, cached};
+    use super::meta::{Cached, cached_at};
     use crate::driver::attempt::attempt;
     use crate::sys::linux::calls::Call;
-    use crate::sys::linux::nowait::{clear_nonblock, open_read_cached};
+    use crate::sys::linux::nowait::{clear_nonblock, open_read_cached, open_read_cached_at};
 
-    if !driver.attempts()
-        || flags & !(flag::O_CLOEXEC | flag::O_NOATIME | flag::O_DIRECT) != flag::O_RDONLY
-    {
-        return None;
-    }
-    let looked = cached(driver, path, true, |_, stat, mount| {
+    let looked = cached_at(driver, dir, path, (true, resolve), 0, |_, stat, mount| {
         Some((stat, mount.clone()))
     });
     let (stat, mount) = match looked {
@@ -219,9 +240,15 @@ fn open_at_poll(
     if !looks_at_nothing_else(&stat, &mount) {
         return None;
     }
-    attempt(Some(&mount), || match open_read_cached(path, flags) {
+    let open = || match dir {
+        Some(dir) => open_read_cached_at(dir.as_fd(), path, flags, resolve),
+        None => open_read_cached(path, flags),
+    };
+    attempt(Some(&mount), || match open() {
         Ok(fd) => {
-            clear_nonblock(fd.as_fd()).ok()?;
+            if flags & flag::O_NONBLOCK == 0 {
+                clear_nonblock(fd.as_fd(), flags).ok()?;
+            }
             Some(Ok(SharedFile::new(driver, fd, flags)))
         }
         Err(error) if Call::Openat2.is_refused_with(&error) => None,
@@ -233,8 +260,9 @@ fn open_at_poll(
 #[cfg(not(target_os = "linux"))]
 fn open_at_poll(
     _driver: &Arc<Driver>,
-    _path: &std::ffi::CStr,
+    _at: At<'_>,
     _flags: i32,
-) -> Option<io::Result<Arc<SharedFile>>> {
-    None
+    _resolve: u64,
+) -> io::Result<Option<io::Result<Arc<SharedFile>>>> {
+    Ok(None)
 }

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
+use super::around::{around, read_on};
 use super::file::SharedFile;
 use super::many::try_in_order;
 use super::open::invalid;
 use super::rw;
-use crate::buf::{IoBuf, Slice};
+use crate::buf::{IoBuf, bounce};
 use crate::limits;
 use crate::opcode::Kind;
 
@@ -27,10 +28,14 @@ pub(crate) async fn read_ranges(
             "a range ends before it begins, or past the longest file",
         )));
     }
-    let spans = join(&ranges);
+    let unit = file.unit();
+    let spans = match unit {
+        Some(unit) => join(ranges.iter().map(|range| around(unit, range)).collect()),
+        None => join(ranges.clone()),
+    };
     let mut reads = Vec::new();
     for (index, span) in spans.iter().enumerate() {
-        let parts = split(span).map_err(named)?;
+        let parts = split(span, unit).map_err(named)?;
         reads.extend(parts.into_iter().map(|(offset, buf)| (index, offset, buf)));
     }
     // Another starts as soon as one is over, so that the disk always has something to do.
@@ -52,23 +57,13 @@ async fn read_one(
     offset: u64,
     buf: BytesMut,
 ) -> io::Result<(usize, BytesMut)> {
-    let total = buf.capacity();
-    let (mut buf, mut done) = (buf, 0);
-    while done < total {
-        let step = rw::read_at(file.clone(), buf.slice(done..total), offset + done as u64);
-        let (count, part) = rw::uninterrupted(step.await)?;
-        buf = Slice::into_inner(part);
-        match count {
-            Some(0) => break,
-            count => done += count.unwrap_or(0),
-        }
-    }
+    let first = rw::read_at(file.clone(), buf.slice(..), offset).await;
+    let buf = read_on(&file, first, offset).await?;
     Ok((span, buf))
 }
 
 /// Puts ranges that are close together into spans, each read as one, sorted by offset.
-fn join(ranges: &[Range<u64>]) -> Vec<Range<u64>> {
-    let mut sorted: Vec<Range<u64>> = ranges.to_vec();
+fn join(mut sorted: Vec<Range<u64>>) -> Vec<Range<u64>> {
     sorted.retain(|range| !range.is_empty());
     sorted.sort_unstable_by_key(|range| (range.start, range.end));
     let mut spans: Vec<Range<u64>> = Vec::new();
@@ -87,21 +82,28 @@ fn join(ranges: &[Range<u64>]) -> Vec<Range<u64>> {
     spans
 }
 
-/// The reads of a span: parts of one buffer, so that they can go on at the same time.
-fn split(span: &Range<u64>) -> io::Result<Vec<(u64, BytesMut)>> {
+/// The reads of a span: parts of one buffer, so that they can go on at the same time. Of a file that is read by whole
+/// blocks, each is some of those, and the buffer is aligned.
+fn split(span: &Range<u64>, unit: Option<u64>) -> io::Result<Vec<(u64, BytesMut)>> {
     let length = usize::try_from(span.end - span.start).map_err(|_| io::ErrorKind::OutOfMemory)?;
     if length > limits::RANGES_READ_BYTES {
         // Lengths come out of files: one that is wrong should not end the process.
         Vec::<u8>::new().try_reserve_exact(length)?;
     }
-    let mut rest = BytesMut::with_capacity(length);
-    let mut parts = Vec::with_capacity(length.div_ceil(limits::RANGES_READ_BYTES));
+    let (mut rest, each) = match unit.and_then(|unit| usize::try_from(unit).ok()) {
+        Some(unit) => {
+            let each = limits::RANGES_READ_BYTES - limits::RANGES_READ_BYTES % unit;
+            (bounce::aligned(length), each.max(unit))
+        }
+        None => (BytesMut::with_capacity(length), limits::RANGES_READ_BYTES),
+    };
+    let mut parts = Vec::with_capacity(length.div_ceil(each));
     let (mut offset, mut left) = (span.start, length);
-    while left > limits::RANGES_READ_BYTES {
-        let behind = rest.split_off(limits::RANGES_READ_BYTES);
+    while left > each {
+        let behind = rest.split_off(each);
         parts.push((offset, std::mem::replace(&mut rest, behind)));
-        offset += limits::RANGES_READ_BYTES as u64;
-        left -= limits::RANGES_READ_BYTES;
+        offset += each as u64;
+        left -= each;
     }
     parts.push((offset, rest));
     Ok(parts)
@@ -146,18 +148,18 @@ mod tests {
 
     #[test]
     fn ranges_are_joined_over_small_gaps_only() {
-        assert_eq!(join(&[]), []);
-        assert_eq!(join(&[5..5, 9..9]), []);
-        assert_eq!(join(&[7..9, 0..3, 2..5]), [0..9]);
-        assert_eq!(join(&[0..10, 10 + GAP..20 + GAP]), [0..20 + GAP]);
+        assert_eq!(join(vec![]), []);
+        assert_eq!(join(vec![5..5, 9..9]), []);
+        assert_eq!(join(vec![7..9, 0..3, 2..5]), [0..9]);
+        assert_eq!(join(vec![0..10, 10 + GAP..20 + GAP]), [0..20 + GAP]);
         let apart = [0..10, 11 + GAP..20 + GAP];
-        assert_eq!(join(&apart), apart);
+        assert_eq!(join(apart.to_vec()), apart);
         // Each is long already: joining them would only keep memory.
         let long = [0..JOINED, JOINED..2 * JOINED];
-        assert_eq!(join(&long), long);
-        assert_eq!(join(&[0..3 * JOINED, 5..9]), [0..3 * JOINED]);
+        assert_eq!(join(long.to_vec()), long);
+        assert_eq!(join(vec![0..3 * JOINED, 5..9]), [0..3 * JOINED]);
         let last = i64::MAX as u64;
-        assert_eq!(join(&[last - 1..last, 0..1]), [0..1, last - 1..last]);
+        assert_eq!(join(vec![last - 1..last, 0..1]), [0..1, last - 1..last]);
     }
 
     /// Every range is cut from a span that has all of it, whatever overlaps.
@@ -170,7 +172,7 @@ mod tests {
             3 * JOINED + 5..3 * JOINED + 9,
             4 * JOINED - 1..4 * JOINED + 1,
         ];
-        let spans = join(&wanted);
+        let spans = join(wanted.to_vec());
         let content = |at: u64| (at % 251) as u8;
         let joined: Vec<Bytes> = spans
             .iter()
@@ -195,7 +197,7 @@ mod tests {
     #[test]
     fn parts_become_one_without_a_copy() {
         let length = 2 * limits::RANGES_READ_BYTES as u64 + 5;
-        let mut parts = split(&(7..7 + length)).unwrap();
+        let mut parts = split(&(7..7 + length), None).unwrap();
         let offsets: Vec<u64> = parts.iter().map(|(offset, _)| *offset).collect();
         assert_eq!(offsets, [7, 7 + (1 << 20), 7 + (2 << 20)]);
         let start = parts[0].1.as_ptr();
@@ -205,7 +207,19 @@ mod tests {
         let whole = assemble(bufs(parts));
         assert_eq!((whole.len() as u64, whole.as_ptr()), (length, start));
 
-        let mut parts = split(&(0..length)).unwrap();
+        // By whole blocks, also where a part of the usual size is none.
+        for unit in [4096, 12 << 10, 4 << 20] {
+            let span = 0..unit.max(1 << 20) * 3;
+            let mut parts = split(&span, Some(unit)).unwrap();
+            for (offset, part) in &mut parts {
+                assert_eq!((*offset % unit, part.as_ptr().addr() % 4096), (0, 0));
+                assert_eq!(part.capacity() as u64 % unit, 0);
+                part.resize(part.capacity(), 1);
+            }
+            assert_eq!(assemble(bufs(parts)).len() as u64, span.end);
+        }
+
+        let mut parts = split(&(0..length), None).unwrap();
         parts[0].1.resize(limits::RANGES_READ_BYTES, 1);
         parts[1].1.resize(9, 1);
         assert_eq!(assemble(bufs(parts)).len(), limits::RANGES_READ_BYTES + 9);

@@ -47,6 +47,7 @@ mod linux {
     use tokio::io::ReadBuf;
 
     use crate::buf::IoBufMut;
+    use crate::driver::Submit;
     use crate::driver::attempt::attempt;
     use crate::limits;
     use crate::mounts::{self, Mount};
@@ -102,6 +103,9 @@ mod linux {
                 if !self.prefetch.is_behind(end) || !self.is_quiet() {
                     return None;
                 }
+                if self.driver_ref().submit() == Submit::Inline {
+                    return Some(self.read_unlooked(length, offset, read));
+                }
                 let (stat, _) = mounts::of_fd(self.as_fd()).ok()?;
                 let ready = self.is_settled(mount, &stat)
                     && self.is_resident(mount, offset..end, stat.size);
@@ -122,6 +126,25 @@ mod linux {
                 }
                 result => Some(result),
             }
+        }
+
+        /// Reads for who submits where he polls, and so has said that his disk answers: nothing is asked before. Also how
+        /// much there was to read, which matters where less came.
+        fn read_unlooked(
+            &self,
+            length: usize,
+            offset: u64,
+            read: impl FnOnce(usize) -> io::Result<usize>,
+        ) -> (io::Result<usize>, u64) {
+            let result = read(length);
+            let is_short = result.as_ref().is_ok_and(|&count| count < length);
+            let left = if is_short {
+                let size = mounts::of_fd(self.as_fd()).map_or(u64::MAX, |(stat, _)| stat.size);
+                size.saturating_sub(offset).min(length as u64)
+            } else {
+                length as u64
+            };
+            (result, left)
         }
 
         /// Whether reads are answered at the poll, where what they want is in memory.

@@ -12,6 +12,7 @@ use crate::buf::{BufError, IoBuf, IoBufMut, Slice};
 use crate::driver;
 use crate::driver::fence::Fenced;
 use crate::driver::op::{Load, Op};
+use crate::error::raw_os_error;
 use crate::opcode::Kind;
 use crate::sys::errno;
 use crate::sys::fd::Target;
@@ -263,6 +264,38 @@ pub(super) fn changed(file: &SharedFile, place: Place, length: usize) -> Range<u
     }
 }
 
+/// Writes once, in a way that leaves nothing in the page cache where dirty pages are bounded and that was measured to be
+/// the better one.
+pub(crate) async fn write_step<B: IoBuf>(
+    file: Arc<SharedFile>,
+    buf: B,
+    place: Place,
+    kept: bool,
+) -> Result<(usize, B), BufError<B>> {
+    let is_at_a_place = matches!(place, Place::At(_));
+    let uncached = file.uncached(buf.bytes_init()).filter(|_| is_at_a_place);
+    let Some(ways) = uncached else {
+        return write_once(file, buf, place, kept).await;
+    };
+    let written = write_in(file.clone(), buf, place, kept, true).await;
+    match written {
+        Err(error) if is_unsupported(&error.error) => {
+            ways.refuse();
+            match error.into_parts() {
+                (_, Some(buf)) => write_once(file, buf, place, kept).await,
+                (error, None) => Err(BufError::detached(error)),
+            }
+        }
+        written => written,
+    }
+}
+
+/// Whether the kernel or the filesystem has no such write.
+fn is_unsupported(error: &io::Error) -> bool {
+    let numbers = [errno::EINVAL, errno::ENOSYS, errno::EOPNOTSUPP];
+    raw_os_error(error).is_some_and(|number| numbers.contains(&number))
+}
+
 /// Writes once; fewer bytes than asked for are no error. A write that is kept goes on when the future is
 /// dropped, and whatever else is done through the file sees it.
 pub(crate) fn write_once<B: IoBuf>(
@@ -270,6 +303,16 @@ pub(crate) fn write_once<B: IoBuf>(
     buf: B,
     place: Place,
     kept: bool,
+) -> impl Future<Output = Result<(usize, B), BufError<B>>> + Send + 'static {
+    write_in(file, buf, place, kept, false)
+}
+
+fn write_in<B: IoBuf>(
+    file: Arc<SharedFile>,
+    buf: B,
+    place: Place,
+    kept: bool,
+    uncached: bool,
 ) -> impl Future<Output = Result<(usize, B), BufError<B>>> + Send + 'static {
     let inode = if file.is_regular() { file.inode() } else { 0 };
     let health = file.health.clone();
@@ -284,7 +327,7 @@ pub(crate) fn write_once<B: IoBuf>(
     let place = in_place(&file, place);
     driver.start(
         Write {
-            request: request::Write::new(file, buf, place),
+            request: request::Write::new(file, buf, place).uncached(uncached),
             load,
             kept,
             inode,
@@ -360,7 +403,7 @@ async fn write_bounded<B: IoBuf>(
         let room = bounded.clone().room(known(&file, at), total - done).await;
         let piece = buf.slice(done..total.min(done + room.bytes()));
         let wanted = piece.bytes_init();
-        match write_once(file.clone(), piece, at.into(), false).await {
+        match write_step(file.clone(), piece, at.into(), false).await {
             Ok((count, piece)) => {
                 room.wrote(&file, known(&file, at), count);
                 (done, buf) = (done + count, piece.into_inner());

@@ -72,6 +72,7 @@ pub(crate) async fn splice(from: End, to: End, len: usize) -> io::Result<usize> 
         Some(bounded) => Some(bounded.room(at, len).await),
         None => None,
     };
+    let len = room.as_ref().map_or(len, |room| len.min(room.bytes()));
     let end = |(fd, offset): End| request::End { fd, offset };
     let (from, to) = (end(from), end(to));
     let target = Target::file(from.fd.as_fd());

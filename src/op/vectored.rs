@@ -125,41 +125,72 @@ pub(crate) async fn read<B: IoBufMut>(
     driver.start(read, &mount).await
 }
 
-/// Writes once from the buffers, less the first `skip` bytes of all that they have.
+/// Writes once from the buffers, less the first `skip` bytes of all that they have; where dirty pages are bounded, piece
+/// by piece, each once there is room for it.
 pub(crate) async fn write<B: IoBuf>(
     file: Arc<SharedFile>,
-    bufs: Vec<B>,
+    mut bufs: Vec<B>,
     skip: usize,
     offset: u64,
 ) -> Result<(usize, Vec<B>), BufError<Vec<B>>> {
-    let bufs = check_write(&file, Kind::WriteVectored, offset, bufs)?;
-    let (driver, mount, load) = (file.driver(), file.mount(), load_of(&file));
+    bufs = check_write(&file, Kind::WriteVectored, offset, bufs)?;
     let offset = position(&file, Kind::WriteVectored, offset);
-    let length = bufs
-        .iter()
-        .map(IoBuf::bytes_init)
-        .sum::<usize>()
-        .saturating_sub(skip);
-    let health = file.health.clone();
-    let fenced = health.changes(changed(&file, offset.into(), length));
-    let at = known(&file, offset);
-    let room = match file.bounded().cloned() {
-        Some(bounded) => Some(bounded.room(at, length).await),
-        None => None,
+    let Some(bounded) = file.bounded().cloned() else {
+        return write_piece(file, bufs, skip, offset, usize::MAX).await;
     };
+    let all = bufs.iter().map(IoBuf::bytes_init);
+    let total = all.fold(0, usize::saturating_add).saturating_sub(skip);
+    let mut done = 0;
+    loop {
+        let at = offset.map(|offset| offset.saturating_add(done as u64));
+        let known = known(&file, at);
+        let room = bounded.clone().room(known, total - done).await;
+        let most = room.bytes();
+        match write_piece(file.clone(), bufs, skip + done, at, most).await {
+            Ok((count, rest)) => {
+                room.wrote(&file, known, count);
+                (done, bufs) = (done + count, rest);
+                if count < most || done == total {
+                    return Ok((done, bufs));
+                }
+            }
+            Err(error) => {
+                if error.is_detached() {
+                    // It may still take effect: the room is taken for written.
+                    return Err(error);
+                }
+                room.wrote(&file, known, 0);
+                return match error.into_parts() {
+                    (_, Some(bufs)) if done > 0 => Ok((done, bufs)),
+                    (error, Some(bufs)) => Err(BufError::new(error, bufs)),
+                    (error, None) => Err(BufError::detached(error)),
+                };
+            }
+        }
+    }
+}
+
+/// Writes once, so many bytes at most.
+async fn write_piece<B: IoBuf>(
+    file: Arc<SharedFile>,
+    bufs: Vec<B>,
+    skip: usize,
+    offset: Option<u64>,
+    bytes_max: usize,
+) -> Result<(usize, Vec<B>), BufError<Vec<B>>> {
+    let (driver, mount, load) = (file.driver(), file.mount(), load_of(&file));
+    let all = bufs.iter().map(IoBuf::bytes_init);
+    let length = all.fold(0, usize::saturating_add).saturating_sub(skip);
+    let health = file.health.clone();
+    let length = length.min(bytes_max);
+    let fenced = health.changes(changed(&file, offset.into(), length));
     let place = in_place(&file, offset.into());
-    let request = request::WriteVectored::new(file.clone(), bufs, skip, place);
+    let request = request::WriteVectored::new(file, bufs, skip, place).at_most(bytes_max);
     let write = Write {
         request,
         load,
         health,
         fenced,
     };
-    let written = driver.start(write, &mount).await;
-    match (room, &written) {
-        (Some(room), Ok((count, _))) => room.wrote(&file, at, *count),
-        (Some(room), Err(error)) if !error.is_detached() => room.wrote(&file, at, 0),
-        _ => {}
-    }
-    written
+    driver.start(write, &mount).await
 }

@@ -51,6 +51,14 @@ pub(crate) fn is_of_one_file(error: &io::Error) -> bool {
     anywhere.contains(&number) || here.contains(&number)
 }
 
+/// Whether an error of a write-out says that nothing was tried, and nothing of what was written.
+pub(crate) fn is_refusal(error: &io::Error) -> bool {
+    let numbers = [EBADF, EINVAL, ENOSYS, EOPNOTSUPP, EPERM, ESPIPE];
+    error
+        .raw_os_error()
+        .is_some_and(|number| numbers.contains(&number))
+}
+
 /// Whether there is none to be had for the process, or for all of them.
 pub(crate) fn is_out_of_descriptors(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(EMFILE | ENFILE))

@@ -21,6 +21,7 @@ pub(crate) mod flag;
 pub(crate) mod fork;
 pub(crate) mod freeing;
 pub(crate) mod global;
+pub(crate) mod journal;
 pub(crate) mod kept_time;
 pub(crate) mod limit;
 #[cfg(target_os = "linux")]
@@ -43,7 +44,6 @@ pub(crate) mod request;
 pub(crate) mod share;
 pub(crate) mod stat;
 pub(crate) mod steps;
-pub(crate) mod sync_group;
 pub(crate) mod thread;
 pub(crate) mod unchanged;
 pub(crate) mod walking;

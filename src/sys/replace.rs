@@ -172,6 +172,28 @@ impl Draft {
         self.file.sync_all()
     }
 
+    /// Waits until what was written is out of the page cache. Where that cannot be asked, it is synced.
+    pub(crate) fn wait_for_writeback(&self) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        {
+            let all = super::range::Writeback::Complete;
+            match super::range::sync_range(self.file.as_fd(), 0, 0, all) {
+                Err(error) if super::errno::is_refusal(&error) => {}
+                // Whatever is told here is told to nobody else.
+                waited => return waited,
+            }
+        }
+        self.sync()
+    }
+
+    /// Changes nothing of the file, in a way of which its filesystem's journal hears, and syncs it: so is all that the
+    /// journal had heard of before. `None` if it may not be changed.
+    pub(crate) fn sync_journal(&self) -> Option<io::Result<()>> {
+        let metadata = retry(|| self.file.metadata()).ok()?;
+        self.set_mode(metadata.mode() & 0o7777).ok()?;
+        Some(self.sync())
+    }
+
     /// The filesystem that it is on.
     pub(crate) fn device(&self) -> u64 {
         self.device

@@ -107,7 +107,10 @@ impl Names {
     }
 
     /// Notes the entries from there on.
-    fn index(&mut self, mut at: usize) {
+    ///
+    /// Returns where the last of all begins.
+    fn index(&mut self, mut at: usize) -> Option<usize> {
+        let mut last = None;
         while at + HEAD < self.bytes.len() {
             let length = u16::from_ne_bytes([self.bytes[at + 16], self.bytes[at + 17]]);
             let name = &self.bytes[at + HEAD..];
@@ -115,8 +118,10 @@ impl Names {
             if !is_dots {
                 self.order.push(at as u32);
             }
+            last = Some(at);
             at += usize::from(length).max(HEAD + 1);
         }
+        last
     }
 
     /// Memory for one more look at the directory.
@@ -138,10 +143,9 @@ impl Names {
         // SAFETY: the kernel has written so many bytes there.
         unsafe { self.bytes.set_len(filled + count) };
         self.at_end = count == 0;
-        let before = self.order.len();
-        self.index(filled);
-        if let Some(&last) = self.order[before..].last() {
-            let at = last as usize + 8;
+        // Also that of a dot: what comes after it is where the listing goes on.
+        if let Some(last) = self.index(filled) {
+            let at = last + 8;
             self.position =
                 i64::from_ne_bytes(self.bytes[at..at + 8].try_into().expect("eight bytes"));
         }
@@ -175,7 +179,11 @@ pub(crate) fn list(
         // The end of a small directory is found by a second call into what is left.
         let room = names.bytes.capacity() - names.bytes.len();
         let room = if room < bytes / 4 { bytes } else { room };
-        names.fill(dir, room)?;
+        match names.fill(dir, room) {
+            // What was read is told first; the next call has the error again.
+            Err(_) if names.len() > 0 => return Ok(names),
+            filled => filled?,
+        }
         let is_full = names.bytes.capacity() - names.bytes.len() < bytes / 4;
         if names.at_end || !whole && is_full || !go_on() {
             return Ok(names);
@@ -202,7 +210,7 @@ pub(crate) fn list(
         }
     }
     names.at_end = true;
-    names.index(0);
+    let _ = names.index(0);
     Ok(names)
 }
 

@@ -113,3 +113,14 @@ pub(crate) fn or_as_far_as_it_goes(file: &File, synced: io::Result<()>) -> io::R
 pub(crate) fn or_as_far_as_it_goes(_: &File, synced: io::Result<()>) -> io::Result<()> {
     synced
 }
+
+/// What is read and written through this open file goes by the page cache from now on.
+#[cfg(target_os = "macos")]
+pub(crate) fn set_no_cache(fd: BorrowedFd<'_>) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+    // SAFETY: takes no memory, and the descriptor is open for the call.
+    match unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_NOCACHE, 1) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}

@@ -1,4 +1,4 @@
-//! Batches beside plain loops: `cargo run --release -p tidegate-benches --bin batches [FOLDER]`.
+//! Batches beside plain loops: `cargo run --release -p tidegate-benches --bin batches [FOLDER [hot|cold|links]]`.
 //!
 //! The attributes of 100 000 files in 100 directories, hot, and cold after the caches were dropped (as root), and
 //! 15 000 hard links in 15 directories. Rounds of all ways take turns; medians in microseconds per entry, of time and of
@@ -226,17 +226,27 @@ async fn links(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-async fn all(at: PathBuf) -> io::Result<()> {
+async fn all(at: PathBuf, part: Option<String>) -> io::Result<()> {
     let folder = tempfile::TempDir::new_in(at)?;
-    let paths = files(folder.path())?;
-    hot(&paths).await;
-    cold(&paths).await;
-    links(folder.path()).await
+    let is_wanted = |name| part.as_deref().is_none_or(|part| part == name);
+    if is_wanted("hot") || is_wanted("cold") {
+        let paths = files(folder.path())?;
+        if is_wanted("hot") {
+            hot(&paths).await;
+        }
+        if is_wanted("cold") {
+            cold(&paths).await;
+        }
+    }
+    match is_wanted("links") {
+        true => links(folder.path()).await,
+        false => Ok(()),
+    }
 }
 
 #[tokio::main(worker_threads = 2)]
 async fn main() -> io::Result<()> {
     let at = std::env::args().nth(1).unwrap_or_else(|| ".".into());
     // On a worker of the runtime, as programs do.
-    tokio::spawn(all(at.into())).await?
+    tokio::spawn(all(at.into(), std::env::args().nth(2))).await?
 }

@@ -27,9 +27,9 @@ struct Arguments {
     /// Threads of each.
     #[arg(long, default_value_t = 2)]
     threads: usize,
-    /// Only those whose name has this in it.
-    #[arg(long, default_value = "")]
-    only: String,
+    /// Only those whose name has one of these in it, with commas between.
+    #[arg(long, default_value = "", value_delimiter = ',')]
+    only: Vec<String>,
 }
 
 type Walker = fn(&Path, usize) -> u64;
@@ -58,7 +58,7 @@ fn main() -> std::io::Result<()> {
     };
     let chosen: Vec<_> = WALKERS
         .into_iter()
-        .filter(|(name, _)| name.contains(&arguments.only))
+        .filter(|(name, _)| arguments.only.iter().any(|only| name.contains(only)))
         .collect();
     let mut found: Vec<Vec<(f64, f64)>> = vec![Vec::new(); chosen.len()];
     let mut entries = 0;

@@ -7,17 +7,21 @@
 //! reads that are not cached, alone and beside a writer that syncs every 8 MiB: the 99th percentile in milliseconds.
 
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
+use nix::libc;
 use tidegate::fs::{Advice, File, WritebackPolicy};
 use tidegate_benches::usage::Usage;
 
 const ROUNDS: usize = 3;
 const PART: usize = 1 << 20;
+const CHUNK: u64 = 8 << 20;
 const READ: usize = 256 << 10;
 const READ_FILE: u64 = 512 << 20;
 const READS: usize = 600;
@@ -25,14 +29,19 @@ const READS: usize = 600;
 #[derive(Clone, Copy, Debug)]
 enum Way {
     ThreadPlain,
+    /// Chunks of 8 MiB, which a second thread begins to write out, and waits for once the next has begun.
+    ThreadChunks,
+    ThreadDontcache,
     ThreadDirect,
     Tidegate,
     Bounded,
     Bounded8Mib,
 }
 
-const WAYS: [Way; 5] = [
+const WAYS: [Way; 7] = [
     Way::ThreadPlain,
+    Way::ThreadChunks,
+    Way::ThreadDontcache,
     Way::ThreadDirect,
     Way::Tidegate,
     Way::Bounded,
@@ -74,10 +83,58 @@ impl Drop for Watch {
     }
 }
 
-fn by_thread(path: &Path, parts: usize, is_direct: bool) -> io::Result<Vec<Duration>> {
+/// `RWF_DONTCACHE` (Linux 6.14).
+const DONTCACHE: libc::c_int = 0x80;
+
+fn write_uncached(file: &std::fs::File, part: &[u8], at: u64) -> io::Result<()> {
+    let one = libc::iovec {
+        iov_base: part.as_ptr().cast_mut().cast(),
+        iov_len: part.len(),
+    };
+    // SAFETY: the call reads the part, which outlives it.
+    let count = unsafe { libc::pwritev2(file.as_raw_fd(), &one, 1, at as libc::off_t, DONTCACHE) };
+    match count {
+        _ if count < 0 => Err(io::Error::last_os_error()),
+        _ if count as usize == part.len() => Ok(()),
+        _ => Err(io::ErrorKind::WriteZero.into()),
+    }
+}
+
+/// Begins to write out each chunk that it hears of, and finishes the one before.
+fn finalise(file: &std::fs::File, chunks: &Receiver<u64>) -> io::Result<()> {
+    let call = |at: u64, flags: libc::c_uint| {
+        let (fd, at, len) = (
+            file.as_raw_fd(),
+            at as libc::off64_t,
+            CHUNK as libc::off64_t,
+        );
+        // SAFETY: the call takes no memory.
+        match unsafe { libc::sync_file_range(fd, at, len, flags) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    };
+    let finish = |at: u64| {
+        let all = libc::SYNC_FILE_RANGE_WAIT_BEFORE
+            | libc::SYNC_FILE_RANGE_WRITE
+            | libc::SYNC_FILE_RANGE_WAIT_AFTER;
+        call(at, all)?;
+        let advice = nix::fcntl::PosixFadviseAdvice::POSIX_FADV_DONTNEED;
+        nix::fcntl::posix_fadvise(file, at as libc::off_t, CHUNK as libc::off_t, advice)?;
+        Ok(())
+    };
+    let mut before = None;
+    for at in chunks {
+        call(at, libc::SYNC_FILE_RANGE_WRITE)?;
+        before.replace(at).map_or(Ok(()), finish)?;
+    }
+    before.map_or(Ok(()), finish)
+}
+
+fn by_thread(path: &Path, parts: usize, way: Way) -> io::Result<Vec<Duration>> {
     let mut options = std::fs::File::options();
     options.write(true).create(true).truncate(true);
-    if is_direct {
+    if matches!(way, Way::ThreadDirect) {
         options.custom_flags(nix::fcntl::OFlag::O_DIRECT.bits());
     }
     let file = options.open(path)?;
@@ -86,11 +143,28 @@ fn by_thread(path: &Path, parts: usize, is_direct: bool) -> io::Result<Vec<Durat
     let skip = memory.as_ptr().align_offset(4096);
     let part = &memory[skip..skip + PART];
     let mut took = Vec::with_capacity(parts);
-    for at in 0..parts {
-        let began = Instant::now();
-        file.write_all_at(part, (at * PART) as u64)?;
-        took.push(began.elapsed());
-    }
+    std::thread::scope(|scope| {
+        let (chunk, chunks) = sync_channel(0);
+        let finalised = scope.spawn({
+            let file = &file;
+            move || finalise(file, &chunks)
+        });
+        for at in 0..parts {
+            let began = Instant::now();
+            let offset = (at * PART) as u64;
+            match way {
+                Way::ThreadDontcache => write_uncached(&file, part, offset)?,
+                _ => file.write_all_at(part, offset)?,
+            }
+            let end = offset + PART as u64;
+            if matches!(way, Way::ThreadChunks) && end % CHUNK == 0 {
+                let _ = chunk.send(end - CHUNK);
+            }
+            took.push(began.elapsed());
+        }
+        drop(chunk);
+        finalised.join().unwrap_or(Ok(()))
+    })?;
     file.sync_all()?;
     Ok(took)
 }
@@ -138,9 +212,8 @@ async fn round(folder: &Path, mib: usize, streams: usize, way: Way) -> io::Resul
     let mut tasks = Vec::new();
     for path in paths.clone() {
         tasks.push(match way {
-            Way::ThreadPlain | Way::ThreadDirect => {
-                let is_direct = matches!(way, Way::ThreadDirect);
-                tokio::task::spawn_blocking(move || by_thread(&path, parts, is_direct))
+            Way::ThreadPlain | Way::ThreadChunks | Way::ThreadDontcache | Way::ThreadDirect => {
+                tokio::task::spawn_blocking(move || by_thread(&path, parts, way))
             }
             _ => tokio::spawn(async move { by_tidegate(&path, parts, way).await }),
         });

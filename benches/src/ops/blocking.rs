@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -43,6 +44,20 @@ impl<const IN_TASK: bool> Ops for Blocking<IN_TASK> {
     ) -> io::Result<(usize, AlignedBuf)> {
         let count = file.read_at(&mut buf, offset)?;
         Self::spend().await;
+        Ok((count, buf))
+    }
+
+    async fn read_ranges(
+        file: &Arc<File>,
+        mut buf: AlignedBuf,
+        ranges: &[Range<u64>],
+    ) -> io::Result<(usize, AlignedBuf)> {
+        let mut count = 0;
+        for range in ranges {
+            let length = (range.end - range.start) as usize;
+            count += file.read_at(&mut buf[..length], range.start)?;
+            Self::spend().await;
+        }
         Ok((count, buf))
     }
 

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -41,6 +42,27 @@ impl Ops for Hop {
     ) -> io::Result<(usize, AlignedBuf)> {
         let file = file.clone();
         hop(move || file.read_at(&mut buf, offset).map(|count| (count, buf))).await
+    }
+
+    /// A hop per range.
+    async fn read_ranges(
+        file: &Arc<File>,
+        mut buf: AlignedBuf,
+        ranges: &[Range<u64>],
+    ) -> io::Result<(usize, AlignedBuf)> {
+        let mut total = 0;
+        for range in ranges {
+            let (file, start) = (file.clone(), range.start);
+            let length = (range.end - range.start) as usize;
+            let count;
+            (count, buf) = hop(move || {
+                let count = file.read_at(&mut buf[..length], start)?;
+                Ok((count, buf))
+            })
+            .await?;
+            total += count;
+        }
+        Ok((total, buf))
     }
 
     async fn write_at(

@@ -7,6 +7,7 @@ mod tokio_fs;
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 
 use ::tidegate::buf::AlignedBuf;
@@ -48,6 +49,15 @@ pub(crate) trait Ops: 'static {
         buf: Self::Buf,
         offset: u64,
     ) -> impl Future<Output = io::Result<(usize, Self::Buf)>>;
+
+    /// Reads the ranges, with a buffer that is as long as the longest, and returns how many bytes came.
+    fn read_ranges(
+        _file: &Self::File,
+        _buf: Self::Buf,
+        _ranges: &[Range<u64>],
+    ) -> impl Future<Output = io::Result<(usize, Self::Buf)>> {
+        async { Err(io::ErrorKind::Unsupported.into()) }
+    }
 
     fn write_at(
         file: &Self::File,

@@ -1,6 +1,7 @@
 //! This crate's library, through its public API.
 
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -39,6 +40,15 @@ impl Ops for Tidegate {
         offset: u64,
     ) -> io::Result<(usize, AlignedBuf)> {
         Ok(file.read_at(buf, offset).await?)
+    }
+
+    async fn read_ranges(
+        file: &Arc<File>,
+        buf: AlignedBuf,
+        ranges: &[Range<u64>],
+    ) -> io::Result<(usize, AlignedBuf)> {
+        let read = file.read_ranges(ranges).await?;
+        Ok((read.iter().map(bytes::Bytes::len).sum(), buf))
     }
 
     async fn write_at(

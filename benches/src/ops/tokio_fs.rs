@@ -1,6 +1,7 @@
 //! `tokio::fs`.
 
 use std::io::{self, SeekFrom};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -60,6 +61,22 @@ impl Ops for TokioFs {
         let count = cursor.file.read(&mut buf).await?;
         cursor.position += count as u64;
         Ok((count, buf))
+    }
+
+    async fn read_ranges(
+        file: &Arc<Mutex<Cursor>>,
+        mut buf: AlignedBuf,
+        ranges: &[Range<u64>],
+    ) -> io::Result<(usize, AlignedBuf)> {
+        let (mut cursor, mut total) = (file.lock().await, 0);
+        for range in ranges {
+            let length = (range.end - range.start) as usize;
+            cursor.seek(range.start).await?;
+            let count = cursor.file.read_exact(&mut buf[..length]).await?;
+            cursor.position += count as u64;
+            total += count;
+        }
+        Ok((total, buf))
     }
 
     async fn write_at(

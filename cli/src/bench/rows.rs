@@ -132,7 +132,7 @@ pub(super) fn measure(
     let no_direct = no_direct.map(|error| format!("there is no O_DIRECT here ({error})"));
     let mut rows = Vec::new();
     for (family, workload) in workloads() {
-        if let (Op::DirectRead, Some(reason)) = (workload.op, &no_direct) {
+        if let (Op::DirectRanges | Op::DirectRead, Some(reason)) = (workload.op, &no_direct) {
             rows.push(Row::left_out(family, *workload, reason));
             continue;
         }

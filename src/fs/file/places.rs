@@ -179,7 +179,7 @@ async fn write_steps(
             Err(back) if done == 0 => Place::Kernel { back: *back },
             Err(_) => Place::Kernel { back: 0 },
         };
-        let step = rw::write_once(shared.clone(), buf.slice(done..total), place, kept).await;
+        let step = rw::write_step(shared.clone(), buf.slice(done..total), place, kept).await;
         let (count, part) = match rw::progress(shared, step, Kind::Write, io::ErrorKind::WriteZero)
         {
             Ok(progress) => progress,

@@ -15,8 +15,8 @@ impl File {
     ///
     /// Up to 32 reads are in flight at a time, and another starts as soon as one is over. Ranges that are
     /// less than 16 KiB apart are read as one, up to 1 MiB, and then share memory: one of them that is kept
-    /// keeps that of all. Longer ranges are read by several reads at a time. Files that were opened for
-    /// direct I/O cannot be read so.
+    /// keeps that of all. Longer ranges are read by several reads at a time. A file that was opened for
+    /// direct I/O is read by whole blocks, into aligned memory that is used again once what was read is dropped.
     ///
     /// # Cancel safety
     ///

@@ -18,11 +18,12 @@ use futures_core::{FusedStream, Stream};
 use super::File;
 use crate::buf::BufError;
 use crate::limits;
+use crate::op::around::read_around;
 use crate::op::file::SharedFile;
 use crate::op::rw::{self, Place};
 use crate::opcode::Kind;
 
-type Waiting = dyn Future<Output = Result<(usize, BytesMut), BufError<BytesMut>>> + Send + Sync;
+type Waiting = dyn Future<Output = io::Result<BytesMut>> + Send + Sync;
 
 /// The content of a file, or of a part of it, as a stream of [`Bytes`]: [`File::stream`] makes one.
 ///
@@ -100,13 +101,13 @@ impl File {
     ///
     /// # Errors
     ///
-    /// Those of [`read_at`](File::read_at), as the last item of the stream; `EINVAL` for a file that was
-    /// opened for direct I/O, because a chunk's memory is not aligned. A range that ends before it begins
+    /// Those of [`read_at`](File::read_at), as the last item of the stream. A range that ends before it begins
     /// is empty.
     ///
     /// # Backend
     ///
-    /// As for [`read_at`](File::read_at), several at a time where it has to wait.
+    /// As for [`read_at`](File::read_at), several at a time where it has to wait. A file that was opened for direct
+    /// I/O is read by whole blocks, into aligned memory that is used again once its chunks are dropped.
     ///
     /// # Examples
     ///
@@ -248,26 +249,37 @@ impl FileStream {
     fn push(&mut self, position: u64) {
         let left = |end: Option<u64>| end?.checked_sub(position).filter(|&left| left > 0);
         let most = [left(self.end), left(self.size)].into_iter().flatten();
-        let wanted = most.fold(self.chunk_bytes as u64, u64::min) as usize;
-        let state = self.read(BytesMut::with_capacity(wanted), position);
+        let most = most.fold(u64::MAX, u64::min);
+        let wanted = match self.file.unit() {
+            Some(unit) => to_block(unit, position, self.chunk_bytes as u64),
+            None => self.chunk_bytes as u64,
+        };
+        let wanted = wanted.min(most) as usize;
+        let state = self.read(wanted, position);
         self.reads.push_back(Read { wanted, state });
     }
 
     /// Reads from memory, or has the read begun.
-    fn read(&self, mut buf: BytesMut, position: u64) -> State {
-        if !self.file.is_seekable() {
-            return State::OnItsWay(Box::pin(rw::read_through(
-                self.file.clone(),
-                buf,
-                Place::Stream,
-            )));
+    fn read(&self, wanted: usize, position: u64) -> State {
+        let file = self.file.clone();
+        if !file.is_seekable() {
+            let buf = BytesMut::with_capacity(wanted);
+            return later(rw::read_through(file, buf, Place::Stream));
         }
-        if let Err(error) = rw::check_offset(&self.file, Kind::Read, position, ()) {
+        if let Err(error) = rw::check_offset(&file, Kind::Read, position, ()) {
             return State::InMemory(Err(error.into()));
         }
-        match rw::read_at_poll(&self.file, &mut buf, position) {
+        if let Some(unit) = file.unit() {
+            if file.size_at_poll().is_some_and(|size| size <= position) {
+                return State::InMemory(Ok(BytesMut::new()));
+            }
+            let range = position..position.saturating_add(wanted as u64);
+            return State::OnItsWay(Box::pin(read_around(file, unit, range)));
+        }
+        let mut buf = BytesMut::with_capacity(wanted);
+        match rw::read_at_poll(&file, &mut buf, position) {
             Some(result) => State::InMemory(result.map(|_| buf)),
-            None => State::OnItsWay(Box::pin(rw::read_missed(self.file.clone(), buf, position))),
+            None => later(rw::read_missed(file, buf, position)),
         }
     }
 
@@ -310,12 +322,23 @@ impl Read {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<BytesMut>> {
         match &mut self.state {
             State::InMemory(result) => Poll::Ready(std::mem::replace(result, Ok(BytesMut::new()))),
-            State::OnItsWay(read) => {
-                let result = ready!(read.as_mut().poll(cx));
-                Poll::Ready(result.map(|(_, buf)| buf).map_err(io::Error::from))
-            }
+            State::OnItsWay(read) => Poll::Ready(ready!(read.as_mut().poll(cx))),
         }
     }
+}
+
+fn later(
+    read: impl Future<Output = Result<(usize, BytesMut), BufError<BytesMut>>> + Send + Sync + 'static,
+) -> State {
+    State::OnItsWay(Box::pin(async move { Ok(read.await?.1) }))
+}
+
+/// How much of a chunk of this length is up to the end of a block, so that the next begins with one: all of it, if no
+/// block ends in it.
+fn to_block(unit: u64, position: u64, length: u64) -> u64 {
+    let end = position.saturating_add(length);
+    let whole = (end - end % unit).saturating_sub(position);
+    if whole == 0 { length } else { whole }
 }
 
 impl Stream for FileStream {

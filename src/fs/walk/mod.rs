@@ -33,7 +33,7 @@ type Filter = Box<dyn Fn(&WalkEntry) -> WalkStep + Send + std::marker::Sync>;
 ///
 /// Memory is bounded: a buffer of names for each directory on the way down, about 8 000 entries that wait for their
 /// caller, 256 open directories. Only [`WalkSort::Name`] has the names of whole directories in memory, and
-/// [`hard_links_once`](WalkDir::hard_links_once) what it has seen of files of which it has not seen all names.
+/// [`hard_links_once`](WalkDir::hard_links_once) the numbers of files with several names that were told.
 ///
 /// # Examples
 ///
@@ -226,8 +226,8 @@ impl WalkDir {
         self
     }
 
-    /// Tells a file with several names under the first that is found, and only counts the others. Asks for
-    /// attributes.
+    /// Tells a file with several names under the first that is found and not left out, and only counts the others. Asks
+    /// for attributes.
     ///
     /// ```
     /// # #[tokio::main] async fn main() -> std::io::Result<()> {

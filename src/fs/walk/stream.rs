@@ -20,6 +20,9 @@ use crate::opcode::Kind;
 /// Dropped, it stops at once: what its threads are at comes to its end, and nothing else begins. It walks only a few
 /// thousand entries ahead of whoever takes them.
 ///
+/// Under a limit ([`OpExt`](crate::OpExt)) that is passed nothing more comes: a cancel ends it with an error, and for good.
+/// Time that is over is told as well, once, and the walk goes on where it is polled without that limit.
+///
 /// ```
 /// # #[tokio::main] async fn main() {
 /// use tidegate::fs::{FileKind, WalkDir};

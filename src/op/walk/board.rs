@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::task::Waker;
 
 use super::Shared;
-use super::found::{Found, WalkError, WalkStats};
+use super::found::{Chunk, Found, Row, WalkError, WalkStats};
 use super::node::{Node, Use};
 use crate::limits;
 use crate::sys::clock::coarse_ms;
@@ -31,6 +31,12 @@ pub(super) enum Task {
         names: Arc<Names>,
         from: usize,
         to: usize,
+    },
+    /// Runs the caller's closure for what was found.
+    Visit {
+        dir: Use,
+        chunk: Arc<Chunk>,
+        rows: VecDeque<Row>,
     },
 }
 

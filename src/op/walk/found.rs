@@ -6,10 +6,11 @@ use std::fmt;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use super::node::{Id, Node};
+use crate::observe::SharedCounters;
 use crate::op::statx::Statx;
 use crate::sys::errno;
 use crate::sys::stat::kind;
@@ -316,10 +317,21 @@ macro_rules! numbers {
         pub struct WalkStats { $( $(#[$doc])* pub $name: u64, )* }
 
         #[derive(Default)]
-        pub(super) struct Numbers { $( pub(super) $name: AtomicU64, )* }
+        pub(super) struct Numbers {
+            $( pub(super) $name: AtomicU64, )*
+            handle: OnceLock<SharedCounters>,
+        }
 
         impl Numbers {
+            /// Entries count for the handle as well, which tells of them in its heartbeats.
+            pub(super) fn of_handle(&self, counters: SharedCounters) {
+                let _ = self.handle.set(counters);
+            }
+
             pub(super) fn add(&self, more: &WalkStats) {
+                if let Some(counters) = self.handle.get().filter(|_| more.entries != 0) {
+                    counters.walked(more.entries);
+                }
                 $( if more.$name != 0 { self.$name.fetch_add(more.$name, Ordering::Relaxed); } )*
             }
 

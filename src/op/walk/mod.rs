@@ -10,10 +10,11 @@ mod found;
 mod node;
 mod rows;
 mod task;
+mod visits;
 mod walking;
 mod worker;
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::ffi::CString;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -31,6 +32,7 @@ use crate::sys::lock::lock;
 use crate::sys::stat::How;
 use board::Board;
 use found::Numbers;
+use visits::Visits;
 use worker::Worker;
 
 /// In which order entries are told.
@@ -120,8 +122,10 @@ pub(crate) struct Shared<T> {
     bell: Condvar,
     stop: AtomicBool,
     numbers: Numbers,
-    /// Files with several names that were told, and how many names are not seen yet.
-    links: Mutex<HashMap<Id, u64>>,
+    /// Files with several names that were told.
+    links: Mutex<HashSet<Id>>,
+    /// What threads have before them that are in a closure of the caller's.
+    visits: Mutex<Vec<Arc<Visits<T>>>>,
     workers: Mutex<Vec<Arc<Worker>>>,
     /// Names that a thread takes at a time.
     chunk: AtomicUsize,

@@ -11,14 +11,13 @@ use std::sync::atomic::Ordering;
 
 use super::board::{Harvest, Task};
 use super::found::{Chunk, Flags, Found, Row, WalkCall, WalkError};
-use super::node::{Node, Use};
+use super::node::{Id, Node, Use};
 use super::task::Flow;
 use super::worker::{Doing, Ended, Worker};
 use super::{Enter, Shared};
 use crate::error::Error;
 use crate::op::statx::Statx;
 use crate::opcode::Kind;
-use crate::sys::clock::coarse_ms;
 use crate::sys::lock::lock;
 use crate::sys::stat::{Stat, kind};
 use crate::sys::steps::Steps;
@@ -222,8 +221,9 @@ impl<T: Send> Shared<T> {
         match self.ask(fd, name.name, true, self.options.same_mount, how) {
             Ok(target) => {
                 flags.followed = true;
+                // Files of one mount may have another device than its directories, as on overlays.
                 let elsewhere = node.id.get().is_some_and(|id| id.0 != target.dev);
-                flags.mount_point = self.options.same_mount && elsewhere;
+                flags.mount_point = self.options.same_mount && elsewhere && target.is_dir();
                 Ok((target.type_bits(), Some(target)))
             }
             // Its way leads over another filesystem, which may be dead.
@@ -282,35 +282,23 @@ impl<T: Send> Shared<T> {
         let chunk = Chunk::new(Some(dir.node.clone()), seen.names);
         let mut harvest = Harvest::new(seen.rows.len() + seen.errors.len());
         harvest.numbers.mount_points = seen.mount_points;
-        let mut handed_over_ms = coarse_ms();
-        for row in seen.rows {
-            let found = Found::new(&chunk, row);
-            if !self.visitor.is_foreign {
-                self.consider(dir, found, &mut harvest);
-                continue;
-            }
-            me.begin(WalkCall::Visit, Doing::Visit(Box::new(found.clone())));
-            self.consider(dir, found, &mut harvest);
-            me.end(&self.late);
-            if self.is_stopped() {
-                return;
-            }
-            // What takes its time does not hold up what is done.
-            let now_ms = coarse_ms();
-            if now_ms != handed_over_ms {
-                handed_over_ms = now_ms;
-                self.hand_over(&mut harvest);
-            }
-        }
         for error in seen.errors {
             harvest.error(error);
+        }
+        if self.visitor.is_foreign {
+            self.hand_over(&mut harvest);
+            return self.visit(me, dir, &chunk, seen.rows.into());
+        }
+        for row in seen.rows {
+            self.consider(dir, Found::new(&chunk, row), &mut harvest);
         }
         self.hand_over(&mut harvest);
     }
 
     /// What becomes of an entry.
-    fn consider(&self, dir: &Use, found: Found, harvest: &mut Harvest<T>) {
-        if self.was_told(&found) {
+    pub(super) fn consider(&self, dir: &Use, found: Found, harvest: &mut Harvest<T>) {
+        let link = self.one_of_several(&found);
+        if link.is_some_and(|link| lock(&self.links).contains(&link)) {
             harvest.numbers.repeated_links += 1;
             return;
         }
@@ -325,8 +313,15 @@ impl<T: Send> Shared<T> {
                 return harvest.error(error);
             }
         }
+        let (found, enter) = self.choose(found, harvest);
+        // Its first name that is told, and not one that the caller leaves out.
+        if let Some(link) = link.filter(|_| enter.keep) {
+            if !lock(&self.links).insert(link) {
+                harvest.numbers.repeated_links += 1;
+                return;
+            }
+        }
         self.count(&found, harvest);
-        let (found, enter) = self.choose(found);
         let may_descend =
             found.is_dir() && !found.flags.mount_point && found.depth() < self.options.max_depth;
         let node = (enter.descend && may_descend).then(|| {
@@ -350,30 +345,15 @@ impl<T: Send> Shared<T> {
         }));
     }
 
-    /// Whether the same file was told under another name. Forgotten once all its names were seen.
-    fn was_told(&self, found: &Found) -> bool {
+    /// What it is known by, if it may be told under other names. It is never forgotten: links that are followed and
+    /// mounts lead to it more often than it has names.
+    fn one_of_several(&self, found: &Found) -> Option<Id> {
         if !self.options.links_once || found.is_dir() {
-            return false;
+            return None;
         }
         let stat = found.stat.as_ref().map(|stat| &stat.0);
-        let Some(stat) = stat.filter(|stat| stat.nlink > 1) else {
-            return false;
-        };
-        let mut links = lock(&self.links);
-        let id = (stat.dev, stat.ino);
-        match links.get_mut(&id) {
-            Some(left) => {
-                *left -= 1;
-                if *left == 0 {
-                    links.remove(&id);
-                }
-                true
-            }
-            None => {
-                links.insert(id, stat.nlink - 1);
-                false
-            }
-        }
+        let stat = stat.filter(|stat| stat.nlink > 1)?;
+        Some((stat.dev, stat.ino))
     }
 
     pub(super) fn count(&self, found: &Found, harvest: &mut Harvest<T>) {
@@ -388,15 +368,28 @@ impl<T: Send> Shared<T> {
     }
 
     /// What the caller wants of an entry. One that is not deep enough is none of his.
-    pub(super) fn choose(&self, found: Found) -> (Found, Enter) {
+    pub(super) fn choose(&self, found: Found, harvest: &mut Harvest<T>) -> (Found, Enter) {
         let (keep, descend) = (found.depth() >= self.options.min_depth, true);
         let Some(choose) = self.visitor.choose.as_ref().filter(|_| keep) else {
             return (found, Enter { keep, descend });
         };
         let copy = found.clone();
         let chosen = catch_unwind(AssertUnwindSafe(|| choose(found)));
-        // What is made of it panics as well, and is told.
-        chosen.unwrap_or((copy, Enter { keep, descend }))
+        chosen.unwrap_or_else(|_| {
+            // Nothing said that what is in it is not wanted.
+            harvest.error(self.panicked(&copy));
+            let keep = false;
+            (copy, Enter { keep, descend })
+        })
+    }
+
+    /// The caller's closure panicked at that entry.
+    fn panicked(&self, at: &Found) -> WalkError {
+        let operation = Kind::Walk;
+        let panicked = Error::Panicked { operation };
+        let mut error = self.trouble(at.path(), at.depth(), WalkCall::Visit, panicked.into());
+        error.fatal = false;
+        error
     }
 
     /// What the caller makes of an entry.
@@ -407,12 +400,7 @@ impl<T: Send> Shared<T> {
         let copy = found.clone();
         let made = catch_unwind(AssertUnwindSafe(|| (self.visitor.make)(found)));
         made.unwrap_or_else(|_| {
-            let operation = Kind::Walk;
-            let panicked = Error::Panicked { operation };
-            let mut error =
-                self.trouble(copy.path(), copy.depth(), WalkCall::Visit, panicked.into());
-            error.fatal = false;
-            harvest.error(error);
+            harvest.error(self.panicked(&copy));
             None
         })
     }

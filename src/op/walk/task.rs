@@ -52,6 +52,11 @@ impl<T: Send> Shared<T> {
                     from,
                     to,
                 } => self.rows(me, dir, names, from..to, steps),
+                Task::Visit { dir, chunk, rows } => {
+                    self.visit(me, &dir, &chunk, rows);
+                    self.finish(&dir.node);
+                    Flow::GoOn
+                }
             };
             match flow {
                 Flow::GoOn => {}
@@ -128,7 +133,7 @@ impl<T: Send> Shared<T> {
         let found = Found::new(&Chunk::new(None, names), row);
         let mut harvest = Harvest::new(1);
         self.count(&found, &mut harvest);
-        let (found, enter) = self.choose(found);
+        let (found, enter) = self.choose(found, &mut harvest);
         let descends = enter.descend && leads_to_dir && self.options.max_depth > 0;
         let node = descends.then(|| Node::new(None, &self.root, 1));
         match &node {

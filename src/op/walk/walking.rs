@@ -17,8 +17,8 @@ use super::worker::{Doing, Worker};
 use super::{Options, Shared, Visitor, Watched};
 use crate::driver::alarm::Alarm;
 use crate::driver::op::Op;
-use crate::driver::{self, Driver, InFlight, chore::Chore, without_limits};
-use crate::error::Error;
+use crate::driver::{self, Driver, InFlight, Why, chore::Chore, refused, without_limits};
+use crate::error::{Error, LeftBehind};
 use crate::limits;
 use crate::mounts::Mount;
 use crate::op::locate::locate;
@@ -72,6 +72,8 @@ impl Op for Hop {
     }
 }
 
+type Polled<T> = Poll<Option<Result<T, WalkError>>>;
+
 struct Running {
     future: InFlight<Hop>,
     worker: Arc<Worker>,
@@ -93,6 +95,10 @@ pub(crate) struct Walking<T: Send + 'static> {
     threads: Option<Threads>,
     alarm: Option<(u64, Alarm)>,
     is_over: bool,
+    /// It was told that the limit is passed under which it is polled.
+    told_of_limit: bool,
+    /// Entries that were handed out since others had their turn.
+    handed_out: usize,
 }
 
 impl<T: Send + 'static> Walking<T> {
@@ -113,6 +119,7 @@ impl<T: Send + 'static> Walking<T> {
             stop: AtomicBool::new(false),
             numbers: Default::default(),
             links: Default::default(),
+            visits: Default::default(),
             workers: Default::default(),
             chunk: AtomicUsize::new(limits::WALK_CHUNK),
             threads: AtomicUsize::new(1),
@@ -126,6 +133,8 @@ impl<T: Send + 'static> Walking<T> {
             threads: None,
             alarm: None,
             is_over: false,
+            told_of_limit: false,
+            handed_out: 0,
         };
         if is_bad {
             let text = "file name contained an unexpected NUL byte";
@@ -186,18 +195,36 @@ impl<T: Send + 'static> Walking<T> {
         actor.map_or(Kind::Walk, |actor| actor.kind())
     }
 
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, WalkError>>> {
-        loop {
-            if let Some(item) = self.batch.next() {
-                return Poll::Ready(Some(item));
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Polled<T> {
+        match refused() {
+            Some(why) if !self.is_over => {
+                if let Some(told) = self.poll_refused(why) {
+                    return told;
+                }
             }
-            if self.is_over {
+            Some(_) => {}
+            None => self.told_of_limit = false,
+        }
+        loop {
+            // Whoever takes a batch in a loop lets others have their turn, and hears of a limit that passes meanwhile.
+            if self.handed_out < limits::WALK_ENTRIES_A_TURN {
+                if let Some(item) = self.batch.next() {
+                    self.handed_out += 1;
+                    return Poll::Ready(Some(item));
+                }
+            }
+            if self.is_over && self.batch.len() == 0 {
                 return Poll::Ready(None);
             }
             let turn = match tokio::task::coop::poll_proceed(cx) {
                 Poll::Ready(turn) => turn,
                 Poll::Pending => return Poll::Pending,
             };
+            self.handed_out = 0;
+            if self.batch.len() > 0 {
+                turn.made_progress();
+                continue;
+            }
             // The time that a caller gives to one entry is none of the threads'.
             let got = without_limits(|| self.advance(cx));
             match got {
@@ -206,6 +233,28 @@ impl<T: Send + 'static> Walking<T> {
                 Err(error) => self.end_with(self.root(), error),
             }
         }
+    }
+
+    /// The limit is passed under which it is polled. A cancel is for good and ends it. Time that is over may be that
+    /// of one entry alone: this is told once, and then nothing, until it is polled without such a limit.
+    fn poll_refused(&mut self, why: Why) -> Option<Polled<T>> {
+        let left = match self.acts() && self.threads.is_some() {
+            true => LeftBehind::MayHaveTakenEffect,
+            false => LeftBehind::NothingHappened,
+        };
+        let elapsed = self.shared.age();
+        let source = why.error(Some(self.kind()), None, elapsed, left).into();
+        if why == Why::Cancelled {
+            self.end_with(self.root(), source);
+            return None;
+        }
+        if std::mem::replace(&mut self.told_of_limit, true) {
+            return Some(Poll::Pending);
+        }
+        let mut error = self.shared.trouble(self.root(), 0, WalkCall::Start, source);
+        error.fatal = false;
+        self.shared.numbers.errors.fetch_add(1, Ordering::Relaxed);
+        Some(Poll::Ready(Some(Err(error))))
     }
 
     /// Gets more entries, or sees to it that they come; whether there is something to hand out.
@@ -274,6 +323,7 @@ impl<T: Send + 'static> Walking<T> {
         };
         let threads = threads.clamp(1, limits::WALK_THREADS_MAX);
         shared.threads.store(threads, Ordering::Relaxed);
+        shared.numbers.of_handle(driver.counters.clone());
         if shared.visitor.is_foreign {
             let chunk = limits::WALK_CHUNK_REMOTE;
             shared.chunk.store(chunk, Ordering::Relaxed);
@@ -405,6 +455,7 @@ impl<T: Send + 'static> Walking<T> {
         let Some(threads) = &self.threads else {
             return;
         };
+        self.shared.share_visits();
         let timeout = threads.timeout.unwrap_or(limits::SETTING_DURATION_MAX);
         let after = match self.shared.wants_sorted_names() {
             // Nobody else may go on, or the order would be another.

@@ -33,12 +33,15 @@ pub(super) struct Control {
     window: Vec<u64>,
     next: usize,
     mode: Mode,
+    /// How long a bad time lasts at least, in microseconds.
+    rest_us: u64,
 }
 
 impl Control {
     /// Chunks of `chunk` bytes at first, and of these bounds.
-    pub(super) fn new(chunk: u64, floor: u64, most: u64) -> Control {
+    pub(super) fn new(chunk: u64, floor: u64, most: u64, rest: Duration) -> Control {
         Control {
+            rest_us: u64::try_from(rest.as_micros()).unwrap_or(u64::MAX),
             chunk: chunk.clamp(floor, most),
             floor,
             most,
@@ -114,8 +117,7 @@ impl Control {
             Mode::Healthy => true,
             Mode::Trial => false,
             Mode::Degraded(since_us) => {
-                let rest_us = limits::WRITEBACK_REST.as_micros() as u64;
-                let is_due = stuck == 0 && now_us >= since_us.saturating_add(rest_us);
+                let is_due = stuck == 0 && now_us >= since_us.saturating_add(self.rest_us);
                 if is_due {
                     self.mode = Mode::Trial;
                 }
@@ -148,7 +150,7 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     fn control() -> Control {
-        Control::new(32 * MIB, 4 * MIB, 256 * MIB)
+        Control::new(32 * MIB, 4 * MIB, 256 * MIB, limits::WRITEBACK_REST)
     }
 
     fn ms(ms: u64) -> Duration {
@@ -164,11 +166,10 @@ mod tests {
     /// M3: the size at first is within the bounds.
     #[test]
     fn the_first_size_is_clamped() {
-        assert_eq!(Control::new(1, 4 * MIB, 256 * MIB).chunk(), 4 * MIB);
-        assert_eq!(
-            Control::new(u64::MAX, 4 * MIB, 256 * MIB).chunk(),
-            256 * MIB
-        );
+        for (first, chunk) in [(1, 4 * MIB), (u64::MAX, 256 * MIB)] {
+            let control = Control::new(first, 4 * MIB, 256 * MIB, limits::WRITEBACK_REST);
+            assert_eq!(control.chunk(), chunk);
+        }
     }
 
     /// M4: nothing changes before the window is full.

@@ -5,6 +5,7 @@ mod control;
 mod dirty;
 mod out;
 mod policy;
+mod ways;
 
 use std::future::poll_fn;
 use std::ops::Range;
@@ -20,7 +21,9 @@ use self::control::Control;
 use self::dirty::{Chunk, Dirty};
 use self::out::{End, start};
 pub use self::policy::{WritebackPolicy, WritebackStats};
+pub(super) use self::ways::Ways;
 use super::file::SharedFile;
+use super::on_mount::OnMount;
 use crate::driver::Alarm;
 use crate::events;
 use crate::limits;
@@ -74,6 +77,8 @@ pub(crate) struct Bounded {
     is_off: AtomicBool,
     class: OnceLock<WritebackClass>,
     state: Mutex<State>,
+    /// How large writes go on its mount.
+    ways: OnceLock<Arc<Ways>>,
     /// Something is over.
     change: Notify,
 }
@@ -85,6 +90,7 @@ pub(crate) struct Room {
     bytes: u64,
     /// Where, if that is known.
     at: Option<u64>,
+    asked_us: u64,
 }
 
 impl Room {
@@ -96,6 +102,11 @@ impl Room {
     /// So many were written there; no place is known where the kernel chose it.
     pub(crate) fn wrote(mut self, file: &Arc<SharedFile>, at: Option<u64>, bytes: usize) {
         let bounded = self.bounded.clone();
+        if bytes >= limits::WRITEBACK_UNCACHED_BYTES_MIN {
+            if let Some(ways) = bounded.ways(file) {
+                ways.wrote(bytes as u64, now_us().saturating_sub(self.asked_us));
+            }
+        }
         self.settle(at, bytes as u64);
         drop(self);
         bounded.pump(file);
@@ -135,14 +146,16 @@ impl Bounded {
             chunk_bytes,
             chunk_bytes_min,
             chunk_bytes_max,
+            rest,
             ..
         } = policy;
         Bounded {
             policy,
             is_off: AtomicBool::new(is_off || cfg!(not(target_os = "linux"))),
             class: OnceLock::new(),
+            ways: OnceLock::new(),
             state: Mutex::new(State {
-                control: Control::new(chunk_bytes, chunk_bytes_min, chunk_bytes_max),
+                control: Control::new(chunk_bytes, chunk_bytes_min, chunk_bytes_max, rest),
                 dirty: Dirty::default(),
                 reserved: 0,
                 outs: Vec::new(),
@@ -151,6 +164,7 @@ impl Bounded {
                     class: WritebackClass::Unknown,
                     is_active: false,
                     is_degraded: false,
+                    is_uncached: false,
                     degradations: 0,
                     chunk_bytes,
                     resizes: 0,
@@ -182,6 +196,7 @@ impl Bounded {
             class: self.class.get().copied().unwrap_or(WritebackClass::Unknown),
             is_active: self.is_active(),
             is_degraded: state.control.is_degraded(),
+            is_uncached: self.ways.get().is_some_and(|ways| ways.is_uncached()),
             chunk_bytes: state.control.chunk(),
             ..state.stats.clone()
         }
@@ -189,6 +204,7 @@ impl Bounded {
 
     /// Waits until bytes may be written at that place; how many, the room says.
     pub(crate) async fn room(self: Arc<Self>, at: Option<u64>, wanted: usize) -> Room {
+        let asked_us = now_us();
         let mut is_first = true;
         loop {
             let mut change = pin!(self.change.notified());
@@ -200,6 +216,7 @@ impl Bounded {
                         bounded: self.clone(),
                         bytes,
                         at,
+                        asked_us,
                     };
                 }
                 Asked::NotBefore(us) => us,
@@ -207,6 +224,22 @@ impl Bounded {
             is_first = false;
             until(change, not_before_us).await;
         }
+    }
+
+    /// The ways to write between which there is a choice: where it is known that what is written out leaves the cache of
+    /// a local filesystem, and the disk answers.
+    fn ways(&self, file: &SharedFile) -> Option<&Arc<Ways>> {
+        let WritebackPolicy { waits, drops, .. } = self.policy;
+        let is_local = self.class.get() == Some(&WritebackClass::Local);
+        if !waits || !drops || !is_local || !self.is_active() {
+            return None;
+        }
+        let driver = file.driver_ref();
+        if driver.is_faked() || lock(&self.state).control.is_degraded() {
+            return None;
+        }
+        let ways = || driver.shared::<OnMount>(&file.mount()).ways.clone();
+        Some(self.ways.get_or_init(ways))
     }
 
     fn ask(&self, wanted: u64, is_first: bool) -> Asked {
@@ -330,6 +363,8 @@ impl Bounded {
             }
             End::NotBegun => {
                 state.stats.skipped += 1;
+                state.stats.started -= 1;
+                state.stats.bytes_started -= out.bytes;
                 state.control.never_began();
             }
             End::NothingToDo => self.is_off.store(true, Ordering::Relaxed),
@@ -379,7 +414,14 @@ impl SharedFile {
     /// Bounds the dirty pages of this open file from now on; the first policy counts.
     pub(crate) fn bound(&self, policy: WritebackPolicy) {
         let is_off = self.is_direct() || !self.is_seekable() || self.is_read_only();
-        let make = || Arc::new(Bounded::new(policy, is_off));
+        let make = || {
+            #[cfg(target_os = "macos")]
+            if policy.no_cache {
+                // A hint: with the cache it is as correct.
+                let _ = crate::sys::written::set_no_cache(std::os::fd::AsFd::as_fd(self));
+            }
+            Arc::new(Bounded::new(policy, is_off))
+        };
         self.health.bounded.get_or_init(make);
     }
 
@@ -393,6 +435,18 @@ impl SharedFile {
             .bounded
             .get()
             .filter(|bounded| bounded.is_active())
+    }
+
+    /// Who is to be told if a write of so many bytes cannot leave the page cache by itself; `None` where it should not.
+    pub(super) fn uncached(&self, bytes: usize) -> Option<Arc<Ways>> {
+        let bounded = self.bounded()?;
+        if bytes < limits::WRITEBACK_UNCACHED_BYTES_MIN {
+            return None;
+        }
+        bounded
+            .ways(self)
+            .filter(|ways| ways.is_uncached())
+            .cloned()
     }
 
     /// Writes out what is left, as far as that pays.

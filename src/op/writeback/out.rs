@@ -72,7 +72,7 @@ pub(super) fn start(bounded: &Arc<Bounded>, file: &Arc<SharedFile>, number: u64,
         // Before anybody hears of the end: the error is the file's.
         match done {
             Ok(wait) => teller.tell(End::Done(wait)),
-            Err(error) if says_nothing(&error) => teller.tell(End::NothingToDo),
+            Err(error) if errno::is_refusal(&error) => teller.tell(End::NothingToDo),
             Err(error) => {
                 shared
                     .health
@@ -90,21 +90,6 @@ pub(super) fn start(bounded: &Arc<Bounded>, file: &Arc<SharedFile>, number: u64,
         on_worker: OnWorker::Never,
     };
     file.driver().start_detached(durable, &file.mount());
-}
-
-/// Whether an error says that nothing was tried, and nothing of what was written.
-fn says_nothing(error: &io::Error) -> bool {
-    let numbers = [
-        errno::EBADF,
-        errno::EINVAL,
-        errno::ENOSYS,
-        errno::EOPNOTSUPP,
-        errno::EPERM,
-        errno::ESPIPE,
-    ];
-    error
-        .raw_os_error()
-        .is_some_and(|number| numbers.contains(&number))
 }
 
 /// Returns how long the end was waited for.

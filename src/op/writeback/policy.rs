@@ -17,6 +17,8 @@ pub struct WritebackPolicy {
     pub(super) drops: bool,
     pub(super) waits: bool,
     pub(super) wait_limit: Duration,
+    pub(super) rest: Duration,
+    pub(super) no_cache: bool,
 }
 
 impl Default for WritebackPolicy {
@@ -37,6 +39,8 @@ impl WritebackPolicy {
             drops: true,
             waits: true,
             wait_limit: limits::WRITEBACK_WAIT_MAX,
+            rest: limits::WRITEBACK_REST,
+            no_cache: false,
         }
     }
 
@@ -84,6 +88,24 @@ impl WritebackPolicy {
         self.wait_limit = limit;
         self
     }
+
+    /// On macOS, whether what is written and read goes by the page cache (F_NOCACHE), which is all that there is of
+    /// bounded writeback there; by default it does not. Elsewhere nothing.
+    ///
+    /// See [`File::with_writeback`](crate::fs::File::with_writeback).
+    pub fn no_cache(mut self, no_cache: bool) -> WritebackPolicy {
+        self.no_cache = no_cache;
+        self
+    }
+
+    /// How long no write-out begins after one that did not end in that time, 60 s by default, before another one
+    /// tries whether the disk is well again.
+    ///
+    /// See [`File::with_writeback`](crate::fs::File::with_writeback).
+    pub fn rest(mut self, rest: Duration) -> WritebackPolicy {
+        self.rest = rest;
+        self
+    }
 }
 
 /// What was written out of a file, and how long that took.
@@ -96,6 +118,9 @@ pub struct WritebackStats {
     pub class: WritebackClass,
     /// Whether anything is written out: not in memory, for direct I/O, and outside of Linux.
     pub is_active: bool,
+    /// Whether large writes leave the page cache by themselves (RWF_DONTCACHE, Linux 6.14), which is tried on each
+    /// mount in turn with the other way, and taken where it is the quicker.
+    pub is_uncached: bool,
     /// Whether write-outs are not waited for, as one did not end in time.
     pub is_degraded: bool,
     /// How often that came to be.

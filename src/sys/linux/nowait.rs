@@ -18,40 +18,48 @@ const RESOLVE_CACHED: u64 = 0x20;
 pub(super) const SYS_CACHESTAT: libc::c_long = 451;
 
 /// Opens a path if all that it takes is in memory; `EAGAIN` if not.
-fn open_cached(dir: BorrowedFd<'_>, path: &CStr, flags: i32) -> io::Result<OwnedFd> {
-    let how = OpenHow::new(flags | libc::O_CLOEXEC, 0, RESOLVE_CACHED);
+fn open_cached(dir: BorrowedFd<'_>, path: &CStr, flags: i32, resolve: u64) -> io::Result<OwnedFd> {
+    let how = OpenHow::new(flags | libc::O_CLOEXEC, 0, resolve | RESOLVE_CACHED);
     openat2(dir, path, &how)
 }
 
 /// Opens a path without access to its content, if it is in memory.
 pub(crate) fn open_path_cached(path: &CStr, follow: bool) -> io::Result<OwnedFd> {
-    open_path_cached_at(AT_FDCWD, path, follow)
+    open_path_cached_at(AT_FDCWD, path, follow, 0)
 }
 
-/// The same from an open directory.
+/// The same from an open directory, under restrictions on the way.
 pub(crate) fn open_path_cached_at(
     dir: BorrowedFd<'_>,
     path: &CStr,
     follow: bool,
+    resolve: u64,
 ) -> io::Result<OwnedFd> {
     let link = if follow { 0 } else { libc::O_NOFOLLOW };
-    open_cached(dir, path, libc::O_PATH | link)
+    open_cached(dir, path, libc::O_PATH | link, resolve)
 }
 
 /// Opens a file for reading if it is in memory. `flags` are added to read-only.
 pub(crate) fn open_read_cached(path: &CStr, flags: i32) -> io::Result<OwnedFd> {
-    open_cached(AT_FDCWD, path, libc::O_RDONLY | libc::O_NONBLOCK | flags)
+    open_read_cached_at(AT_FDCWD, path, flags, 0)
 }
 
-/// Takes back the O_NONBLOCK that [`open_read_cached`] adds against lease breaks.
-pub(crate) fn clear_nonblock(fd: BorrowedFd<'_>) -> io::Result<()> {
+/// The same from an open directory, under restrictions on the way.
+pub(crate) fn open_read_cached_at(
+    dir: BorrowedFd<'_>,
+    path: &CStr,
+    flags: i32,
+    resolve: u64,
+) -> io::Result<OwnedFd> {
+    let flags = libc::O_RDONLY | libc::O_NONBLOCK | flags;
+    open_cached(dir, path, flags, resolve)
+}
+
+/// Takes back the O_NONBLOCK that [`open_read_cached`] adds against lease breaks, of what was opened with these flags.
+pub(crate) fn clear_nonblock(fd: BorrowedFd<'_>, flags: i32) -> io::Result<()> {
+    let kept = flags & (libc::O_DIRECT | libc::O_NOATIME);
     // SAFETY: takes no memory.
-    let flags = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) };
-    if flags < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: takes no memory.
-    let result = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags & !libc::O_NONBLOCK) };
+    let result = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, kept) };
     if result < 0 {
         Err(io::Error::last_os_error())
     } else {

@@ -110,10 +110,16 @@ impl Sqe {
         )
     }
 
-    pub(crate) fn write(file: NamedFd<'_>, buf: *const u8, length: u32, offset: u64) -> Sqe {
+    pub(crate) fn write(
+        file: NamedFd<'_>,
+        (buf, length): (*const u8, u32),
+        offset: u64,
+        flags: i32,
+    ) -> Sqe {
         Sqe::of(
             opcode::Write::new(named(file), buf, length)
                 .offset(offset)
+                .rw_flags(flags)
                 .build(),
         )
     }
@@ -155,10 +161,12 @@ impl Sqe {
         (buf, length): (*const u8, u32),
         place: u16,
         offset: u64,
+        flags: i32,
     ) -> Sqe {
         Sqe::of(
             opcode::WriteFixed::new(named(file), buf, length, place)
                 .offset(offset)
+                .rw_flags(flags)
                 .build(),
         )
     }

@@ -193,6 +193,10 @@ unsafe impl<B: IoBufMut> Entry for Read<B> {
     }
 }
 
+/// What is written leaves the page cache once it is on the device (Linux 6.14).
+#[cfg(target_os = "linux")]
+const RWF_DONTCACHE: i32 = 0x80;
+
 /// Writes from an owned buffer.
 pub(crate) struct Write<B> {
     pub(crate) fd: FdRef,
@@ -200,6 +204,8 @@ pub(crate) struct Write<B> {
     place: Place,
     /// How many bytes are handed over at most.
     bytes_max: usize,
+    /// Whether they leave the page cache by themselves.
+    is_uncached: bool,
 }
 
 impl<B: IoBuf> Write<B> {
@@ -209,7 +215,19 @@ impl<B: IoBuf> Write<B> {
             buf,
             place,
             bytes_max: RW_BYTES_MAX,
+            is_uncached: false,
         }
+    }
+
+    /// Whether they leave the page cache by themselves, once they are on the device (`RWF_DONTCACHE`).
+    pub(crate) fn uncached(mut self, is_uncached: bool) -> Write<B> {
+        self.is_uncached = is_uncached && cfg!(target_os = "linux");
+        self
+    }
+
+    #[cfg(target_os = "linux")]
+    fn flags(&self) -> i32 {
+        if self.is_uncached { RWF_DONTCACHE } else { 0 }
     }
 
     fn length(&self) -> usize {
@@ -227,6 +245,21 @@ impl<B: IoBuf> Request for Write<B> {
         let fd = self.fd.as_fd().as_raw_fd();
         let (start, length) = (self.buf.stable_ptr().cast(), self.length());
         let offset = self.place.for_call(self.fd.as_fd())?;
+        #[cfg(target_os = "linux")]
+        if let (true, Some(offset)) = (self.is_uncached, offset) {
+            let part = libc::iovec {
+                iov_base: start as *mut libc::c_void,
+                iov_len: length,
+            };
+            // The kernel puts the position together from two longs, and where one holds all of it drops the other.
+            let (low, high) = (offset as libc::c_ulong, (offset >> 32) as libc::c_ulong);
+            let (call, part, flags) = (libc::SYS_pwritev2, &raw const part, self.flags());
+            return retry(|| {
+                // SAFETY: the part is initialised memory of the buffer, which this request owns.
+                let result = unsafe { libc::syscall(call, fd, part, 1, low, high, flags) };
+                check(result as isize)
+            });
+        }
         retry(|| {
             // SAFETY: the first `length` bytes of the buffer are initialised, and this request owns it.
             check(unsafe {
@@ -256,8 +289,8 @@ unsafe impl<B: IoBuf> Entry for Write<B> {
         let (start, length) = (self.buf.stable_ptr(), self.length() as u32);
         let (fd, offset) = (tables.name(&self.fd), self.place.for_ring());
         Ok(match fixed::place(tables, &self.buf, code::WRITE_FIXED) {
-            Some(place) => Sqe::write_fixed(fd, (start, length), place, offset),
-            None => Sqe::write(fd, start, length, offset),
+            Some(place) => Sqe::write_fixed(fd, (start, length), place, offset, self.flags()),
+            None => Sqe::write(fd, (start, length), offset, self.flags()),
         })
     }
 }

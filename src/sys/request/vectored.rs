@@ -63,9 +63,8 @@ impl Parts {
         }
     }
 
-    #[cfg(feature = "testing")]
     fn shorten(&mut self, bytes: usize) {
-        self.bytes_max = bytes.max(1);
+        self.bytes_max = bytes.clamp(1, self.bytes_max);
     }
 
     fn total(&self) -> usize {
@@ -204,6 +203,12 @@ impl<B: IoBuf> WriteVectored<B> {
             place,
             parts: Parts::default(),
         }
+    }
+
+    /// No more than so many bytes, but some.
+    pub(crate) fn at_most(mut self, bytes: usize) -> WriteVectored<B> {
+        self.parts.shorten(bytes);
+        self
     }
 
     /// Whether there is anything to write behind what was written before.
