@@ -221,7 +221,6 @@ fn a_file_that_changes_meanwhile() {
 #[test]
 fn pipes_of_packets_are_streams() {
     on_each_route(|_| async {
-        use std::os::fd::OwnedFd;
         let (reader, writer) = nix::unistd::pipe().unwrap();
         let flags = nix::fcntl::OFlag::O_DIRECT;
         nix::fcntl::fcntl(&writer, nix::fcntl::FcntlArg::F_SETFL(flags)).unwrap();

@@ -93,6 +93,10 @@ pub(crate) const SUITES: &[Suite] = &[
             "raw-strings-multipart-files-1987",
         ],
         at_least: 60,
+        skipped: &[(
+            "sse_tests::test_heartbeat",
+            "it goes by the clock, and opens nothing",
+        )],
         ..SUITE
     },
     Suite {
@@ -116,6 +120,10 @@ pub(crate) const SUITES: &[Suite] = &[
         left_out: &["pretty_env_logger", "slog-async", "slog-term"],
         added: "[dev-dependencies.libunftp]\nversion = \"=0.24.0\"\ndefault-features = false\nfeatures = [\"ring\"]\n",
         at_least: 30,
+        skipped: &[(
+            "mlsd::mlst",
+            "it takes the first read of a socket for the whole answer",
+        )],
         ..SUITE
     },
     Suite {
