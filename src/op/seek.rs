@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use super::file::SharedFile;
 use super::hop::hop_on_file;
+use super::meta::stat_file;
 use crate::opcode::Kind;
+use crate::sys::stat::How;
 use crate::sys::{blocking, errno};
 
 /// The error for a position that no file has, as std gives it.
@@ -19,4 +21,12 @@ pub(crate) async fn in_kernel(file: &Arc<SharedFile>, to: SeekFrom) -> io::Resul
     let owned = file.clone();
     let work = move |_: &_| blocking::seek(owned.as_fd(), to);
     hop_on_file(file, Kind::Seek, work).await
+}
+
+/// Where a file ends, if its attributes say so: those of what is made up as it is read have no size. They are asked
+/// rather than the kernel's position, whose lock nobody of this crate may hold while a server does not answer.
+pub(crate) async fn end(file: &Arc<SharedFile>) -> io::Result<Option<u64>> {
+    let stat = stat_file(file, How::default()).await?;
+    let is_known = stat.is_file() && (stat.size > 0 || file.mount_ref().is_local());
+    Ok(is_known.then_some(stat.size))
 }

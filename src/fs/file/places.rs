@@ -13,7 +13,6 @@ use crate::op::rw::Place;
 use crate::op::writeback::Room;
 use crate::op::{meta, rw, seek};
 use crate::opcode::Kind;
-use crate::sys::stat::How;
 
 type Part = Slice<Vec<u8>>;
 type Counted = Result<(usize, Vec<u8>), BufError<Vec<u8>>>;
@@ -221,14 +220,6 @@ impl Sought {
     }
 }
 
-/// Where a file ends, if its attributes say so: those of what is made up as it is read have no size. They are asked
-/// rather than the kernel's position, whose lock nobody of this crate may hold while a server does not answer.
-async fn size(shared: &Arc<SharedFile>) -> io::Result<Option<u64>> {
-    let stat = meta::stat_file(shared, How::default()).await?;
-    let is_known = stat.is_file() && (stat.size > 0 || shared.mount().is_local());
-    Ok(is_known.then_some(stat.size))
-}
-
 /// Moves the cursor.
 pub(super) async fn move_to(
     shared: Arc<SharedFile>,
@@ -242,7 +233,7 @@ pub(super) async fn move_to(
     let target = match sought.to {
         SeekFrom::Start(offset) => Some(offset),
         SeekFrom::Current(offset) => here.checked_add_signed(offset),
-        SeekFrom::End(offset) => match size(&shared).await? {
+        SeekFrom::End(offset) => match seek::end(&shared).await? {
             Some(size) => size.checked_add_signed(offset),
             None => Some(seek::in_kernel(&shared, sought.to).await?),
         },
