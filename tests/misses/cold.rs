@@ -52,10 +52,10 @@ fn since(handle: &Handle, kind: Kind, before: [u64; 3]) -> [u64; 3] {
     std::array::from_fn(|at| now[at] - before[at])
 }
 
-/// Asks until polls answer there.
+/// Asks until polls answer there, and nothing more is learned of it.
 async fn known(handle: &Handle, dir: &Path) {
     let before = counts(handle, Kind::Metadata);
-    while since(handle, Kind::Metadata, before)[0] == 0 {
+    while since(handle, Kind::Metadata, before)[0] == 0 || handle.stats().in_flight > 0 {
         fs::metadata(dir).await.unwrap();
         tokio::task::yield_now().await;
     }
