@@ -18,6 +18,7 @@ use crate::sys::clock::stamp_ns;
 use crate::sys::errno;
 use crate::sys::fd::{Target, from_completion};
 pub(crate) use crate::sys::flag::{self, resolve};
+#[cfg(target_os = "linux")]
 use crate::sys::path::with_c_path;
 use crate::sys::request::{self, Request};
 #[cfg(target_os = "linux")]
