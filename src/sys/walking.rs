@@ -106,9 +106,7 @@ impl Names {
         self.order = order;
     }
 
-    /// Notes the entries from there on.
-    ///
-    /// Returns where the last of all begins.
+    /// Notes the entries from there on; returns where the last of all begins.
     fn index(&mut self, mut at: usize) -> Option<usize> {
         let mut last = None;
         while at + HEAD < self.bytes.len() {
@@ -222,6 +220,11 @@ pub(crate) fn seek(dir: BorrowedFd<'_>, position: i64) -> io::Result<()> {
         -1 => Err(io::Error::last_os_error()),
         _ => Ok(()),
     }
+    .map_err(|error| match stat_open(dir) {
+        // ext4 does not know its own positions any more in a directory that was removed. A listing says this.
+        Ok(there) if there.nlink == 0 => io::Error::from_raw_os_error(libc::ENOENT),
+        _ => error,
+    })
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -355,6 +358,27 @@ pub(crate) fn magic(_dir: BorrowedFd<'_>) -> io::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// As a listing says it, wherever it was.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_removed_directory_is_gone_from_any_position() {
+        use std::os::fd::AsFd;
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("dir");
+        std::fs::create_dir(&path).unwrap();
+        let name = super::super::path::c_path(&path).unwrap();
+        let dir = open_dir(HERE, &name, Reach::NAME).unwrap();
+        let names = list(dir.as_fd(), 1 << 16, true, || true).unwrap();
+        seek(dir.as_fd(), names.position).unwrap();
+        std::fs::remove_dir(&path).unwrap();
+        for position in [0, names.position] {
+            let sought = seek(dir.as_fd(), position);
+            let listed = sought.and_then(|()| list(dir.as_fd(), 1 << 16, true, || true));
+            let error = listed.err().unwrap();
+            assert_eq!(error.kind(), io::ErrorKind::NotFound, "{position}");
+        }
+    }
 
     /// By magic number, and by none that is not known.
     #[test]
