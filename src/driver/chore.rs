@@ -108,7 +108,9 @@ impl Chore {
     ) -> Chore {
         let watched = watched.map(Watched);
         Chore::kept(kind, move |_| {
-            watched.as_ref().inspect(|watched| watched.0.begin());
+            if let Some(Watched(progress)) = &watched {
+                progress.begin();
+            }
             drop(what);
             Ok(())
         })

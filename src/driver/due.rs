@@ -209,7 +209,7 @@ impl<O: Op> Cell<O> {
 #[cfg(target_os = "linux")]
 fn leads_to_a_peer(path: &Path) -> bool {
     let look = |path: &CStr| {
-        let fd = open_path_cached(path, true)?;
+        let fd = open_path_cached(None, path, true, 0)?;
         Ok(crate::mounts::of_fd(fd.as_fd())?.0.is_special())
     };
     with_c_path(path, look).unwrap_or(false)

@@ -216,13 +216,13 @@ impl Mount {
         self.place.get()
     }
 
-    /// Whether all is known of it that there is to know. The table of mounts may have been read just before
-    /// the mount was made, so it is asked for more than once.
     /// Whether nothing is known of it yet.
     pub(crate) fn is_new(&self) -> bool {
         self.nature().asked_at.is_none()
     }
 
+    /// Whether all is known of it that there is to know. The table of mounts may have been read just before
+    /// the mount was made, so it is asked for more than once.
     fn is_described(&self) -> bool {
         let is_placed = self.place.get().is_some()
             || self.descriptions.load(Ordering::Relaxed) >= limits::MOUNT_DESCRIPTIONS_MAX;

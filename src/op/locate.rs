@@ -158,15 +158,12 @@ fn mount_of(
 
     use super::close::{close_looked_through, close_path};
     use crate::driver::attempt::attempt;
-    use crate::sys::linux::nowait::{open_path_cached, open_path_cached_at};
+    use crate::sys::linux::nowait::open_path_cached;
 
     let mut left = None;
     let mount = attempt(None, || {
-        let fd = match dir {
-            Some(dir) => open_path_cached_at(dir.as_fd(), path, follow, 0),
-            None => open_path_cached(path, follow),
-        };
-        let fd = fd.ok()?;
+        let dir = dir.map(|dir| dir.as_fd());
+        let fd = open_path_cached(dir, path, follow, 0).ok()?;
         let (stat, mount) = mounts::of_fd(fd.as_fd()).ok()?;
         let mount = mount.unwrap_or_else(|| super::meta::learn_later(driver, stat.clone()));
         left = close_path(driver, fd, &stat, &mount);

@@ -331,12 +331,9 @@ pub(super) fn cached_at<T>(
     found: impl FnOnce(BorrowedFd<'_>, Stat, &Arc<Mount>) -> Option<T>,
 ) -> Cached<T> {
     use crate::sys::linux::calls::Call;
-    use crate::sys::linux::nowait::{open_path_cached, open_path_cached_at};
+    use crate::sys::linux::nowait::open_path_cached;
 
-    let open = || match dir {
-        Some(dir) => open_path_cached_at(dir.as_fd(), path, follow, resolve),
-        None => open_path_cached(path, follow),
-    };
+    let open = || open_path_cached(dir.map(|dir| dir.as_fd()), path, follow, resolve);
     let mut left = None;
     let cached = attempt(None, || match open() {
         Ok(fd) => {

@@ -228,7 +228,7 @@ fn open_cached(
     use super::meta::{Cached, cached_at};
     use crate::driver::attempt::attempt;
     use crate::sys::linux::calls::Call;
-    use crate::sys::linux::nowait::{clear_nonblock, open_read_cached, open_read_cached_at};
+    use crate::sys::linux::nowait::{clear_nonblock, open_read_cached};
 
     let looked = cached_at(driver, dir, path, (true, resolve), 0, |_, stat, mount| {
         Some((stat, mount.clone()))
@@ -241,20 +241,19 @@ fn open_cached(
     if !looks_at_nothing_else(&stat, &mount) {
         return None;
     }
-    let open = || match dir {
-        Some(dir) => open_read_cached_at(dir.as_fd(), path, flags, resolve),
-        None => open_read_cached(path, flags),
-    };
-    attempt(Some(&mount), || match open() {
-        Ok(fd) => {
-            if flags & flag::O_NONBLOCK == 0 {
-                clear_nonblock(fd.as_fd(), flags).ok()?;
+    let dir = dir.map(|dir| dir.as_fd());
+    attempt(Some(&mount), || {
+        match open_read_cached(dir, path, flags, resolve) {
+            Ok(fd) => {
+                if flags & flag::O_NONBLOCK == 0 {
+                    clear_nonblock(fd.as_fd(), flags).ok()?;
+                }
+                Some(Ok(SharedFile::new(driver, fd, flags)))
             }
-            Some(Ok(SharedFile::new(driver, fd, flags)))
+            Err(error) if Call::Openat2.is_refused_with(&error) => None,
+            Err(error) if error.raw_os_error() == Some(errno::EACCES) => Some(Err(error)),
+            Err(_) => None,
         }
-        Err(error) if Call::Openat2.is_refused_with(&error) => None,
-        Err(error) if error.raw_os_error() == Some(errno::EACCES) => Some(Err(error)),
-        Err(_) => None,
     })?
 }
 

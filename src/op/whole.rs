@@ -191,7 +191,7 @@ fn read_at_poll(driver: &Arc<Driver>, path: &std::ffi::CStr) -> AtPoll {
     let may = small && mount.reads_nowait() && looks_at_nothing_else(&stat, &mount);
     if may {
         let bytes = attempt(Some(&mount), || {
-            let fd = nowait::open_read_cached(path, 0).ok()?;
+            let fd = nowait::open_read_cached(None, path, 0, 0).ok()?;
             let bytes = read_resident(&fd, &mount);
             let (mount, uncut, on_rings) = (&mount, &Uncut::default(), &Arc::default());
             let closing = Closing {

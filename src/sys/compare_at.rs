@@ -128,15 +128,12 @@ fn compare_files(pair: Pair<'_>, alike: Alike, flow: &Flow<'_>) -> io::Result<Co
         to => to?,
     };
     let made = stat_of(&to)?;
-    let compared = compare_open((&from, &found), (&to, made), alike)?;
-    if matches!(compared, Compared::Differs(_)) || found.type_bits() != kind::FILE {
-        return Ok(compared);
-    }
+    let made = match compare_open((&from, &found), (&to, made), alike)? {
+        Compared::Same(made, _) if found.type_bits() == kind::FILE => made,
+        compared => return Ok(compared),
+    };
     match same_content(&from, &to, flow)? {
-        Some(bytes) => match compared {
-            Compared::Same(made, _) => Ok(Compared::Same(made, bytes)),
-            differs @ Compared::Differs(_) => Ok(differs),
-        },
+        Some(bytes) => Ok(Compared::Same(made, bytes)),
         None => Ok(Compared::differs(
             "the content differs from its copy; do not trust it, and check memory and disk",
         )),

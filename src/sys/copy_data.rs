@@ -109,9 +109,7 @@ impl Ways {
     fn in_kernel(self) -> bool {
         self.reflink != Reflink::Never && self.holes != Holes::Zeros
     }
-}
 
-impl Ways {
     /// Whether the source has holes that are to be made.
     pub(super) fn follows_holes(self, source: &Metadata) -> bool {
         let has_holes = source.blocks().saturating_mul(512) < source.len();

@@ -52,7 +52,7 @@ pub(crate) fn is_of_one_file(error: &io::Error) -> bool {
 }
 
 /// Whether an error of a write-out says that nothing was tried, and nothing of what was written.
-pub(crate) fn is_refusal(error: &io::Error) -> bool {
+pub(crate) fn tried_nothing(error: &io::Error) -> bool {
     let numbers = [EBADF, EINVAL, ENOSYS, EOPNOTSUPP, EPERM, ESPIPE];
     error
         .raw_os_error()

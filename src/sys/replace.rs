@@ -178,7 +178,7 @@ impl Draft {
         {
             let all = super::range::Writeback::Complete;
             match super::range::sync_range(self.file.as_fd(), 0, 0, all) {
-                Err(error) if super::errno::is_refusal(&error) => {}
+                Err(error) if super::errno::tried_nothing(&error) => {}
                 // Whatever is told here is told to nobody else.
                 waited => return waited,
             }

@@ -12,6 +12,7 @@ use super::links::{Claim, Links, Made};
 use super::temporaries::Temporaries;
 use super::verify::Twins;
 use super::{TreeCopied, TreeError, TreeEvent, TreeKind, TreeRequest};
+use crate::error::Error;
 use crate::limits;
 use crate::op::copy::CopyRequest;
 use crate::op::statx::Statx;
@@ -19,6 +20,7 @@ use crate::op::walk::{Actor, Files, Id, Node, Place, Pulse, Told, Waiting, WalkC
 use crate::opcode::Kind;
 use crate::sys::copy::{self, Copied, Flow, Sides};
 use crate::sys::copy_at::{self, Twin};
+use crate::sys::copy_left;
 use crate::sys::errno;
 use crate::sys::lock::{lock, wait_timeout};
 use crate::sys::path::{as_path, c_path};
@@ -45,14 +47,6 @@ pub(super) struct TreeActor {
     device: OnceLock<u64>,
 }
 
-/// The same error once more.
-fn again(error: &io::Error) -> io::Error {
-    match error.raw_os_error() {
-        Some(errno) => io::Error::from_raw_os_error(errno),
-        None => error.kind().into(),
-    }
-}
-
 /// A failure, and what was done.
 type Failed = (&'static str, io::Error);
 
@@ -65,16 +59,14 @@ impl TreeActor {
         let (into, into_name) = super::split(&request.file.to);
         // What is no path fails where it is used, and is told.
         let c = |path: &Path| c_path(path).unwrap_or_default();
-        let makes_nothing = request.dry_run || request.verify;
-        fn work_in(dir: BorrowedFd<'_>) {
-            crate::sys::copy_left::work_in(dir);
-        }
+        let works_in: fn(BorrowedFd<'_>) = copy_left::work_in;
+        let works_in = (!request.makes_nothing()).then_some(works_in);
         TreeActor {
             name: c(&name),
             into: c(&into),
             into_name: c(&into_name),
             request,
-            files: Files::with(Reach::NAME, (!makes_nothing).then_some(work_in)),
+            files: Files::with(Reach::NAME, works_in),
             links: Links::default(),
             left: Left::default(),
             twins: Twins::default(),
@@ -96,10 +88,6 @@ impl TreeActor {
     pub(super) fn is_stopped(&self) -> bool {
         let stop = self.request.stop.as_deref();
         stop.is_some_and(|stop| stop.load(Ordering::Relaxed))
-    }
-
-    pub(super) fn makes_nothing(&self) -> bool {
-        self.request.dry_run || self.request.verify
     }
 
     /// Tries again while others have the descriptors that it needs.
@@ -186,7 +174,7 @@ impl TreeActor {
         };
         place.pulse.at(WalkCall::Copy);
         if kind == TreeKind::File && self.request.resume {
-            if let Some(id) = self.is_whole(place, to, into) {
+            if let Some(id) = self.is_whole(place, to, into, found) {
                 told.items.push(TreeEvent::Kept(path()));
                 return Some(id);
             }
@@ -424,7 +412,7 @@ impl Actor<TreeEvent> for TreeActor {
             Err(_) if self.request.dry_run => return Ok(()),
             opened => drop(opened?),
         }
-        if let (Ok(opened), false) = (self.files.of(&twin), self.makes_nothing()) {
+        if let (Ok(opened), false) = (self.files.of(&twin), self.request.makes_nothing()) {
             let name = as_path(&self.into_name).as_os_str();
             self.left.find(self, &twin, &opened, Some(name), pulse);
         }
@@ -510,7 +498,7 @@ impl Actor<TreeEvent> for TreeActor {
             (Ok(source), _) => self.finish_dir(node, source),
             // It could never be opened, as was told.
             (Err(_), None) => self.finish_unopened(node, above.as_deref()),
-            (Err(error), Some(_)) => Err(again(error)),
+            (Err(error), Some(_)) => Err(Error::same(error)),
         });
         if node.id.get().is_none() {
             if let Err(error) = left {

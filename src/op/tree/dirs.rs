@@ -28,12 +28,12 @@ impl TreeActor {
             return Err(io::Error::from_raw_os_error(errno::ENAMETOOLONG));
         }
         let dir = self.files.of(&above.node)?;
-        let is_new = !self.makes_nothing() && copy_at::make_dir(dir.as_fd(), name)?;
+        let is_new = !self.request.makes_nothing() && copy_at::make_dir(dir.as_fd(), name)?;
         let twin = Node::new(Some(above.node.clone()), name, node.depth);
         let held = self.files.hold(&twin);
         let mut opened = self.files.of(&twin);
         if matches!(&opened, Err(error) if error.raw_os_error() == Some(errno::EACCES))
-            && !self.makes_nothing()
+            && !self.request.makes_nothing()
             && !self.is_root
         {
             copy_at::let_in(dir.as_fd(), name)?;
@@ -58,7 +58,7 @@ impl TreeActor {
             let text = "the destination is the source itself; choose another destination";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
-        if self.is_root || self.makes_nothing() {
+        if self.is_root || self.request.makes_nothing() {
             return Ok(());
         }
         let there = walking::stat_open(opened.as_fd())?;

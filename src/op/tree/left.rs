@@ -14,7 +14,7 @@ use crate::sys::copy_left::{self, Whose};
 use crate::sys::copy_temp::sum;
 use crate::sys::lock::lock;
 use crate::sys::path::as_path;
-use crate::sys::stat::{How, kind};
+use crate::sys::stat::{How, Stat, kind};
 use crate::sys::walking::{self, Reach};
 
 /// Parts of files, by the directory that they are in and the sum of the name that each was to get.
@@ -95,10 +95,9 @@ impl TreeActor {
         place: &Place<'_>,
         to: BorrowedFd<'_>,
         into: &CStr,
+        found: &Stat,
     ) -> Option<Id> {
-        let name = place.name().name;
-        let look = |dir, name| walking::stat(dir, name, Reach::NAME, How::default()).ok();
-        let (found, there) = (look(place.fd, name)?, look(to, into)?);
+        let there = walking::stat(to, into, Reach::NAME, How::default()).ok()?;
         // A name of another file, too, is not what a copy makes.
         let is_like = there.type_bits() == kind::FILE && there.size == found.size;
         if !is_like || there.nlink > found.nlink || (there.dev, there.ino) == (found.dev, found.ino)
@@ -106,7 +105,7 @@ impl TreeActor {
             return None;
         }
         let pair = Pair {
-            from: (place.fd, name),
+            from: (place.fd, place.name().name),
             to: (to, into),
         };
         let alike = Alike {

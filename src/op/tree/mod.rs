@@ -180,6 +180,13 @@ pub(crate) struct TreeRequest {
     pub(crate) progress: Option<Arc<AtomicU64>>,
 }
 
+impl TreeRequest {
+    /// Whether it only looks.
+    fn makes_nothing(&self) -> bool {
+        self.dry_run || self.verify
+    }
+}
+
 /// A copy that goes on.
 pub(crate) fn start(request: TreeRequest) -> (Walking<TreeEvent>, Arc<Temporaries>) {
     let options = Options {

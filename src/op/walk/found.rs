@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::node::{Id, Node};
+use crate::error::Error;
 use crate::observe::SharedCounters;
 use crate::op::statx::Statx;
 use crate::sys::errno;
@@ -372,14 +373,10 @@ numbers! {
 }
 
 /// Whether it is no more than a thread that could not be had.
-pub(super) fn is_refusal(error: &std::io::Error) -> bool {
+pub(super) fn is_refusal(error: &io::Error) -> bool {
     matches!(
-        crate::error::Error::from_io(error),
-        Some(
-            crate::error::Error::MountUnresponsive { .. }
-                | crate::error::Error::Saturated { .. }
-                | crate::error::Error::Thread { .. }
-        )
+        Error::from_io(error),
+        Some(Error::MountUnresponsive { .. } | Error::Saturated { .. } | Error::Thread { .. })
     )
 }
 

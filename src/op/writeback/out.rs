@@ -72,7 +72,7 @@ pub(super) fn start(bounded: &Arc<Bounded>, file: &Arc<SharedFile>, number: u64,
         // Before anybody hears of the end: the error is the file's.
         match done {
             Ok(wait) => teller.tell(End::Done(wait)),
-            Err(error) if errno::is_refusal(&error) => teller.tell(End::NothingToDo),
+            Err(error) if errno::tried_nothing(&error) => teller.tell(End::NothingToDo),
             Err(error) => {
                 shared
                     .health

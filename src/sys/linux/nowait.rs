@@ -17,20 +17,21 @@ use crate::buf::IoBufMut;
 const RESOLVE_CACHED: u64 = 0x20;
 pub(super) const SYS_CACHESTAT: libc::c_long = 451;
 
-/// Opens a path if all that it takes is in memory; `EAGAIN` if not.
-fn open_cached(dir: BorrowedFd<'_>, path: &CStr, flags: i32, resolve: u64) -> io::Result<OwnedFd> {
+/// Opens a path, from an open directory if one is given and under restrictions on the way, if all that it takes is in
+/// memory; `EAGAIN` if not.
+fn open_cached(
+    dir: Option<BorrowedFd<'_>>,
+    path: &CStr,
+    flags: i32,
+    resolve: u64,
+) -> io::Result<OwnedFd> {
     let how = OpenHow::new(flags | libc::O_CLOEXEC, 0, resolve | RESOLVE_CACHED);
-    openat2(dir, path, &how)
+    openat2(dir.unwrap_or(AT_FDCWD), path, &how)
 }
 
-/// Opens a path without access to its content, if it is in memory.
-pub(crate) fn open_path_cached(path: &CStr, follow: bool) -> io::Result<OwnedFd> {
-    open_path_cached_at(AT_FDCWD, path, follow, 0)
-}
-
-/// The same from an open directory, under restrictions on the way.
-pub(crate) fn open_path_cached_at(
-    dir: BorrowedFd<'_>,
+/// Opens it so without access to its content.
+pub(crate) fn open_path_cached(
+    dir: Option<BorrowedFd<'_>>,
     path: &CStr,
     follow: bool,
     resolve: u64,
@@ -39,14 +40,9 @@ pub(crate) fn open_path_cached_at(
     open_cached(dir, path, libc::O_PATH | link, resolve)
 }
 
-/// Opens a file for reading if it is in memory. `flags` are added to read-only.
-pub(crate) fn open_read_cached(path: &CStr, flags: i32) -> io::Result<OwnedFd> {
-    open_read_cached_at(AT_FDCWD, path, flags, 0)
-}
-
-/// The same from an open directory, under restrictions on the way.
-pub(crate) fn open_read_cached_at(
-    dir: BorrowedFd<'_>,
+/// Opens it so for reading. `flags` are added to read-only.
+pub(crate) fn open_read_cached(
+    dir: Option<BorrowedFd<'_>>,
     path: &CStr,
     flags: i32,
     resolve: u64,
