@@ -239,7 +239,7 @@ fn named(summary: &serde_json::Value) -> Vec<(PathBuf, String)> {
 }
 
 /// What is wrong with a copy, whatever was to become of it.
-fn wrong(from: &Path, to: &Path, told: &Told) -> Vec<String> {
+fn wrong(from: &Path, (to, old): (&Path, &BTreeMap<PathBuf, Entry>), told: &Told) -> Vec<String> {
     let mut wrong = Vec::new();
     let sources = look(from);
     let copies = if to.symlink_metadata().is_ok() {
@@ -267,9 +267,15 @@ fn wrong(from: &Path, to: &Path, told: &Told) -> Vec<String> {
             Some(difference) if !is_named => wrong.push(format!("{path:?}: {difference}")),
             _ => {}
         }
-        let in_part =
-            |copy: &&Entry| copy.is_file() && source.is_file() && copy.content != source.content;
-        if copy.is_some_and(|copy| in_part(&copy)) {
+        let is_old = |copy: &Entry| {
+            let old = old.get(path);
+            old.is_some_and(|old| old.is_file() && old.content == copy.content)
+        };
+        let in_part = |copy: &Entry| {
+            let are_files = copy.is_file() && source.is_file();
+            are_files && copy.content != source.content && !is_old(copy)
+        };
+        if copy.is_some_and(in_part) {
             wrong.push(format!("{path:?} is there in part"));
         }
     }
@@ -288,8 +294,47 @@ fn wrong(from: &Path, to: &Path, told: &Told) -> Vec<String> {
     wrong
 }
 
-/// One of each, in all combinations that make sense where nothing is there.
-fn options(random: &mut Random) -> Vec<&'static str> {
+/// What is copied over: the same tree as it was before.
+fn copy_before(from: &Path, to: &Path) {
+    let output = common::copy("auto", from, to, &["-q"]);
+    assert!(matches!(output.status.code(), Some(0 | 2)));
+}
+
+/// Some files have something else in them now.
+fn change(from: &Path, random: &mut Random) {
+    for (path, _) in look(from).iter().filter(|(_, entry)| entry.is_file()) {
+        if random.one_in(2) {
+            let len = random.below(40_000) as usize;
+            std::fs::write(from.join(path), random.bytes(len)).unwrap();
+        }
+    }
+}
+
+/// What copies that were killed have left: parts of some files, right and wrong, with use and without.
+fn leave_parts(from: &Path, to: &Path, random: &mut Random) {
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::PermissionsExt;
+    for (path, entry) in look(from).iter().filter(|(_, entry)| entry.is_file()) {
+        let Some(name) = path.file_name().filter(|_| random.one_in(4)) else {
+            continue;
+        };
+        let start = 0xcbf2_9ce4_8422_2325_u64;
+        let sum = name.as_bytes().iter().fold(start, |sum, byte| {
+            (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        let mut part = entry.content[..entry.content.len() * 2 / 3].to_vec();
+        if let Some(byte) = part.first_mut().filter(|_| random.one_in(2)) {
+            *byte ^= 1;
+        }
+        let temporary = format!(".tidegate-{sum:016x}-{:016x}.tmp", random.below(1 << 40));
+        let left = to.join(path).with_file_name(temporary);
+        std::fs::write(&left, part).unwrap();
+        std::fs::set_permissions(left, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+}
+
+/// One of each, in all combinations that make sense: where something is there, what is left of it is gone on with.
+fn options(is_over: bool, random: &mut Random) -> Vec<&'static str> {
     let mut options = vec!["--json", "--backend"];
     options.push(*random.pick(&["auto", "pool", "ring"]));
     options.extend([
@@ -310,7 +355,12 @@ fn options(random: &mut Random) -> Vec<&'static str> {
         "--verify",
         "-x",
     ] {
-        if random.one_in(3) {
+        let is_one = match (is_over, option) {
+            (true, "--resume") => true,
+            (true, "--update" | "--no-clobber") => false,
+            _ => random.one_in(3),
+        };
+        if is_one {
             options.push(option);
         }
     }
@@ -327,6 +377,9 @@ fn what_a_fault_costs_is_named_and_counted() {
     if !can_run(TEST, "ring") {
         return;
     }
+    if let Some(reason) = calls::missing() {
+        return println!("skip: {TEST}: {reason}");
+    }
     let (mut hits, mut failed) = (0, 0);
     for seed in trees::seeds(ROUNDS) {
         let mut random = Random::new(seed);
@@ -334,10 +387,18 @@ fn what_a_fault_costs_is_named_and_counted() {
         let (from, to) = (dir.path().join("from"), dir.path().join("to"));
         let entries = 4 + random.below(40) as usize;
         trees::make(&from, entries, &mut random);
-        let arguments = options(&mut random);
-        let (output, made, _) = copy(&arguments, (&from, &dir.path().join("first")), &[]);
+        let at = [to.clone(), dir.path().join("first")];
+        let is_over = seed % 3 == 0;
+        if is_over {
+            at.iter().for_each(|to| copy_before(&from, to));
+            change(&from, &mut random);
+            at.iter().for_each(|to| leave_parts(&from, to, &mut random));
+        }
+        let old = if is_over { look(&to) } else { BTreeMap::new() };
+        let arguments = options(is_over, &mut random);
+        let (output, made, _) = copy(&arguments, (&from, &at[1]), &[]);
         let first = Told::of(&output);
-        let found = wrong(&from, &dir.path().join("first"), &first);
+        let found = wrong(&from, (&at[1], &old), &first);
         assert!(
             found.is_empty(),
             "seed {seed}, {arguments:?}: {found:#?}\n{}",
@@ -353,7 +414,7 @@ fn what_a_fault_costs_is_named_and_counted() {
             .map(|fault| (CALLS[fault.call].0, fault))
             .collect();
         let told = Told::of(&output);
-        let found = wrong(&from, &to, &told);
+        let found = wrong(&from, (&to, &old), &told);
         assert!(
             found.is_empty(),
             "seed {seed}, {arguments:?}, {shown:?}: {found:#?}\ncode {:?}\n{}",

@@ -195,7 +195,7 @@ mod cuts {
                 let source = asked.looked.get(path);
                 source.is_some_and(|source| source.content == copy.content)
             };
-            if !asked.iter().any(|asked| is_whole(asked)) {
+            if !asked.iter().any(is_whole) {
                 return Err(format!("{path:?} is there in part"));
             }
         }

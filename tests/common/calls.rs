@@ -136,6 +136,19 @@ impl Call {
     }
 }
 
+/// Why no call can be answered here, if that is so: one who asks about calls is all that a process may have.
+pub(crate) fn missing() -> Option<String> {
+    let mut command = Command::new("true");
+    match spawn(&mut command, CALLS, |_| Answer::Done) {
+        Ok((mut child, answering)) => {
+            let ended = child.wait();
+            let _ = answering.join();
+            ended.err().map(|error| error.to_string())
+        }
+        Err(error) => Some(format!("no filter may ask about system calls: {error}")),
+    }
+}
+
 /// Starts a process whose calls of these are answered, until it and all that it starts are over.
 pub(crate) fn spawn(
     command: &mut Command,
