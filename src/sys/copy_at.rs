@@ -25,6 +25,7 @@ use super::errno::retry;
 use super::fd::with_file;
 use super::path::as_path;
 use super::stat::{Stamp, Stat, kind};
+use super::walking;
 
 /// What `mkdir` says of what is there and is no directory.
 pub(crate) const EXISTS: i32 = libc::EEXIST;
@@ -51,6 +52,15 @@ pub(crate) fn make_dir(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         made => made.map(|()| true),
     }
+}
+
+/// Whether a directory that was just made is on a disk, lets nobody else in, and hands no list of access down to what is made
+/// in it. It may be another one, where somebody who may do that has put it there.
+pub(crate) fn is_private(dir: BorrowedFd<'_>) -> bool {
+    let is_ours = super::copy_left::is_own(dir, 0o077);
+    let is_bare = || with_file(dir, |dir| Ok(super::xattr_open::is_bare(dir)));
+    let is_local = || walking::magic(dir).is_ok_and(|magic| !walking::is_remote(magic));
+    is_ours.unwrap_or(false) && is_local() && is_bare().unwrap_or(false)
 }
 
 /// Lets its owner into a directory that may not be opened, unless it is none.
@@ -157,7 +167,7 @@ pub(crate) fn copy_link(twin: Twin<'_>, preserve: Preserve) -> io::Result<Vec<Wa
     retry(|| Ok(symlinkat(target.as_os_str(), twin.to, twin.temporary)?))?;
     let temp = Temp::of(twin.to, twin.temporary);
     let warnings = carry(&source, twin, preserve)?;
-    temp.publish(twin.to, as_path(twin.name), twin.create_new, false)?;
+    temp.publish((twin.to, as_path(twin.name)), twin.create_new, false)?;
     Ok(warnings)
 }
 
@@ -172,7 +182,7 @@ pub(crate) fn copy_fifo(twin: Twin<'_>, preserve: Preserve) -> io::Result<Vec<Wa
         "set_permissions",
         set_mode(twin, &source.stat),
     );
-    temp.publish(twin.to, as_path(twin.name), twin.create_new, false)?;
+    temp.publish((twin.to, as_path(twin.name)), twin.create_new, false)?;
     Ok(warnings)
 }
 
@@ -204,7 +214,7 @@ pub(crate) fn link(
     if there.type_bits() == kind::FIFO {
         temp = temp.of_fifo();
     }
-    temp.publish(twin.to, as_path(twin.name), twin.create_new, false)
+    temp.publish((twin.to, as_path(twin.name)), twin.create_new, false)
 }
 
 /// Something else has the name by now.

@@ -50,8 +50,7 @@ impl<'a> Temp<'a> {
     /// Makes a file, or goes on with one of that name that an earlier copy has left, if it is one that only we can have
     /// written.
     pub(super) fn create(
-        dir: BorrowedFd<'a>,
-        name: Option<&Path>,
+        (dir, name): (BorrowedFd<'a>, Option<&Path>),
         reuse: bool,
     ) -> io::Result<(Temp<'a>, File)> {
         const TRIES_MAX: u32 = 16;
@@ -93,8 +92,7 @@ impl<'a> Temp<'a> {
     /// Gives it its name, in that directory.
     pub(super) fn publish(
         mut self,
-        dir: BorrowedFd<'_>,
-        to: &Path,
+        (dir, to): (BorrowedFd<'_>, &Path),
         create_new: bool,
         sync: bool,
     ) -> io::Result<()> {
