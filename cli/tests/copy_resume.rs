@@ -30,17 +30,19 @@ fn random(seed: &mut u64, bound: u64) -> u64 {
     (*seed >> 33) % bound.max(1)
 }
 
-/// Processes of a group that are not over.
+/// Processes of a group that are not over: one whose first thread is may have others that wait for the disk.
 fn group(id: u32) -> usize {
     let processes = fs::read_dir("/proc").unwrap().flatten();
-    let is_one = |stat: String| {
+    let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let is_of_it = |process: &u32| {
+        let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
         let rest = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
-        let mut fields = rest.split(' ');
-        let (state, group) = (fields.next(), fields.nth(1));
-        state != Some("Z") && group == Some(&id.to_string())
+        rest.split(' ').nth(2) == Some(&id.to_string())
     };
-    let stats = processes.filter_map(|entry| fs::read_to_string(entry.path().join("stat")).ok());
-    stats.filter(|stat| is_one(stat.clone())).count()
+    numbers
+        .filter(is_of_it)
+        .filter(|process| !common::has_ended(*process))
+        .count()
 }
 
 /// Begins a copy, and kills all of it after so long; whether it was over before.

@@ -61,6 +61,10 @@ pub(crate) const PATH_BYTES: usize = 4096;
 pub(crate) const COPY_TREE_TRIES_MAX: u32 = 400;
 pub(crate) const COPY_TREE_TRY_EVERY: Duration = Duration::from_millis(25);
 
+/// How often a copy that goes on where another was waits for one who still works in a directory: a second in all, since one
+/// who was killed is over when the disk has answered, and others are not.
+pub(crate) const COPY_LEFT_WAITS_MAX: u32 = 40;
+
 /// Entries of one batch that a ring has at a time: past 64 the kernel's workers do not get faster.
 pub(crate) const BATCH_IN_FLIGHT: usize = 64;
 

@@ -37,15 +37,14 @@ pub(crate) fn work_in(dir: BorrowedFd<'_>) {
     let _ = lock(dir, libc::LOCK_SH);
 }
 
-fn lock(dir: BorrowedFd<'_>, how: i32) -> bool {
-    let locked = retry(|| {
+fn lock(dir: BorrowedFd<'_>, how: i32) -> io::Result<()> {
+    retry(|| {
         // SAFETY: the call has no memory, and the descriptor is open.
         match unsafe { libc::flock(dir.as_raw_fd(), how | libc::LOCK_NB) } {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),
         }
-    });
-    locked.is_ok()
+    })
 }
 
 /// Which of the temporary files in a directory are meant.
@@ -57,19 +56,30 @@ pub(crate) enum Whose<'a> {
     Of(&'a OsStr),
 }
 
-/// Finds what copies that are over have left in an open directory: the sums of the names it was to get, and its own.
-/// What is not to be gone on with is removed. What of that fails leaves the rest as it is.
+/// What copies that are over have left in a directory.
+#[derive(Default)]
+pub(crate) struct Stock {
+    /// To be gone on with: the sum of the name that each was to get, and its own.
+    pub(crate) parts: Vec<(u64, CString)>,
+    /// What could not be removed.
+    pub(crate) kept: Vec<(CString, io::Error)>,
+}
+
+/// Finds what copies that are over have left in an open directory. What is not to be gone on with is removed.
 pub(crate) fn take_stock(
     dir: BorrowedFd<'_>,
     whose: Whose<'_>,
-    left: &mut Vec<(u64, CString)>,
+    stock: &mut Stock,
     go_on: impl Fn() -> bool,
+    mut again: impl FnMut() -> bool,
 ) -> io::Result<()> {
-    if !lock(dir, libc::LOCK_EX) {
-        // Somebody copies into it.
-        return Ok(());
+    while let Err(error) = lock(dir, libc::LOCK_EX) {
+        // Somebody copies into it, or was killed and is not over: what he waits for may take a moment.
+        if error.kind() != io::ErrorKind::WouldBlock || !again() {
+            return Ok(());
+        }
     }
-    let found = find(dir, whose, left, go_on);
+    let found = find(dir, whose, stock, go_on);
     work_in(dir);
     found
 }
@@ -77,11 +87,10 @@ pub(crate) fn take_stock(
 fn find(
     dir: BorrowedFd<'_>,
     whose: Whose<'_>,
-    left: &mut Vec<(u64, CString)>,
+    stock: &mut Stock,
     go_on: impl Fn() -> bool,
 ) -> io::Result<()> {
-    let is_ours = is_ours_alone(dir)?;
-    let mut removed = Ok(());
+    let is_ours = is_own(dir, 0o022)?;
     walking::seek(dir, 0)?;
     loop {
         let names: Names = walking::list(dir, WALK_LIST_BYTES, false, &go_on)?;
@@ -92,13 +101,15 @@ fn find(
             };
             let there = stat_at(dir, name, false)?;
             if is_ours && is_part(&there) && there.size > COPY_SMALL_BYTES {
-                left.push((of, name.to_owned()));
+                stock.parts.push((of, name.to_owned()));
             } else if !there.is_dir() {
-                removed = removed.and(super::copy_at::remove_if_there(dir, name));
+                if let Err(error) = super::copy_at::remove_if_there(dir, name) {
+                    stock.kept.push((name.to_owned(), error));
+                }
             }
         }
         if names.at_end || !go_on() {
-            return removed;
+            return Ok(());
         }
     }
 }
@@ -113,10 +124,10 @@ impl Whose<'_> {
     }
 }
 
-/// Whether nobody else can have put anything there.
-fn is_ours_alone(dir: BorrowedFd<'_>) -> io::Result<bool> {
+/// Whether a directory is our own, and others have none of these rights to it.
+pub(super) fn is_own(dir: BorrowedFd<'_>, rights: u32) -> io::Result<bool> {
     let there = stat_fd(dir)?;
-    Ok(there.uid == nix::unistd::geteuid().as_raw() && there.mode & 0o022 == 0)
+    Ok(there.uid == nix::unistd::geteuid().as_raw() && there.mode & rights == 0)
 }
 
 /// Whether it is as a copy makes it, and lets nobody else in, until its content is whole.
@@ -131,11 +142,7 @@ pub(super) fn reopen(dir: BorrowedFd<'_>, name: &Path) -> Option<File> {
     let file = open_at(dir, name, flags, 0).ok()?;
     let there = stat_fd(file.as_fd()).ok()?;
     // Attributes, lists of access among them, come just before the mode.
-    let is_bare = match xattr_open::list(&file) {
-        Ok(names) => names.iter().all(|name| name == "security.selinux"),
-        Err(error) => super::xattr::are_never(&error),
-    };
-    (is_part(&there) && is_bare).then_some(file)
+    (is_part(&there) && xattr_open::is_bare(&file)).then_some(file)
 }
 
 /// What of a file was there already.

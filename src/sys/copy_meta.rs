@@ -103,6 +103,10 @@ pub(crate) struct Onto<'a> {
     /// What it is by now, but for its mode.
     pub(crate) target: Metadata,
     pub(crate) warnings: Vec<Warning>,
+    /// Whether it was made where it can have no attributes yet.
+    pub(super) is_bare: bool,
+    /// Whether neither side was found to have an attribute that goes with the mode.
+    pub(super) has_no_lists: bool,
 }
 
 impl Onto<'_> {
@@ -111,6 +115,8 @@ impl Onto<'_> {
             to,
             target,
             warnings: Vec::new(),
+            is_bare: false,
+            has_no_lists: false,
         }
     }
 
@@ -127,15 +133,19 @@ impl Onto<'_> {
             }
         }
         if preserve.xattrs {
+            let is_bare = self.is_bare;
             let lists = Xattrs {
-                there: &|| xattr_open::list(to),
+                there: &|| match is_bare {
+                    true => Ok(Vec::new()),
+                    false => xattr_open::list(to),
+                },
                 list: &|| xattr_open::list(source),
                 get: &|name| xattr_open::get(source, name),
                 set: &|name, value| xattr_open::set(to, name, value),
                 remove: &|name| xattr_open::remove(to, name),
             };
             let same_owner = has_owner_of(before, &self.target);
-            lists.carry(before.is_dir(), same_owner, &mut self.warnings);
+            self.has_no_lists = lists.carry(before.is_dir(), same_owner, &mut self.warnings);
         }
     }
 
@@ -282,12 +292,17 @@ struct Xattrs<'a> {
 }
 
 impl Xattrs<'_> {
-    fn carry(&self, directory: bool, same_owner: bool, warnings: &mut Vec<Warning>) {
+    /// Whether there is nothing on either side that goes with the mode, as lists of access do.
+    fn carry(&self, directory: bool, same_owner: bool, warnings: &mut Vec<Warning>) -> bool {
         let names = match (self.list)() {
             Ok(names) => names,
-            Err(error) if xattr::are_never(&error) => return,
-            Err(error) => return warnings.push((LIST_XATTRS, error)),
+            Err(error) if xattr::are_never(&error) => return false,
+            Err(error) => {
+                warnings.push((LIST_XATTRS, error));
+                return false;
+            }
         };
+        let mut has_no_lists = !names.iter().any(is_of_system);
         // A list inherited from the destination's parent would change what the mode means, and capabilities that the
         // destination has were not given to what may run it now.
         let has = |name: &CStr| {
@@ -299,25 +314,7 @@ impl Xattrs<'_> {
             has(name) && (name != CAPABILITY || same_owner) || name == ACL_DEFAULT && !directory
         };
         if cfg!(target_os = "linux") {
-            // There is none, as a rule: to see that is one call, and to remove what is not there is a transaction each.
-            let there = (self.there)();
-            let may_have = |rights: &CStr| match &there {
-                Ok(there) => there
-                    .iter()
-                    .any(|name| name.as_bytes() == rights.to_bytes()),
-                Err(_) => true,
-            };
-            for rights in [ACL_ACCESS, ACL_DEFAULT, CAPABILITY] {
-                if stays(rights) || !may_have(rights) {
-                    continue;
-                }
-                match (self.remove)(rights) {
-                    Err(error) if !xattr::is_absent(&error) && !xattr::are_never(&error) => {
-                        warnings.push((REMOVE_XATTR, error));
-                    }
-                    _ => {}
-                }
-            }
+            has_no_lists &= self.strip(stays, warnings);
         }
         for name in names
             .into_iter()
@@ -346,5 +343,35 @@ impl Xattrs<'_> {
                 Err(error) => warnings.push((GET_XATTR, error)),
             }
         }
+        has_no_lists
     }
+
+    /// Removes the rights that do not stay; whether there were no lists of access among them, nor others.
+    fn strip(&self, stays: impl Fn(&CStr) -> bool, warnings: &mut Vec<Warning>) -> bool {
+        // There is none, as a rule: to see that is one call, and to remove what is not there is a transaction each.
+        let there = (self.there)();
+        let may_have = |rights: &CStr| match &there {
+            Ok(there) => there
+                .iter()
+                .any(|name| name.as_bytes() == rights.to_bytes()),
+            Err(_) => true,
+        };
+        for rights in [ACL_ACCESS, ACL_DEFAULT, CAPABILITY] {
+            if stays(rights) || !may_have(rights) {
+                continue;
+            }
+            match (self.remove)(rights) {
+                Err(error) if !xattr::is_absent(&error) && !xattr::are_never(&error) => {
+                    warnings.push((REMOVE_XATTR, error));
+                }
+                _ => {}
+            }
+        }
+        there.is_ok_and(|there| !there.iter().any(is_of_system))
+    }
+}
+
+/// Whether an attribute is one that the system gives a meaning, as to lists of access.
+fn is_of_system(name: &OsString) -> bool {
+    name.as_bytes().starts_with(b"system.")
 }

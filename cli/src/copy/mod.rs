@@ -13,11 +13,11 @@ mod watch;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
-use nix::sys::stat::Mode;
 use tidegate::{Errors, Handle, Route};
 use tokio::task::{JoinError, JoinHandle};
 
@@ -32,18 +32,10 @@ use progress::Progress;
 use watch::Stuck;
 
 /// The user's file mode mask: of what is made, and is nobody's copy.
-static MASK: OnceLock<Mode> = OnceLock::new();
+static MASK: AtomicU32 = AtomicU32::new(0o077);
 
-fn users_mask() -> Mode {
-    MASK.get().copied().unwrap_or(PRIVATE)
-}
-
-/// What is made is the user's alone until it gets the mode of its source.
-const PRIVATE: Mode = Mode::from_bits_truncate(0o077);
-
-/// From now on, what is made by anybody in this process has none of these bits; those that it had not before.
-fn set_mask(mask: Mode) -> Mode {
-    nix::sys::stat::umask(mask)
+fn mask() -> u32 {
+    MASK.load(Ordering::Relaxed)
 }
 
 /// How long an interrupted copy waits for operations that the disk does not answer.
@@ -157,7 +149,11 @@ pub(crate) fn main(arguments: Arguments, link: &Link) -> Exit {
 }
 
 async fn run(arguments: Arguments, link: &Link) -> Exit {
-    MASK.get_or_init(|| set_mask(PRIVATE));
+    // All that is made is made with a mode of its own: what others can get to is its user's alone until it is done, and what
+    // they cannot get to has the mode of its source at once.
+    let mask = nix::sys::stat::umask(nix::sys::stat::Mode::empty());
+    #[allow(clippy::unnecessary_cast, reason = "it is narrower on some systems")]
+    MASK.store(mask.bits() as u32, Ordering::Relaxed);
     let handle = match install(&arguments) {
         Ok(handle) => handle,
         Err(error) => return fatal(&error.to_string()),

@@ -49,9 +49,8 @@ async fn make_directory(path: &Path, is_dry: bool) -> Result<bool, String> {
         Err(error) if error.kind() == io::ErrorKind::NotFound && !is_dry => {
             // With the rights that `mkdir` would give it, as nobody's mode is copied to it, and by the same call: a
             // moment later the path may lead to something else.
-            let ours = crate::copy::set_mask(crate::copy::users_mask());
-            let made = fs::create_dir(path).await;
-            crate::copy::set_mask(ours);
+            let mode = 0o777 & !crate::copy::mask();
+            let made = fs::DirBuilder::new().mode(mode).create(path).await;
             made.map(|()| true).map_err(|error| unusable(path, &error))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),

@@ -5,16 +5,18 @@ use std::ffi::{CStr, CString, OsStr};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Condvar, Mutex};
 
 use super::TreeEvent;
 use super::actor::TreeActor;
+use crate::limits;
 use crate::op::walk::{Id, Node, Place, Pulse, Told, WalkCall};
 use crate::sys::compare_at::{Alike, Compared, Pair, compare};
 use crate::sys::copy_at;
-use crate::sys::copy_left::{self, Whose};
+use crate::sys::copy_left::{self, Stock, Whose};
 use crate::sys::copy_temp::sum;
-use crate::sys::lock::lock;
+use crate::sys::lock::{lock, wait_timeout};
 use crate::sys::path::as_path;
 use crate::sys::stat::{How, Stat, kind};
 use crate::sys::walking::{self, Reach};
@@ -24,7 +26,9 @@ use crate::sys::walking::{self, Reach};
 pub(super) struct Left {
     parts: Mutex<HashMap<Id, HashMap<u64, CString>>>,
     /// What could not be looked through or removed, and was not told yet.
-    failed: Mutex<Vec<io::Error>>,
+    failed: Mutex<Vec<(PathBuf, io::Error)>>,
+    /// How often somebody was waited for who works in a directory.
+    waits: AtomicU32,
 }
 
 impl Left {
@@ -44,17 +48,18 @@ impl Left {
         pulse.at(WalkCall::Enter);
         let whose = only.map_or(Whose::Any, Whose::Of);
         let go_on = || pulse.steps.go_on();
-        let mut found = Vec::new();
-        self.note(copy_left::take_stock(
-            opened.as_fd(),
-            whose,
-            &mut found,
-            go_on,
-        ));
+        let mut stock = Stock::default();
+        let again = || self.waits() && pulse.steps.go_on();
+        let found = copy_left::take_stock(opened.as_fd(), whose, &mut stock, go_on, again);
+        if let Err(error) = found {
+            lock(&self.failed).push((dir.path(), error));
+        }
+        let kept = stock.kept.into_iter();
+        lock(&self.failed).extend(kept.map(|(name, error)| (dir.path_of(&name), error)));
         let mut twice = Vec::new();
         let mut parts = lock(&self.parts);
         let of_dir = parts.entry(*id).or_default();
-        for (of, name) in found {
+        for (of, name) in stock.parts {
             twice.extend(of_dir.insert(of, name));
         }
         if of_dir.is_empty() {
@@ -62,18 +67,33 @@ impl Left {
         }
         drop(parts);
         for name in twice {
-            self.note(copy_at::remove_if_there(opened.as_fd(), &name));
+            self.remove(dir, opened.as_fd(), &name);
         }
     }
 
-    fn note(&self, done: io::Result<()>) {
-        if let Err(error) = done {
-            lock(&self.failed).push(error);
+    /// Waits a moment for one who works in a directory, as far as that was not in vain before.
+    fn waits(&self) -> bool {
+        let goes_on = self.waits.fetch_add(1, Ordering::Relaxed) < limits::COPY_LEFT_WAITS_MAX;
+        if goes_on {
+            // Nobody rings: it is the time that passes.
+            let (bell, quiet) = (Condvar::new(), Mutex::new(()));
+            drop(wait_timeout(
+                &bell,
+                lock(&quiet),
+                limits::COPY_TREE_TRY_EVERY,
+            ));
+        }
+        goes_on
+    }
+
+    fn remove(&self, dir: &Node, opened: BorrowedFd<'_>, name: &CStr) {
+        if let Err(error) = copy_at::remove_if_there(opened, name) {
+            lock(&self.failed).push((dir.path_of(name), error));
         }
     }
 
-    /// What went wrong since it was last asked.
-    pub(super) fn failed(&self) -> Vec<io::Error> {
+    /// What went wrong since it was last asked, and where.
+    pub(super) fn failed(&self) -> Vec<(PathBuf, io::Error)> {
         std::mem::take(&mut *lock(&self.failed))
     }
 
@@ -104,16 +124,16 @@ impl Left {
             None => None,
         };
         for name in parts.into_iter().flatten().map(|(_, name)| name) {
-            self.note(copy_at::remove_if_there(opened, &name));
+            self.remove(dir, opened, &name);
         }
     }
 }
 
 impl TreeActor {
-    /// Tells what went wrong with what was left, of a directory that is done.
-    pub(super) fn tell_left(&self, path: PathBuf, told: &mut Told<TreeEvent>) {
-        for error in self.left.failed() {
-            self.fail(told, path.clone(), ("resume", error));
+    /// Tells what went wrong so far with what was left, by its path at the destination.
+    pub(super) fn tell_left(&self, told: &mut Told<TreeEvent>) {
+        for (path, error) in self.left.failed() {
+            self.fail(told, path, ("resume", error));
         }
     }
 

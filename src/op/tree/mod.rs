@@ -108,7 +108,7 @@ pub struct TreeCopied {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct TreeError {
-    /// The source.
+    /// The source; of what an earlier copy has left, its place at the destination.
     pub path: PathBuf,
     /// What was done with it.
     pub operation: &'static str,

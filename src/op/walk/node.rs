@@ -33,6 +33,10 @@ pub(crate) struct Node {
     pub(crate) twin: OnceLock<Use>,
     /// Whether its descriptor is kept until it is left.
     is_kept: AtomicBool,
+    /// Whether it was made by this walk, nobody else has been let in, and it has nothing to hand down to what is made in it.
+    pub(crate) is_private: AtomicBool,
+    /// Whether its filesystem is known to answer by itself, in a walk that does something.
+    pub(crate) is_local: AtomicBool,
     fd: Mutex<Option<Arc<OwnedFd>>>,
     /// Who will need the descriptor: its own listing, and directories in it that are not open yet.
     users: AtomicUsize,
@@ -53,6 +57,8 @@ impl Node {
             path_bytes: above + name.count_bytes(),
             twin: OnceLock::new(),
             is_kept: AtomicBool::new(false),
+            is_private: AtomicBool::new(false),
+            is_local: AtomicBool::new(false),
             parent,
             name: name.to_owned(),
             depth,
