@@ -147,6 +147,6 @@ pub(crate) fn list(file: &File) -> io::Result<Vec<OsString>> {
 pub(crate) fn is_bare(file: &File) -> bool {
     match list(file) {
         Ok(names) => names.iter().all(|name| name == "security.selinux"),
-        Err(error) => error.kind() == io::ErrorKind::Unsupported,
+        Err(error) => super::xattr::are_never(&error),
     }
 }
