@@ -338,7 +338,10 @@ impl Xattrs<'_> {
                 }
             }
         }
-        for name in names {
+        for name in names
+            .into_iter()
+            .filter(|name| !xattr::is_alias(name.as_bytes()))
+        {
             let Ok(name) = CString::new(name.into_vec()) else {
                 continue;
             };
