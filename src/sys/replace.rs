@@ -318,6 +318,11 @@ fn look(path: &Path, how: &Replace) -> io::Result<(PathBuf, Option<Metadata>)> {
             return Err(io::Error::from_raw_os_error(libc::EISDIR));
         }
         if before.is_symlink() && !how.replaces_link {
+            // The kernel may forbid to follow it, as one of somebody else in a folder that everybody may write to.
+            match retry(|| std::fs::metadata(&path)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
             let leads_to = retry(|| std::fs::read_link(&path))?;
             path = path.parent().unwrap_or(Path::new("")).join(leads_to);
             continue;

@@ -84,6 +84,93 @@ fn folders_of_others_are_respected() {
     }
 }
 
+/// What a kernel allows that protects from links of others. As it was before, once this is dropped.
+#[cfg(target_os = "linux")]
+struct Protected(String);
+
+#[cfg(target_os = "linux")]
+impl Protected {
+    const SETTING: &str = "/proc/sys/fs/protected_symlinks";
+
+    fn new() -> std::io::Result<Protected> {
+        let before = std::fs::read_to_string(Protected::SETTING)?;
+        std::fs::write(Protected::SETTING, "1")?;
+        Ok(Protected(before))
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Protected {
+    fn drop(&mut self) {
+        std::fs::write(Protected::SETTING, &self.0).unwrap();
+    }
+}
+
+/// Whoever puts a link where everybody may put files does not choose what somebody else replaces.
+#[cfg(target_os = "linux")]
+#[test]
+fn links_of_others_are_not_followed() {
+    use std::os::unix::fs::{lchown, symlink};
+    let test = "hostile::links_of_others_are_not_followed";
+    const FOLDER: &str = "TIDEGATE_TEST_FOLDER";
+    const NOBODY: Option<u32> = Some(65534);
+    if let (true, Some(folder)) = (child::is_child(test), std::env::var_os(FOLDER)) {
+        let at = |name: &str| Path::new(&folder).join(name);
+        return common::on_every_backend(|_| async {
+            for options in options() {
+                for name in ["theirs", "dangling"] {
+                    let by_std = std::fs::write(at("all").join(name), "new").unwrap_err();
+                    assert_eq!(by_std.kind(), ErrorKind::PermissionDenied);
+                    let ours = end(&at("all").join(name), &options).await;
+                    assert_eq!(ours, Err(ErrorKind::PermissionDenied), "{name}");
+                }
+                let log = tidegate::fs::AppendWriter::open(at("all/theirs")).await;
+                assert_eq!(log.unwrap_err().kind(), ErrorKind::PermissionDenied);
+                end(&at("all/mine"), &options).await.unwrap();
+            }
+        });
+    }
+    if !child::is_root() {
+        return eprintln!("skip: links_of_others_are_not_followed: it takes root");
+    }
+    let _protected = match Protected::new() {
+        Ok(protected) => protected,
+        Err(error) => return eprintln!("skip: links_of_others_are_not_followed: {error}"),
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let set = |name: &str, mode| {
+        std::fs::set_permissions(at(name), PermissionsExt::from_mode(mode)).unwrap();
+    };
+    set(".", 0o755);
+    for (name, mode) in [("all", 0o1777), ("own", 0o755)] {
+        std::fs::create_dir(at(name)).unwrap();
+        set(name, mode);
+    }
+    lchown(at("own"), NOBODY, NOBODY).unwrap();
+    for name in ["own/secret", "own/open"] {
+        std::fs::write(at(name), "old").unwrap();
+        lchown(at(name), NOBODY, NOBODY).unwrap();
+    }
+    let links = [
+        ("theirs", "own/secret", 12345),
+        ("dangling", "own/made", 12345),
+        ("mine", "own/open", 65534),
+    ];
+    for (name, to, owner) in links {
+        symlink(at(to), at("all").join(name)).unwrap();
+        lchown(at("all").join(name), Some(owner), None).unwrap();
+    }
+    let mut command = child::command(test);
+    command.uid(65534).gid(65534);
+    let output = command.env(FOLDER, dir.path()).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
+    assert_eq!(names(&at("own")), ["open", "secret"]);
+    assert_eq!(std::fs::read(at("own/secret")).unwrap(), b"old");
+    assert_eq!(std::fs::read(at("own/open")).unwrap(), b"new");
+}
+
 /// A list of who may do what: the rights of the owning group stand in it, and the mode's are the most that others get.
 #[cfg(target_os = "linux")]
 fn access_list(group: u16, other_user: u16, mask: u16) -> Vec<u8> {
