@@ -43,10 +43,6 @@ pub(crate) const APPEND_GROUP_BYTES: usize = 8 << 20;
 /// whether the disk answers.
 pub(crate) const APPEND_TURN: Duration = Duration::from_millis(100);
 
-/// How long a log's thread looks for the next record before it lets go: a task that was told comes back with its next
-/// one within this time, and waking a thread takes as long.
-pub(crate) const APPEND_LINGER: Duration = Duration::from_micros(60);
-
 /// Zeros that are worth a hole: a block of most filesystems.
 pub(crate) const APPEND_HOLE_BYTES: usize = 4096;
 
