@@ -59,6 +59,10 @@ pub(crate) const SYNC_GROUP_SLOW: Duration = Duration::from_millis(20);
 /// How long none is tried then.
 pub(crate) const SYNC_GROUP_REST: Duration = Duration::from_secs(5);
 
+/// Failed writebacks of which nobody was told that are kept for whoever opens their files: as many as a disk that fails
+/// under a busy program leaves behind in most cases. Past it the oldest is forgotten; each was logged.
+pub(crate) const UNTOLD_MAX: usize = 1024;
+
 /// A chunk of bounded writeback at first: 10 ms of a fast disk, and a third of a second of a slow one.
 pub(crate) const WRITEBACK_CHUNK_BYTES: u64 = 32 << 20;
 
