@@ -3,6 +3,7 @@
 mod append;
 mod atomic;
 mod batch;
+mod ingest;
 
 use std::io;
 use std::path::Path;
@@ -25,6 +26,9 @@ pub fn run(folder: &Path, words: &[String], rounds: usize) -> io::Result<()> {
     }
     if wanted("batch") {
         batch::run(folder.path(), rounds)?;
+    }
+    if wanted("ingest") {
+        ingest::run(folder.path(), rounds)?;
     }
     Ok(())
 }
