@@ -226,6 +226,54 @@ fn nobody_gets_more_than_he_had() {
     });
 }
 
+/// A folder's list for new files is for new ones, and not for those that take another's place.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folders_list_gives_nobody_more_than_he_had() {
+    const LIST: &str = "system.posix_acl_access";
+    const OF_NEW_FILES: &str = "system.posix_acl_default";
+    common::on_every_backend(|_| async {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let modes = [0o640, 0o660, 0o600, 0o666, 0o444];
+        for mode in modes {
+            std::fs::write(at(&format!("{mode}")), "old").unwrap();
+            let mode_of = PermissionsExt::from_mode(mode);
+            std::fs::set_permissions(at(&format!("{mode}")), mode_of).unwrap();
+        }
+        let list = access_list(6, 7, 7);
+        if let Err(error) = set_xattr(dir.path(), OF_NEW_FILES, list, Follow::Links).await {
+            return eprintln!("skip: a_folders_list_gives_nobody_more_than_he_had: {error}");
+        }
+        for mode in modes {
+            let path = at(&format!("{mode}"));
+            for options in options() {
+                let all = [
+                    options.clone(),
+                    options.clone().keep_xattrs(true),
+                    options.mode(mode),
+                ];
+                for options in all {
+                    end(&path, &options).await.unwrap();
+                    let kept = get_xattr(&path, LIST, Follow::Links).await.unwrap();
+                    assert_eq!(kept, None, "{mode:o} {options:?}");
+                    let found = std::fs::metadata(&path).unwrap().permissions().mode();
+                    assert_eq!(found & 0o777, mode, "{options:?}");
+                }
+            }
+        }
+        // A new one has what any new file there has, and whatever takes its place.
+        let of = async |name| get_xattr(at(name), LIST, Follow::Links).await.unwrap();
+        std::fs::write(at("by std"), "new").unwrap();
+        let expected = of("by std").await;
+        assert!(expected.is_some());
+        for options in options() {
+            end(&at("new"), &options).await.unwrap();
+            assert_eq!(of("new").await, expected);
+        }
+    });
+}
+
 /// A name that something is mounted on cannot get another file, and a device is none.
 #[cfg(target_os = "linux")]
 #[test]
