@@ -4,6 +4,7 @@ mod append;
 mod atomic;
 mod batch;
 mod ingest;
+mod sync;
 
 use std::io;
 use std::path::Path;
@@ -29,6 +30,9 @@ pub fn run(folder: &Path, words: &[String], rounds: usize) -> io::Result<()> {
     }
     if wanted("ingest") {
         ingest::run(folder.path(), rounds)?;
+    }
+    if wanted("sync") {
+        sync::run(folder.path(), rounds)?;
     }
     Ok(())
 }
