@@ -84,25 +84,32 @@ fn folders_of_others_are_respected() {
     }
 }
 
-/// What a kernel allows that protects from links of others. As it was before, once this is dropped.
+/// A kernel that protects from links of others. As it was before, once this is dropped; nobody else who does this has it
+/// meanwhile.
 #[cfg(target_os = "linux")]
-struct Protected(String);
+struct Protected {
+    before: String,
+    _alone: nix::fcntl::Flock<std::fs::File>,
+}
 
 #[cfg(target_os = "linux")]
 impl Protected {
     const SETTING: &str = "/proc/sys/fs/protected_symlinks";
 
     fn new() -> std::io::Result<Protected> {
+        use nix::fcntl::{Flock, FlockArg};
+        let setting = std::fs::File::open(Protected::SETTING)?;
+        let _alone = Flock::lock(setting, FlockArg::LockExclusive).map_err(|(_, error)| error)?;
         let before = std::fs::read_to_string(Protected::SETTING)?;
         std::fs::write(Protected::SETTING, "1")?;
-        Ok(Protected(before))
+        Ok(Protected { before, _alone })
     }
 }
 
 #[cfg(target_os = "linux")]
 impl Drop for Protected {
     fn drop(&mut self) {
-        std::fs::write(Protected::SETTING, &self.0).unwrap();
+        std::fs::write(Protected::SETTING, &self.before).unwrap();
     }
 }
 
