@@ -78,7 +78,7 @@ fn find(
     whose: Whose<'_>,
     go_on: impl Fn() -> bool,
 ) -> io::Result<Vec<(u64, CString)>> {
-    let is_ours = is_ours_alone(dir)?;
+    let is_ours = is_own(dir, 0o022)?;
     let mut left = Vec::new();
     walking::seek(dir, 0)?;
     loop {
@@ -112,10 +112,10 @@ impl Whose<'_> {
     }
 }
 
-/// Whether nobody else can have put anything there.
-fn is_ours_alone(dir: BorrowedFd<'_>) -> io::Result<bool> {
+/// Whether a directory is our own, and others have none of these rights to it.
+pub(super) fn is_own(dir: BorrowedFd<'_>, rights: u32) -> io::Result<bool> {
     let there = stat_fd(dir)?;
-    Ok(there.uid == nix::unistd::geteuid().as_raw() && there.mode & 0o022 == 0)
+    Ok(there.uid == nix::unistd::geteuid().as_raw() && there.mode & rights == 0)
 }
 
 /// Whether it is as a copy makes it, and lets nobody else in, until its content is whole.
@@ -130,11 +130,7 @@ pub(super) fn reopen(dir: BorrowedFd<'_>, name: &Path) -> Option<File> {
     let file = open_at(dir, name, flags, 0).ok()?;
     let there = stat_fd(file.as_fd()).ok()?;
     // Attributes, lists of access among them, come just before the mode.
-    let is_bare = match xattr_open::list(&file) {
-        Ok(names) => names.iter().all(|name| name == "security.selinux"),
-        Err(error) => error.kind() == io::ErrorKind::Unsupported,
-    };
-    (is_part(&there) && is_bare).then_some(file)
+    (is_part(&there) && xattr_open::is_bare(&file)).then_some(file)
 }
 
 /// What of a file was there already.

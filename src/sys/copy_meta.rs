@@ -41,6 +41,7 @@ const SET_TIMES: &str = "set_times";
 const SET_XATTR: &str = "set_xattr";
 const GET_XATTR: &str = "get_xattr";
 const LIST_XATTRS: &str = "list_xattrs";
+const REMOVE_XATTR: &str = "remove_xattr";
 
 const ACL_ACCESS: &CStr = c"system.posix_acl_access";
 const CAPABILITY: &CStr = c"security.capability";
@@ -102,6 +103,10 @@ pub(crate) struct Onto<'a> {
     /// What it is by now, but for its mode.
     pub(crate) target: Metadata,
     pub(crate) warnings: Vec<Warning>,
+    /// Whether it was made where it can have no attributes yet.
+    pub(super) is_bare: bool,
+    /// Whether neither side was found to have an attribute that goes with the mode.
+    pub(super) has_no_lists: bool,
 }
 
 impl Onto<'_> {
@@ -110,6 +115,8 @@ impl Onto<'_> {
             to,
             target,
             warnings: Vec::new(),
+            is_bare: false,
+            has_no_lists: false,
         }
     }
 
@@ -120,20 +127,25 @@ impl Onto<'_> {
             let owners = (Some(before.uid()), Some(before.gid()));
             let set = retry(|| std::os::unix::fs::fchown(to, owners.0, owners.1));
             note(&mut self.warnings, SET_OWNER, set);
-            if let Ok(target) = retry(|| to.metadata()) {
-                self.target = target;
+            match retry(|| to.metadata()) {
+                Ok(target) => self.target = target,
+                Err(error) => self.warnings.push((SET_OWNER, error)),
             }
         }
         if preserve.xattrs {
+            let is_bare = self.is_bare;
             let lists = Xattrs {
-                there: &|| xattr_open::list(to),
+                there: &|| match is_bare {
+                    true => Ok(Vec::new()),
+                    false => xattr_open::list(to),
+                },
                 list: &|| xattr_open::list(source),
                 get: &|name| xattr_open::get(source, name),
                 set: &|name, value| xattr_open::set(to, name, value),
                 remove: &|name| xattr_open::remove(to, name),
             };
             let same_owner = has_owner_of(before, &self.target);
-            lists.carry(before.is_dir(), same_owner, &mut self.warnings);
+            self.has_no_lists = lists.carry(before.is_dir(), same_owner, &mut self.warnings);
         }
     }
 
@@ -280,12 +292,18 @@ struct Xattrs<'a> {
 }
 
 impl Xattrs<'_> {
-    fn carry(&self, directory: bool, same_owner: bool, warnings: &mut Vec<Warning>) {
+    /// Whether there is nothing on either side that goes with the mode, as lists of access do.
+    fn carry(&self, directory: bool, same_owner: bool, warnings: &mut Vec<Warning>) -> bool {
         let names = match (self.list)() {
             Ok(names) => names,
-            Err(error) if error.kind() == io::ErrorKind::Unsupported => return,
-            Err(error) => return warnings.push((LIST_XATTRS, error)),
+            Err(error) if xattr::are_never(&error) => return false,
+            Err(error) => {
+                warnings.push((LIST_XATTRS, error));
+                return false;
+            }
         };
+        let is_of_system = |name: &OsString| name.as_bytes().starts_with(b"system.");
+        let mut has_no_lists = !names.iter().any(is_of_system);
         // A list inherited from the destination's parent would change what the mode means, and capabilities that the
         // destination has were not given to what may run it now.
         let has = |name: &CStr| {
@@ -299,6 +317,9 @@ impl Xattrs<'_> {
         if cfg!(target_os = "linux") {
             // There is none, as a rule: to see that is one call, and to remove what is not there is a transaction each.
             let there = (self.there)();
+            has_no_lists &= there
+                .as_ref()
+                .is_ok_and(|there| !there.iter().any(is_of_system));
             let may_have = |rights: &CStr| match &there {
                 Ok(there) => there
                     .iter()
@@ -306,8 +327,14 @@ impl Xattrs<'_> {
                 Err(_) => true,
             };
             for rights in [ACL_ACCESS, ACL_DEFAULT, CAPABILITY] {
-                if !stays(rights) && may_have(rights) {
-                    let _ = (self.remove)(rights);
+                if stays(rights) || !may_have(rights) {
+                    continue;
+                }
+                match (self.remove)(rights) {
+                    Err(error) if !xattr::is_absent(&error) && !xattr::are_never(&error) => {
+                        warnings.push((REMOVE_XATTR, error));
+                    }
+                    _ => {}
                 }
             }
         }
@@ -335,5 +362,6 @@ impl Xattrs<'_> {
                 Err(error) => warnings.push((GET_XATTR, error)),
             }
         }
+        has_no_lists
     }
 }

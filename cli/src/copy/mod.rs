@@ -149,8 +149,9 @@ pub(crate) fn main(arguments: Arguments, link: &Link) -> Exit {
 }
 
 async fn run(arguments: Arguments, link: &Link) -> Exit {
-    // What is made is the user's alone until it gets the mode of its source.
-    let mask = nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+    // All that is made is made with a mode of its own: what others can get to is its user's alone until it is done, and what
+    // they cannot get to has the mode of its source at once.
+    let mask = nix::sys::stat::umask(nix::sys::stat::Mode::empty());
     #[allow(clippy::unnecessary_cast, reason = "it is narrower on some systems")]
     MASK.store(mask.bits() as u32, Ordering::Relaxed);
     let handle = match install(&arguments) {

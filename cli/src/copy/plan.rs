@@ -48,10 +48,10 @@ async fn make_directory(path: &Path, is_dry: bool) -> Result<bool, String> {
         )),
         Err(error) if error.kind() == io::ErrorKind::NotFound && !is_dry => {
             // With the rights that `mkdir` would give it: nobody's mode is copied to it.
-            fs::create_dir(path)
-                .await
-                .map_err(|error| unusable(path, &error))?;
-            let mode = std::fs::Permissions::from_mode(0o777 & !crate::copy::mask());
+            let mode = 0o777 & !crate::copy::mask();
+            let made = fs::DirBuilder::new().mode(mode).create(path).await;
+            made.map_err(|error| unusable(path, &error))?;
+            let mode = std::fs::Permissions::from_mode(mode);
             let set = fs::set_permissions(path, mode).await;
             set.map(|()| true).map_err(|error| unusable(path, &error))
         }

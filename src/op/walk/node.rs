@@ -12,7 +12,7 @@ use super::found::Found;
 use crate::limits;
 use crate::sys::errno;
 use crate::sys::lock::lock;
-use crate::sys::walking::{self, Reach};
+use crate::sys::walking::{self, Reach, Times};
 
 pub(crate) use crate::sys::walking::Id;
 
@@ -27,10 +27,16 @@ pub(crate) struct Node {
     pub(crate) path_bytes: usize,
     /// What it was when it was opened.
     pub(crate) id: OnceLock<Id>,
+    /// When it had been changed by then.
+    pub(crate) times: OnceLock<Times>,
     /// What goes with it on the other side, in a copy.
     pub(crate) twin: OnceLock<Use>,
     /// Whether its descriptor is kept until it is left.
     is_kept: AtomicBool,
+    /// Whether it was made by this walk, nobody else has been let in, and it has nothing to hand down to what is made in it.
+    pub(crate) is_private: AtomicBool,
+    /// Whether its filesystem is known to answer by itself, in a walk that does something.
+    pub(crate) is_local: AtomicBool,
     fd: Mutex<Option<Arc<OwnedFd>>>,
     /// Who will need the descriptor: its own listing, and directories in it that are not open yet.
     users: AtomicUsize,
@@ -51,10 +57,13 @@ impl Node {
             path_bytes: above + name.count_bytes(),
             twin: OnceLock::new(),
             is_kept: AtomicBool::new(false),
+            is_private: AtomicBool::new(false),
+            is_local: AtomicBool::new(false),
             parent,
             name: name.to_owned(),
             depth,
             id: OnceLock::new(),
+            times: OnceLock::new(),
             fd: Mutex::new(None),
             users: AtomicUsize::new(0),
             position: AtomicI64::new(-1),
@@ -290,7 +299,8 @@ impl Files {
             if let Some(opens) = self.opens {
                 opens(fd.as_fd());
             }
-            let id = walking::id_of(fd.as_fd())?;
+            let (id, times) = walking::seen_of(fd.as_fd())?;
+            node.times.get_or_init(|| times);
             if node.id.get().is_some() {
                 self.reopened.fetch_add(1, Ordering::Relaxed);
             }

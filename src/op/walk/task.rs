@@ -253,6 +253,13 @@ impl<T: Send> Shared<T> {
         }
         let device = |node: &Node| node.id.get().map(|id| id.0);
         let is_elsewhere = above.is_some_and(|above| device(above) != device(node));
+        if self.visitor.actor.is_some() {
+            let is_local = match above {
+                Some(above) if !is_root && !is_elsewhere => above.is_local.load(Ordering::Relaxed),
+                _ => walking::magic(fd.as_fd()).is_ok_and(|magic| !walking::is_remote(magic)),
+            };
+            node.is_local.store(is_local, Ordering::Relaxed);
+        }
         if self.options.same_mount && is_elsewhere {
             return Err(io::Error::from_raw_os_error(errno::EXDEV));
         }
