@@ -376,8 +376,8 @@ impl AsFd for SharedFile {
 
 impl OpenFile for SharedFile {
     #[cfg(target_os = "linux")]
-    fn note_on_ring(&self) {
-        self.health.on_rings.note();
+    fn note_on_ring(&self, is_of_polls: bool) {
+        self.health.on_rings.note(is_of_polls);
     }
 }
 
