@@ -185,7 +185,7 @@ fn read_at_poll(driver: &Arc<Driver>, path: &std::ffi::CStr) -> AtPoll {
         Cached::Found(found) => found,
         Cached::Error(error) => return AtPoll::Answer(Err(error)),
         Cached::Missed => return AtPoll::Missed,
-        Cached::Unknown(_) => return AtPoll::Waits(None),
+        Cached::Special(_) | Cached::Unknown(_) => return AtPoll::Waits(None),
     };
     let small = stat.is_file() && (1..=limits::READ_AT_POLL_BYTES).contains(&stat.size);
     let may = small && mount.reads_nowait() && looks_at_nothing_else(&stat, &mount);
