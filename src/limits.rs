@@ -233,8 +233,15 @@ pub(crate) const LOOK_FIRST_BYTES: u64 = 1 << 20;
 /// A longer look at it is one at single pages, or on a machine that has no time: the rest is not looked at.
 pub(crate) const LOOK_FIRST_MAX: Duration = Duration::from_micros(3);
 
-/// How long nobody looks at an open file again that took so long.
+/// For how long such a file is taken for one of single pages, before it is measured again.
 pub(crate) const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// Reads of such a file in one tick, from which on it is looked at all the same: a part of it takes 60 µs, a read on a
+/// lane 15, and what was seen holds until the tick is over.
+pub(crate) const LOOK_PAYS_FROM: u64 = 8;
+
+/// The longest tick of the system's clock, in milliseconds (`CONFIG_HZ=100`).
+pub(crate) const TICK_MS_MAX: u64 = 10;
 
 /// The largest file of which a drop asks whether anything is dirty, so that it may be closed on the spot: large folios of
 /// so much take what handing the close on does.

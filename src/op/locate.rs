@@ -17,6 +17,8 @@ use crate::opcode::Kind;
 use crate::sys::clock::coarse_ms;
 use crate::sys::fork::Born;
 use crate::sys::path::as_path;
+#[cfg(target_os = "linux")]
+use crate::sys::stat::Stat;
 
 /// What was found last, for what comes next in the same directory: walkers and backups ask for one name after the
 /// other. It only chooses the queue, so it may be old by a moment.
@@ -192,6 +194,16 @@ fn mount_of(
     path: &CStr,
     follow: bool,
 ) -> Option<Arc<Mount>> {
+    look_at(driver, dir, path, follow).map(|(mount, _)| mount)
+}
+
+#[cfg(target_os = "linux")]
+fn look_at(
+    driver: &Arc<Driver>,
+    dir: Option<&Arc<SharedFile>>,
+    path: &CStr,
+    follow: bool,
+) -> Option<(Arc<Mount>, Stat)> {
     use std::os::fd::AsFd;
 
     use super::close::{close_looked_through, close_path};
@@ -199,26 +211,27 @@ fn mount_of(
     use crate::sys::linux::nowait::open_path_cached;
 
     let mut left = None;
-    let mount = attempt(None, || {
+    let found = attempt(None, || {
         let dir = dir.map(|dir| dir.as_fd());
         let fd = open_path_cached(dir, path, follow, 0).ok()?;
         let (stat, mount) = mounts::of_fd(fd.as_fd()).ok()?;
         let mount = mount.unwrap_or_else(|| super::meta::learn_later(driver, stat.clone()));
         left = close_path(driver, fd, &stat, &mount);
-        Some(if stat.is_special() {
+        let mount = if stat.is_special() {
             Mount::of_peers()
         } else {
             mount
-        })
+        };
+        Some((mount, stat))
     });
     close_looked_through(driver, left);
-    mount?
+    found?
 }
 
-/// The mount of what the path leads to, if the kernel has all of the way there in memory.
+/// The mount of what the path leads to, if the kernel has all of the way there in memory, with its attributes.
 #[cfg(target_os = "linux")]
-pub(super) fn locate_surely(driver: &Arc<Driver>, path: &CStr) -> Option<Arc<Mount>> {
-    mount_of(driver, None, path, true)
+pub(super) fn locate_surely(driver: &Arc<Driver>, path: &CStr) -> Option<(Arc<Mount>, Stat)> {
+    look_at(driver, None, path, true)
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ fn is_nonblocking(fd: BorrowedFd<'_>) -> bool {
 }
 
 /// Whether it lies where something keeps it: a disk, a server, memory. What is made as it is read takes no blocks.
-fn is_kept(stat: &Stat, mount: &Mount) -> bool {
+pub(super) fn is_kept(stat: &Stat, mount: &Mount) -> bool {
     match mount.fs_type() {
         Some(_) => !mount.is_of_peers() && !mount.has_no_storage(),
         None => stat.blocks > 0,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::file::SharedFile;
 use super::locate::{locate, locate_surely};
 use super::open::flag;
+use super::plain::is_kept;
 use crate::driver::op::{Load, OnWorker, Op};
 use crate::driver::{Driver, Route};
 use crate::error::Error;
@@ -79,7 +80,9 @@ pub(crate) async fn read(driver: &Arc<Driver>, path: &Path) -> io::Result<Attemp
     }
 }
 
-/// `None` where something is stuck: what is linked takes five entries of the ring until it is over.
+/// `None` where something is stuck: what is linked takes five entries of the ring until it is over. And for what is
+/// made as it is read: a ring waits until such a file says that it is ready, and a read does not. A path that is not in
+/// memory may lead to one by a link, and it is not known then.
 fn start(
     driver: &Arc<Driver>,
     path: &Path,
@@ -91,9 +94,14 @@ fn start(
 > {
     let owned = c_path(path)?;
     let sure = locate_surely(driver, &owned);
+    let is_made_up = match &sure {
+        Some((mount, stat)) => stat.is_file() && !is_kept(stat, mount),
+        None => false,
+    };
+    let sure = sure.map(|(mount, _)| mount);
     let by_workers = !sure.as_ref().is_some_and(|mount| mount.is_local());
     let mount = sure.unwrap_or_else(|| locate(driver, &owned, true));
-    if driver.has_stuck_data(&mount) {
+    if is_made_up || mount.has_no_storage() || driver.has_stuck_data(&mount) {
         return Ok(None);
     }
     let at = request::At {

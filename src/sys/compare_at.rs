@@ -250,7 +250,7 @@ pub(super) fn gather(
     get: impl Fn(&CStr) -> io::Result<Vec<u8>>,
 ) -> io::Result<Xattrs> {
     let names = match list() {
-        Err(error) if error.kind() == io::ErrorKind::Unsupported => return Ok(Xattrs::new()),
+        Err(error) if super::xattr::are_never(&error) => return Ok(Xattrs::new()),
         listed => listed?,
     };
     let mut all = Xattrs::new();

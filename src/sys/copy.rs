@@ -200,13 +200,13 @@ pub(crate) fn copy_file_at(
     if request.rename_into_place {
         let made = Temp::create(sides.temporary, request.temporary.as_deref(), request.reuse);
         let (temp, file) = made.map_err(CopyError::at(TO))?;
-        let copied = fill(request, &source, &before, &file, flow)?;
+        let mut copied = fill(request, &source, &before, &file, flow)?;
         // Before it has its name: a filesystem may say only now that it could not keep what it took.
         close(file).map_err(CopyError::at(TO))?;
         // Who was told that it is not copied does not find it later.
         flow.check().map_err(CopyError::at(TO))?;
-        let is_synced = request.sync == Sync::Name;
-        temp.publish(sides.to, &request.to, request.create_new, is_synced)
+        let how = (request.create_new, request.sync == Sync::Name);
+        temp.publish(sides.to, &request.to, how, &mut copied.warnings)
             .map_err(CopyError::at(TO))?;
         return Ok(copied);
     }

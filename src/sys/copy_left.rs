@@ -132,7 +132,7 @@ pub(super) fn reopen(dir: BorrowedFd<'_>, name: &Path) -> Option<File> {
     // Attributes, lists of access among them, come just before the mode.
     let is_bare = match xattr_open::list(&file) {
         Ok(names) => names.iter().all(|name| name == "security.selinux"),
-        Err(error) => error.kind() == io::ErrorKind::Unsupported,
+        Err(error) => super::xattr::are_never(&error),
     };
     (is_part(&there) && is_bare).then_some(file)
 }

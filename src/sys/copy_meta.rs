@@ -41,6 +41,7 @@ const SET_TIMES: &str = "set_times";
 const SET_XATTR: &str = "set_xattr";
 const GET_XATTR: &str = "get_xattr";
 const LIST_XATTRS: &str = "list_xattrs";
+const REMOVE_XATTR: &str = "remove_xattr";
 
 const ACL_ACCESS: &CStr = c"system.posix_acl_access";
 const CAPABILITY: &CStr = c"security.capability";
@@ -120,8 +121,9 @@ impl Onto<'_> {
             let owners = (Some(before.uid()), Some(before.gid()));
             let set = retry(|| std::os::unix::fs::fchown(to, owners.0, owners.1));
             note(&mut self.warnings, SET_OWNER, set);
-            if let Ok(target) = retry(|| to.metadata()) {
-                self.target = target;
+            match retry(|| to.metadata()) {
+                Ok(target) => self.target = target,
+                Err(error) => self.warnings.push((SET_OWNER, error)),
             }
         }
         if preserve.xattrs {
@@ -283,7 +285,7 @@ impl Xattrs<'_> {
     fn carry(&self, directory: bool, same_owner: bool, warnings: &mut Vec<Warning>) {
         let names = match (self.list)() {
             Ok(names) => names,
-            Err(error) if error.kind() == io::ErrorKind::Unsupported => return,
+            Err(error) if xattr::are_never(&error) => return,
             Err(error) => return warnings.push((LIST_XATTRS, error)),
         };
         // A list inherited from the destination's parent would change what the mode means, and capabilities that the
@@ -306,8 +308,14 @@ impl Xattrs<'_> {
                 Err(_) => true,
             };
             for rights in [ACL_ACCESS, ACL_DEFAULT, CAPABILITY] {
-                if !stays(rights) && may_have(rights) {
-                    let _ = (self.remove)(rights);
+                if stays(rights) || !may_have(rights) {
+                    continue;
+                }
+                match (self.remove)(rights) {
+                    Err(error) if !xattr::is_absent(&error) && !xattr::are_never(&error) => {
+                        warnings.push((REMOVE_XATTR, error));
+                    }
+                    _ => {}
                 }
             }
         }

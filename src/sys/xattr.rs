@@ -27,6 +27,13 @@ pub(crate) fn is_absent(error: &io::Error) -> bool {
     return error.raw_os_error() == Some(libc::ENOATTR);
 }
 
+/// Whether the error means that nothing there has attributes. That the call itself is missing, as a filter says, tells
+/// nothing of the file.
+pub(crate) fn are_never(error: &io::Error) -> bool {
+    let is_missing = error.raw_os_error() == Some(super::errno::ENOSYS);
+    error.kind() == io::ErrorKind::Unsupported && !is_missing
+}
+
 /// The value of an attribute.
 pub(crate) fn get(path: &CStr, name: &CStr, follow: bool) -> io::Result<Vec<u8>> {
     retry(|| get_once(path, name, follow))

@@ -14,13 +14,14 @@ use super::verify::Twins;
 use super::{TreeCopied, TreeError, TreeEvent, TreeKind, TreeRequest};
 use crate::error::Error;
 use crate::limits;
-use crate::op::copy::CopyRequest;
+use crate::op::copy::{CopyRequest, Warning};
 use crate::op::statx::Statx;
 use crate::op::walk::{Actor, Files, Id, Node, Place, Pulse, Told, Waiting, WalkCall};
 use crate::opcode::Kind;
 use crate::sys::copy::{self, Copied, Flow, Sides};
 use crate::sys::copy_at::{self, Twin};
 use crate::sys::copy_left;
+use crate::sys::copy_temp::REMOVE;
 use crate::sys::errno;
 use crate::sys::lock::{lock, wait_timeout};
 use crate::sys::path::{as_path, c_path};
@@ -45,6 +46,11 @@ pub(super) struct TreeActor {
     made_root: OnceLock<Id>,
     /// The filesystem of the source.
     device: OnceLock<u64>,
+}
+
+/// Whether nothing has a temporary name any more, of what was copied.
+fn is_gone(warnings: &[Warning]) -> bool {
+    warnings.iter().all(|(operation, _)| *operation != REMOVE)
 }
 
 /// A failure, and what was done.
@@ -134,12 +140,14 @@ impl TreeActor {
     }
 
     /// Whether what is there stays.
-    fn stays(&self, to: BorrowedFd<'_>, name: &CStr, found: &Stat) -> bool {
+    fn stays(&self, to: BorrowedFd<'_>, name: &CStr, found: &Stat) -> io::Result<bool> {
         let Some(keep) = &self.request.keep else {
-            return false;
+            return Ok(false);
         };
-        let there = walking::stat(to, name, Reach::NAME, How::default());
-        there.is_ok_and(|there| keep(&Statx(found.clone()), &Statx(there)))
+        match walking::stat(to, name, Reach::NAME, How::default()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            there => Ok(keep(&Statx(found.clone()), &Statx(there?))),
+        }
     }
 
     /// Copies what is no directory; what it is there.
@@ -194,7 +202,9 @@ impl TreeActor {
             Err(_) if self.is_stopped() => None,
             // Somebody was faster.
             Err(error)
-                if self.request.file.create_new && error.kind() == io::ErrorKind::AlreadyExists =>
+                if self.request.file.create_new
+                    && error.kind() == io::ErrorKind::AlreadyExists
+                    && walking::stat(to, into, Reach::NAME, How::default()).is_ok() =>
             {
                 told.items.push(TreeEvent::Kept(path()));
                 None
@@ -245,7 +255,8 @@ impl TreeActor {
             }
             _ => self.copy_named(place, to, into, &temporary, kind),
         };
-        self.forget(to, &temporary, made.is_ok());
+        let is_gone = made.as_ref().is_ok_and(|made| is_gone(&made.warnings));
+        self.forget(to, &temporary, is_gone);
         if self.request.sync_names && made.is_ok() && place.dir.node.parent.is_none() {
             copy_at::sync_dir(to)?;
         }
@@ -291,17 +302,14 @@ impl TreeActor {
 
     /// It is gone, as a rule. Where it cannot be removed, the end tries again and names it.
     fn forget(&self, to: BorrowedFd<'_>, temporary: &Path, is_gone: bool) {
-        let removed = || match copy_at::remove(to, &c_path(temporary)?) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        };
+        let removed = || copy_at::remove_if_there(to, &c_path(temporary)?);
         if is_gone || removed().is_ok() {
             self.temporaries.gone(temporary);
         }
     }
 
     /// Gives a file that was copied one more name. Where that cannot be, it is copied again.
-    fn link(&self, place: &Place<'_>, to: BorrowedFd<'_>, made: &Made) -> io::Result<()> {
+    fn link(&self, place: &Place<'_>, to: BorrowedFd<'_>, made: &Made) -> io::Result<Vec<Warning>> {
         let name = place.name().name;
         let temporary = self.temporary(place)?;
         let dir = self.files.of(&made.dir.node)?;
@@ -314,7 +322,8 @@ impl TreeActor {
             create_new: self.request.file.create_new,
         };
         let linked = copy_at::link((dir.as_fd(), &made.name), made.id, twin);
-        self.forget(to, &temporary, linked.is_ok());
+        let is_gone = linked.as_ref().is_ok_and(|warnings| is_gone(warnings));
+        self.forget(to, &temporary, is_gone);
         linked
     }
 
@@ -336,7 +345,7 @@ impl TreeActor {
             return Ok(());
         }
         let stays = |twin: &Arc<OwnedFd>| self.stays(twin.as_fd(), into, found);
-        if twin.as_ref().is_some_and(stays) {
+        if twin.as_ref().map(stays).transpose()? == Some(true) {
             told.items.push(TreeEvent::Kept(path()));
             return Ok(());
         }
@@ -366,13 +375,15 @@ impl TreeActor {
             }
             Claim::Link(made) => {
                 place.pulse.at(WalkCall::Copy);
-                if self.link(place, to, &made).is_err() {
+                let Ok(warnings) = self.link(place, to, &made) else {
                     // Too many links, or another filesystem below the destination: a file of its own is whole too.
                     self.copy(place, to, found, told);
                     return Ok(());
-                }
-                let linked = TreeCopied::of(path(), TreeKind::HardLink);
-                told.items.push(TreeEvent::Copied(linked));
+                };
+                told.items.push(TreeEvent::Copied(TreeCopied {
+                    warnings,
+                    ..TreeCopied::of(path(), TreeKind::HardLink)
+                }));
             }
         }
         Ok(())
@@ -507,10 +518,15 @@ impl Actor<TreeEvent> for TreeActor {
             return;
         }
         match left {
-            Ok(warnings) => told.items.push(TreeEvent::Copied(TreeCopied {
-                warnings,
-                ..TreeCopied::of(node.path(), TreeKind::Directory)
-            })),
+            Ok((warnings, all)) => {
+                told.items.push(TreeEvent::Copied(TreeCopied {
+                    warnings,
+                    ..TreeCopied::of(node.path(), TreeKind::Directory)
+                }));
+                if let Err(error) = all {
+                    self.fail(told, node.path(), ("read_dir", error));
+                }
+            }
             Err(error) => self.fail(told, node.path(), ("copy_metadata", error)),
         }
     }

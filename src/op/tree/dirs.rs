@@ -13,6 +13,9 @@ use crate::sys::copy_at;
 use crate::sys::errno;
 use crate::sys::walking;
 
+/// What of its metadata could not be carried over, and what speaks against all of it being there.
+pub(super) type Finished = (Vec<Warning>, io::Result<()>);
+
 impl TreeActor {
     /// Makes the destination's directory, and opens it.
     pub(super) fn make_dir(&self, node: &Arc<Node>, pulse: Pulse<'_>) -> Result<Use, io::Error> {
@@ -68,12 +71,8 @@ impl TreeActor {
         Ok(())
     }
 
-    /// Metadata of a directory that is full.
-    pub(super) fn finish_dir(
-        &self,
-        node: &Arc<Node>,
-        source: &OwnedFd,
-    ) -> io::Result<Vec<Warning>> {
+    /// Metadata of a directory that is full, and whether all that was in it can have been seen.
+    pub(super) fn finish_dir(&self, node: &Arc<Node>, source: &OwnedFd) -> io::Result<Finished> {
         let twin = node.twin.get().ok_or(io::ErrorKind::NotFound)?;
         let to = self.files.of(&twin.node)?;
         self.left.clear(&twin.node, to.as_fd());
@@ -86,7 +85,22 @@ impl TreeActor {
                 copy_at::sync_dir(self.files.of(above)?.as_fd())?;
             }
         }
-        Ok(warnings)
+        Ok((warnings, self.check_unchanged(node, &before, source)))
+    }
+
+    /// Fails where names may have come, gone or moved while they were listed and copied. The root of the walk is only where
+    /// the name of the source is.
+    fn check_unchanged(&self, node: &Node, now: &Metadata, source: &OwnedFd) -> io::Result<()> {
+        let was = node.times.get().copied();
+        if was.is_none_or(|was| was == copy_at::times_of(now))
+            || copy_at::is_made_up(source.as_fd())
+        {
+            return Ok(());
+        }
+        Err(io::Error::new(
+            io::ErrorKind::ResourceBusy,
+            "the directory was changed while it was copied; copy it again",
+        ))
     }
 
     /// The same of one that could not be opened.
@@ -94,11 +108,12 @@ impl TreeActor {
         &self,
         node: &Node,
         above: Option<&OwnedFd>,
-    ) -> io::Result<Vec<Warning>> {
+    ) -> io::Result<Finished> {
         let twin = node.twin.get().ok_or(io::ErrorKind::NotFound)?;
         let to = self.files.of(&twin.node)?;
         let above = above.ok_or(io::ErrorKind::NotFound)?.as_fd();
         let preserve = self.request.file.preserve;
-        copy_at::finish_unopened((above, &node.name), to.as_fd(), preserve)
+        let warnings = copy_at::finish_unopened((above, &node.name), to.as_fd(), preserve)?;
+        Ok((warnings, Ok(())))
     }
 }

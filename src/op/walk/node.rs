@@ -12,7 +12,7 @@ use super::found::Found;
 use crate::limits;
 use crate::sys::errno;
 use crate::sys::lock::lock;
-use crate::sys::walking::{self, Reach};
+use crate::sys::walking::{self, Reach, Times};
 
 pub(crate) use crate::sys::walking::Id;
 
@@ -27,6 +27,8 @@ pub(crate) struct Node {
     pub(crate) path_bytes: usize,
     /// What it was when it was opened.
     pub(crate) id: OnceLock<Id>,
+    /// When it had been changed by then.
+    pub(crate) times: OnceLock<Times>,
     /// What goes with it on the other side, in a copy.
     pub(crate) twin: OnceLock<Use>,
     /// Whether its descriptor is kept until it is left.
@@ -55,6 +57,7 @@ impl Node {
             name: name.to_owned(),
             depth,
             id: OnceLock::new(),
+            times: OnceLock::new(),
             fd: Mutex::new(None),
             users: AtomicUsize::new(0),
             position: AtomicI64::new(-1),
@@ -290,7 +293,8 @@ impl Files {
             if let Some(opens) = self.opens {
                 opens(fd.as_fd());
             }
-            let id = walking::id_of(fd.as_fd())?;
+            let (id, times) = walking::seen_of(fd.as_fd())?;
+            node.times.get_or_init(|| times);
             if node.id.get().is_some() {
                 self.reopened.fetch_add(1, Ordering::Relaxed);
             }
