@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::close::{Closing, close};
+use super::close::{Closing, close, close_at_poll};
 use super::durable::Durable;
 use super::health::Health;
 use super::meta::learn_later;
@@ -356,10 +356,17 @@ impl SharedFile {
             return Ok(());
         };
         match file.prefetch.take_back(fd, Some(Duration::ZERO)) {
-            Ok(fd) => {
-                let close = Close::of_shared(fd, &file.health.on_rings);
-                driver.start(close, &mount).await
-            }
+            Ok(fd) => match close_at_poll(&driver, fd, &file.closing()) {
+                Ok(()) => {
+                    driver.answered(Kind::Close);
+                    driver::spend().await;
+                    Ok(())
+                }
+                Err(fd) => {
+                    let close = Close::of_shared(fd, &file.health.on_rings);
+                    driver.start(close, &mount).await
+                }
+            },
             Err(fd) => {
                 let close = close_lent(file.prefetch.clone(), fd, &file.health.on_rings);
                 driver.start(close, &mount).await

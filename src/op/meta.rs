@@ -90,6 +90,8 @@ pub(super) enum Cached<T> {
     Error(io::Error),
     /// It was asked for, and the kernel does not have it in memory.
     Missed,
+    /// Not to be told without sleeping, of a pipe, a socket or a device; the mount that its name is on.
+    Special(Arc<Mount>),
     /// Not to be told without sleeping; the mount, where that much is known.
     Unknown(Option<Arc<Mount>>),
 }
@@ -103,7 +105,7 @@ impl<T> Cached<T> {
         follow: bool,
     ) -> io::Result<Arc<Mount>> {
         match self {
-            Cached::Unknown(Some(mount)) => Ok(mount),
+            Cached::Special(mount) | Cached::Unknown(Some(mount)) => Ok(mount),
             Cached::Missed => Ok(locate_missed(driver, at)?),
             _ => Ok(locate_at(driver, at.dir, &c_path(at.path)?, follow)),
         }
@@ -339,7 +341,11 @@ pub(super) fn cached_at<T>(
                 None
             };
             left = close_path(driver, fd, &stat, &mount);
-            made.map_or(Cached::Unknown(Some(mount)), Cached::Found)
+            match made {
+                Some(made) => Cached::Found(made),
+                None if stat.is_special() => Cached::Special(mount),
+                None => Cached::Unknown(Some(mount)),
+            }
         }
         // No answer, but a filter's.
         Err(error) if Call::Openat2.is_refused_with(&error) => Cached::Unknown(None),

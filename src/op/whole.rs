@@ -201,7 +201,7 @@ fn look_at_poll(
         Cached::Found(found) => found,
         Cached::Error(error) => return AtPoll::Answer(Err(error)),
         Cached::Missed => return AtPoll::Missed,
-        Cached::Unknown(_) => return AtPoll::Waits(None),
+        Cached::Special(_) | Cached::Unknown(_) => return AtPoll::Waits(None),
     };
     if let Some(Err(drift)) = seen.map(|seen| seen.check(&stat)) {
         return AtPoll::Answer(Err(drift));
