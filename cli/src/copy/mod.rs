@@ -135,7 +135,7 @@ impl Arguments {
 }
 
 pub(crate) fn main(arguments: Arguments, link: &Link) -> Exit {
-    let runtime = match limits::runtime().enable_all().build() {
+    let runtime = match crate::runtime::runtime().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             return fatal(&format!(
