@@ -26,7 +26,7 @@ use libc::{
 use trees::{Entry, Random, look};
 
 /// Copies, unless the environment says otherwise.
-const ROUNDS: u64 = 120;
+const ROUNDS: u64 = 60;
 
 /// What systems and servers answer.
 const ERRNOS: &[i32] = &[
