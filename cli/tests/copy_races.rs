@@ -6,7 +6,6 @@
 mod calls;
 mod common;
 #[path = "../../tests/common/trees.rs"]
-#[allow(dead_code, reason = "what is made is not random here")]
 mod trees;
 
 use std::collections::BTreeMap;
@@ -86,8 +85,11 @@ fn fill(root: &Path, text: &str) {
     }
 }
 
+/// Inode, mode, owner, both times' nanoseconds, and content.
+type State = (u64, u32, u32, i64, i64, Vec<u8>);
+
 /// Everything that could be changed of what is not to be.
-fn state(root: &Path) -> BTreeMap<PathBuf, (u64, u32, u32, i64, i64, Vec<u8>)> {
+fn state(root: &Path) -> BTreeMap<PathBuf, State> {
     let paths = common::paths(root).into_iter().chain([PathBuf::new()]);
     let one = |path: PathBuf| {
         let at = root.join(&path);
