@@ -319,7 +319,37 @@ struct Xattrs<'a> {
     remove: &'a dyn Fn(&CStr) -> io::Result<()>,
 }
 
+/// Whether it is one of the filesystem's own, which go with the mode, as lists of access do.
+fn is_of_system(name: &OsString) -> bool {
+    name.as_bytes().starts_with(b"system.")
+}
+
 impl Xattrs<'_> {
+    /// Removes what gives rights to the copy that its source does not give, but for what stays. Whether nothing there goes
+    /// with the mode.
+    fn remove_rights(&self, stays: impl Fn(&CStr) -> bool, warnings: &mut Vec<Warning>) -> bool {
+        // There is none, as a rule: to see that is one call, and to remove what is not there is a transaction each.
+        let there = (self.there)();
+        let may_have = |rights: &CStr| match &there {
+            Ok(there) => there
+                .iter()
+                .any(|name| name.as_bytes() == rights.to_bytes()),
+            Err(_) => true,
+        };
+        for rights in [ACL_ACCESS, ACL_DEFAULT, CAPABILITY] {
+            if stays(rights) || !may_have(rights) {
+                continue;
+            }
+            match (self.remove)(rights) {
+                Err(error) if !xattr::is_absent(&error) && !xattr::are_never(&error) => {
+                    warnings.push((REMOVE_XATTR, error));
+                }
+                _ => {}
+            }
+        }
+        there.is_ok_and(|there| !there.iter().any(is_of_system))
+    }
+
     /// Whether there is nothing on either side that goes with the mode, as lists of access do.
     fn carry(&self, directory: bool, same_owner: bool, warnings: &mut Vec<Warning>) -> bool {
         let names = match (self.list)() {
@@ -330,7 +360,6 @@ impl Xattrs<'_> {
                 return false;
             }
         };
-        let is_of_system = |name: &OsString| name.as_bytes().starts_with(b"system.");
         let mut has_no_lists = !names.iter().any(is_of_system);
         // A list inherited from the destination's parent would change what the mode means, and capabilities that the
         // destination has were not given to what may run it now.
@@ -343,28 +372,7 @@ impl Xattrs<'_> {
             has(name) && (name != CAPABILITY || same_owner) || name == ACL_DEFAULT && !directory
         };
         if cfg!(target_os = "linux") {
-            // There is none, as a rule: to see that is one call, and to remove what is not there is a transaction each.
-            let there = (self.there)();
-            has_no_lists &= there
-                .as_ref()
-                .is_ok_and(|there| !there.iter().any(is_of_system));
-            let may_have = |rights: &CStr| match &there {
-                Ok(there) => there
-                    .iter()
-                    .any(|name| name.as_bytes() == rights.to_bytes()),
-                Err(_) => true,
-            };
-            for rights in [ACL_ACCESS, ACL_DEFAULT, CAPABILITY] {
-                if stays(rights) || !may_have(rights) {
-                    continue;
-                }
-                match (self.remove)(rights) {
-                    Err(error) if !xattr::is_absent(&error) && !xattr::are_never(&error) => {
-                        warnings.push((REMOVE_XATTR, error));
-                    }
-                    _ => {}
-                }
-            }
+            has_no_lists &= self.remove_rights(stays, warnings);
         }
         for name in names
             .into_iter()
