@@ -380,19 +380,22 @@ impl Xattrs<'_> {
                 warnings.push((SET_XATTR, refused));
                 continue;
             }
-            match (self.get)(&name) {
-                Ok(value) => {
-                    let set = (self.set)(&name, &value);
-                    // The label of a new file is for the policy of its own filesystem to decide.
-                    if set.is_err() && name.as_c_str() == c"security.selinux" {
-                        continue;
-                    }
-                    note(warnings, SET_XATTR, set);
-                }
-                Err(error) if xattr::is_absent(&error) => {}
-                Err(error) => warnings.push((GET_XATTR, error)),
-            }
+            self.carry_one(&name, warnings);
         }
         has_no_lists
+    }
+
+    fn carry_one(&self, name: &CStr, warnings: &mut Vec<Warning>) {
+        match (self.get)(name) {
+            Ok(value) => {
+                let set = (self.set)(name, &value);
+                // The label of a new file is for the policy of its own filesystem to decide.
+                if set.is_ok() || name != c"security.selinux" {
+                    note(warnings, SET_XATTR, set);
+                }
+            }
+            Err(error) if xattr::is_absent(&error) => {}
+            Err(error) => warnings.push((GET_XATTR, error)),
+        }
     }
 }
