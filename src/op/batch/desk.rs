@@ -122,6 +122,8 @@ struct Sheet<T> {
     since_ms: u64,
     /// Results of those before it.
     done: Vec<io::Result<T>>,
+    /// Of those, the ones that lead elsewhere. Told once these results are in their places, which would overwrite theirs.
+    elsewhere: Vec<usize>,
     /// Nobody waits for this thread any more.
     is_left: bool,
 }
@@ -155,6 +157,7 @@ impl<E: Entries> Desk<E> {
             end: 0,
             since_ms: 0,
             done: Vec::new(),
+            elsewhere: Vec::new(),
             is_left: false,
         };
         Arc::new(Desk {
@@ -202,12 +205,9 @@ impl<E: Entries> Desk<E> {
             let called = shared
                 .entries
                 .call(&shared.driver, at, self.is_there, steps);
-            let result = match called {
-                Called::Done(result) => result.map_err(|error| shared.tell(at, error)),
-                Called::Elsewhere => {
-                    lock(&shared.elsewhere).push(at);
-                    Err(io::ErrorKind::Interrupted.into())
-                }
+            let (result, leads_elsewhere) = match called {
+                Called::Done(result) => (result.map_err(|error| shared.tell(at, error)), false),
+                Called::Elsewhere => (Err(io::ErrorKind::Interrupted.into()), true),
             };
             let (mut sheet, now_ms) = (lock(&self.sheet), coarse_ms());
             if sheet.is_left {
@@ -217,6 +217,9 @@ impl<E: Entries> Desk<E> {
                 return false;
             }
             sheet.done.push(result);
+            if leads_elsewhere {
+                sheet.elsewhere.push(at);
+            }
             sheet.at += 1;
             sheet.since_ms = now_ms;
             at = sheet.at;
@@ -232,6 +235,7 @@ impl<E: Entries> Desk<E> {
     fn clear(&self, sheet: &mut Sheet<E::Output>) {
         let start = sheet.at - sheet.done.len();
         self.shared.put(start, &mut sheet.done);
+        lock(&self.shared.elsewhere).append(&mut sheet.elsewhere);
         self.queue.give_back(sheet.at..sheet.end);
         sheet.end = sheet.at;
     }
@@ -243,6 +247,7 @@ impl<E: Entries> Desk<E> {
         let in_work = (sheet.at < sheet.end).then_some(sheet.at);
         let start = sheet.at - sheet.done.len();
         self.shared.put(start, &mut sheet.done);
+        lock(&self.shared.elsewhere).append(&mut sheet.elsewhere);
         if in_work.is_some() {
             self.queue.give_back(sheet.at + 1..sheet.end);
             sheet.end = sheet.at + 1;
