@@ -200,6 +200,9 @@ fn cannot_sleep(fd: &OwnedFd, about: &Closing<'_>) -> Option<bool> {
         return None;
     }
     match stat.type_bits() {
+        // Others would see that a ring has it still: who runs the program, who waits for a pipe's end.
+        kind::FILE if about.may_write && about.on_rings.may_have_it() => None,
+        kind::FIFO | kind::SOCKET | kind::CHARACTER if about.on_rings.may_have_it() => None,
         kind::FILE => is_calm(fd, &stat, about),
         kind::DIRECTORY => Some(closes_directories(about.mount)),
         kind::FIFO => Some(true),

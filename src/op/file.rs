@@ -64,6 +64,7 @@ impl SharedFile {
         let may_wait = opened.mode == 0 && is_stream
             || mounts::may_wait_here(fd.as_fd(), &opened, mount.as_deref());
         let is_stream = AtomicBool::new(is_stream);
+        let health = Health::of(&opened);
         let mount = match mount {
             _ if may_wait => Mount::of_peers(),
             Some(mount) => mount,
@@ -78,7 +79,7 @@ impl SharedFile {
             is_stream,
             resident: Arc::default(),
             prefetch: Arc::default(),
-            health: Arc::default(),
+            health: Arc::new(health),
         }
     }
 
@@ -382,8 +383,8 @@ impl AsFd for SharedFile {
 
 impl OpenFile for SharedFile {
     #[cfg(target_os = "linux")]
-    fn note_on_ring(&self) {
-        self.health.on_rings.note();
+    fn note_on_ring(&self, is_of_polls: bool) {
+        self.health.on_rings.note(is_of_polls);
     }
 }
 

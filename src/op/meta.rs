@@ -310,18 +310,8 @@ pub(crate) async fn metadata_of_file(file: &Arc<SharedFile>) -> io::Result<Metad
     hop_on_file(file, Kind::FileMetadata, work).await
 }
 
-/// Looks a path up in the kernel's memory, and makes something of what it finds there.
-#[cfg(target_os = "linux")]
-pub(super) fn cached<T>(
-    driver: &Arc<Driver>,
-    path: &std::ffi::CStr,
-    follow: bool,
-    found: impl FnOnce(BorrowedFd<'_>, Stat, &Arc<Mount>) -> Option<T>,
-) -> Cached<T> {
-    cached_at(driver, None, path, (follow, 0), 0, found)
-}
-
-/// The same for a path that starts from an open directory, with further fields of the attributes. The way is whether a
+/// Looks a path up in the kernel's memory, from an open directory if one is given, and makes something of what it finds
+/// there, with further fields of the attributes. The way is whether a
 /// link at its end is followed, and `openat2`'s restrictions.
 #[cfg(target_os = "linux")]
 pub(super) fn cached_at<T>(

@@ -25,7 +25,7 @@ use super::errno::retry;
 use super::fd::with_file;
 use super::path::as_path;
 use super::stat::{Stamp, Stat, kind};
-use super::walking::Times;
+use super::walking::{self, Times};
 
 /// What `mkdir` says of what is there and is no directory.
 pub(crate) const EXISTS: i32 = libc::EEXIST;
@@ -76,6 +76,15 @@ pub(crate) fn make_dir(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         made => made.map(|()| true),
     }
+}
+
+/// Whether a directory that was just made is on a disk, lets nobody else in, and hands no list of access down to what is made
+/// in it. It may be another one, where somebody who may do that has put it there.
+pub(crate) fn is_private(dir: BorrowedFd<'_>) -> bool {
+    let is_ours = super::copy_left::is_own(dir, 0o077);
+    let is_bare = || with_file(dir, |dir| Ok(super::xattr_open::is_bare(dir)));
+    let is_local = || walking::magic(dir).is_ok_and(|magic| !walking::is_remote(magic));
+    is_ours.unwrap_or(false) && is_local() && is_bare().unwrap_or(false)
 }
 
 /// Lets its owner into a directory that may not be opened, unless it is none.
@@ -200,7 +209,7 @@ pub(crate) fn copy_link(twin: Twin<'_>, preserve: Preserve) -> io::Result<Vec<Wa
     let temp = Temp::of(twin.to, twin.temporary);
     let mut warnings = carry(&source, twin, preserve)?;
     let how = (twin.create_new, false);
-    temp.publish(twin.to, as_path(twin.name), how, &mut warnings)?;
+    temp.publish((twin.to, as_path(twin.name)), how, &mut warnings)?;
     Ok(warnings)
 }
 
@@ -216,7 +225,7 @@ pub(crate) fn copy_fifo(twin: Twin<'_>, preserve: Preserve) -> io::Result<Vec<Wa
         set_mode(twin, &source.stat),
     );
     let how = (twin.create_new, false);
-    temp.publish(twin.to, as_path(twin.name), how, &mut warnings)?;
+    temp.publish((twin.to, as_path(twin.name)), how, &mut warnings)?;
     Ok(warnings)
 }
 
@@ -250,7 +259,7 @@ pub(crate) fn link(
     }
     let mut warnings = Vec::new();
     let how = (twin.create_new, false);
-    temp.publish(twin.to, as_path(twin.name), how, &mut warnings)?;
+    temp.publish((twin.to, as_path(twin.name)), how, &mut warnings)?;
     Ok(warnings)
 }
 

@@ -54,8 +54,7 @@ impl<'a> Temp<'a> {
     /// Makes a file, or goes on with one of that name that an earlier copy has left, if it is one that only we can have
     /// written.
     pub(super) fn create(
-        dir: BorrowedFd<'a>,
-        name: Option<&Path>,
+        (dir, name): (BorrowedFd<'a>, Option<&Path>),
         reuse: bool,
     ) -> io::Result<(Temp<'a>, File)> {
         const TRIES_MAX: u32 = 16;
@@ -98,8 +97,7 @@ impl<'a> Temp<'a> {
     /// warning.
     pub(super) fn publish(
         mut self,
-        dir: BorrowedFd<'_>,
-        to: &Path,
+        (dir, to): (BorrowedFd<'_>, &Path),
         (create_new, sync): (bool, bool),
         warnings: &mut Vec<Warning>,
     ) -> io::Result<()> {

@@ -4,6 +4,7 @@ use std::fs::Metadata;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::actor::TreeActor;
 use crate::limits;
@@ -48,7 +49,10 @@ impl TreeActor {
             }
             _ => error,
         })?;
-        if !is_new {
+        if is_new {
+            twin.is_private
+                .store(copy_at::is_private(opened.as_fd()), Ordering::Release);
+        } else {
             self.check_dir(node, &twin, &opened)?;
             self.left.find(self, &twin, &opened, None, pulse);
         }
@@ -76,6 +80,7 @@ impl TreeActor {
         let twin = node.twin.get().ok_or(io::ErrorKind::NotFound)?;
         let to = self.files.of(&twin.node)?;
         self.left.clear(&twin.node, to.as_fd());
+        twin.node.is_private.store(false, Ordering::Release);
         let before: Metadata = copy_at::metadata(source.as_fd())?;
         let preserve = self.request.file.preserve;
         let warnings = copy_at::finish_dir(source.as_fd(), &before, to.as_fd(), preserve)?;
