@@ -319,6 +319,11 @@ struct Xattrs<'a> {
     remove: &'a dyn Fn(&CStr) -> io::Result<()>,
 }
 
+fn is_among(names: &[OsString], name: &CStr) -> bool {
+    let mut names = names.iter();
+    names.any(|found| found.as_bytes() == name.to_bytes())
+}
+
 impl Xattrs<'_> {
     /// Whether there is nothing on either side that goes with the mode, as lists of access do.
     fn carry(&self, directory: bool, same_owner: bool, warnings: &mut Vec<Warning>) -> bool {
@@ -334,11 +339,7 @@ impl Xattrs<'_> {
         let mut has_no_lists = !names.iter().any(is_of_system);
         // A list inherited from the destination's parent would change what the mode means, and capabilities that the
         // destination has were not given to what may run it now.
-        let has = |name: &CStr| {
-            names
-                .iter()
-                .any(|found| found.as_bytes() == name.to_bytes())
-        };
+        let has = |name: &CStr| is_among(&names, name);
         let stays = |name: &CStr| {
             has(name) && (name != CAPABILITY || same_owner) || name == ACL_DEFAULT && !directory
         };
@@ -349,9 +350,7 @@ impl Xattrs<'_> {
                 .as_ref()
                 .is_ok_and(|there| !there.iter().any(is_of_system));
             let may_have = |rights: &CStr| match &there {
-                Ok(there) => there
-                    .iter()
-                    .any(|name| name.as_bytes() == rights.to_bytes()),
+                Ok(there) => is_among(there, rights),
                 Err(_) => true,
             };
             for rights in [ACL_ACCESS, ACL_DEFAULT, CAPABILITY] {
