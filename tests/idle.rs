@@ -99,3 +99,53 @@ fn an_idle_handle_makes_no_system_call() {
         },
     );
 }
+
+/// How many threads and descriptors the process has.
+fn held() -> (usize, usize) {
+    let count = |folder: &str| std::fs::read_dir(folder).unwrap().count();
+    // Without the descriptor of the look itself.
+    (count("/proc/self/task"), count("/proc/self/fd") - 1)
+}
+
+/// A runtime that has read a file and has nothing to do holds two threads and two descriptors more than one that has used
+/// `tokio::fs`: those that watch, which are the process's, and a ring's.
+#[test]
+fn an_idle_runtime_holds_little() {
+    const MORE: usize = 2;
+    in_child(
+        "an_idle_runtime_holds_little",
+        |_| {},
+        || {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("file");
+            std::fs::write(&path, "content").unwrap();
+            let (_never, nobody_calls) = channel::<()>();
+            for multi in [true, false] {
+                // What the process keeps, whoever it was for.
+                let before = held();
+                let plain = runtime(multi);
+                plain.block_on(tokio::fs::read(&path)).unwrap();
+                let (threads, descriptors) = held();
+                let (threads, descriptors) = (threads - before.0, descriptors - before.1);
+                drop(plain);
+                let watched = runtime(multi);
+                watched.block_on(fs::read(&path)).unwrap();
+                let began = Instant::now();
+                loop {
+                    let now = held();
+                    let is_little = now.0 <= before.0 + threads + MORE
+                        && now.1 <= before.1 + descriptors + MORE;
+                    if is_little {
+                        break;
+                    }
+                    assert!(
+                        began.elapsed() < PATIENCE,
+                        "before {before:?}, tokio {threads} threads, {descriptors} descriptors: {now:?}"
+                    );
+                    let _ = nobody_calls.recv_timeout(QUIET);
+                }
+                drop(watched);
+            }
+        },
+    );
+}
