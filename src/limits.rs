@@ -203,6 +203,10 @@ pub(crate) const POLL_STUCK_AFTER: Duration = Duration::from_millis(10);
 /// An operation that is older than this marks its mount as stalled.
 pub(crate) const MOUNT_STALLED_AFTER: Duration = Duration::from_millis(200);
 
+/// What is older than this is taken to be slow, though a thread that may have to do with it waits for a processor: longer
+/// than a machine that is not stopped keeps any thread from running.
+pub(crate) const STARVED_MAX: Duration = Duration::from_secs(2);
+
 /// How long a stalled mount is not attempted after the last evidence.
 pub(crate) const MOUNT_STALLED_HOLD_OFF: Duration = Duration::from_secs(1);
 
@@ -218,13 +222,30 @@ pub(crate) const RING_FILE_MAX: Duration = Duration::from_secs(1);
 /// some microseconds.
 pub(crate) const RING_FILE_LOOK_EVERY: Duration = Duration::from_millis(1);
 
+/// Threads that an open file knows to have had it on a ring, before those that have ended are forgotten: as many as most
+/// runtimes have workers, and a few lanes.
+pub(crate) const RING_FILE_THREADS: usize = 32;
+
 /// A thread that has run for so many hundredths of a second, the first of them in part, has left the kernel meanwhile:
 /// word for it interrupts what it computes, and no call of a polling thread takes that long without sleeping.
 pub(crate) const RING_FILE_TICKS: u64 = 2;
 
-/// How long it waits for a close that only waits for a processor, as the thread itself might. Past it a runtime's other
-/// tasks would notice.
-pub(crate) const CLOSE_WAIT_MAX: Duration = Duration::from_millis(50);
+/// How long it waits until it looks again whether a close is in the same sleep: one that moves is no dead disk's.
+pub(crate) const CLOSE_LOOK_AGAIN: Duration = Duration::from_micros(250);
+
+/// How long it waits for a close that sleeps and moves: past it a runtime's other tasks would notice.
+pub(crate) const CLOSE_WAIT_MOVING: Duration = Duration::from_millis(10);
+
+/// The time of a processor that a close it waits for may use, in hundredths of a second: freeing memory takes so long
+/// for some gigabytes.
+pub(crate) const CLOSE_TICKS_MAX: u64 = 5;
+
+/// How long it waits for a close that cannot be looked at.
+pub(crate) const CLOSE_WAIT_UNSEEN: Duration = Duration::from_millis(50);
+
+/// How long it waits for a close that only waits for a processor, as the thread itself might: longer than a machine that
+/// is not stopped keeps any thread from running, twice, as the close may wait for others that do (`RING_FILE_MAX`).
+pub(crate) const CLOSE_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// The first part of a file that is looked at in the page cache, which tells what the rest will take: 7 µs for single
 /// pages, 0.5 µs for large folios. For a drop that is half of what handing the close on takes.
@@ -233,8 +254,15 @@ pub(crate) const LOOK_FIRST_BYTES: u64 = 1 << 20;
 /// A longer look at it is one at single pages, or on a machine that has no time: the rest is not looked at.
 pub(crate) const LOOK_FIRST_MAX: Duration = Duration::from_micros(3);
 
-/// How long nobody looks at an open file again that took so long.
+/// For how long such a file is taken for one of single pages, before it is measured again.
 pub(crate) const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// Reads of such a file in one tick, from which on it is looked at all the same: a part of it takes 60 µs, a read on a
+/// lane 15, and what was seen holds until the tick is over.
+pub(crate) const LOOK_PAYS_FROM: u64 = 8;
+
+/// The longest tick of the system's clock, in milliseconds (`CONFIG_HZ=100`).
+pub(crate) const TICK_MS_MAX: u64 = 10;
 
 /// The largest file of which a drop asks whether anything is dirty, so that it may be closed on the spot: large folios of
 /// so much take what handing the close on does.

@@ -5,12 +5,14 @@
 mod common;
 
 use std::io::{Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use common::on_every_backend;
+use common::{on_each_route, on_every_backend};
 use nix::fcntl::{FcntlArg, Flock, FlockArg, fcntl};
 use tidegate::fs::{self, File, OpenOptions};
 use tokio::io::AsyncWriteExt;
@@ -72,6 +74,60 @@ fn a_dropped_program_can_be_run() {
     });
 }
 
+/// Threads that want every processor, until it is dropped.
+struct Crowd(Arc<AtomicBool>);
+
+impl Crowd {
+    fn new() -> Crowd {
+        let stop = Arc::new(AtomicBool::new(false));
+        let processors = std::thread::available_parallelism().map_or(1, |count| count.get());
+        for _ in 0..8 * processors {
+            let stopped = stop.clone();
+            std::thread::spawn(move || {
+                while !stopped.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
+        }
+        Crowd(stop)
+    }
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Whether nobody has the file open for writing.
+fn has_no_writer(path: &Path) -> bool {
+    let reader = std::fs::File::open(path).unwrap();
+    let fd = reader.as_raw_fd();
+    // SAFETY: it is open.
+    unsafe { libc::fcntl(fd, libc::F_SETLEASE, libc::F_RDLCK) == 0 }
+}
+
+/// A file is closed when its drop returns also where threads get no processor for long: that is no slow disk. Memory is
+/// none, so that nothing else can keep a close from ending.
+#[test]
+fn a_busy_machine_is_no_slow_disk() {
+    let _alone = alone();
+    let Ok(dir) = tempfile::tempdir_in("/dev/shm") else {
+        println!("skip: a_busy_machine_is_no_slow_disk: no filesystem in memory");
+        return;
+    };
+    let dir = dir.path();
+    let crowd = Crowd::new();
+    on_each_route(|_| async {
+        for round in 0..8 {
+            let path = dir.join(format!("file-{}", round % 2));
+            make(&path, b"text", 0o644, Ends::Flushed).await;
+            assert!(has_no_writer(&path), "round {round}");
+        }
+    });
+    drop(crowd);
+}
+
 /// A lock on the open file is gone with it.
 #[test]
 fn a_dropped_lock_is_free() {
@@ -93,7 +149,6 @@ fn a_dropped_lock_is_free() {
 
 /// Locks it through its own descriptor, for as long as that is open.
 fn lock(file: &File) {
-    use std::os::fd::AsRawFd;
     let status = std::process::Command::new("flock")
         .args(["-x", "-n", "0"])
         .stdin(std::process::Stdio::from(
@@ -318,5 +373,38 @@ fn what_was_flushed_is_there_after_the_drop() {
                 .write_all(b"again")
                 .unwrap();
         }
+    });
+}
+
+/// Where a close is known not to sleep, it is over at the poll, whoever waits for it.
+#[test]
+fn a_close_that_cannot_sleep_takes_no_thread() {
+    const TRIES: usize = 10_000;
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let found = tidegate::probe::filesystem(dir.path()).unwrap();
+    if !found.answers_at_poll {
+        return println!("skip: a_close_that_cannot_sleep_takes_no_thread: {found:?}");
+    }
+    let path = dir.path().join("file");
+    std::fs::write(&path, "content").unwrap();
+    std::fs::File::open(&path).unwrap().sync_all().unwrap();
+    let runtime = common::runtime(true);
+    runtime.block_on(async {
+        let handle = tidegate::Handle::builder().install().unwrap();
+        let at_poll = || {
+            let stats = handle.stats();
+            let mut ops = stats.ops();
+            ops.find(|op| op.row.kind == tidegate::opcode::Kind::Close)
+                .map_or(0, |op| op.at_poll)
+        };
+        // Until the mount is known.
+        for _ in 0..TRIES {
+            File::open(&path).await.unwrap().close().await.unwrap();
+            if at_poll() > 0 {
+                return;
+            }
+        }
+        panic!("none of {TRIES}");
     });
 }

@@ -5,6 +5,8 @@
 mod races;
 #[path = "copy_tree/resume.rs"]
 mod resume;
+#[path = "copy_tree/rights.rs"]
+mod rights;
 #[path = "copy_tree/verify.rs"]
 mod verify;
 

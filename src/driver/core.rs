@@ -40,7 +40,7 @@ use crate::observe::{Counters, OpInFlight, SharedCounters, Stats, Way};
 use crate::opcode::Kind;
 use crate::sys::fork::Born;
 use crate::sys::lock::{read, write};
-use crate::sys::progress::Progress;
+use crate::sys::progress::{Progress, Waited};
 use crate::sys::thread;
 
 #[cfg(target_os = "linux")]
@@ -396,7 +396,8 @@ impl Driver {
         let progress = Arc::new(Progress::default());
         start(Some(progress.clone()));
         let is_held_up = || group.pool().is_held_up();
-        if !progress.wait(limits::CLOSE_WAIT, limits::CLOSE_WAIT_MAX, is_held_up) {
+        // One that only lacked a processor says nothing of the mount.
+        if progress.wait(is_held_up) == Waited::Slow {
             mount.note_late_close();
         }
     }

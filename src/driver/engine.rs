@@ -9,6 +9,7 @@ use super::cell::{Job, Outcome};
 use super::op::OnWorker;
 use super::slot::{Completed, Slots, Tag, Token};
 use crate::limits;
+use crate::mounts::Mount;
 use crate::observe::{Form, SharedCounters};
 use crate::sys::errno;
 use crate::sys::linux::ring::Ring;
@@ -162,20 +163,22 @@ impl<R: Ring> Engine<R> {
         quick.map(|job| job.started_ms()).min().unwrap_or(0)
     }
 
-    /// Marks the mounts of operations that should be quick and are not, and sees to those that wait in the
-    /// kernel behind another mount's: they are asked back, and what comes back goes to a blocking thread.
+    /// Tells of operations that should be quick and are not, with their age in milliseconds, and sees to those that
+    /// wait in the kernel behind another mount's: they are asked back, and what comes back goes to a blocking thread.
     /// Returns whether any operation that the kernel serialises is stuck.
-    pub(crate) fn look_at_old(&mut self) -> bool {
+    pub(crate) fn look_at_old(&mut self, slow: &mut Vec<(u64, Arc<Mount>)>) -> bool {
         let now = self.now_ms();
         let is_old = |job: &Arc<dyn Job>, bound: std::time::Duration| {
             now.saturating_sub(job.started_ms()) >= bound.as_millis() as u64
         };
         let jobs: Vec<_> = self.slots.live_jobs().collect();
-        jobs.iter()
-            .filter(|(_, job)| job.kind().is_quick() && is_old(job, limits::MOUNT_STALLED_AFTER))
-            .for_each(|(_, job)| {
-                job.mount().mark_stalled();
-            });
+        let quick = jobs
+            .iter()
+            .filter(|(_, job)| job.kind().is_quick() && is_old(job, limits::MOUNT_STALLED_AFTER));
+        slow.extend(quick.map(|(_, job)| {
+            let age_ms = now.saturating_sub(job.started_ms());
+            (age_ms, job.mount().clone())
+        }));
         let serialised = jobs.iter().filter(|(_, job)| {
             job.kind().is_serialised() && is_old(job, limits::SERIALISED_STUCK_AFTER)
         });

@@ -38,7 +38,7 @@ impl Class {
     pub(crate) fn of(load: Load) -> Class {
         match load {
             Load::Buffered | Load::Direct => Class::Data,
-            Load::ManyNames | Load::Metadata => Class::Metadata,
+            Load::ManyNames | Load::Metadata | Load::OfStorage => Class::Metadata,
         }
     }
 
@@ -344,10 +344,11 @@ impl Group {
         let pool_active = self.pool.tick();
         self.pool
             .steps(|began_ms, step_ms| self.progress.moved(began_ms, step_ms));
+        let stalled_ms = limits::MOUNT_STALLED_AFTER.as_millis() as u64;
         let oldest = self
-            .lanes_oldest_for_ms(now)
-            .max(self.pool.oldest_for_ms(now));
-        if oldest >= limits::MOUNT_STALLED_AFTER.as_millis() as u64 {
+            .lanes_oldest_for_ms(now, stalled_ms)
+            .max(self.pool.oldest_for_ms(now, stalled_ms));
+        if oldest >= stalled_ms {
             self.mount.mark_stalled();
         }
         let breaker_active = self.breaker.tick(now);
@@ -527,10 +528,10 @@ impl Group {
         self.all_lanes().len()
     }
 
-    fn lanes_oldest_for_ms(&self, now: u64) -> u64 {
+    fn lanes_oldest_for_ms(&self, now: u64, at_least: u64) -> u64 {
         self.all_lanes()
             .iter()
-            .map(|lane| lane.oldest_for_ms(now))
+            .map(|lane| lane.oldest_for_ms(now, at_least))
             .max()
             .unwrap_or(0)
     }
@@ -559,7 +560,7 @@ impl Group {
         0
     }
 
-    fn lanes_oldest_for_ms(&self, _now: u64) -> u64 {
+    fn lanes_oldest_for_ms(&self, _now: u64, _at_least: u64) -> u64 {
         0
     }
 

@@ -56,9 +56,13 @@ pub(crate) struct Lane {
     asleep: AtomicBool,
     /// How often word was left of something to let go of, when the thread last saw to it.
     swept: AtomicU64,
-    /// When the submission began that the thread is in, or when it was called out of its wait, in coarse
-    /// milliseconds; zero when neither.
+    /// When the submission began that the thread is in, in coarse milliseconds; zero when in none.
     submitting_since: AtomicU64,
+    /// How often it has come out of its wait.
+    woken: AtomicU64,
+    /// The wait that it was called out of last, and when, in coarse milliseconds.
+    called: AtomicU64,
+    called_ms: AtomicU64,
     in_flight: AtomicUsize,
     /// Whether cancels may have missed something.
     has_missed: AtomicBool,
@@ -87,6 +91,9 @@ impl Lane {
             asleep: AtomicBool::new(false),
             swept: AtomicU64::new(0),
             submitting_since: AtomicU64::new(0),
+            woken: AtomicU64::new(0),
+            called: AtomicU64::new(u64::MAX),
+            called_ms: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
             has_missed: AtomicBool::new(false),
             thread: AtomicI32::new(0),
@@ -198,9 +205,12 @@ impl Lane {
     /// Wakes the thread. It may sleep on storage where it waits, in what goes on there of linked entries: from
     /// now on it is expected to come.
     fn call(&self) {
+        let wait = self.woken.load(Ordering::SeqCst);
         if self.asleep.swap(false, Ordering::SeqCst) {
-            self.submitting_since.store(coarse_ms(), Ordering::Relaxed);
             self.event.signal();
+            // Only from now on: before, whoever calls may have had no processor.
+            self.called_ms.store(coarse_ms(), Ordering::SeqCst);
+            self.called.store(wait, Ordering::SeqCst);
         }
     }
 
@@ -223,17 +233,37 @@ impl Lane {
 
     /// Whether the thread has slept inside one submission for too long.
     pub(crate) fn is_wedged(&self, now: u64) -> bool {
-        let since = self.submitting_since.load(Ordering::Relaxed);
-        since != 0
-            && now.saturating_sub(since) >= limits::LANE_WEDGED_AFTER.as_millis() as u64
+        let expected = self.expected_since();
+        let too_long =
+            |since| now.saturating_sub(since) >= limits::LANE_WEDGED_AFTER.as_millis() as u64;
+        // Asked again, as it may have come and gone to sleep elsewhere before it was looked at.
+        expected.is_some_and(too_long)
             && thread::sleeps(self.thread.load(Ordering::Relaxed))
+            && self.expected_since() == expected
     }
 
-    /// How old the oldest operation in flight is, in milliseconds.
-    pub(crate) fn oldest_for_ms(&self, now: u64) -> u64 {
+    /// Since when it is in a submission, or was called out of a wait in which it still is.
+    fn expected_since(&self) -> Option<u64> {
+        let is_called = self.called.load(Ordering::SeqCst) == self.woken.load(Ordering::SeqCst);
+        match self.submitting_since.load(Ordering::Relaxed) {
+            0 => is_called.then(|| self.called_ms.load(Ordering::SeqCst)),
+            since => Some(since),
+        }
+    }
+
+    /// How old the oldest operation in flight is, in milliseconds, if so old at least, and unless it may only wait for a
+    /// processor.
+    pub(crate) fn oldest_for_ms(&self, now: u64, at_least: u64) -> u64 {
+        let since = self.oldest_ms.load(Ordering::Relaxed);
+        let age = now.saturating_sub(since);
+        let number = self.thread.load(Ordering::Relaxed);
+        if since == 0 || age < at_least || thread::may_be_starved(age, &[number]) {
+            return 0;
+        }
+        // It may have ended before its thread was looked at.
         match self.oldest_ms.load(Ordering::Relaxed) {
-            0 => 0,
-            since => now.saturating_sub(since),
+            now if now == since => age,
+            _ => 0,
         }
     }
 }
@@ -428,8 +458,8 @@ impl LaneThread {
             startable || over || unswept || cancels
         };
         let result = if called { Ok(()) } else { self.engine.enter(1) };
+        self.lane.woken.fetch_add(1, Ordering::SeqCst);
         self.lane.asleep.store(false, Ordering::SeqCst);
-        self.lane.submitting_since.store(0, Ordering::Relaxed);
         result
     }
 

@@ -1,17 +1,20 @@
-//! Open files that the rings of polling threads have had.
+//! Open files that rings have had.
 //!
 //! The kernel completes an entry first. It lets go of the entry's file afterwards, on the thread that has submitted the
 //! entry, when that next leaves the kernel. If ours is closed by then, that thread has the last reference, and does all
-//! that a last close does: a poll would sleep. So whoever closes such a file on a thread waits there until all that have
-//! submitted something for it have let go. `docs/design/closing.md` says by what that is seen.
+//! that a last close does: a poll would sleep. And whoever looks sees a file that is still open, whichever thread has it.
+//! So whoever closes such a file on a thread waits there until all that have submitted something for it have let go.
+//! `docs/design/closing.md` says by what that is seen.
 
 #[cfg(not(target_os = "linux"))]
 pub(crate) use elsewhere::OnRings;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::OnRings;
 
-/// What is done before a close.
-type Before = Box<dyn FnOnce() + Send>;
+use crate::sys::progress::Progress;
+
+/// What is done before a close, for which somebody may wait.
+type Before = Box<dyn FnOnce(Option<&Progress>) + Send>;
 
 #[cfg(target_os = "linux")]
 mod linux {
@@ -22,50 +25,80 @@ mod linux {
     use crate::driver::attempt::{Polling, polling_here};
     use crate::limits;
     use crate::sys::lock::lock;
+    use crate::sys::progress::Progress;
     use crate::sys::thread::{self, Sight};
 
-    /// The polling threads whose rings have had an open file. Shared by its duplicates.
+    /// The threads whose rings have had an open file. Shared by its duplicates.
     #[derive(Default)]
     pub(crate) struct OnRings {
         to: Mutex<Vec<Borrower>>,
     }
 
-    /// One that submitted for it, and its kernel's number then: another thread may come to be the same borrower later.
+    /// One that submitted for it, and its kernel's number then: another thread may come to be the same poller later.
     #[derive(Clone, Copy)]
     struct Borrower {
-        polling: &'static Polling,
+        /// Nothing for a lane.
+        polling: Option<&'static Polling>,
         thread: i32,
+    }
+
+    impl Borrower {
+        fn is_like(&self, other: &Borrower) -> bool {
+            match (self.polling, other.polling) {
+                (Some(one), Some(other)) => std::ptr::eq(one, other),
+                (None, None) => self.thread == other.thread,
+                _ => false,
+            }
+        }
     }
 
     impl OnRings {
         /// The calling thread's ring takes it.
-        pub(crate) fn note(&self) {
-            // A thread that is ending polls nothing more.
-            let Some(polling) = polling_here() else {
-                return;
+        pub(crate) fn note(&self, is_of_polls: bool) {
+            let here = if is_of_polls {
+                // A thread that is ending polls nothing more.
+                let Some(polling) = polling_here() else {
+                    return;
+                };
+                Borrower {
+                    polling: Some(polling),
+                    thread: polling.thread(),
+                }
+            } else {
+                Borrower {
+                    polling: None,
+                    thread: thread::current(),
+                }
             };
             let mut to = lock(&self.to);
-            let is_here = |one: &Borrower| std::ptr::eq(one.polling, polling);
-            match to.iter_mut().find(|one| is_here(one)) {
-                Some(one) => one.thread = polling.thread(),
-                None => to.push(Borrower {
-                    polling,
-                    thread: polling.thread(),
-                }),
+            match to.iter_mut().find(|one| one.is_like(&here)) {
+                Some(one) => *one = here,
+                None => {
+                    if to.len() >= limits::RING_FILE_THREADS {
+                        to.retain(|one| thread::look(one.thread).is_some());
+                    }
+                    to.push(here);
+                }
             }
+        }
+
+        /// Whether any ring may have it still.
+        pub(crate) fn may_have_it(&self) -> bool {
+            !lock(&self.to).is_empty()
         }
 
         /// What has to come before its close, if anything: on a thread that may sleep.
         pub(crate) fn before_close(self: &Arc<Self>) -> Option<Before> {
-            if lock(&self.to).is_empty() {
+            if !self.may_have_it() {
                 return None;
             }
             let on_rings = self.clone();
-            Some(Box::new(move || on_rings.wait()))
+            Some(Box::new(move |progress| on_rings.wait(progress)))
         }
 
-        /// Waits until all of them have let go, as far as can be seen: entries of it are completed by now.
-        pub(crate) fn wait(&self) {
+        /// Waits until all of them have let go, as far as can be seen: entries of it are completed by now. Whoever waits
+        /// for this learns whether they only lack a processor, or are asleep on storage themselves.
+        fn wait(&self, progress: Option<&Progress>) {
             let until = Instant::now() + limits::RING_FILE_MAX;
             let mut to = lock(&self.to).clone();
             if to.is_empty() {
@@ -87,6 +120,13 @@ mod linux {
                     .zip(before.iter())
                     .map(|(now, then)| now.has_passed(then));
                 let passed: Vec<_> = passed.collect();
+                if let Some(progress) = progress {
+                    let sleeps = |(seen, passed): (&Seen, &bool)| !passed && seen.is_on_storage();
+                    match seen.iter().zip(&passed).any(sleeps) {
+                        true => progress.begin(),
+                        false => progress.wait_for_others(),
+                    }
+                }
                 let mut kept = passed.iter();
                 to.retain(|_| kept.next() == Some(&false));
                 let mut kept = passed.iter();
@@ -106,11 +146,18 @@ mod linux {
 
     impl Seen {
         fn look(borrower: &Borrower) -> Seen {
+            let polling = borrower.polling;
             Seen {
-                sequence: borrower.polling.sequence(),
-                is_another: borrower.polling.thread() != borrower.thread,
+                sequence: polling.map_or(0, Polling::sequence),
+                is_another: polling.is_some_and(|polling| polling.thread() != borrower.thread),
                 sight: thread::look(borrower.thread),
             }
+        }
+
+        /// Whether it sleeps so that word for it does not wake it.
+        fn is_on_storage(&self) -> bool {
+            let asleep = |sight: Sight| sight.sleeps() && !sight.waits();
+            self.sight.is_some_and(asleep)
         }
 
         /// Whether it has left the kernel since `then`, or is where it would be made to: asleep so that word wakes it.
@@ -168,15 +215,16 @@ mod tests {
         let (other, (noted, is_noted)) = (on_rings.clone(), channel());
         let (stop, stopped) = channel::<()>();
         let thread = std::thread::spawn(move || {
-            other.note();
+            other.note(true);
+            other.note(false);
             noted.send(()).unwrap();
             stopped.recv().unwrap_err();
         });
         is_noted.recv().unwrap();
-        on_rings.before_close().unwrap()();
+        on_rings.before_close().unwrap()(None);
         drop(stop);
         thread.join().unwrap();
         // It is gone.
-        on_rings.before_close().unwrap()();
+        on_rings.before_close().unwrap()(None);
     }
 }

@@ -61,8 +61,14 @@ struct Queue {
     /// When one was taken last, or the first of those that wait came, in coarse milliseconds.
     moved_ms: u64,
     closed: bool,
-    /// What each busy thread has, since when in coarse milliseconds.
-    busy: Vec<(u64, Arc<dyn Job>)>,
+    busy: Vec<Busy>,
+}
+
+/// What a thread has, since when in coarse milliseconds.
+struct Busy {
+    since: u64,
+    thread: i32,
+    job: Arc<dyn Job>,
 }
 
 /// How often a thread looks whether its job waits, while others wait for a thread.
@@ -97,7 +103,7 @@ impl Queue {
     fn busy_for(&self, at_least: Duration) -> usize {
         let (now, least_ms) = (coarse_ms(), at_least.as_millis() as u64);
         let is_long = |since: u64| now.saturating_sub(since) >= least_ms;
-        let long = self.busy.iter().filter(|(since, _)| is_long(*since));
+        let long = self.busy.iter().filter(|busy| is_long(busy.since));
         long.count()
     }
 
@@ -117,16 +123,20 @@ impl Queue {
         let job = self.jobs.pop_front()?;
         self.taken += 1;
         self.moved_ms = coarse_ms();
-        self.busy.push((self.moved_ms, job.clone()));
+        self.busy.push(Busy {
+            since: self.moved_ms,
+            thread: thread::current(),
+            job: job.clone(),
+        });
         let looks = !self.jobs.is_empty() && self.taken % LOOK_ONE_IN == 0;
         Some((job, looks))
     }
 
-    fn forget_busy(&mut self, job: &Arc<dyn Job>) -> Option<(u64, Arc<dyn Job>)> {
+    fn forget_busy(&mut self, job: &Arc<dyn Job>) -> Option<Busy> {
         let place = self
             .busy
             .iter()
-            .position(|(_, busy)| Arc::ptr_eq(busy, job))?;
+            .position(|busy| Arc::ptr_eq(&busy.job, job))?;
         Some(self.busy.swap_remove(place))
     }
 }
@@ -412,10 +422,10 @@ impl Pool {
 
     /// Tells when what is running in several steps began, and when the last of them was over.
     pub(super) fn steps(&self, mut tell: impl FnMut(u64, u64)) {
-        for (_, job) in &lock(&self.queue).busy {
-            match job.last_step_ms() {
+        for busy in &lock(&self.queue).busy {
+            match busy.job.last_step_ms() {
                 0 => {}
-                step_ms => tell(job.started_ms(), step_ms),
+                step_ms => tell(busy.job.started_ms(), step_ms),
             }
         }
     }
@@ -430,10 +440,21 @@ impl Pool {
         !lock(&self.queue).jobs.is_empty()
     }
 
-    /// Whether jobs wait, and every thread has been at its own for too long to be about to take the next.
+    /// Whether jobs wait, and every thread there is sleeps in its own, and has been at it for too long to be about to take
+    /// the next. One that only waits for a processor takes it as soon as it has that, and one that is being made is on its
+    /// way.
     pub(crate) fn is_held_up(&self) -> bool {
         let queue = lock(&self.queue);
-        !queue.jobs.is_empty() && queue.is_all_busy_for(limits::POLL_STUCK_AFTER)
+        let is_held_up = !queue.jobs.is_empty()
+            && queue.threads == queue.busy.len()
+            && queue.is_all_busy_for(limits::POLL_STUCK_AFTER);
+        if !is_held_up {
+            return false;
+        }
+        let threads: Vec<_> = queue.busy.iter().map(|busy| busy.thread).collect();
+        let taken = queue.taken;
+        drop(queue);
+        threads.into_iter().all(thread::sleeps) && lock(&self.queue).taken == taken
     }
 
     /// Whether no thread is about to take another job, and none may be added: what hangs holds all of them.
@@ -444,15 +465,28 @@ impl Pool {
         queue.is_all_busy_for(limits::POOL_JOB_LONG) && !may_grow()
     }
 
-    /// How long the oldest job that should be quick has been running, in milliseconds.
-    pub(crate) fn oldest_for_ms(&self, now: u64) -> u64 {
-        lock(&self.queue)
-            .busy
-            .iter()
-            .filter(|(_, job)| job.kind().is_quick())
-            .map(|(since, _)| now.saturating_sub(*since))
-            .max()
-            .unwrap_or(0)
+    /// Whether it has next to nothing to do: who hears that a job is over may be quicker than its thread.
+    pub(super) fn is_at_rest(&self) -> bool {
+        let queue = lock(&self.queue);
+        queue.jobs.is_empty() && queue.busy.len() <= 1
+    }
+
+    /// How long the oldest job that should be quick has been running, in milliseconds, if so long at least, and if its
+    /// thread sleeps in it: one that waits for a processor says nothing of any disk.
+    pub(crate) fn oldest_for_ms(&self, now: u64, at_least: u64) -> u64 {
+        let queue = lock(&self.queue);
+        let quick = queue.busy.iter().filter(|busy| busy.job.kind().is_quick());
+        let old = quick.map(|busy| (now.saturating_sub(busy.since), busy.thread));
+        let old: Vec<_> = old.filter(|(age, _)| *age >= at_least).collect();
+        drop(queue);
+        let asleep = |(age, at_it): &(u64, i32)| {
+            // It may have ended its job before it was looked at.
+            let since = now - age;
+            let is_at_it = |busy: &Busy| busy.thread == *at_it && busy.since == since;
+            thread::sleeps(*at_it) && lock(&self.queue).busy.iter().any(is_at_it)
+        };
+        let stuck = old.into_iter().filter(asleep);
+        stuck.map(|(age, _)| age).max().unwrap_or(0)
     }
 
     pub(crate) fn threads(&self) -> usize {

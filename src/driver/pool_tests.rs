@@ -223,7 +223,7 @@ fn threads_run_out_only_at_the_cap() {
         lock(&pool.queue)
             .busy
             .iter_mut()
-            .for_each(|(since, _)| *since = 0)
+            .for_each(|busy| busy.since = 0)
     };
     age(&pool);
     assert!(!pool.is_out_of_threads(), "there is room for another");
@@ -239,6 +239,53 @@ fn threads_run_out_only_at_the_cap() {
     pool.close();
 }
 
+/// What computes, or waits for a processor, takes the next job soon, however long it has been at its own; only what sleeps
+/// holds it up, nor does a thread that is on its way.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_busy_thread_holds_nothing_up() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    let pool = Pool::new(ThreadCap::new(1));
+    let (stop, sender) = (Arc::new(AtomicBool::new(false)), sender());
+    let stopped = stop.clone();
+    pool.push_owed(Mock::job(move || {
+        while !stopped.load(Ordering::Relaxed) {
+            std::hint::spin_loop();
+        }
+    }));
+    while lock(&pool.queue).busy.is_empty() {
+        std::thread::yield_now();
+    }
+    push(&pool, 0..1, &sender.0);
+    let age = || lock(&pool.queue).busy[0].since = 0;
+    while coarse_ms() <= limits::POLL_STUCK_AFTER.as_millis() as u64 {
+        std::thread::yield_now();
+    }
+    age();
+    for _ in 0..100 {
+        assert!(!pool.is_held_up(), "it runs");
+        assert_eq!(pool.oldest_for_ms(1000, 200), 0, "it runs");
+    }
+    stop.store(true, Ordering::Relaxed);
+    assert_eq!(sorted(&sender.1, 1), [0]);
+    while !lock(&pool.queue).busy.is_empty() {
+        std::thread::yield_now();
+    }
+    let release = occupy(&pool);
+    pool.push_owed(Mock::job(|| {}));
+    age();
+    while !pool.is_held_up() {
+        std::thread::yield_now();
+    }
+    assert!(pool.oldest_for_ms(1000, 200) >= 200, "it sleeps");
+    lock(&pool.queue).threads += 1;
+    assert!(!pool.is_held_up(), "another is on its way");
+    lock(&pool.queue).threads -= 1;
+    drop(release);
+    pool.close();
+}
+
 /// A job that takes long keeps no other waiting for a tick, however many are at work.
 #[test]
 fn a_long_job_does_not_count_as_about_to_end() {
@@ -248,7 +295,7 @@ fn a_long_job_does_not_count_as_about_to_end() {
     lock(&pool.queue)
         .busy
         .iter_mut()
-        .for_each(|(since, _)| *since = 0);
+        .for_each(|busy| busy.since = 0);
     while coarse_ms() < limits::POOL_JOB_LONG.as_millis() as u64 {
         std::thread::yield_now();
     }
@@ -431,6 +478,10 @@ fn a_queue_that_stands_still_is_bounded() {
     // However long the filling took.
     lock(&pool.queue).moved_ms = u64::MAX;
     assert!(pool.push(Mock::job(|| ())).is_ok(), "it moves");
+    // The clock begins with the process.
+    while coarse_ms() < limits::QUEUE_STILL_AFTER.as_millis() as u64 {
+        std::thread::yield_now();
+    }
     lock(&pool.queue).moved_ms = 0;
     assert!(pool.push(Mock::job(|| ())).is_err());
     pool.push_owed(Mock::job(|| ()));

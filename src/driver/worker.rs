@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::unix::AsyncFd;
 
+use super::attempt::polling_threads;
 use super::door::RingJob;
 use super::driven::Driven;
 use super::engine::{Broken, Engine, Reaped, Start};
@@ -19,11 +20,13 @@ use super::op::OnWorker;
 use super::route::Way;
 use crate::events;
 use crate::limits;
+use crate::mounts::Mount;
 use crate::observe::SharedCounters;
 use crate::sys::clock::coarse_ms;
 use crate::sys::linux::reactor;
 use crate::sys::linux::uring::{Issuer, Uring};
 use crate::sys::lock::lock;
+use crate::sys::thread;
 
 /// A ring that submits on whichever thread polls, and reaps when the runtime's reactor says so, or, where nobody
 /// drives the runtime, when the watchdog sees that something is over.
@@ -43,6 +46,19 @@ pub(crate) struct Worker {
     cancels: Mutex<Vec<u64>>,
     number: RawFd,
     counters: SharedCounters,
+}
+
+/// Marks the mounts of what is old, unless that may only wait for a processor.
+fn mark_slow(slow: Vec<(u64, Arc<Mount>)>) {
+    if slow.is_empty() {
+        return;
+    }
+    let submitters: Vec<_> = polling_threads().iter().map(|one| one.thread()).collect();
+    for (age_ms, mount) in slow {
+        if !thread::may_be_starved(age_ms, &submitters) {
+            mount.mark_stalled();
+        }
+    }
 }
 
 impl Worker {
@@ -168,19 +184,22 @@ impl Worker {
     /// over; nobody else may. Returns whether anything is in flight.
     pub(crate) fn tick(self: &Arc<Self>) -> bool {
         self.driven.look();
-        let mut is_wanted = false;
+        let (mut is_wanted, mut slow) = (false, Vec::new());
         if let Ok(mut engine) = self.engine.try_lock() {
             self.serial_stuck
-                .store(engine.look_at_old(), Ordering::Relaxed);
+                .store(engine.look_at_old(&mut slow), Ordering::Relaxed);
             engine.sweep();
             engine.cancel_missed();
             let is_over = engine.has_completions();
             is_wanted = is_over || engine.has_queued() || !lock(&self.cancels).is_empty();
             drop(engine);
             if is_over {
+                // Any of these may be among it.
+                slow.clear();
                 self.driven.ask();
             }
         }
+        mark_slow(slow);
         // On another thread: what is over wakes and drops what is other people's.
         if is_wanted && !self.helped.swap(true, Ordering::AcqRel) {
             let worker = self.clone();

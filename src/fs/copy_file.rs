@@ -127,7 +127,6 @@ impl CopyFile {
             drop_cache: false,
             reflink: Reflink::Auto,
             temporary: None,
-            reuse: false,
         };
         CopyFile {
             request,

@@ -95,7 +95,6 @@ impl CopyTree {
             drop_cache: false,
             reflink: Reflink::Auto,
             temporary: None,
-            reuse: false,
         };
         let request = TreeRequest {
             file,

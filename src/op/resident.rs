@@ -16,9 +16,6 @@ pub(super) struct Resident {
     quiet: AtomicBool,
     /// Whether it was told to start some after all: then no read is answered at the poll.
     loud: AtomicBool,
-    /// What was seen of it in memory.
-    #[cfg(target_os = "linux")]
-    seen: super::seen::Seen,
 }
 
 impl Resident {
@@ -53,7 +50,7 @@ mod linux {
     use crate::mounts::{self, Mount};
     use crate::op::file::SharedFile;
     use crate::op::meta::learn_later;
-    use crate::op::seen::is_there;
+    use crate::op::seen::{is_there, is_whole};
     use crate::sys::errno;
     use crate::sys::linux::nowait;
     use crate::sys::stat::Stat;
@@ -107,8 +104,8 @@ mod linux {
                     return Some(self.read_unlooked(length, offset, read));
                 }
                 let (stat, _) = mounts::of_fd(self.as_fd()).ok()?;
-                let ready = self.is_settled(mount, &stat)
-                    && self.is_resident(mount, offset..end, stat.size);
+                let ready =
+                    self.is_settled(mount, &stat) && self.is_resident(mount, offset..end, &stat);
                 let left = stat.size.saturating_sub(offset).min(length as u64);
                 ready.then(|| (read(length), left))
             })??;
@@ -210,8 +207,8 @@ mod linux {
         /// Whether every page of the range, as far as the file goes, is in the page cache, and so much behind it that
         /// a mark which another reader's readahead has left finds nothing to read: two windows, one that is there
         /// already and the next.
-        fn is_resident(&self, mount: &Mount, range: Range<u64>, size: u64) -> bool {
-            let end = range.end.min(size);
+        fn is_resident(&self, mount: &Mount, range: Range<u64>, stat: &Stat) -> bool {
+            let end = range.end.min(stat.size);
             if range.start >= end {
                 return true;
             }
@@ -219,13 +216,13 @@ mod linux {
             let Some(window) = mount.readahead_bytes() else {
                 return false;
             };
-            let ahead = window.max(length).saturating_mul(2).min(size - end);
+            let ahead = window.max(length).saturating_mul(2).min(stat.size - end);
             let (fd, all) = (self.as_fd(), range.start..end + ahead);
             if ahead <= limits::READ_LOOK_BYTES {
                 return is_there(fd, all);
             }
             let is_near = ahead <= limits::READ_SEEN_BYTES && is_there(fd, range.start..end);
-            is_near && self.resident.seen.is_whole(fd, all, size)
+            is_near && is_whole(fd, all, stat)
         }
     }
 }

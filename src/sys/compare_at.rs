@@ -250,11 +250,13 @@ pub(super) fn gather(
     get: impl Fn(&CStr) -> io::Result<Vec<u8>>,
 ) -> io::Result<Xattrs> {
     let names = match list() {
-        Err(error) if error.kind() == io::ErrorKind::Unsupported => return Ok(Xattrs::new()),
+        Err(error) if super::xattr::are_never(&error) => return Ok(Xattrs::new()),
         listed => listed?,
     };
     let mut all = Xattrs::new();
-    for name in names.into_iter().filter(|name| name != "security.selinux") {
+    let is_of_copy =
+        |name: &OsString| name != "security.selinux" && !super::xattr::is_alias(name.as_bytes());
+    for name in names.into_iter().filter(is_of_copy) {
         let c_name = std::ffi::CString::new(name.as_bytes())?;
         match get(&c_name) {
             Ok(value) => drop(all.insert(name, value)),

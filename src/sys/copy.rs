@@ -4,7 +4,7 @@
     reason = "this is where blocking calls live"
 )]
 
-use std::ffi::OsStr;
+use std::ffi::CStr;
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,15 +14,17 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 
+use crate::limits::COPY_STEP_BYTES;
 use crate::sys::copy_data;
 use crate::sys::copy_left::{Reused, reuse};
 use crate::sys::copy_meta;
 use crate::sys::copy_temp::Temp;
 use crate::sys::errno::retry;
 use crate::sys::fd::close;
-use crate::sys::path::c_path;
+use crate::sys::path::with_c_path;
+use crate::sys::stat::Stat;
 use crate::sys::walking::HERE;
-use crate::sys::xattr_open;
+use crate::sys::{unnamed, xattr_open};
 
 pub(crate) use crate::sys::copy_data::{Flow, Holes, Side};
 pub(crate) use crate::sys::copy_meta::onto_path as copy_metadata;
@@ -52,8 +54,6 @@ pub(crate) struct CopyRequest {
     pub(crate) reflink: Reflink,
     /// The temporary name; one is made up where it is `None`.
     pub(crate) temporary: Option<PathBuf>,
-    /// An earlier copy has left a part there: what of it is right is kept.
-    pub(crate) reuse: bool,
 }
 
 /// What is waited for before a copy is reported.
@@ -100,21 +100,47 @@ pub struct Copied {
     pub(crate) id: (u64, u64),
 }
 
-/// The directories that the names of a request are in. Whole paths are from the working directory.
+/// Where a file goes: names, and the directories that they are in. Whole paths are from the working directory.
 #[derive(Clone, Copy)]
 pub(crate) struct Sides<'a> {
-    pub(crate) from: BorrowedFd<'a>,
-    pub(crate) to: BorrowedFd<'a>,
-    /// That of the temporary name.
-    pub(crate) temporary: BorrowedFd<'a>,
+    pub(crate) to: (BorrowedFd<'a>, &'a Path),
+    /// One is made up where there is none.
+    pub(crate) temporary: (BorrowedFd<'a>, Option<&'a Path>),
+    /// An earlier copy has left a part there: what of it is right is kept.
+    pub(crate) reuse: bool,
+    /// Whether the directory of the destination is new and on a disk, lets nobody else in, and hands nothing down to what is
+    /// made in it.
+    pub(crate) is_private: bool,
 }
 
-impl Sides<'static> {
-    const PATHS: Sides<'static> = Sides {
-        from: HERE,
-        to: HERE,
-        temporary: HERE,
-    };
+/// An open source, and what it was then.
+pub(crate) struct Source {
+    file: File,
+    before: Metadata,
+}
+
+impl Source {
+    /// Opens it, and looks at it.
+    pub(crate) fn open(dir: BorrowedFd<'_>, name: &Path, follow: bool) -> io::Result<Source> {
+        let file = open_to_read(dir, name, follow)?;
+        let before = retry(|| file.metadata())?;
+        if !before.is_file() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the source is not a regular file",
+            ));
+        }
+        Ok(Source { file, before })
+    }
+
+    pub(crate) fn stat(&self) -> Stat {
+        self.before.clone().into()
+    }
+
+    /// Whether it is copied at once, so that nobody would go on with a part of it.
+    pub(crate) fn is_one_step(&self) -> bool {
+        self.before.len() <= COPY_STEP_BYTES
+    }
 }
 
 /// A failed copy: the error, and the side that it is about.
@@ -140,28 +166,38 @@ const TO: Side = Side::Destination;
 /// Copies one file, as long as the flow lets it go on. What is made under a temporary name gets its own in the directory
 /// that it was made in, whatever is at the path of that directory by then.
 pub(crate) fn copy_file(request: &CopyRequest, flow: &Flow<'_>) -> Result<Copied, CopyError> {
+    let paths = Sides {
+        to: (HERE, &request.to),
+        temporary: (HERE, None),
+        reuse: false,
+        is_private: false,
+    };
+    flow.check().map_err(CopyError::at(FROM))?;
     if !request.rename_into_place {
-        return copy_file_at(request, Sides::PATHS, flow);
+        let source = Source::open(HERE, &request.from, request.follow);
+        let source = source.map_err(CopyError::at(FROM))?;
+        return copy_file_at(request, paths, &source, flow);
     }
     let parent = parent_of(&request.to);
     let dir = open_parent(parent).map_err(CopyError::at(TO))?;
-    let mut named = request.clone();
-    named.to = name_of(&request.to).map_err(CopyError::at(TO))?.into();
-    let elsewhere = match &request.temporary {
+    let name = name_of(&request.to).map_err(CopyError::at(TO))?;
+    let (elsewhere, temporary) = match &request.temporary {
         Some(temporary) => {
-            named.temporary = Some(name_of(temporary).map_err(CopyError::at(TO))?.into());
+            let name = name_of(temporary).map_err(CopyError::at(TO))?;
             let of = parent_of(temporary);
             let elsewhere = (of != parent).then(|| open_parent(of)).transpose();
-            elsewhere.map_err(CopyError::at(TO))?
+            (elsewhere.map_err(CopyError::at(TO))?, Some(name))
         }
-        None => None,
+        None => (None, None),
     };
     let sides = Sides {
-        from: HERE,
-        to: dir.as_fd(),
-        temporary: elsewhere.as_ref().unwrap_or(&dir).as_fd(),
+        to: (dir.as_fd(), name),
+        temporary: (elsewhere.as_ref().unwrap_or(&dir).as_fd(), temporary),
+        ..paths
     };
-    copy_file_at(&named, sides, flow)
+    let source = Source::open(HERE, &request.from, request.follow);
+    let source = source.map_err(CopyError::at(FROM))?;
+    copy_file_at(request, sides, &source, flow)
 }
 
 fn parent_of(path: &Path) -> &Path {
@@ -170,8 +206,8 @@ fn parent_of(path: &Path) -> &Path {
     parent.unwrap_or(Path::new("."))
 }
 
-fn name_of(path: &Path) -> io::Result<&OsStr> {
-    let name = path.file_name();
+fn name_of(path: &Path) -> io::Result<&Path> {
+    let name = path.file_name().map(Path::new);
     name.ok_or_else(|| io::Error::from_raw_os_error(libc::EISDIR))
 }
 
@@ -186,35 +222,60 @@ fn open_parent(path: &Path) -> io::Result<OwnedFd> {
     Ok(open_at(HERE, path, how | OFlag::O_DIRECTORY, 0)?.into())
 }
 
-/// The same between two directories.
+/// The same between two directories, of a source that is open.
 pub(crate) fn copy_file_at(
     request: &CopyRequest,
     sides: Sides<'_>,
+    source: &Source,
     flow: &Flow<'_>,
 ) -> Result<Copied, CopyError> {
-    flow.check().map_err(CopyError::at(FROM))?;
-    let opened = open_source(request, sides.from);
-    let (source, before) = opened.map_err(CopyError::at(FROM))?;
     // Nothing is made for somebody who has given up meanwhile.
     flow.check().map_err(CopyError::at(FROM))?;
     if request.rename_into_place {
-        let made = Temp::create(sides.temporary, request.temporary.as_deref(), request.reuse);
+        let made = Temp::create(sides.temporary, sides.reuse);
         let (temp, file) = made.map_err(CopyError::at(TO))?;
-        let copied = fill(request, &source, &before, &file, flow)?;
+        let mut copied = fill(request, sides, source, &file, flow)?;
         // Before it has its name: a filesystem may say only now that it could not keep what it took.
         close(file).map_err(CopyError::at(TO))?;
         // Who was told that it is not copied does not find it later.
         flow.check().map_err(CopyError::at(TO))?;
-        let is_synced = request.sync == Sync::Name;
-        temp.publish(sides.to, &request.to, request.create_new, is_synced)
+        let how = (request.create_new, request.sync == Sync::Name);
+        temp.publish(sides.to, how, &mut copied.warnings)
             .map_err(CopyError::at(TO))?;
         return Ok(copied);
     }
-    let opened = open_destination(request, sides.to, &before);
+    let opened = open_destination(request, sides.to, &source.before);
     let file = opened.map_err(CopyError::at(TO))?;
-    let copied = fill(request, &source, &before, &file, flow)?;
+    let copied = fill(request, sides, source, &file, flow)?;
     close(file).map_err(CopyError::at(TO))?;
     Ok(copied)
+}
+
+/// The same into a private directory, where a file has no name until it is whole. `None` where there are no such files, or
+/// the name is taken: then nothing has been done.
+pub(crate) fn copy_unnamed_at(
+    request: &CopyRequest,
+    sides: Sides<'_>,
+    source: &Source,
+    flow: &Flow<'_>,
+) -> Option<Result<Copied, CopyError>> {
+    const OWNERS: u32 = 0o600;
+    // It has its mode from the beginning, as a rule, since nobody else can get to it.
+    let mode = request.mode.unwrap_or(source.before.mode()) & 0o777 | OWNERS;
+    let file = unnamed::open(sides.to.0, mode).ok()??;
+    let copied = fill(request, sides, source, &file, flow);
+    // Who was told that it is not copied does not find it later.
+    let copied = copied.and_then(|copied| match flow.check() {
+        Ok(()) => Ok(copied),
+        Err(error) => Err(CopyError::at(TO)(error)),
+    });
+    let copied = match copied {
+        Ok(copied) => copied,
+        Err(failed) => return Some(Err(failed)),
+    };
+    let link = |name: &CStr| unnamed::link(&file, sides.to.0, name);
+    with_c_path(sides.to.1, link).ok()?;
+    Some(Ok(copied))
 }
 
 /// Opens a file in a directory.
@@ -224,32 +285,11 @@ pub(super) fn open_at(
     flags: OFlag,
     mode: u32,
 ) -> io::Result<File> {
-    let (path, mode) = (
-        c_path(path)?,
-        Mode::from_bits_truncate(mode as libc::mode_t),
-    );
-    let opened = retry(|| {
-        Ok(openat(
-            dir,
-            path.as_c_str(),
-            flags | OFlag::O_CLOEXEC,
-            mode,
-        )?)
+    let mode = Mode::from_bits_truncate(mode as libc::mode_t);
+    let opened = with_c_path(path, |path| {
+        retry(|| Ok(openat(dir, path, flags | OFlag::O_CLOEXEC, mode)?))
     })?;
     Ok(opened.into())
-}
-
-/// Opens the source, and looks at it.
-fn open_source(request: &CopyRequest, dir: BorrowedFd<'_>) -> io::Result<(File, Metadata)> {
-    let source = open_to_read(dir, &request.from, request.follow)?;
-    let before = retry(|| source.metadata())?;
-    if !before.is_file() {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "the source is not a regular file",
-        ));
-    }
-    Ok((source, before))
 }
 
 /// Opens a file without waiting for a FIFO's writer and, where the system lets us, without touching its access time.
@@ -273,13 +313,13 @@ const NO_ATIME: i32 = 0;
 /// Opens the destination under its own name; it is emptied only when it is known not to be the source.
 fn open_destination(
     request: &CopyRequest,
-    dir: BorrowedFd<'_>,
+    (dir, name): (BorrowedFd<'_>, &Path),
     before: &Metadata,
 ) -> io::Result<File> {
     let mode = request.mode.unwrap_or(before.mode()) & 0o777;
     let mut flags = OFlag::O_WRONLY | OFlag::O_CREAT;
     flags.set(OFlag::O_EXCL, request.create_new);
-    let file = open_at(dir, &request.to, flags, mode)?;
+    let file = open_at(dir, name, flags, mode)?;
     let found = retry(|| file.metadata())?;
     if (found.dev(), found.ino()) == (before.dev(), before.ino()) {
         return Err(io::Error::new(
@@ -303,8 +343,11 @@ fn open_destination(
 /// Moves the data, then carries the metadata over; fails where the source changed meanwhile.
 fn fill(
     request: &CopyRequest,
-    source: &File,
-    before: &Metadata,
+    sides: Sides<'_>,
+    Source {
+        file: source,
+        before,
+    }: &Source,
     file: &File,
     flow: &Flow<'_>,
 ) -> Result<Copied, CopyError> {
@@ -314,7 +357,7 @@ fn fill(
         reflink: request.reflink,
         onto_file: target.is_file(),
     };
-    let reused = match request.reuse {
+    let reused = match sides.reuse {
         true => reuse(source, before, (file, &target), ways, flow),
         false => Ok(Reused::default()),
     };
@@ -328,6 +371,7 @@ fn fill(
     }
     let id = (target.dev(), target.ino());
     let mut meta = copy_meta::Onto::new(file, target);
+    meta.is_bare = sides.is_private && !sides.reuse;
     meta.carry(source, before, request.preserve);
     set_mode(request, (source, before), file, &meta).map_err(CopyError::at(TO))?;
     if request.preserve.times {
@@ -366,6 +410,7 @@ fn set_mode(
     }
     let mode = match request.mode {
         Some(mode) => mode & 0o7777,
+        None if meta.has_no_lists => copy_meta::mode_for(before, Some(target)),
         None => copy_meta::mode_beside_list(
             copy_meta::mode_for(before, Some(target)),
             |name| xattr_open::get(source, name),
@@ -373,7 +418,8 @@ fn set_mode(
         ),
     };
     // Access control lists change the mode.
-    if target.mode() & 0o7777 == mode && !request.preserve.xattrs {
+    let is_known = meta.has_no_lists || !request.preserve.xattrs;
+    if target.mode() & 0o7777 == mode && is_known {
         return Ok(());
     }
     file.set_permissions(std::fs::Permissions::from_mode(mode))

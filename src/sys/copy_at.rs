@@ -25,6 +25,7 @@ use super::errno::retry;
 use super::fd::with_file;
 use super::path::as_path;
 use super::stat::{Stamp, Stat, kind};
+use super::walking::{self, Times};
 
 /// What `mkdir` says of what is there and is no directory.
 pub(crate) const EXISTS: i32 = libc::EEXIST;
@@ -44,6 +45,30 @@ pub(crate) fn remove(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
     retry(|| Ok(unlinkat(dir, name, UnlinkatFlags::NoRemoveDir)?))
 }
 
+/// The same of what may not be there, about which some filesystems say something else: that they are read only.
+pub(crate) fn remove_if_there(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
+    let is_missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    match remove(dir, name) {
+        Err(error) if is_missing(&error) => Ok(()),
+        Err(error) => match stat_at(dir, name, false) {
+            Err(other) if is_missing(&other) => Ok(()),
+            _ => Err(error),
+        },
+        removed => removed,
+    }
+}
+
+/// The same in a directory that may have its times already, and keeps them.
+pub(crate) fn remove_later(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
+    let before = super::blocking::stat_fd(dir);
+    remove_if_there(dir, name)?;
+    if let Ok(before) = before {
+        let (accessed, modified) = (time(before.accessed), time(before.modified));
+        retry(|| Ok(futimens(dir, &accessed, &modified)?))?;
+    }
+    Ok(())
+}
+
 /// Makes a directory that its user alone may use. Whether there was none.
 pub(crate) fn make_dir(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<bool> {
     let mode = Mode::from_bits_truncate(0o700);
@@ -51,6 +76,15 @@ pub(crate) fn make_dir(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         made => made.map(|()| true),
     }
+}
+
+/// Whether a directory that was just made is on a disk, lets nobody else in, and hands no list of access down to what is made
+/// in it. It may be another one, where somebody who may do that has put it there.
+pub(crate) fn is_private(dir: BorrowedFd<'_>) -> bool {
+    let is_ours = super::copy_left::is_own(dir, 0o077);
+    let is_bare = || with_file(dir, |dir| Ok(super::xattr_open::is_bare(dir)));
+    let is_local = || walking::magic(dir).is_ok_and(|magic| !walking::is_remote(magic));
+    is_ours.unwrap_or(false) && is_local() && is_bare().unwrap_or(false)
 }
 
 /// Lets its owner into a directory that may not be opened, unless it is none.
@@ -129,6 +163,23 @@ pub(crate) fn metadata(dir: BorrowedFd<'_>) -> io::Result<Metadata> {
     with_file(dir, |dir| retry(|| dir.metadata()))
 }
 
+/// When an open directory was changed.
+pub(crate) fn times_of(dir: &Metadata) -> Times {
+    let stamp = |seconds, nanos: i64| Stamp {
+        seconds,
+        nanos: nanos as u32,
+    };
+    (
+        stamp(dir.mtime(), dir.mtime_nsec()),
+        stamp(dir.ctime(), dir.ctime_nsec()),
+    )
+}
+
+/// Whether the kernel makes up what is in a directory, and its times.
+pub(crate) fn is_made_up(dir: BorrowedFd<'_>) -> bool {
+    with_file(dir, |dir| Ok(super::copy_data::is_pseudo(dir))).unwrap_or(false)
+}
+
 /// Has the disk take the names in a directory. Some filesystems have no such thing.
 pub(crate) fn sync_dir(dir: BorrowedFd<'_>) -> io::Result<()> {
     match with_file(dir, File::sync_all) {
@@ -156,8 +207,9 @@ pub(crate) fn copy_link(twin: Twin<'_>, preserve: Preserve) -> io::Result<Vec<Wa
     let target = source.target((twin.from, twin.from_name))?;
     retry(|| Ok(symlinkat(target.as_os_str(), twin.to, twin.temporary)?))?;
     let temp = Temp::of(twin.to, twin.temporary);
-    let warnings = carry(&source, twin, preserve)?;
-    temp.publish(twin.to, as_path(twin.name), twin.create_new, false)?;
+    let mut warnings = carry(&source, twin, preserve)?;
+    let how = (twin.create_new, false);
+    temp.publish((twin.to, as_path(twin.name)), how, &mut warnings)?;
     Ok(warnings)
 }
 
@@ -172,7 +224,8 @@ pub(crate) fn copy_fifo(twin: Twin<'_>, preserve: Preserve) -> io::Result<Vec<Wa
         "set_permissions",
         set_mode(twin, &source.stat),
     );
-    temp.publish(twin.to, as_path(twin.name), twin.create_new, false)?;
+    let how = (twin.create_new, false);
+    temp.publish((twin.to, as_path(twin.name)), how, &mut warnings)?;
     Ok(warnings)
 }
 
@@ -192,7 +245,7 @@ pub(crate) fn link(
     made: (BorrowedFd<'_>, &CStr),
     id: (u64, u64),
     twin: Twin<'_>,
-) -> io::Result<()> {
+) -> io::Result<Vec<Warning>> {
     let link = || linkat(made.0, made.1, twin.to, twin.temporary, AtFlags::empty());
     retry(|| Ok(link()?))?;
     let mut temp = Temp::of(twin.to, twin.temporary);
@@ -204,7 +257,10 @@ pub(crate) fn link(
     if there.type_bits() == kind::FIFO {
         temp = temp.of_fifo();
     }
-    temp.publish(twin.to, as_path(twin.name), twin.create_new, false)
+    let mut warnings = Vec::new();
+    let how = (twin.create_new, false);
+    temp.publish((twin.to, as_path(twin.name)), how, &mut warnings)?;
+    Ok(warnings)
 }
 
 /// Something else has the name by now.

@@ -58,17 +58,18 @@ pub(crate) enum Whose<'a> {
 }
 
 /// Finds what copies that are over have left in an open directory: the sums of the names it was to get, and its own.
-/// What is not to be gone on with is removed.
+/// What is not to be gone on with is removed. What of that fails leaves the rest as it is.
 pub(crate) fn take_stock(
     dir: BorrowedFd<'_>,
     whose: Whose<'_>,
+    left: &mut Vec<(u64, CString)>,
     go_on: impl Fn() -> bool,
-) -> io::Result<Vec<(u64, CString)>> {
+) -> io::Result<()> {
     if !lock(dir, libc::LOCK_EX) {
         // Somebody copies into it.
-        return Ok(Vec::new());
+        return Ok(());
     }
-    let found = find(dir, whose, go_on);
+    let found = find(dir, whose, left, go_on);
     work_in(dir);
     found
 }
@@ -76,10 +77,11 @@ pub(crate) fn take_stock(
 fn find(
     dir: BorrowedFd<'_>,
     whose: Whose<'_>,
+    left: &mut Vec<(u64, CString)>,
     go_on: impl Fn() -> bool,
-) -> io::Result<Vec<(u64, CString)>> {
-    let is_ours = is_ours_alone(dir)?;
-    let mut left = Vec::new();
+) -> io::Result<()> {
+    let is_ours = is_own(dir, 0o022)?;
+    let mut removed = Ok(());
     walking::seek(dir, 0)?;
     loop {
         let names: Names = walking::list(dir, WALK_LIST_BYTES, false, &go_on)?;
@@ -92,12 +94,11 @@ fn find(
             if is_ours && is_part(&there) && there.size > COPY_SMALL_BYTES {
                 left.push((of, name.to_owned()));
             } else if !there.is_dir() {
-                // What may not be removed is no worse than what is there already.
-                let _ = super::copy_at::remove(dir, name);
+                removed = removed.and(super::copy_at::remove_if_there(dir, name));
             }
         }
         if names.at_end || !go_on() {
-            return Ok(left);
+            return removed;
         }
     }
 }
@@ -112,10 +113,10 @@ impl Whose<'_> {
     }
 }
 
-/// Whether nobody else can have put anything there.
-fn is_ours_alone(dir: BorrowedFd<'_>) -> io::Result<bool> {
+/// Whether a directory is our own, and others have none of these rights to it.
+pub(super) fn is_own(dir: BorrowedFd<'_>, rights: u32) -> io::Result<bool> {
     let there = stat_fd(dir)?;
-    Ok(there.uid == nix::unistd::geteuid().as_raw() && there.mode & 0o022 == 0)
+    Ok(there.uid == nix::unistd::geteuid().as_raw() && there.mode & rights == 0)
 }
 
 /// Whether it is as a copy makes it, and lets nobody else in, until its content is whole.
@@ -130,11 +131,7 @@ pub(super) fn reopen(dir: BorrowedFd<'_>, name: &Path) -> Option<File> {
     let file = open_at(dir, name, flags, 0).ok()?;
     let there = stat_fd(file.as_fd()).ok()?;
     // Attributes, lists of access among them, come just before the mode.
-    let is_bare = match xattr_open::list(&file) {
-        Ok(names) => names.iter().all(|name| name == "security.selinux"),
-        Err(error) => error.kind() == io::ErrorKind::Unsupported,
-    };
-    (is_part(&there) && is_bare).then_some(file)
+    (is_part(&there) && xattr_open::is_bare(&file)).then_some(file)
 }
 
 /// What of a file was there already.

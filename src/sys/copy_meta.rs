@@ -41,6 +41,7 @@ const SET_TIMES: &str = "set_times";
 const SET_XATTR: &str = "set_xattr";
 const GET_XATTR: &str = "get_xattr";
 const LIST_XATTRS: &str = "list_xattrs";
+const REMOVE_XATTR: &str = "remove_xattr";
 
 const ACL_ACCESS: &CStr = c"system.posix_acl_access";
 const CAPABILITY: &CStr = c"security.capability";
@@ -71,11 +72,39 @@ pub(crate) fn mode_beside_list(
         return mode;
     };
     match group_rights(&list) {
-        Some(rights) if !target(ACL_ACCESS).is_ok_and(|target| target == list) => {
+        Some(rights) if !target(ACL_ACCESS).is_ok_and(|target| gives_the_same(&target, &list)) => {
             mode & (!0o070 | rights << 3)
         }
         _ => mode,
     }
+}
+
+/// A new file has the access list that its folder has for new ones. What takes the place of another file has it only if
+/// that one's gave the same, so that nobody gets more.
+pub(crate) fn without_another_list(
+    source: impl Fn(&CStr) -> io::Result<Vec<u8>>,
+    target: &File,
+) -> io::Result<()> {
+    let Ok(list) = xattr_open::get(target, ACL_ACCESS) else {
+        return Ok(());
+    };
+    match source(ACL_ACCESS) {
+        Ok(source) if gives_the_same(&source, &list) => Ok(()),
+        _ => xattr_open::remove(target, ACL_ACCESS),
+    }
+}
+
+/// Whether two access lists differ in nothing but what a mode sets: the rights of the owner and of others, and the most
+/// that anybody else gets.
+fn gives_the_same(one: &[u8], other: &[u8]) -> bool {
+    const OF_THE_MODE: [u16; 3] = [0x01, 0x10, 0x20];
+    let entries = |list: &[u8]| {
+        let entries = list.get(4..).unwrap_or_default().chunks_exact(8);
+        let named = entries
+            .filter(|entry| !OF_THE_MODE.contains(&u16::from_le_bytes([entry[0], entry[1]])));
+        named.map(<[u8]>::to_vec).collect::<Vec<_>>()
+    };
+    entries(one) == entries(other)
 }
 
 /// What an access list gives to the owning group.
@@ -102,6 +131,10 @@ pub(crate) struct Onto<'a> {
     /// What it is by now, but for its mode.
     pub(crate) target: Metadata,
     pub(crate) warnings: Vec<Warning>,
+    /// Whether it was made where it can have no attributes yet.
+    pub(super) is_bare: bool,
+    /// Whether neither side was found to have an attribute that goes with the mode.
+    pub(super) has_no_lists: bool,
 }
 
 impl Onto<'_> {
@@ -110,6 +143,8 @@ impl Onto<'_> {
             to,
             target,
             warnings: Vec::new(),
+            is_bare: false,
+            has_no_lists: false,
         }
     }
 
@@ -120,20 +155,25 @@ impl Onto<'_> {
             let owners = (Some(before.uid()), Some(before.gid()));
             let set = retry(|| std::os::unix::fs::fchown(to, owners.0, owners.1));
             note(&mut self.warnings, SET_OWNER, set);
-            if let Ok(target) = retry(|| to.metadata()) {
-                self.target = target;
+            match retry(|| to.metadata()) {
+                Ok(target) => self.target = target,
+                Err(error) => self.warnings.push((SET_OWNER, error)),
             }
         }
         if preserve.xattrs {
+            let is_bare = self.is_bare;
             let lists = Xattrs {
-                there: &|| xattr_open::list(to),
+                there: &|| match is_bare {
+                    true => Ok(Vec::new()),
+                    false => xattr_open::list(to),
+                },
                 list: &|| xattr_open::list(source),
                 get: &|name| xattr_open::get(source, name),
                 set: &|name, value| xattr_open::set(to, name, value),
                 remove: &|name| xattr_open::remove(to, name),
             };
             let same_owner = has_owner_of(before, &self.target);
-            lists.carry(before.is_dir(), same_owner, &mut self.warnings);
+            self.has_no_lists = lists.carry(before.is_dir(), same_owner, &mut self.warnings);
         }
     }
 
@@ -280,12 +320,18 @@ struct Xattrs<'a> {
 }
 
 impl Xattrs<'_> {
-    fn carry(&self, directory: bool, same_owner: bool, warnings: &mut Vec<Warning>) {
+    /// Whether there is nothing on either side that goes with the mode, as lists of access do.
+    fn carry(&self, directory: bool, same_owner: bool, warnings: &mut Vec<Warning>) -> bool {
         let names = match (self.list)() {
             Ok(names) => names,
-            Err(error) if error.kind() == io::ErrorKind::Unsupported => return,
-            Err(error) => return warnings.push((LIST_XATTRS, error)),
+            Err(error) if xattr::are_never(&error) => return false,
+            Err(error) => {
+                warnings.push((LIST_XATTRS, error));
+                return false;
+            }
         };
+        let is_of_system = |name: &OsString| name.as_bytes().starts_with(b"system.");
+        let mut has_no_lists = !names.iter().any(is_of_system);
         // A list inherited from the destination's parent would change what the mode means, and capabilities that the
         // destination has were not given to what may run it now.
         let has = |name: &CStr| {
@@ -299,6 +345,9 @@ impl Xattrs<'_> {
         if cfg!(target_os = "linux") {
             // There is none, as a rule: to see that is one call, and to remove what is not there is a transaction each.
             let there = (self.there)();
+            has_no_lists &= there
+                .as_ref()
+                .is_ok_and(|there| !there.iter().any(is_of_system));
             let may_have = |rights: &CStr| match &there {
                 Ok(there) => there
                     .iter()
@@ -306,12 +355,21 @@ impl Xattrs<'_> {
                 Err(_) => true,
             };
             for rights in [ACL_ACCESS, ACL_DEFAULT, CAPABILITY] {
-                if !stays(rights) && may_have(rights) {
-                    let _ = (self.remove)(rights);
+                if stays(rights) || !may_have(rights) {
+                    continue;
+                }
+                match (self.remove)(rights) {
+                    Err(error) if !xattr::is_absent(&error) && !xattr::are_never(&error) => {
+                        warnings.push((REMOVE_XATTR, error));
+                    }
+                    _ => {}
                 }
             }
         }
-        for name in names {
+        for name in names
+            .into_iter()
+            .filter(|name| !xattr::is_alias(name.as_bytes()))
+        {
             let Ok(name) = CString::new(name.into_vec()) else {
                 continue;
             };
@@ -335,5 +393,6 @@ impl Xattrs<'_> {
                 Err(error) => warnings.push((GET_XATTR, error)),
             }
         }
+        has_no_lists
     }
 }

@@ -17,10 +17,14 @@ use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
 
 use super::copy::open_at;
 use super::copy_left;
+use super::copy_meta::Warning;
 use super::errno::retry;
 use super::global::Global;
 use super::path::{c_path, with_c_path};
 use super::stat::{Stat, kind};
+
+/// What a warning says of a temporary name that stays beside the right one.
+pub(crate) const REMOVE: &str = "remove_file";
 
 /// A file under a temporary name, removed on drop unless it was published.
 pub(super) struct Temp<'a> {
@@ -50,8 +54,7 @@ impl<'a> Temp<'a> {
     /// Makes a file, or goes on with one of that name that an earlier copy has left, if it is one that only we can have
     /// written.
     pub(super) fn create(
-        dir: BorrowedFd<'a>,
-        name: Option<&Path>,
+        (dir, name): (BorrowedFd<'a>, Option<&Path>),
         reuse: bool,
     ) -> io::Result<(Temp<'a>, File)> {
         const TRIES_MAX: u32 = 16;
@@ -60,7 +63,7 @@ impl<'a> Temp<'a> {
             if let Some(file) = copy_left::reopen(dir, name) {
                 return Ok((temp, file));
             }
-            temp.remove();
+            temp.remove()?;
         }
         let mut tries = 0;
         loop {
@@ -82,21 +85,21 @@ impl<'a> Temp<'a> {
         }
     }
 
-    fn remove(&mut self) {
-        if !self.published {
-            // Nothing can be done about an error here, and the copy has failed or has its name already.
-            let _ = retry(|| Ok(unlinkat(self.dir, &self.path, UnlinkatFlags::NoRemoveDir)?));
+    fn remove(&mut self) -> io::Result<()> {
+        let is_gone = std::mem::replace(&mut self.published, true);
+        if is_gone {
+            return Ok(());
         }
-        self.published = true;
+        retry(|| Ok(unlinkat(self.dir, &self.path, UnlinkatFlags::NoRemoveDir)?))
     }
 
-    /// Gives it its name, in that directory.
+    /// Gives it its name, in that directory. That it has its temporary one as well, where that cannot be removed, is a
+    /// warning.
     pub(super) fn publish(
         mut self,
-        dir: BorrowedFd<'_>,
-        to: &Path,
-        create_new: bool,
-        sync: bool,
+        (dir, to): (BorrowedFd<'_>, &Path),
+        (create_new, sync): (bool, bool),
+        warnings: &mut Vec<Warning>,
     ) -> io::Result<()> {
         let name = c_path(to)?;
         if create_new {
@@ -116,6 +119,12 @@ impl<'a> Temp<'a> {
             // Onto another name of the same file a rename does nothing and succeeds: the temporary name stays.
             self.published = !is_link;
         }
+        match self.remove() {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                warnings.push((REMOVE, error));
+            }
+            _ => {}
+        }
         if sync {
             let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
             open_at(dir, Path::new("."), flags, 0)?.sync_all()?;
@@ -128,8 +137,9 @@ impl<'a> Temp<'a> {
 /// there has several names.
 fn refuse_special(dir: BorrowedFd<'_>, to: &Path, is_fifo: bool) -> io::Result<bool> {
     let there = with_c_path(to, |to| super::blocking::stat_at(dir, to, false));
-    let Ok(there) = there else {
-        return Ok(false);
+    let there = match there {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        there => there?,
     };
     match special(&there) {
         Some(what) if !(is_fifo && there.type_bits() == kind::FIFO) => Err(io::Error::new(
@@ -152,7 +162,8 @@ pub(crate) fn special(there: &Stat) -> Option<&'static str> {
 
 impl Drop for Temp<'_> {
     fn drop(&mut self) {
-        self.remove();
+        // Nothing can be done about an error here, and the copy has failed.
+        let _ = self.remove();
     }
 }
 

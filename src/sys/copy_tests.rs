@@ -26,7 +26,6 @@ fn request(from: &Path, to: &Path) -> CopyRequest {
         drop_cache: false,
         reflink: Reflink::Auto,
         temporary: None,
-        reuse: false,
     }
 }
 

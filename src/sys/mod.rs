@@ -46,6 +46,7 @@ pub(crate) mod stat;
 pub(crate) mod steps;
 pub(crate) mod thread;
 pub(crate) mod unchanged;
+mod unnamed;
 pub(crate) mod walking;
 pub(crate) mod written;
 pub(crate) mod xattr;

@@ -9,8 +9,6 @@ use std::ffi::{CStr, CString, OsStr};
 use std::fs::{File, Metadata, Permissions};
 use std::io;
 use std::os::fd::AsFd;
-#[cfg(target_os = "linux")]
-use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -28,7 +26,7 @@ use super::path::c_path;
 use super::rename::{RenameMode, rename};
 use super::request::{At, FdRef};
 use super::steps::Steps;
-use super::{xattr, xattr_open};
+use super::{unnamed, xattr, xattr_open};
 use crate::limits::{LINKS_FOLLOWED_MAX, TEMP_NAMES_TRIED_MAX, WHOLE_FILE_STEP_BYTES};
 
 /// How a path gets its new content.
@@ -72,7 +70,7 @@ impl Draft {
         let dir = open_dir(parent, how)?;
         let is_new = before.is_none() && how.mode.is_none();
         let mode = if is_new { 0o666 } else { 0o600 };
-        let (file, temp) = match unnamed(&dir, mode)? {
+        let (file, temp) = match unnamed::open(dir.as_fd(), mode)? {
             Some(file) => (file, None),
             None => named(&dir, mode).map(|(file, temp)| (file, Some(temp)))?,
         };
@@ -116,16 +114,18 @@ impl Draft {
         if self.how.keep_owner || self.how.keep_xattrs {
             self.keep(before)?;
         }
+        let path = c_path(&self.path)?;
+        let of_before = |name: &CStr| xattr::get(&path, name, false);
+        if !self.how.keep_xattrs {
+            copy_meta::without_another_list(of_before, &self.file)?;
+        }
         let mode = match self.how.mode {
             Some(mode) => mode & 0o7777,
-            None => {
-                let path = c_path(&self.path)?;
-                copy_meta::mode_beside_list(
-                    copy_meta::mode_for(before, Some(&retry(|| self.file.metadata())?)),
-                    |name| xattr::get(&path, name, false),
-                    |name| xattr_open::get(&self.file, name),
-                )
-            }
+            None => copy_meta::mode_beside_list(
+                copy_meta::mode_for(before, Some(&retry(|| self.file.metadata())?)),
+                of_before,
+                |name| xattr_open::get(&self.file, name),
+            ),
         };
         self.set_mode(mode)
     }
@@ -227,13 +227,13 @@ impl Draft {
     /// A file without a name gets the one it is for, or, where that exists, another one that is renamed over it.
     fn publish_unnamed(&mut self) -> io::Result<()> {
         if self.before.is_none() || self.how.create_new {
-            match link(&self.file, &self.dir, &self.name) {
+            match unnamed::link(&self.file, self.dir.as_fd(), &self.name) {
                 Err(error)
                     if error.kind() == io::ErrorKind::AlreadyExists && !self.how.create_new => {}
                 linked => return linked,
             }
         }
-        let temp = try_names(|name| link(&self.file, &self.dir, name))?.0;
+        let temp = try_names(|name| unnamed::link(&self.file, self.dir.as_fd(), name))?.0;
         self.temp = Some(temp.clone());
         self.rename(&temp)?;
         self.temp = None;
@@ -318,6 +318,11 @@ fn look(path: &Path, how: &Replace) -> io::Result<(PathBuf, Option<Metadata>)> {
             return Err(io::Error::from_raw_os_error(libc::EISDIR));
         }
         if before.is_symlink() && !how.replaces_link {
+            // The kernel may forbid to follow it, as one of somebody else in a folder that everybody may write to.
+            match retry(|| std::fs::metadata(&path)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
             let leads_to = retry(|| std::fs::read_link(&path))?;
             path = path.parent().unwrap_or(Path::new("")).join(leads_to);
             continue;
@@ -363,32 +368,6 @@ fn open_dir(parent: &Path, how: &Replace) -> io::Result<File> {
     }
 }
 
-/// A file without a name; `None` where there are none, or where none could get a name.
-#[cfg(target_os = "linux")]
-fn unnamed(dir: &File, mode: u32) -> io::Result<Option<File>> {
-    use super::global::Kept;
-    static HAS_PROC: Kept<bool> = Kept::new();
-    if !*HAS_PROC.get_or_make(|| Path::new("/proc/self/fd").is_dir()) {
-        return Ok(None);
-    }
-    let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
-    let open = || openat(dir, c".", flags, Mode::from_bits_truncate(mode));
-    match retry(|| Ok(open()?)) {
-        Ok(fd) => Ok(Some(fd.into())),
-        Err(error) => match error.raw_os_error() {
-            Some(libc::EOPNOTSUPP | libc::EISDIR | libc::ENOENT | libc::EINVAL | libc::ENOSYS) => {
-                Ok(None)
-            }
-            _ => Err(error),
-        },
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn unnamed(_dir: &File, _mode: u32) -> io::Result<Option<File>> {
-    Ok(None)
-}
-
 fn named(dir: &File, mode: u32) -> io::Result<(File, CString)> {
     let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR | OFlag::O_CLOEXEC;
     let mode = Mode::from_bits_truncate(mode as libc::mode_t);
@@ -411,27 +390,6 @@ fn try_names<T>(mut make: impl FnMut(&CStr) -> io::Result<T>) -> io::Result<(CSt
             Err(error) => return Err(error),
         }
     }
-}
-
-/// Gives a file without a name one: by `/proc`, since by the descriptor itself the kernel asks for a capability.
-#[cfg(target_os = "linux")]
-fn link(file: &File, dir: &File, name: &CStr) -> io::Result<()> {
-    let from = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
-    let (here, follow) = (nix::fcntl::AT_FDCWD, nix::fcntl::AtFlags::AT_SYMLINK_FOLLOW);
-    retry(|| {
-        Ok(nix::unistd::linkat(
-            here,
-            from.as_c_str(),
-            dir,
-            name,
-            follow,
-        )?)
-    })
-}
-
-#[cfg(not(target_os = "linux"))]
-fn link(_file: &File, _dir: &File, _name: &CStr) -> io::Result<()> {
-    Err(super::errno::unsupported())
 }
 
 #[cfg(test)]

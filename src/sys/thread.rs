@@ -5,6 +5,9 @@
     reason = "sets the thread's signal mask, and asks for what it has used"
 )]
 
+#[cfg(target_os = "linux")]
+use crate::limits;
+
 /// Whether this crate has started the calling thread: all those have names that begin alike.
 pub(crate) fn is_ours() -> bool {
     let thread = std::thread::current();
@@ -63,23 +66,40 @@ pub(crate) fn waits() -> Option<libc::c_long> {
 /// runnable thread from running for long, which says nothing of any disk.
 #[cfg(target_os = "linux")]
 pub(crate) fn sleeps(thread: i32) -> bool {
-    look(thread).is_some_and(|sight| matches!(sight.state, 'S' | 'D'))
+    look(thread).is_some_and(Sight::sleeps)
 }
 
-/// What procfs says of a thread at a time.
+/// A thread's flag that it works for a ring (`PF_IO_WORKER`, the same since rings have such threads).
 #[cfg(target_os = "linux")]
+const KERNEL_WORKER: u64 = 0x10;
+
+/// What procfs says of a thread at a time.
+#[cfg_attr(
+    not(target_os = "linux"),
+    allow(dead_code, reason = "other systems do not tell")
+)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sight {
     state: char,
     /// The time that it has had of a processor, in hundredths of a second.
     pub(crate) ticks: u64,
+    /// Whether it works for a ring.
+    is_kernel_worker: bool,
 }
 
-#[cfg(target_os = "linux")]
+#[cfg_attr(
+    not(target_os = "linux"),
+    allow(dead_code, reason = "other systems do not tell")
+)]
 impl Sight {
     /// Whether it has a processor, or waits for one.
     pub(crate) fn runs(self) -> bool {
         self.state == 'R'
+    }
+
+    /// Whether it sleeps in the kernel.
+    pub(crate) fn sleeps(self) -> bool {
+        matches!(self.state, 'S' | 'D')
     }
 
     /// Whether it sleeps so that word for it wakes it.
@@ -88,13 +108,21 @@ impl Sight {
     }
 
     /// The line of procfs: the state comes after the name, which is in parentheses and may have any character in it.
+    #[cfg(target_os = "linux")]
     fn parse(text: &str) -> Option<Sight> {
         let mut fields = text.rsplit(')').next()?.split_ascii_whitespace();
         let state = fields.next()?.chars().next()?;
-        // Ten further ones stand between the state and the times in user mode and in the kernel.
-        let mut times = fields.skip(10).map(|field| field.parse().unwrap_or(0));
+        // Five further ones stand between the state and the flags, four more before the times in user mode and in the
+        // kernel.
+        let mut numbers = fields.skip(5).map(|field| field.parse().unwrap_or(0));
+        let flags: u64 = numbers.next().unwrap_or(0);
+        let mut times = numbers.skip(4);
         let ticks = times.next().unwrap_or(0) + times.next().unwrap_or(0);
-        Some(Sight { state, ticks })
+        Some(Sight {
+            state,
+            ticks,
+            is_kernel_worker: flags & KERNEL_WORKER != 0,
+        })
     }
 }
 
@@ -109,26 +137,61 @@ pub(crate) fn look(thread: i32) -> Option<Sight> {
     Sight::parse(&stat_of(&thread.to_string())?)
 }
 
-/// The kernel's workers of these threads' rings which have a processor, or wait for one.
+/// How often a thread of this process was given a processor so far, where the kernel counts it: another number says that
+/// it has run in between.
+#[cfg(target_os = "linux")]
+pub(crate) fn turns(thread: i32) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/self/task/{thread}/schedstat")).ok()?;
+    text.split_ascii_whitespace().nth(2)?.parse().ok()
+}
+
+/// The kernel's workers of these threads' rings which have a processor, or wait for one. One that never ran has no name
+/// yet, and may be any ring's.
 #[cfg(target_os = "linux")]
 pub(crate) fn running_kernel_workers(threads: &[i32]) -> Vec<i32> {
     let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten();
     let running = tasks.flatten().filter_map(|task| {
         let number = task.file_name().into_string().ok()?;
         let text = stat_of(&number)?;
-        let (_, rest) = text.split_once("(iou-wrk-")?;
-        let (of, _) = rest.split_once(')')?;
-        let is_theirs = of.parse().is_ok_and(|of| threads.contains(&of));
-        let runs = is_theirs && Sight::parse(&text)?.runs();
+        let sight = Sight::parse(&text)?;
+        let named = text.split_once("(iou-wrk-");
+        let of = named.and_then(|(_, rest)| rest.split_once(')'));
+        let is_theirs = match of {
+            Some((of, _)) => of.parse().is_ok_and(|of| threads.contains(&of)),
+            None => sight.is_kernel_worker,
+        };
+        let runs = is_theirs && sight.runs();
         runs.then(|| number.parse().ok()).flatten()
     });
     running.collect()
+}
+
+/// Whether what these threads submitted so many milliseconds ago may not be over only because it, or who is to see that
+/// it is, waits for a processor. What is very old is not.
+#[cfg(target_os = "linux")]
+pub(crate) fn may_be_starved(age_ms: u64, submitters: &[i32]) -> bool {
+    let runs = |&number: &i32| look(number).is_some_and(Sight::runs);
+    // In this order: a worker that ends makes its submitter run before it sleeps.
+    u128::from(age_ms) < limits::STARVED_MAX.as_millis()
+        && (!running_kernel_workers(submitters).is_empty() || submitters.iter().any(runs))
 }
 
 /// Not needed where nothing is attempted and there are no rings.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn current() -> i32 {
     0
+}
+
+/// Nothing can be told.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn look(_thread: i32) -> Option<Sight> {
+    None
+}
+
+/// The same.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn turns(_thread: i32) -> Option<u64> {
+    None
 }
 
 /// As far as can be told.

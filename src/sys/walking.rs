@@ -15,7 +15,7 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
 use super::errno::retry;
-use super::stat::{How, Stat};
+use super::stat::{How, Stamp, Stat};
 
 /// Where the name begins in an entry: after the inode number, the position, the length and the type, as the kernel
 /// has them.
@@ -311,10 +311,18 @@ pub(crate) fn stat(at: BorrowedFd<'_>, name: &CStr, reach: Reach, how: How) -> i
 /// Device and inode: what tells a directory from another one that has come into its place.
 pub(crate) type Id = (u64, u64);
 
+/// When names in a directory were last made or removed, and its attributes changed.
+pub(crate) type Times = (Stamp, Stamp);
+
 /// Those of an open directory.
 pub(crate) fn id_of(dir: BorrowedFd<'_>) -> io::Result<Id> {
+    Ok(seen_of(dir)?.0)
+}
+
+/// The same, and when it had been changed.
+pub(crate) fn seen_of(dir: BorrowedFd<'_>) -> io::Result<(Id, Times)> {
     let stat = stat_open(dir)?;
-    Ok((stat.dev, stat.ino))
+    Ok(((stat.dev, stat.ino), (stat.modified, stat.changed)))
 }
 
 /// The attributes of an open directory.

@@ -23,15 +23,30 @@ mod calls {
         }
     }
 
+    /// What is there, as a rule. The kernel allocates and clears as many bytes as it is offered.
+    const BYTES_USUAL: usize = 512;
+
+    /// Offers little, and all that there can be where that is not enough.
+    fn ample<T>(call: impl Fn(usize) -> io::Result<T>) -> io::Result<T> {
+        match call(BYTES_USUAL) {
+            Err(error) if error.raw_os_error() == Some(libc::ERANGE) => call(BYTES_MAX),
+            told => told,
+        }
+    }
+
     pub(crate) fn get(file: &File, name: &CStr) -> io::Result<Vec<u8>> {
-        let mut value = Vec::<u8>::with_capacity(BYTES_MAX);
+        ample(|room| get_within(file, name, room))
+    }
+
+    fn get_within(file: &File, name: &CStr, room: usize) -> io::Result<Vec<u8>> {
+        let mut value = Vec::<u8>::with_capacity(room);
         let (fd, name, start) = (file.as_raw_fd(), name.as_ptr(), value.as_mut_ptr().cast());
-        // SAFETY: the name is terminated, and the value has room for `BYTES_MAX` bytes.
+        // SAFETY: the name is terminated, and the value has so much room.
         #[cfg(target_os = "linux")]
-        let length = check(unsafe { libc::fgetxattr(fd, name, start, BYTES_MAX) })?;
+        let length = check(unsafe { libc::fgetxattr(fd, name, start, room) })?;
         // SAFETY: as above.
         #[cfg(target_os = "macos")]
-        let length = check(unsafe { libc::fgetxattr(fd, name, start, BYTES_MAX, 0, 0) })?;
+        let length = check(unsafe { libc::fgetxattr(fd, name, start, room, 0, 0) })?;
         // SAFETY: the call initialised `length` bytes.
         unsafe { value.set_len(length) };
         Ok(value)
@@ -64,14 +79,18 @@ mod calls {
     }
 
     pub(crate) fn list(file: &File) -> io::Result<Vec<OsString>> {
-        let mut names = Vec::<u8>::with_capacity(BYTES_MAX);
+        ample(|room| list_within(file, room))
+    }
+
+    fn list_within(file: &File, room: usize) -> io::Result<Vec<OsString>> {
+        let mut names = Vec::<u8>::with_capacity(room);
         let (fd, start) = (file.as_raw_fd(), names.as_mut_ptr().cast());
-        // SAFETY: the list has room for `BYTES_MAX` bytes.
+        // SAFETY: the list has so much room.
         #[cfg(target_os = "linux")]
-        let length = check(unsafe { libc::flistxattr(fd, start, BYTES_MAX) })?;
+        let length = check(unsafe { libc::flistxattr(fd, start, room) })?;
         // SAFETY: as above.
         #[cfg(target_os = "macos")]
-        let length = check(unsafe { libc::flistxattr(fd, start, BYTES_MAX, 0) })?;
+        let length = check(unsafe { libc::flistxattr(fd, start, room, 0) })?;
         // SAFETY: the call initialised `length` bytes.
         unsafe { names.set_len(length) };
         let names = names
@@ -122,4 +141,12 @@ pub(crate) fn remove(file: &File, name: &CStr) -> io::Result<()> {
 
 pub(crate) fn list(file: &File) -> io::Result<Vec<OsString>> {
     retry(|| calls::list(file))
+}
+
+/// Whether it has no attributes, but for the label that the system gives to everything.
+pub(crate) fn is_bare(file: &File) -> bool {
+    match list(file) {
+        Ok(names) => names.iter().all(|name| name == "security.selinux"),
+        Err(error) => super::xattr::are_never(&error),
+    }
 }

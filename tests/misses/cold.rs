@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 use crate::common::runtime;
@@ -10,7 +11,11 @@ use tidegate::opcode::Kind;
 use tidegate::{Handle, Route};
 use tidegate_rig::{FsKind, HeldDisk};
 
-pub(crate) const ALL: [(&str, fn()); 3] = [
+pub(crate) const ALL: [(&str, fn()); 4] = [
+    (
+        "a_file_of_single_pages_is_answered_where_it_is_read_often",
+        a_file_of_single_pages_is_answered_where_it_is_read_often,
+    ),
     (
         "cold_attributes_take_one_call_on_a_thread",
         cold_attributes_take_one_call_on_a_thread,
@@ -97,6 +102,44 @@ fn cold_attributes_take_one_call_on_a_thread() {
                 "{number}"
             );
         }
+    });
+}
+
+/// On a disk that is read far ahead a look at many single pages takes longer than a read, but not than many; whoever opened
+/// the file.
+fn a_file_of_single_pages_is_answered_where_it_is_read_often() {
+    const PAGES: u64 = 2048;
+    let disk = HeldDisk::new(FsKind::Ext4, 64 << 20).unwrap();
+    let device = std::fs::metadata(disk.path()).unwrap().dev();
+    let (major, minor) = (libc::major(device), libc::minor(device));
+    let ahead = format!("/sys/class/bdi/{major}:{minor}/read_ahead_kb");
+    std::fs::write(ahead, "8192").unwrap();
+    let path = disk.path().join("pages");
+    let written = std::fs::File::create(&path).unwrap();
+    for page in 0..PAGES {
+        written
+            .write_all_at(&[page as u8; 4096], page * 4096)
+            .unwrap();
+    }
+    on_auto(async |handle| {
+        known(&handle, disk.path()).await;
+        let before = counts(&handle, Kind::Read);
+        for round in 0..1000 {
+            let reads = (0..64).map(|number| {
+                // Far from the end, behind which there is nothing to look at.
+                let (page, path) = ((round * 64 + number * 31) % (PAGES / 4), &path);
+                async move {
+                    let file = fs::File::open(path).await.unwrap();
+                    let (count, bytes) = file.read_at(vec![0; 100], page * 4096).await.unwrap();
+                    assert!(count == 100 && bytes == [page as u8; 100], "{page}");
+                }
+            });
+            futures::future::join_all(reads).await;
+            if since(&handle, Kind::Read, before)[0] > 0 {
+                return;
+            }
+        }
+        panic!("no read was answered at the poll");
     });
 }
 

@@ -14,13 +14,14 @@ use super::verify::Twins;
 use super::{TreeCopied, TreeError, TreeEvent, TreeKind, TreeRequest};
 use crate::error::Error;
 use crate::limits;
-use crate::op::copy::CopyRequest;
+use crate::op::copy::{Sync, Warning};
 use crate::op::statx::Statx;
 use crate::op::walk::{Actor, Files, Id, Node, Place, Pulse, Told, Waiting, WalkCall};
 use crate::opcode::Kind;
-use crate::sys::copy::{self, Copied, Flow, Sides};
+use crate::sys::copy::{self, Copied, Flow, Sides, Source};
 use crate::sys::copy_at::{self, Twin};
 use crate::sys::copy_left;
+use crate::sys::copy_temp::REMOVE;
 use crate::sys::errno;
 use crate::sys::lock::{lock, wait_timeout};
 use crate::sys::path::{as_path, c_path};
@@ -45,6 +46,11 @@ pub(super) struct TreeActor {
     made_root: OnceLock<Id>,
     /// The filesystem of the source.
     device: OnceLock<u64>,
+}
+
+/// Whether nothing has a temporary name any more, of what was copied.
+fn is_gone(warnings: &[Warning]) -> bool {
+    warnings.iter().all(|(operation, _)| *operation != REMOVE)
 }
 
 /// A failure, and what was done.
@@ -134,12 +140,14 @@ impl TreeActor {
     }
 
     /// Whether what is there stays.
-    fn stays(&self, to: BorrowedFd<'_>, name: &CStr, found: &Stat) -> bool {
+    fn stays(&self, to: BorrowedFd<'_>, name: &CStr, found: &Stat) -> io::Result<bool> {
         let Some(keep) = &self.request.keep else {
-            return false;
+            return Ok(false);
         };
-        let there = walking::stat(to, name, Reach::NAME, How::default());
-        there.is_ok_and(|there| keep(&Statx(found.clone()), &Statx(there)))
+        match walking::stat(to, name, Reach::NAME, How::default()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            there => Ok(keep(&Statx(found.clone()), &Statx(there?))),
+        }
     }
 
     /// Copies what is no directory; what it is there.
@@ -147,7 +155,7 @@ impl TreeActor {
         &self,
         place: &Place<'_>,
         to: BorrowedFd<'_>,
-        found: &Stat,
+        (found, mut source): (&Stat, Option<Source>),
         told: &mut Told<TreeEvent>,
     ) -> Option<Id> {
         let name = place.name().name;
@@ -179,7 +187,9 @@ impl TreeActor {
                 return Some(id);
             }
         }
-        let made = self.patiently(place.pulse, || self.copy_one(place, to, into, kind));
+        let made = self.patiently(place.pulse, || {
+            self.copy_one(place, to, into, (kind, source.take()))
+        });
         match made {
             Ok(copied) => {
                 told.items.push(TreeEvent::Copied(TreeCopied {
@@ -194,7 +204,9 @@ impl TreeActor {
             Err(_) if self.is_stopped() => None,
             // Somebody was faster.
             Err(error)
-                if self.request.file.create_new && error.kind() == io::ErrorKind::AlreadyExists =>
+                if self.request.file.create_new
+                    && error.kind() == io::ErrorKind::AlreadyExists
+                    && walking::stat(to, into, Reach::NAME, How::default()).is_ok() =>
             {
                 told.items.push(TreeEvent::Kept(path()));
                 None
@@ -221,35 +233,63 @@ impl TreeActor {
         place: &Place<'_>,
         to: BorrowedFd<'_>,
         into: &CStr,
-        kind: TreeKind,
+        (kind, source): (TreeKind, Option<Source>),
     ) -> io::Result<Copied> {
-        let temporary = self.temporary(place)?;
-        let name = place.name().name;
-        let reuse = kind == TreeKind::File && self.left.take(place, to, into, &temporary);
         let made = match kind {
-            TreeKind::File => {
-                let request = CopyRequest {
-                    from: as_path(name).to_path_buf(),
-                    to: as_path(into).to_path_buf(),
-                    temporary: Some(temporary.clone()),
-                    reuse,
-                    ..self.request.file.clone()
-                };
-                let flow = self.flow(place.pulse);
-                let sides = Sides {
-                    from: place.fd,
-                    to,
-                    temporary: to,
-                };
-                copy::copy_file_at(&request, sides, &flow).map_err(|failed| failed.error)
+            TreeKind::File => self.copy_file(place, to, into, source),
+            _ => {
+                let temporary = self.temporary(place)?;
+                let made = self.copy_named(place, to, into, &temporary, kind);
+                let is_gone = made.as_ref().is_ok_and(|made| is_gone(&made.warnings));
+                self.forget(to, &temporary, is_gone);
+                made
             }
-            _ => self.copy_named(place, to, into, &temporary, kind),
         };
-        self.forget(to, &temporary, made.is_ok());
         if self.request.sync_names && made.is_ok() && place.dir.node.parent.is_none() {
             copy_at::sync_dir(to)?;
         }
         made
+    }
+
+    fn copy_file(
+        &self,
+        place: &Place<'_>,
+        to: BorrowedFd<'_>,
+        into: &CStr,
+        source: Option<Source>,
+    ) -> io::Result<Copied> {
+        let twin = place.dir.node.twin.get().ok_or(io::ErrorKind::NotFound)?;
+        let (file, flow) = (&self.request.file, self.flow(place.pulse));
+        let from = (place.fd, as_path(place.name().name));
+        let source = match source {
+            Some(source) => source,
+            None => {
+                flow.check()?;
+                Source::open(from.0, from.1, file.follow)?
+            }
+        };
+        let mut sides = Sides {
+            to: (to, as_path(into)),
+            temporary: (to, None),
+            reuse: false,
+            is_private: twin.node.is_private.load(Ordering::Acquire),
+        };
+        // What is to be synced is synced under a name.
+        if sides.is_private && source.is_one_step() && file.sync == Sync::No {
+            if let Some(made) = copy::copy_unnamed_at(file, sides, &source, &flow) {
+                return made.map_err(|failed| failed.error);
+            }
+            // What does not work for one works for none, as a rule.
+            twin.node.is_private.store(false, Ordering::Release);
+            sides.is_private = false;
+        }
+        let temporary = self.temporary(place)?;
+        sides.temporary = (to, Some(&temporary));
+        sides.reuse = self.left.take(place, to, into, &temporary);
+        let made = copy::copy_file_at(file, sides, &source, &flow);
+        let is_gone = made.as_ref().is_ok_and(|made| is_gone(&made.warnings));
+        self.forget(to, &temporary, is_gone);
+        made.map_err(|failed| failed.error)
     }
 
     /// Copies a link or a FIFO.
@@ -291,17 +331,14 @@ impl TreeActor {
 
     /// It is gone, as a rule. Where it cannot be removed, the end tries again and names it.
     fn forget(&self, to: BorrowedFd<'_>, temporary: &Path, is_gone: bool) {
-        let removed = || match copy_at::remove(to, &c_path(temporary)?) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        };
+        let removed = || copy_at::remove_if_there(to, &c_path(temporary)?);
         if is_gone || removed().is_ok() {
             self.temporaries.gone(temporary);
         }
     }
 
     /// Gives a file that was copied one more name. Where that cannot be, it is copied again.
-    fn link(&self, place: &Place<'_>, to: BorrowedFd<'_>, made: &Made) -> io::Result<()> {
+    fn link(&self, place: &Place<'_>, to: BorrowedFd<'_>, made: &Made) -> io::Result<Vec<Warning>> {
         let name = place.name().name;
         let temporary = self.temporary(place)?;
         let dir = self.files.of(&made.dir.node)?;
@@ -314,14 +351,15 @@ impl TreeActor {
             create_new: self.request.file.create_new,
         };
         let linked = copy_at::link((dir.as_fd(), &made.name), made.id, twin);
-        self.forget(to, &temporary, linked.is_ok());
+        let is_gone = linked.as_ref().is_ok_and(|warnings| is_gone(warnings));
+        self.forget(to, &temporary, is_gone);
         linked
     }
 
     fn act_on(
         &self,
         place: &Place<'_>,
-        found: &Stat,
+        (found, source): (&Stat, Option<Source>),
         told: &mut Told<TreeEvent>,
     ) -> io::Result<()> {
         let name = place.name().name;
@@ -336,7 +374,7 @@ impl TreeActor {
             return Ok(());
         }
         let stays = |twin: &Arc<OwnedFd>| self.stays(twin.as_fd(), into, found);
-        if twin.as_ref().is_some_and(stays) {
+        if twin.as_ref().map(stays).transpose()? == Some(true) {
             told.items.push(TreeEvent::Kept(path()));
             return Ok(());
         }
@@ -349,14 +387,14 @@ impl TreeActor {
         };
         let to = to.as_fd();
         if found.nlink < 2 {
-            self.copy(place, to, found, told);
+            self.copy(place, to, (found, source), told);
             return Ok(());
         }
         let id = (found.dev, found.ino);
         match self.links.claim(id, found.nlink, place) {
             Claim::Waits => {}
             Claim::First => {
-                let made = self.copy(place, to, found, told);
+                let made = self.copy(place, to, (found, source), told);
                 let made = made.and_then(|id| {
                     let dir = place.dir.node.twin.get()?;
                     let (dir, name) = (Arc::new(dir.clone()), into.to_owned());
@@ -366,16 +404,33 @@ impl TreeActor {
             }
             Claim::Link(made) => {
                 place.pulse.at(WalkCall::Copy);
-                if self.link(place, to, &made).is_err() {
+                let Ok(warnings) = self.link(place, to, &made) else {
                     // Too many links, or another filesystem below the destination: a file of its own is whole too.
-                    self.copy(place, to, found, told);
+                    self.copy(place, to, (found, source), told);
                     return Ok(());
-                }
-                let linked = TreeCopied::of(path(), TreeKind::HardLink);
-                told.items.push(TreeEvent::Copied(linked));
+                };
+                told.items.push(TreeEvent::Copied(TreeCopied {
+                    warnings,
+                    ..TreeCopied::of(path(), TreeKind::HardLink)
+                }));
             }
         }
         Ok(())
+    }
+
+    /// Opens what is listed as a file, and is looked at by that, unless it may be left alone for what it is. Where that does
+    /// not work out, to look at it tells why. A server is asked one thing at a time, so that it is known what it does not answer.
+    fn open_source(&self, place: &Place<'_>) -> Option<Source> {
+        let name = place.name();
+        let is_file = name.type_bits == Some(kind::FILE);
+        let is_wanted = self.request.keep.is_none() && !self.request.makes_nothing();
+        if !is_file || !is_wanted || !place.dir.node.is_local.load(Ordering::Relaxed) {
+            return None;
+        }
+        place.pulse.at(WalkCall::Copy);
+        let opened = Source::open(place.fd, as_path(name.name), self.request.file.follow).ok();
+        place.pulse.at(WalkCall::Stat);
+        opened
     }
 
     fn is_left_out(&self, dir: &Node, name: &CStr) -> bool {
@@ -462,7 +517,12 @@ impl Actor<TreeEvent> for TreeActor {
         if self.is_stopped() || self.is_left_out(&place.dir.node, name) {
             return;
         }
-        let found = match walking::stat(place.fd, name, Reach::NAME, How::default()) {
+        let source = self.open_source(place);
+        let found = match &source {
+            Some(source) => Ok(source.stat()),
+            None => walking::stat(place.fd, name, Reach::NAME, How::default()),
+        };
+        let found = match found {
             Ok(found) => found,
             Err(error) => {
                 let path = place.dir.node.path_of(name);
@@ -473,9 +533,12 @@ impl Actor<TreeEvent> for TreeActor {
             told.descends = true;
             return;
         }
-        if let Err(error) = self.act_on(place, &found, told) {
+        if let Err(error) = self.act_on(place, (&found, source), told) {
             let path = place.dir.node.path_of(name);
             self.fail(told, path, ("copy", error));
+        }
+        if self.request.resume && place.dir.node.parent.is_none() {
+            self.tell_left(place.dir.node.path_of(name), told);
         }
     }
 
@@ -500,6 +563,9 @@ impl Actor<TreeEvent> for TreeActor {
             (Err(_), None) => self.finish_unopened(node, above.as_deref()),
             (Err(error), Some(_)) => Err(Error::same(error)),
         });
+        if self.request.resume {
+            self.tell_left(node.path(), told);
+        }
         if node.id.get().is_none() {
             if let Err(error) = left {
                 self.fail(told, node.path(), ("copy_metadata", error));
@@ -507,10 +573,15 @@ impl Actor<TreeEvent> for TreeActor {
             return;
         }
         match left {
-            Ok(warnings) => told.items.push(TreeEvent::Copied(TreeCopied {
-                warnings,
-                ..TreeCopied::of(node.path(), TreeKind::Directory)
-            })),
+            Ok((warnings, all)) => {
+                told.items.push(TreeEvent::Copied(TreeCopied {
+                    warnings,
+                    ..TreeCopied::of(node.path(), TreeKind::Directory)
+                }));
+                if let Err(error) = all {
+                    self.fail(told, node.path(), ("read_dir", error));
+                }
+            }
             Err(error) => self.fail(told, node.path(), ("copy_metadata", error)),
         }
     }

@@ -4,6 +4,7 @@ use std::fs::Metadata;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::actor::TreeActor;
 use crate::limits;
@@ -12,6 +13,9 @@ use crate::op::walk::{Node, Pulse, Use};
 use crate::sys::copy_at;
 use crate::sys::errno;
 use crate::sys::walking;
+
+/// What of its metadata could not be carried over, and what speaks against all of it being there.
+pub(super) type Finished = (Vec<Warning>, io::Result<()>);
 
 impl TreeActor {
     /// Makes the destination's directory, and opens it.
@@ -45,7 +49,10 @@ impl TreeActor {
             }
             _ => error,
         })?;
-        if !is_new {
+        if is_new {
+            twin.is_private
+                .store(copy_at::is_private(opened.as_fd()), Ordering::Release);
+        } else {
             self.check_dir(node, &twin, &opened)?;
             self.left.find(self, &twin, &opened, None, pulse);
         }
@@ -68,15 +75,12 @@ impl TreeActor {
         Ok(())
     }
 
-    /// Metadata of a directory that is full.
-    pub(super) fn finish_dir(
-        &self,
-        node: &Arc<Node>,
-        source: &OwnedFd,
-    ) -> io::Result<Vec<Warning>> {
+    /// Metadata of a directory that is full, and whether all that was in it can have been seen.
+    pub(super) fn finish_dir(&self, node: &Arc<Node>, source: &OwnedFd) -> io::Result<Finished> {
         let twin = node.twin.get().ok_or(io::ErrorKind::NotFound)?;
         let to = self.files.of(&twin.node)?;
         self.left.clear(&twin.node, to.as_fd());
+        twin.node.is_private.store(false, Ordering::Release);
         let before: Metadata = copy_at::metadata(source.as_fd())?;
         let preserve = self.request.file.preserve;
         let warnings = copy_at::finish_dir(source.as_fd(), &before, to.as_fd(), preserve)?;
@@ -86,7 +90,22 @@ impl TreeActor {
                 copy_at::sync_dir(self.files.of(above)?.as_fd())?;
             }
         }
-        Ok(warnings)
+        Ok((warnings, self.check_unchanged(node, &before, source)))
+    }
+
+    /// Fails where names may have come, gone or moved while they were listed and copied. The root of the walk is only where
+    /// the name of the source is.
+    fn check_unchanged(&self, node: &Node, now: &Metadata, source: &OwnedFd) -> io::Result<()> {
+        let was = node.times.get().copied();
+        if was.is_none_or(|was| was == copy_at::times_of(now))
+            || copy_at::is_made_up(source.as_fd())
+        {
+            return Ok(());
+        }
+        Err(io::Error::new(
+            io::ErrorKind::ResourceBusy,
+            "the directory was changed while it was copied; copy it again",
+        ))
     }
 
     /// The same of one that could not be opened.
@@ -94,11 +113,12 @@ impl TreeActor {
         &self,
         node: &Node,
         above: Option<&OwnedFd>,
-    ) -> io::Result<Vec<Warning>> {
+    ) -> io::Result<Finished> {
         let twin = node.twin.get().ok_or(io::ErrorKind::NotFound)?;
         let to = self.files.of(&twin.node)?;
         let above = above.ok_or(io::ErrorKind::NotFound)?.as_fd();
         let preserve = self.request.file.preserve;
-        copy_at::finish_unopened((above, &node.name), to.as_fd(), preserve)
+        let warnings = copy_at::finish_unopened((above, &node.name), to.as_fd(), preserve)?;
+        Ok((warnings, Ok(())))
     }
 }

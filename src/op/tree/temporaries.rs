@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::ffi::CStr;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -86,10 +85,8 @@ impl Temporaries {
         let removal = hop(Kind::RemoveFile, &path, move |_| {
             let name_in_it = c_path(&name)?;
             let fd = files.of(&dir.node)?;
-            match copy_at::remove(std::os::fd::AsFd::as_fd(&fd), &name_in_it) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => self.gone(&name),
-            }
+            copy_at::remove_later(std::os::fd::AsFd::as_fd(&fd), &name_in_it)?;
+            self.gone(&name);
             Ok(())
         });
         let left = removal.timeout(bound).await.is_err();

@@ -97,6 +97,11 @@ impl<T: Send> Shared<T> {
         let mut error = self.trouble(node.path(), depth, call, error);
         error.fatal |= depth == 0 && node.is_unlisted();
         harvest.error(error);
+        if self.options.contents_first {
+            // The root's own entry comes with that, and what ends the walk comes last.
+            self.finish(node);
+            return self.hand_over(&mut harvest);
+        }
         self.hand_over(&mut harvest);
         self.finish(node);
     }
@@ -253,6 +258,13 @@ impl<T: Send> Shared<T> {
         }
         let device = |node: &Node| node.id.get().map(|id| id.0);
         let is_elsewhere = above.is_some_and(|above| device(above) != device(node));
+        if self.visitor.actor.is_some() {
+            let is_local = match above {
+                Some(above) if !is_root && !is_elsewhere => above.is_local.load(Ordering::Relaxed),
+                _ => walking::magic(fd.as_fd()).is_ok_and(|magic| !walking::is_remote(magic)),
+            };
+            node.is_local.store(is_local, Ordering::Relaxed);
+        }
         if self.options.same_mount && is_elsewhere {
             return Err(io::Error::from_raw_os_error(errno::EXDEV));
         }
@@ -281,7 +293,7 @@ impl<T: Send> Shared<T> {
         self.chunk
             .fetch_min(limits::WALK_CHUNK_REMOTE, Ordering::Relaxed);
         if self.options.threads.is_none() && !self.wants_sorted_names() {
-            let threads = limits::WALK_THREADS_REMOTE;
+            let threads = limits::WALK_THREADS_REMOTE.min(self.files.threads_max());
             self.threads.fetch_max(threads, Ordering::Relaxed);
         }
     }

@@ -30,12 +30,9 @@ impl<'a> NamedFd<'a> {
 
 /// See the module.
 pub(crate) trait Tables {
-    /// Has an entry name a file. On the ring of a polling thread the file is told, as its last close has to wait for
-    /// that thread.
+    /// Has an entry name a file, which is told, as its close has to wait for the thread that submits the entry.
     fn name<'a>(&mut self, file: &'a FdRef) -> NamedFd<'a> {
-        if self.is_of_polls() {
-            file.note_on_ring();
-        }
+        file.note_on_ring(self.is_of_polls());
         NamedFd((**file).as_fd())
     }
 

@@ -237,11 +237,14 @@ pub(crate) struct Close {
     /// later.
     watched: Option<Arc<Progress>>,
     /// What comes first, and may wait: then it is for a blocking thread, too.
-    before: Option<Box<dyn FnOnce() + Send>>,
+    before: Option<Before>,
 }
 
+/// See [`Close`].
+type Before = Box<dyn FnOnce(Option<&Progress>) + Send>;
+
 impl Close {
-    pub(crate) fn new(fd: OwnedFd, before: Option<Box<dyn FnOnce() + Send>>) -> Close {
+    pub(crate) fn new(fd: OwnedFd, before: Option<Before>) -> Close {
         Close {
             number: fd.into_raw_fd(),
             told: false,
@@ -278,7 +281,9 @@ impl Request for Close {
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
         self.told = true;
         if let Some(before) = self.before.take() {
-            before();
+            let watched = self.watched.as_deref();
+            watched.inspect(|watched| watched.wait_for_others());
+            before(watched);
         }
         self.watched.as_ref().inspect(|watched| watched.begin());
         // SAFETY: the number is this request's own.

@@ -53,7 +53,7 @@ pub(crate) trait OpenFile: AsFd + Send + std::marker::Sync {
     /// A ring takes it from the calling thread, which polls: there the kernel lets go of it, some time after the
     /// completion.
     #[cfg(target_os = "linux")]
-    fn note_on_ring(&self) {}
+    fn note_on_ring(&self, _is_of_polls: bool) {}
 }
 
 /// Used on threads alone.
