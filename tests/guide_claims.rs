@@ -218,6 +218,10 @@ fn what_the_system_did_not_refuse_has_no_number() {
         let cancelled = fs::metadata(dir.path().join("x")).cancel_on(&token).await;
         let error = cancelled.unwrap_err();
         assert_eq!(seen(&error), (ErrorKind::Other, None, true), "{route:?}");
+        if route == Route::Pool {
+            // A thread in a call goes on to its end, and its caller has what comes of it.
+            return;
+        }
         common::until_idle().await;
         let over = Arc::new(pipe(dir.path(), "over").await);
         let reader = over.clone();

@@ -166,8 +166,8 @@ pub(crate) trait Job: Send + Sync {
     fn expire(&self, now_us: u64) -> bool;
     /// Looks whether what it waits for gets on. Does not panic and does not wait for storage.
     fn look_whether_it_moves(&self);
-    /// Gives up on it unless it goes on without its caller, or only if it is about this descriptor; whether it did.
-    fn cancel(&self, on: Option<BorrowedFd<'_>>) -> bool;
+    /// Gives up on it if it is about this descriptor; whether it is.
+    fn cancel_on(&self, fd: BorrowedFd<'_>) -> bool;
     /// What it is about, where that has a name.
     fn path(&self) -> Option<PathBuf>;
     /// Says in the log, once, that it takes longer than that.
@@ -547,10 +547,10 @@ impl<O: Op> Job for Cell<O> {
         self.moves.look(&self.group);
     }
 
-    fn cancel(&self, on: Option<BorrowedFd<'_>>) -> bool {
+    fn cancel_on(&self, fd: BorrowedFd<'_>) -> bool {
         let target = self.life.look(|op| op.target());
         let target = target.unwrap_or_else(|| lock(&self.target).clone());
-        let is_its = on.is_none_or(|fd| target.is(fd)) && !self.kept && !self.life.is_over();
+        let is_its = !self.kept && !self.life.is_over() && target.is(fd);
         if is_its {
             self.give_up(Why::Cancelled);
         }

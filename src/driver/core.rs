@@ -486,17 +486,10 @@ impl Driver {
         }
     }
 
-    /// Tells who still waits for something that it goes on: nobody looks at its end any more.
-    pub(super) fn leave_behind(&self) {
-        for job in self.registry.jobs() {
-            job.cancel(None);
-        }
-    }
-
     /// Cancels what is in flight on a descriptor; returns how many operations that were.
     pub(crate) fn cancel_on(&self, fd: BorrowedFd<'_>) -> usize {
         let jobs = self.registry.jobs();
-        jobs.iter().filter(|job| job.cancel(Some(fd))).count()
+        jobs.iter().filter(|job| job.cancel_on(fd)).count()
     }
 
     /// One entry for each mount that was met, by mount point.

@@ -113,7 +113,7 @@ impl Job for Mock {
     }
     fn look_whether_it_moves(&self) {}
 
-    fn cancel(&self, _: Option<std::os::fd::BorrowedFd<'_>>) -> bool {
+    fn cancel_on(&self, _fd: std::os::fd::BorrowedFd<'_>) -> bool {
         false
     }
 

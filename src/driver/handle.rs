@@ -351,9 +351,8 @@ impl Handle {
 
     /// Takes no more operations, cancels those in flight, and waits for them, but no longer than `bound`.
     ///
-    /// Who waits for one that is not over then is told that it goes on, by
-    /// [`Error::Cancelled`](crate::Error::Cancelled). What the kernel still holds stays allocated until the kernel lets
-    /// go; nothing waits for it, except that the kernel itself keeps a process from exiting while one of its calls is stuck.
+    /// What the kernel still holds then stays allocated until the kernel lets go; nothing waits for it,
+    /// except that the kernel itself keeps a process from exiting while one of its calls is stuck.
     /// Operations that begin later in this runtime run on the process's own handle.
     ///
     /// # Cancel safety
@@ -383,9 +382,7 @@ impl Handle {
             Poll::Pending
         })
         .await;
-        let report = ShutdownReport::new(self.driver.in_flight());
-        self.driver.leave_behind();
-        report
+        ShutdownReport::new(self.driver.in_flight())
     }
 }
 

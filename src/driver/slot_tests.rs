@@ -63,7 +63,7 @@ impl Job for Nothing {
     }
     fn look_whether_it_moves(&self) {}
 
-    fn cancel(&self, _: Option<std::os::fd::BorrowedFd<'_>>) -> bool {
+    fn cancel_on(&self, _fd: std::os::fd::BorrowedFd<'_>) -> bool {
         false
     }
 
