@@ -319,6 +319,12 @@ struct Xattrs<'a> {
     remove: &'a dyn Fn(&CStr) -> io::Result<()>,
 }
 
+fn is_among(names: &[OsString], name: &CStr) -> bool {
+    names
+        .iter()
+        .any(|found| found.as_bytes() == name.to_bytes())
+}
+
 impl Xattrs<'_> {
     /// Whether there is nothing on either side that goes with the mode, as lists of access do.
     fn carry(&self, directory: bool, same_owner: bool, warnings: &mut Vec<Warning>) -> bool {
@@ -334,13 +340,9 @@ impl Xattrs<'_> {
         let mut has_no_lists = !names.iter().any(is_of_system);
         // A list inherited from the destination's parent would change what the mode means, and capabilities that the
         // destination has were not given to what may run it now.
-        let has = |name: &CStr| {
-            names
-                .iter()
-                .any(|found| found.as_bytes() == name.to_bytes())
-        };
         let stays = |name: &CStr| {
-            has(name) && (name != CAPABILITY || same_owner) || name == ACL_DEFAULT && !directory
+            is_among(&names, name) && (name != CAPABILITY || same_owner)
+                || name == ACL_DEFAULT && !directory
         };
         if cfg!(target_os = "linux") {
             // There is none, as a rule: to see that is one call, and to remove what is not there is a transaction each.
@@ -349,9 +351,7 @@ impl Xattrs<'_> {
                 .as_ref()
                 .is_ok_and(|there| !there.iter().any(is_of_system));
             let may_have = |rights: &CStr| match &there {
-                Ok(there) => there
-                    .iter()
-                    .any(|name| name.as_bytes() == rights.to_bytes()),
+                Ok(there) => is_among(there, rights),
                 Err(_) => true,
             };
             for rights in [ACL_ACCESS, ACL_DEFAULT, CAPABILITY] {
