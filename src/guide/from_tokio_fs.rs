@@ -35,8 +35,9 @@
 //! - **Late closes.** A dropped file is closed when the drop returns, but not where the disk does not answer: the drop
 //!   then goes on after a millisecond, and a thread closes. [`File::close`](crate::fs::File::close) waits for it, and
 //!   tells of errors.
-//! - **Readahead.** Positional reads through a file that came from std or a descriptor switch the kernel's readahead off
-//!   for the open file, also for others that share it; it is on again when the file goes back, or its cursor reads.
+//! - **Readahead.** Positional reads through a file that came from std or a descriptor may switch the kernel's readahead
+//!   off for the open file, also for others that share it, so that they can be answered at the poll; it is on again when the
+//!   file goes back, or its cursor reads.
 //! - **Tasks.** `num_alive_tasks()` of a runtime counts one task of this crate's from the first operation on, which
 //!   notices the runtime's end, and one for each thread with a ring. They do nothing while nothing is in flight.
 //!
@@ -59,7 +60,7 @@
 //! # What is not
 //!
 //! - What the system did not refuse has an error of this crate's, without a number: a timeout, a cancel, a mount
-//!   that does not answer, a handle that was shut down. See [`Error`](crate::Error).
+//!   that does not answer, what a handle had in flight when it was shut down. See [`Error`](crate::Error).
 //! - Futures are not [`UnwindSafe`](std::panic::UnwindSafe) by themselves; files are.
 //! - `sync_all` and `sync_data` tell of a write of the cursor that failed, and do not leave it to `flush`.
 //! - A write that was accepted and failed is told with every `flush`, `shutdown` and sync until
@@ -74,7 +75,8 @@
 //! - A file that grows past `RLIMIT_FSIZE` is an error (EFBIG) in what threads write, also where SIGXFSZ was not
 //!   ignored, which ends a program that writes with tokio's.
 //! - A sync through a clone tells of a failed write of the cursor as [`Poisoned`](crate::Error::Poisoned), of the same
-//!   kind; [`raw_os_error`](crate::raw_os_error) has its number. The cursor's own `flush` or sync has it plain, once.
+//!   kind; [`raw_os_error`](crate::raw_os_error) has its number. The first to tell, the cursor's own `flush` or sync, has it plain.
+//! - `Debug` shows fields of this crate's.
 //! - There is no Windows.
 //! - What the kernel has in memory is answered at the first poll, so that a future may be ready at once. Loops
 //!   still yield: it costs the task's budget.
