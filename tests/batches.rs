@@ -7,7 +7,9 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
-use tidegate::fs::{self, Batch, Dir, Follow, OpenOptions, Statx, StatxMask, StatxOptions};
+use tidegate::fs::{
+    self, Batch, Dir, Expected, Follow, OpenOptions, Statx, StatxMask, StatxOptions,
+};
 use tidegate::{Error, LeftBehind, OpExt, Route, raw_os_error};
 
 use common::{on_each_route, on_every_backend, until_idle};
@@ -169,6 +171,54 @@ fn attributes_are_those_of_std_one_by_one() {
                     ),
                     _ => panic!("{path:?}: {found:?}, not {wanted:?}, on {route:?}, {batch:?}"),
                 }
+            }
+        }
+        until_idle().await;
+    });
+}
+
+/// What is read in a batch is what is read one by one, of whatever a name leads to, if it is as it was seen.
+#[test]
+fn files_are_read_as_one_by_one() {
+    let temporary = tempfile::tempdir().unwrap();
+    let root = &temporary.path().join("tree");
+    std::fs::create_dir(root).unwrap();
+    let names = tree(root);
+    let result = |read: &io::Result<Vec<u8>>| match read {
+        Ok(bytes) => Ok(bytes.clone()),
+        Err(error) => Err((error.kind(), raw_os_error(error), error.to_string())),
+    };
+    on_every_backend(async |route| {
+        let mut random = random();
+        let dir = Dir::open(root).await.unwrap();
+        for count in [0, 1, 20, 300] {
+            let (from_dir, drifts) = (random.bool(), random.bool());
+            let batch = if from_dir { dir.batch() } else { fs::batch() };
+            let batch = match random.bool() {
+                true => batch.at_once(random.usize(1..40)),
+                false => batch,
+            };
+            let mut files = Vec::new();
+            for _ in 0..count {
+                let name = random.choice(&names).unwrap();
+                let other = random.choice(&names).unwrap();
+                let seen = if drifts { other } else { name };
+                let found = std::fs::metadata(root.join(seen));
+                let found = found.or_else(|_| std::fs::metadata(root));
+                let path = match from_dir || name.as_os_str().is_empty() {
+                    true => name.clone(),
+                    false => root.join(name),
+                };
+                files.push((path, Expected::from(&found.unwrap())));
+            }
+            let read = batch.read_unchanged(files.clone()).await;
+            assert_eq!(read.len(), count);
+            for ((path, expected), read) in files.iter().zip(&read) {
+                let alone = match from_dir {
+                    true => dir.read_unchanged(path, expected).await,
+                    false => fs::read_unchanged(path, expected).await,
+                };
+                assert_eq!(result(read), result(&alone), "{path:?} on {route:?}");
             }
         }
         until_idle().await;

@@ -54,6 +54,7 @@ mod stuck {
         ("stuck_attributes_are_told_and_all_others_done", attributes),
         ("links_of_a_batch_are_made", links),
         ("stuck_opens_are_told_and_all_others_done", opens),
+        ("stuck_reads_are_told_and_all_others_done", reads),
         ("the_handles_limit_is_that_of_each", defaults),
         ("what_is_in_work_is_seen", seen),
         ("where_all_are_slow_many_are_in_work", many),
@@ -207,6 +208,30 @@ mod stuck {
             check(&paths, &opened, Kind::Open);
         });
         hold.release()
+    }
+
+    fn reads(route: Route) -> io::Result<()> {
+        let tree = tree()?;
+        let paths = paths(&tree);
+        let seen = |path: &PathBuf| Ok(Expected::from(&std::fs::metadata(path)?));
+        let seen = paths.iter().map(seen).collect::<io::Result<Vec<_>>>()?;
+        for request in [Request::Getattr, Request::Open, Request::Read] {
+            let hold = tree.hold(&[request], "/stuck")?;
+            on(route, async || {
+                let batch = fs::batch().entry_timeout(TIMEOUT);
+                let read = batch.read_unchanged(paths.iter().zip(seen.clone())).await;
+                let kind = match (route, request) {
+                    // Each step is an operation there.
+                    (Route::Ring, Request::Getattr) => Kind::Statx,
+                    (Route::Ring, Request::Open) => Kind::Open,
+                    (Route::Ring, _) => Kind::Read,
+                    _ => Kind::ReadFile,
+                };
+                check(&paths, &read, kind);
+            });
+            hold.release()?;
+        }
+        Ok(())
     }
 
     /// The path of the entry that is in work is among what is in flight, and dropping the batch ends the others.

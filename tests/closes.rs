@@ -375,3 +375,36 @@ fn what_was_flushed_is_there_after_the_drop() {
         }
     });
 }
+
+/// Where a close is known not to sleep, it is over at the poll, whoever waits for it.
+#[test]
+fn a_close_that_cannot_sleep_takes_no_thread() {
+    const TRIES: usize = 10_000;
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let found = tidegate::probe::filesystem(dir.path()).unwrap();
+    if !found.answers_at_poll {
+        return println!("skip: a_close_that_cannot_sleep_takes_no_thread: {found:?}");
+    }
+    let path = dir.path().join("file");
+    std::fs::write(&path, "content").unwrap();
+    std::fs::File::open(&path).unwrap().sync_all().unwrap();
+    let runtime = common::runtime(true);
+    runtime.block_on(async {
+        let handle = tidegate::Handle::builder().install().unwrap();
+        let at_poll = || {
+            let stats = handle.stats();
+            let mut ops = stats.ops();
+            ops.find(|op| op.row.kind == tidegate::opcode::Kind::Close)
+                .map_or(0, |op| op.at_poll)
+        };
+        // Until the mount is known.
+        for _ in 0..TRIES {
+            File::open(&path).await.unwrap().close().await.unwrap();
+            if at_poll() > 0 {
+                return;
+            }
+        }
+        panic!("none of {TRIES}");
+    });
+}

@@ -25,6 +25,9 @@ mod signals;
 #[path = "no_false_success/storage.rs"]
 mod storage;
 #[cfg(target_os = "linux")]
+#[path = "no_false_success/thin.rs"]
+mod thin;
+#[cfg(target_os = "linux")]
 #[path = "no_false_success/writebacks.rs"]
 mod writebacks;
 
@@ -134,6 +137,8 @@ fn trials() -> Vec<libtest_mimic::Trial> {
         "writebacks_of_servers_are_told", fuse, writebacks::of_servers_are_told;
         "writers_on_a_dead_disk_go_on", disks, writebacks::on_a_dead_disk_go_on;
         "writers_on_a_disk_that_recovers_are_bounded_again", disks, writebacks::on_a_disk_that_recovers_are_bounded_again;
+        "what_thin_disks_lost_is_told", disks, thin::disks_are_told;
+        "what_thin_disks_lost_is_told_to_later_opens", disks, thin::disks_are_told_to_later_opens;
         "writebacks_of_layers_are_told", disks, writebacks::of_layers_are_told;
     };
     all.into_iter().flatten().collect()

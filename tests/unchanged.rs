@@ -80,6 +80,41 @@ const CHANGES: [(&str, Drift); 9] = [
     ("truncated", Drift::Size),
 ];
 
+/// What the kernel has in memory takes no thread, wherever that is so for a plain read.
+#[test]
+fn what_is_in_memory_is_read_at_the_poll() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file");
+    std::fs::write(&path, "text").unwrap();
+    let expected = Expected::from(&std::fs::metadata(&path).unwrap());
+    runtime(true).block_on(async {
+        let handle = Handle::builder().route(Route::Auto).install().unwrap();
+        let at_poll = || {
+            let stats = handle.stats();
+            let mut ops = stats.ops();
+            let of = ops.find(|op| op.row.kind == Kind::ReadFile);
+            of.map_or(0, |op| op.at_poll)
+        };
+        // The mount is described meanwhile, and may be taken for stalled by a machine that is busy.
+        for _ in 0..2000 {
+            let bytes = fs::read_unchanged(&path, &expected).await.unwrap();
+            assert_eq!(bytes, b"text");
+            if at_poll() > 0 {
+                return;
+            }
+        }
+        for _ in 0..2000 {
+            fs::read(&path).await.unwrap();
+        }
+        // Where the machine is busy, so is each poll.
+        assert!(
+            at_poll() < 1000,
+            "only plain reads are answered at the poll"
+        );
+        println!("skip: what_is_in_memory_is_read_at_the_poll: few polls answer here");
+    });
+}
+
 fn change(path: &Path, how: &str) {
     use std::io::{Seek, Write};
     let before = std::fs::metadata(path).unwrap();

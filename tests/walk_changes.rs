@@ -274,13 +274,21 @@ fn what_may_not_be_seen_is_told() {
     });
 }
 
-/// A root that may not be listed is no empty tree.
+/// A root that may not be listed is no empty tree, and nothing comes after what says so, in whatever order.
 async fn a_root_that_is_shut(root: &Path) {
-    let mut walk = WalkDir::new(root).walk();
-    assert_eq!(walk.next().await.unwrap().unwrap().depth(), 0);
-    let error = walk.next().await.unwrap().unwrap_err();
-    assert!(error.is_fatal() && error.is_directory_lost(), "{error}");
-    assert!(walk.next().await.is_none());
+    for (contents_first, sort) in [
+        (false, WalkSort::Auto),
+        (true, WalkSort::Auto),
+        (false, WalkSort::Name),
+        (true, WalkSort::Name),
+    ] {
+        let walk = WalkDir::new(root).contents_first(contents_first).sort(sort);
+        let mut walk = walk.walk();
+        assert_eq!(walk.next().await.unwrap().unwrap().depth(), 0);
+        let error = walk.next().await.unwrap().unwrap_err();
+        assert!(error.is_fatal() && error.is_directory_lost(), "{error}");
+        assert!(walk.next().await.is_none());
+    }
 }
 
 /// One that renames, removes, makes, and puts links where directories were.

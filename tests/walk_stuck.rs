@@ -22,7 +22,9 @@ fn main() -> std::process::ExitCode {
     // One at a time: a machine that has too much to do is slow, and slow is not to look stuck.
     args.test_threads = Some(1);
     let log = log::Log::start();
-    let scenes: [(&str, stuck::Scene); 4] = [
+    let scenes: [(&str, stuck::Scene); 6] = [
+        ("a_root_that_does_not_answer_ends_a_walk", stuck::a_root),
+        ("a_subvolume_is_a_filesystem_of_its_own", stuck::subvolume),
         ("a_mount_below_the_root_is_not_asked", stuck::below),
         (
             "a_path_that_takes_long_is_told_of_once",
@@ -75,7 +77,7 @@ mod stuck {
     use futures::StreamExt;
     use tidegate::fs::{FileKind, WalkCall, WalkDir, WalkSort};
     use tidegate::{Handle, Route};
-    use tidegate_rig::{Request, StalledFuse};
+    use tidegate_rig::{FsKind, HeldDisk, Request, Requirements, StalledFuse};
 
     use crate::log::Log;
 
@@ -155,6 +157,76 @@ mod stuck {
         assert_eq!(asked()?, before);
         drop(hold);
         runtime.shutdown_background();
+        Ok(())
+    }
+
+    /// Nothing comes after what says that the walk is over, in whatever order.
+    pub(crate) fn a_root(route: Route, _log: &Log) -> io::Result<()> {
+        for request in [Request::Open, Request::Readdir] {
+            let fuse = StalledFuse::options().with_max_hold(Duration::from_secs(90));
+            let fuse = fuse.create()?;
+            let hold = fuse.hold(&[request], "")?;
+            let runtime = runtime()?;
+            runtime.block_on(async {
+                Handle::builder().route(route).install().expect("a handle");
+                for contents_first in [false, true] {
+                    let walk = WalkDir::new(fuse.path()).contents_first(contents_first);
+                    let walk = walk.timeout(Duration::from_millis(500)).walk();
+                    let told: Vec<_> = walk.collect().await;
+                    let [Ok(root), Err(last)] = &told[..] else {
+                        panic!("{told:?}");
+                    };
+                    assert_eq!(root.depth(), 0);
+                    assert!(last.is_fatal() && last.is_timeout(), "{last}");
+                }
+            });
+            drop(hold);
+            runtime.shutdown_background();
+        }
+        Ok(())
+    }
+
+    /// It has a device number of its own, as others see it that stay on one filesystem; and is told so before it is opened.
+    pub(crate) fn subvolume(route: Route, _log: &Log) -> io::Result<()> {
+        const TEST: &str = "a_subvolume_is_a_filesystem_of_its_own";
+        let missing = Requirements::disk(FsKind::Btrfs).missing();
+        if !missing.is_empty() {
+            println!("skip: {TEST}: {}", missing.join(", "));
+            return Ok(());
+        }
+        let disk = HeldDisk::new(FsKind::Btrfs, FsKind::Btrfs.size_bytes_min())?;
+        let below = disk.path().join("below");
+        let mut command = std::process::Command::new("btrfs");
+        let made = command
+            .args(["-q", "subvolume", "create"])
+            .arg(&below)
+            .output()?;
+        assert!(made.status.success(), "{made:?}");
+        fs::write(below.join("inside"), "text")?;
+        fs::write(disk.path().join("beside"), "text")?;
+        let runtime = runtime()?;
+        runtime.block_on(async {
+            Handle::builder().route(route).install().expect("a handle");
+            for same in [false, true] {
+                for asks in [false, true] {
+                    let theirs = walkdir::WalkDir::new(disk.path()).same_file_system(same);
+                    let theirs = theirs.into_iter().map(|entry| entry.unwrap().into_path());
+                    let walk = WalkDir::new(disk.path()).same_file_system(same);
+                    let mut walk = walk.metadata(asks).walk();
+                    let mut ours = BTreeSet::new();
+                    while let Some(entry) = walk.next().await {
+                        let entry = entry.unwrap();
+                        let is_left_out = same && asks && entry.path() == below;
+                        assert_eq!(entry.is_mount_point(), is_left_out);
+                        ours.insert(entry.path());
+                    }
+                    assert_eq!(ours, theirs.collect());
+                    assert_eq!(walk.stats().mount_points, u64::from(same));
+                }
+            }
+        });
+        drop(runtime);
+        drop(disk);
         Ok(())
     }
 

@@ -9,9 +9,11 @@ use clap::Parser;
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::calls::Calls;
 use crate::data::{Data, Size};
 use crate::engine::{Engine, engines};
 use crate::header::Header;
+use crate::place::Place;
 use crate::report;
 use crate::rounds::{Settings, measure};
 use crate::stop::Stop;
@@ -24,6 +26,9 @@ pub struct Options {
     /// [default: next to this program]
     #[arg(long)]
     pub dir: Option<PathBuf>,
+    /// What the files are seen through: this and the next take root
+    #[arg(long, value_enum, default_value_t)]
+    pub place: Place,
     /// How often each engine has its turn at each workload
     #[arg(long, default_value_t = 5)]
     pub rounds: usize,
@@ -129,10 +134,15 @@ pub fn run(options: &Options, out: &mut impl Write) -> io::Result<bool> {
     options.check()?;
     let (workloads, engines) = (options.chosen_workloads()?, options.chosen_engines()?);
     let dir = options.data_dir()?;
-    let header = Header::new(&dir);
-    if !options.json {
-        writeln!(out, "{}", header.markdown())?;
-    }
+    let not_counted = Calls::start().err();
+    let mut header = Header::new(&dir);
+    header.add(
+        "system calls",
+        match &not_counted {
+            Some(error) => format!("not counted: {error}"),
+            None => "counted in a turn of their own".to_owned(),
+        },
+    );
     let size = Size {
         file_bytes: options.file_mib << 20,
         small_files: options.small_files,
@@ -142,9 +152,18 @@ pub fn run(options: &Options, out: &mut impl Write) -> io::Result<bool> {
     let settings = Settings {
         rounds: options.rounds,
         turn: Duration::from_secs_f64(options.seconds),
+        calls: not_counted.is_none(),
         stop: Stop::default(),
     };
-    let data = Arc::new(Data::make(folder.path(), size, &settings.stop)?);
+    let mut mounted = options.place.prepare(folder.path())?;
+    if let Some(filesystem) = mounted.filesystem() {
+        header.add("seen through", filesystem);
+    }
+    if !options.json {
+        writeln!(out, "{}", header.markdown())?;
+    }
+    let data = Data::make(&mounted.below(), size, &settings.stop)?;
+    let data = Arc::new(mounted.seen(data)?);
     let mut results = Vec::with_capacity(workloads.len());
     for workload in workloads {
         let result = measure(&settings, workload, &engines, &data, &mut |_, _| ())?;

@@ -47,6 +47,10 @@ const INODE_BYTES: u64 = 1024;
 const CHUNK_BYTES: usize = 1 << 20;
 /// Where the kernel is told to forget what it can read again.
 const DROP_CACHES: &str = "/proc/sys/vm/drop_caches";
+/// What is in use for a moment stays.
+const FORGET_TRIES_MAX: usize = 5;
+/// Of all that is to be forgotten, so many names are asked for.
+const NAMES_ASKED: usize = 100;
 /// Files of one folder, as a service's object store would have.
 const FOLDER_FILES: usize = 1000;
 
@@ -88,6 +92,29 @@ impl Data {
         };
         data.settle(stop)?;
         Ok(data)
+    }
+
+    /// The same files, where what was below one folder is seen below another.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if they are not below it.
+    pub fn moved(self, from: &Path, to: &Path) -> io::Result<Data> {
+        let moved = |path: PathBuf| match path.strip_prefix(from) {
+            Ok(rest) => Ok(to.join(rest)),
+            Err(error) => Err(io::Error::new(io::ErrorKind::InvalidInput, error)),
+        };
+        Ok(Data {
+            hot: moved(self.hot)?,
+            cold: moved(self.cold)?,
+            small: self
+                .small
+                .into_iter()
+                .map(moved)
+                .collect::<io::Result<_>>()?,
+            size: self.size,
+            scratch: moved(self.scratch)?,
+        })
     }
 
     /// Reads everything once, as whoever used the files before would have: then no access time update
@@ -142,8 +169,38 @@ impl Data {
     ///
     /// Those of `syncfs(2)`, and of writing to `/proc/sys/vm/drop_caches`, which takes root.
     pub fn forget_all(&self) -> io::Result<()> {
-        sync_all_of(&self.hot)?;
-        fs::write(DROP_CACHES, "3")
+        let mut known = 0;
+        for _ in 0..FORGET_TRIES_MAX {
+            sync_all_of(&self.hot)?;
+            fs::write(DROP_CACHES, "3")?;
+            known = self.known_names();
+            if known == 0 {
+                return Ok(());
+            }
+        }
+        let text = format!("{known} of {NAMES_ASKED} names are still in the kernel's memory");
+        Err(io::Error::new(io::ErrorKind::ResourceBusy, text))
+    }
+
+    /// How many of some small files' names the kernel has in memory, which brings none into it.
+    #[cfg(target_os = "linux")]
+    fn known_names(&self) -> usize {
+        /// `nix` has no name for it.
+        const RESOLVE_CACHED: nix::libc::c_ulonglong = 0x20;
+        use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
+        let how = OpenHow::new()
+            .flags(OFlag::O_PATH)
+            .resolve(ResolveFlag::from_bits_retain(RESOLVE_CACHED));
+        let step = self.small.len().div_ceil(NAMES_ASKED);
+        let asked = self.small.iter().step_by(step.max(1));
+        asked
+            .filter(|path| openat2(AT_FDCWD, path.as_path(), how).is_ok())
+            .count()
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn known_names(&self) -> usize {
+        0
     }
 
     /// Whether [`forget_all`](Data::forget_all) can be done here.

@@ -60,6 +60,11 @@ impl Header {
         Header { entries }
     }
 
+    /// One entry more, at the end.
+    pub fn add(&mut self, name: &'static str, value: impl Into<String>) {
+        self.entries.push((name, value.into()));
+    }
+
     /// The value of one entry; empty if there is none of this name.
     pub fn entry(&self, name: &str) -> &str {
         let mut entries = self.entries.iter();

@@ -2,10 +2,11 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::calls::Calls;
 use crate::data::Data;
 use crate::stop::Stop;
 use crate::workload::{Op, Workload};
@@ -42,19 +43,21 @@ pub struct Job {
     seconds: Duration,
     phase: AtomicU8,
     counts: Box<[Count]>,
+    calls: Option<Mutex<Calls>>,
 }
 
 impl Job {
-    /// Prepares the files.
+    /// Prepares the files. `is_counted`: the process's system calls are counted, which takes time of each.
     ///
     /// # Errors
     ///
-    /// Those of dropping the cold file from the page cache, or emptying the scratch folder.
+    /// Those of dropping the cold file from the page cache, or emptying the scratch folder; of counting.
     pub fn new(
         workload: Workload,
         data: &Arc<Data>,
         seconds: Duration,
         stop: &Stop,
+        is_counted: bool,
     ) -> io::Result<Arc<Job>> {
         let scratch = data.scratch()?.to_path_buf();
         match workload.op {
@@ -75,6 +78,7 @@ impl Job {
             stop: stop.clone(),
             seconds,
             phase: AtomicU8::new(phase),
+            calls: is_counted.then(Calls::start).transpose()?.map(Mutex::new),
             counts: (0..workload.tasks).map(|_| Count::default()).collect(),
         }))
     }
@@ -95,6 +99,16 @@ impl Job {
     pub(crate) fn count(&self) -> u64 {
         let counts = self.counts.iter();
         counts.map(|count| count.0.load(Ordering::Relaxed)).sum()
+    }
+
+    /// How many system calls the process has made, if they are counted.
+    pub(crate) fn calls(&self) -> Option<u64> {
+        let mut calls = self
+            .calls
+            .as_ref()?
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        calls.count().ok()
     }
 
     /// Lets the tasks work for their time, calling `mark` where the measured part begins and ends.

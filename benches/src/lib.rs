@@ -9,6 +9,11 @@
 //! `ring-peers`, which takes most of the time to build.
 
 pub mod buffers;
+#[cfg_attr(
+    not(all(feature = "counters", target_os = "linux")),
+    path = "no_calls.rs"
+)]
+mod calls;
 pub mod compare;
 pub mod contest;
 pub mod data;
@@ -18,6 +23,11 @@ pub mod engine;
 pub mod header;
 pub mod job;
 mod ops;
+#[cfg_attr(
+    not(all(feature = "places", target_os = "linux")),
+    path = "no_place.rs"
+)]
+pub mod place;
 pub mod report;
 #[cfg_attr(
     not(all(feature = "ring-peers", target_os = "linux")),

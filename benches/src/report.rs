@@ -10,11 +10,12 @@ use crate::sample::Sample;
 use crate::summary::{Results, Rounds};
 
 const MICRO: f64 = 1e-3;
-const COLUMNS: [&str; 10] = [
+const COLUMNS: [&str; 11] = [
     "engine",
     "rate",
     "CPU µs",
     "switches",
+    "calls",
     "p50 µs",
     "p99 µs",
     "p99.9 µs",
@@ -64,6 +65,7 @@ fn row(results: &Results, rounds: &Rounds) -> Vec<String> {
         figure(|sample| sample.rate, 1.0),
         figure(|sample| sample.cpu_ns, MICRO),
         figure(|sample| sample.switches, 1.0),
+        rounds.calls.map_or_else(|| "–".to_owned(), short),
         figure(|sample| sample.p50_ns, MICRO),
         figure(|sample| sample.p99_ns, MICRO),
         figure(|sample| sample.p999_ns, MICRO),
@@ -141,6 +143,7 @@ pub fn json(results: &Results) -> Value {
                 "rate": rounds.median(|sample| sample.rate),
                 "cpu_ns": rounds.median(|sample| sample.cpu_ns),
                 "switches": rounds.median(|sample| sample.switches),
+                "calls": rounds.calls,
                 "p50_ns": rounds.median(|sample| sample.p50_ns),
                 "p99_ns": rounds.median(|sample| sample.p99_ns),
                 "p999_ns": rounds.median(|sample| sample.p999_ns),
@@ -247,15 +250,20 @@ impl Goal {
     }
 }
 
-/// Where tidegate is slower than `tokio::fs`, or fails where that does not.
+/// Where tidegate is slower than `tokio::fs`, or fails where that does not. What that cannot do is one `spawn_blocking`.
 pub fn slower_than_tokio(results: &[Results]) -> Vec<String> {
     let of_one = |results: &Results| {
         let ours = results.of(Engine::Tidegate(Submit::Auto))?;
-        results.of(Engine::TokioFs)?;
+        let bases = [
+            (Engine::TokioFs, "tokio::fs"),
+            (Engine::SpawnBlocking, "spawn_blocking"),
+        ];
+        let able = |(engine, _): &(Engine, _)| results.of(*engine).is_some();
+        let (base, base_name) = bases.into_iter().find(able)?;
         let name = results.workload.name;
-        match (&ours.failed, results.rate_ratio(ours, Engine::TokioFs)) {
+        match (&ours.failed, results.rate_ratio(ours, base)) {
             (Some(reason), _) => Some(format!("{name}: tidegate failed: {reason}")),
-            (None, Some(ratio)) if ratio < 1.0 => Some(format!("{name}: {ratio:.2} × tokio::fs")),
+            (None, Some(ratio)) if ratio < 1.0 => Some(format!("{name}: {ratio:.2} × {base_name}")),
             _ => None,
         }
     };
@@ -292,6 +300,7 @@ mod tests {
         Rounds {
             engine,
             samples: rates.iter().map(sample).collect(),
+            calls: None,
             failed: None,
         }
     }

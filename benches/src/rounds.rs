@@ -18,6 +18,8 @@ pub struct Settings {
     pub rounds: usize,
     /// How long a turn is. Workloads that go through a file once take what they take.
     pub turn: Duration,
+    /// Whether each engine has one turn more, in which its system calls are counted.
+    pub calls: bool,
     /// Whether to end early.
     pub stop: Stop,
 }
@@ -44,12 +46,15 @@ pub fn measure(
         .map(|&engine| Rounds {
             engine,
             samples: Vec::with_capacity(settings.rounds),
+            calls: None,
             failed: None,
         })
         .collect();
     let mut random = fastrand::Rng::with_seed(workload.tasks as u64);
     let mut order: Vec<usize> = (0..engines.len()).collect();
-    for round in 0..settings.rounds {
+    let timed_rounds = settings.rounds;
+    for round in 0..timed_rounds + usize::from(settings.calls) {
+        let is_counted = round == timed_rounds;
         random.shuffle(&mut order);
         for &index in &order {
             let rounds = &mut engines[index];
@@ -57,10 +62,11 @@ pub fn measure(
             if rounds.failed.is_some() {
                 continue;
             }
-            let job = Job::new(workload, data, settings.turn, &settings.stop)?;
+            let job = Job::new(workload, data, settings.turn, &settings.stop, is_counted)?;
             let sample = rounds.engine.run(&job);
             settings.stop.check()?;
             match sample {
+                Ok(sample) if is_counted => rounds.calls = sample.calls,
                 Ok(sample) => rounds.samples.push(sample),
                 Err(error) => rounds.failed = Some(error.to_string()),
             }

@@ -22,6 +22,8 @@ pub struct Sample {
     pub cpu_ns: f64,
     /// Context switches of the process per operation or MiB.
     pub switches: f64,
+    /// System calls of the process per operation or MiB, if they were counted.
+    pub calls: Option<f64>,
     /// The median latency of an operation, in nanoseconds.
     pub p50_ns: f64,
     /// 99 of 100 operations took no longer.
@@ -38,6 +40,7 @@ struct Mark {
     at: Instant,
     usage: Usage,
     count: u64,
+    calls: Option<u64>,
 }
 
 /// Measures a job while it runs.
@@ -51,6 +54,7 @@ fn mark(job: &Job) -> Mark {
         at: Instant::now(),
         usage: Usage::now(),
         count: job.count(),
+        calls: job.calls(),
     }
 }
 
@@ -97,6 +101,10 @@ fn sample(from: Mark, to: Mark, unit: f64, latencies: &[Vec<u64>]) -> Sample {
         rate: count / (to.at - from.at).as_secs_f64(),
         cpu_ns: used.cpu.as_nanos() as f64 / count,
         switches: used.switches as f64 / count,
+        calls: from
+            .calls
+            .zip(to.calls)
+            .map(|(from, to)| (to - from) as f64 / count),
         p50_ns: quantile(0.5),
         p99_ns: quantile(0.99),
         p999_ns: quantile(0.999),

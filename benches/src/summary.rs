@@ -23,6 +23,8 @@ pub struct Rounds {
     pub engine: Engine,
     /// One per round.
     pub samples: Vec<Sample>,
+    /// System calls per operation or MiB, from a turn of its own after the rounds.
+    pub calls: Option<f64>,
     /// Why it gave up, if it did.
     pub failed: Option<String>,
 }
@@ -76,6 +78,7 @@ mod tests {
         Rounds {
             engine: Engine::Inline,
             samples: samples.collect(),
+            calls: None,
             failed: None,
         }
     }

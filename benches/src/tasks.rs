@@ -43,13 +43,16 @@ async fn task<E: Ops>(job: Arc<Job>, index: usize, file: Option<E::File>) -> io:
         (Op::DirectRanges | Op::HotRanges, Some(file)) => {
             ranges::<E>(&job, &mut pace, file).await?
         }
-        (Op::ColdReadAt, Some(file)) => in_order::<E>(&job, &mut pace, file).await?,
+        (Op::ColdReadAt, Some(file)) => in_order::<E>(&job, &mut pace, file, index).await?,
         (Op::WriteRandom, Some(file)) => writes::<E>(&job, &mut pace, file).await?,
         (Op::Metadata, _) => metadata::<E>(&job, &mut pace).await?,
+        (Op::Open, _) => opens::<E>(&job, &mut pace).await?,
         (Op::ReadFile, _) => files::<E>(&job, &mut pace).await?,
         (Op::ColdStream, _) => stream::<E>(&job, &mut pace).await?,
         (Op::WriteSequential, _) => write_in_order::<E>(&job, &mut pace).await?,
         (Op::ColdMetadata, _) => cold_metadata::<E>(&job, &mut pace, index).await?,
+        (Op::ColdStatx, _) => cold_statx::<E>(&job, &mut pace, index).await?,
+        (Op::ColdOpen, _) => cold_opens::<E>(&job, &mut pace, index).await?,
         (Op::ColdFile, _) => cold_files::<E>(&job, &mut pace, index).await?,
         (Op::ColdList, _) => lists::<E>(&job, &mut pace, index).await?,
         (Op::Create, _) => creates::<E>(&job, &mut pace, index).await?,
@@ -120,10 +123,20 @@ async fn writes<E: Ops>(job: &Job, pace: &mut Pace, file: E::File) -> io::Result
     Ok(())
 }
 
-async fn in_order<E: Ops>(job: &Job, pace: &mut Pace, file: E::File) -> io::Result<()> {
+/// Each task its part of the file.
+async fn in_order<E: Ops>(
+    job: &Job,
+    pace: &mut Pace,
+    file: E::File,
+    task: usize,
+) -> io::Result<()> {
+    let bytes = job.workload.bytes as u64;
+    let buffers = job.data.size.file_bytes.div_ceil(bytes);
+    let tasks = job.workload.tasks as u64;
+    let start = |task: u64| (buffers * task / tasks * bytes).min(job.data.size.file_bytes);
     let mut buf = E::buf(job.workload.bytes);
-    let mut offset = 0;
-    while offset < job.data.size.file_bytes {
+    let (mut offset, end) = (start(task as u64), start(task as u64 + 1));
+    while offset < end {
         let began = pace.begin().flatten();
         let count;
         (count, buf) = E::read_at(&file, buf, offset).await?;
@@ -193,6 +206,35 @@ async fn cold_metadata<E: Ops>(job: &Job, pace: &mut Pace, task: usize) -> io::R
         let began = pace.begin().flatten();
         let len = E::metadata(path).await?;
         check(usize::from(len > 0), 1)?;
+        pace.end(began, 1);
+    }
+    Ok(())
+}
+
+async fn cold_statx<E: Ops>(job: &Job, pace: &mut Pace, task: usize) -> io::Result<()> {
+    for path in job.data.small.iter().skip(task).step_by(job.workload.tasks) {
+        let began = pace.begin().flatten();
+        let len = E::statx(path).await?;
+        check(usize::from(len > 0), 1)?;
+        pace.end(began, 1);
+    }
+    Ok(())
+}
+
+async fn opens<E: Ops>(job: &Job, pace: &mut Pace) -> io::Result<()> {
+    let paths = &job.data.small;
+    while let Some(began) = pace.begin() {
+        let path = &paths[pace.random.usize(..paths.len())];
+        E::close(E::open(path, Mode::Read).await?).await?;
+        pace.end(began, 1);
+    }
+    Ok(())
+}
+
+async fn cold_opens<E: Ops>(job: &Job, pace: &mut Pace, task: usize) -> io::Result<()> {
+    for path in job.data.small.iter().skip(task).step_by(job.workload.tasks) {
+        let began = pace.begin().flatten();
+        E::close(E::open(path, Mode::Read).await?).await?;
         pace.end(began, 1);
     }
     Ok(())

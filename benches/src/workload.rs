@@ -14,6 +14,8 @@ pub enum Op {
     HotRanges,
     /// Attributes of a file by its path, all in memory.
     Metadata,
+    /// Opens a file by its path and closes it, all in memory.
+    Open,
     /// The content of a small file by its path, all in memory.
     ReadFile,
     /// Reads a file that is not in the page cache in order, by offset.
@@ -30,6 +32,10 @@ pub enum Op {
     Create,
     /// Attributes of each file by its path once, of which the kernel has nothing in memory.
     ColdMetadata,
+    /// The same by `statx(2)`, for engines that have it.
+    ColdStatx,
+    /// Opens each file by its path and closes it once, of which the kernel has nothing in memory.
+    ColdOpen,
     /// The content of each small file by its path once, of which the kernel has nothing in memory.
     ColdFile,
     /// Lists each folder once, and asks each entry for its attributes, with nothing in memory.
@@ -62,7 +68,10 @@ impl Workload {
 
     /// Whether each file is used once, rather than for a time.
     pub fn is_tour(&self) -> bool {
-        matches!(self.op, Op::ColdFile | Op::ColdList | Op::ColdMetadata)
+        matches!(
+            self.op,
+            Op::ColdFile | Op::ColdList | Op::ColdMetadata | Op::ColdOpen | Op::ColdStatx
+        )
     }
 
     /// Whether pages, inodes and names have to be out of the kernel's memory when it begins.
@@ -90,7 +99,10 @@ impl Workload {
 
     /// Whether an operation is so short that a look at the clock would show: then only some are timed.
     pub fn is_short(&self) -> bool {
-        matches!(self.op, Op::HotRead | Op::Metadata | Op::ReadFile)
+        matches!(
+            self.op,
+            Op::HotRead | Op::Metadata | Op::Open | Op::ReadFile
+        )
     }
 
     /// Whether a name on the command line means this: the whole name, or its first words.
@@ -121,19 +133,26 @@ pub const WORKLOADS: &[Workload] = &[
     workload("hot-read-256", Op::HotRead, PAGE, 256),
     workload("metadata-1", Op::Metadata, 0, 1),
     workload("metadata-64", Op::Metadata, 0, 64),
+    workload("open-1", Op::Open, 0, 1),
+    workload("open-64", Op::Open, 0, 64),
     workload("read-file-1", Op::ReadFile, PAGE, 1),
     workload("read-file-64", Op::ReadFile, PAGE, 64),
     workload("direct-read-1", Op::DirectRead, PAGE, 1),
     workload("direct-read-32", Op::DirectRead, PAGE, 32),
+    workload("direct-read-128", Op::DirectRead, PAGE, 128),
     workload("direct-read-256", Op::DirectRead, PAGE, 256),
     workload("direct-ranges-32", Op::DirectRanges, RANGE_MAX, 32),
     workload("hot-ranges-1", Op::HotRanges, RANGE_MAX, 1),
     workload("cold-read-128k", Op::ColdReadAt, 128 << 10, 1),
     workload("cold-read-1m", Op::ColdReadAt, 1 << 20, 1),
+    workload("cold-read-1m-4", Op::ColdReadAt, 1 << 20, 4),
     workload("cold-stream-8k", Op::ColdStream, 8 << 10, 1),
     workload("cold-stream-128k", Op::ColdStream, 128 << 10, 1),
     workload("cold-metadata-1", Op::ColdMetadata, 0, 1),
     workload("cold-metadata-64", Op::ColdMetadata, 0, 64),
+    workload("cold-statx-64", Op::ColdStatx, 0, 64),
+    workload("cold-open-1", Op::ColdOpen, 0, 1),
+    workload("cold-open-64", Op::ColdOpen, 0, 64),
     workload("cold-list-1", Op::ColdList, 0, 1),
     workload("cold-file-1", Op::ColdFile, PAGE, 1),
     workload("cold-file-8", Op::ColdFile, PAGE, 8),
@@ -141,6 +160,7 @@ pub const WORKLOADS: &[Workload] = &[
     workload("cold-random-1", Op::ColdRandom, PAGE, 1),
     workload("cold-random-32", Op::ColdRandom, PAGE, 32),
     workload("write-sync", Op::WriteSequential, 1 << 20, 1),
+    workload("write-sync-128k", Op::WriteSequential, 128 << 10, 1),
     workload("write-random-32", Op::WriteRandom, PAGE, 32),
     workload("create-32", Op::Create, PAGE, 32),
     workload("copy", Op::Copy, 0, 1),
@@ -158,7 +178,7 @@ mod tests {
     fn a_name_means_itself_and_what_it_begins() {
         assert_eq!(meant("hot-read-1"), 1);
         assert_eq!(meant("hot-read"), 3);
-        assert_eq!(meant("cold-read"), 2);
+        assert_eq!(meant("cold-read"), 3);
         assert_eq!(meant("col"), 0);
         assert_eq!(meant("hot-read-11"), 0);
     }

@@ -7,6 +7,7 @@ mod doctor;
 mod duration;
 mod exit;
 mod explain;
+mod runtime;
 mod say;
 mod timeouts;
 mod walk;

@@ -17,17 +17,26 @@ use tidegate_benches::summary::median;
 /// A user who is not root, as containers and systems name nobody.
 const NOBODY: u32 = 65534;
 
-const ROWS: [&str; 12] = [
+const ROWS: [&str; 21] = [
     "hot-read-1",
     "hot-read-32",
     "hot-read-256",
     "direct-read-1",
     "direct-read-32",
+    "direct-read-128",
     "direct-read-256",
     "metadata-1",
     "metadata-64",
     "read-file-1",
     "read-file-64",
+    "cold-metadata-1",
+    "cold-metadata-64",
+    "cold-list-1",
+    "cold-file-1",
+    "cold-file-8",
+    "cold-file-64",
+    "cold-random-1",
+    "cold-random-32",
     "write-sync",
     "copy",
 ];

@@ -321,3 +321,60 @@ fn coarse_times_are_verified() {
             != 0
     );
 }
+
+/// Access lists that a filesystem shows by names of its own, too, are the lists that they are: a copy onto it is the same.
+#[test]
+fn lists_of_xfs_are_the_same_there() {
+    let dir = tempfile::tempdir().unwrap();
+    files(&dir.path().join("source"), 2);
+    let line = "setfacl -m u:1234:rw source/1 source && truncate -s 512M image && mkfs.xfs -q image && mkdir xfs && mount -o loop image xfs || exit 77
+        $T copy --verify source xfs/copy && $T copy --verify xfs/copy back && $T copy --resume --json source xfs/copy >again
+        code=$?; umount xfs; exit $code";
+    let output = shell(line, dir.path());
+    if output.status.code() == Some(77) {
+        return println!("skip: lists_of_xfs_are_the_same_there: {}", said(&output));
+    }
+    assert_exit(&output, 0);
+    let again: serde_json::Value =
+        serde_json::from_slice(&fs::read(dir.path().join("again")).unwrap()).unwrap();
+    assert_eq!(again["skipped"], 2, "{again}");
+    assert_same(&dir.path().join("source"), &dir.path().join("back"));
+}
+
+/// Where nothing can be made, nothing is said to be left behind.
+#[test]
+fn what_was_never_made_is_not_left_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    files(&dir.path().join("source"), 3);
+    let line = "mkdir sealed && chattr +i sealed || exit 77
+        $T copy source/0 sealed; one=$?; $T copy source sealed; code=$?; chattr -i sealed; [ $one = 2 ] && exit $code";
+    let output = shell(line, dir.path());
+    if output.status.code() == Some(77) {
+        return println!(
+            "skip: what_was_never_made_is_not_left_behind: {}",
+            said(&output)
+        );
+    }
+    assert_exit(&output, 2);
+    assert!(!said(&output).contains("left behind"), "{}", said(&output));
+}
+
+/// What stays under a temporary name beside its right one is named, and is no success.
+#[test]
+fn a_name_too_many_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    files(&dir.path().join("source"), 1);
+    let line = "mkdir append && chattr +a append || exit 77
+        $T copy --no-clobber source/0 append; code=$?; chattr -a append; exit $code";
+    let output = shell(line, dir.path());
+    if output.status.code() == Some(77) {
+        return println!("skip: a_name_too_many_is_named: {}", said(&output));
+    }
+    assert_exit(&output, 2);
+    let left = leftovers(&dir.path().join("append"));
+    assert!(dir.path().join("append/0").is_file() && left.len() <= 1);
+    for path in left {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        assert!(said(&output).contains(&name), "{}", said(&output));
+    }
+}

@@ -7,6 +7,7 @@ mod seccomp;
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Output;
 
@@ -140,6 +141,168 @@ fn exit_codes_are_those_of_the_other_commands() {
         assert!(lines(&output).iter().any(|line| line["loop"] == true));
         assert_exit(&walk(backend, &root, &["--summary"]), 64);
         assert_exit(&walk(backend, &root, &["--jobs", "0"]), 64);
+    }
+}
+
+/// What leads back is told in the same words on stderr, in the table and in JSON.
+#[test]
+fn an_error_has_the_same_words_everywhere() {
+    let dir = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(".", dir.path().join("loop")).unwrap();
+    let words = "the link leads back to a directory that it is in";
+    let output = walk("pool", dir.path(), &["--follow", "--json"]);
+    let told = lines(&output);
+    let summary = told.last().unwrap();
+    let error = told.iter().find(|line| line["loop"] == true).unwrap();
+    assert_eq!(error["error"], words);
+    assert_eq!(summary["failed"][0]["error"], words);
+    let output = walk("pool", dir.path(), &["--follow"]);
+    for text in [&output.stdout, &output.stderr] {
+        let text = String::from_utf8_lossy(text);
+        assert!(text.contains(words), "{text}");
+    }
+    // There is no table of nothing.
+    let output = walk("pool", &dir.path().join("none"), &[]);
+    assert_exit(&output, 1);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "");
+}
+
+/// However often it is come by: by its names, and by links to any of them.
+#[test]
+fn the_bytes_of_a_file_are_counted_once() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("one"), [0; 1000]).unwrap();
+    fs::write(dir.path().join("two"), [0; 500]).unwrap();
+    fs::hard_link(dir.path().join("two"), dir.path().join("three")).unwrap();
+    for (number, name) in ["one", "two", "three", "two", "one"].iter().enumerate() {
+        std::os::unix::fs::symlink(name, dir.path().join(format!("link-{number}"))).unwrap();
+    }
+    let summary = |more: &[&str]| {
+        let more = [more, &["--json", "--summary"]].concat();
+        lines(&walk("pool", dir.path(), &more)).pop().unwrap()
+    };
+    for (more, repeated) in [(&[][..], 1), (&["--follow"], 6)] {
+        let summary = summary(more);
+        assert_eq!(summary["by_type"]["file"]["bytes"], 1500, "{summary}");
+        assert_eq!(summary["repeated_links"], repeated, "{summary}");
+    }
+}
+
+/// Extended attributes that cannot be read are errors like all others; a link that leads nowhere has those of the link.
+#[test]
+fn attributes_that_cannot_be_read_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("nowhere", dir.path().join("link")).unwrap();
+    let whole = walk("pool", dir.path(), &["--xattrs", "--follow", "--json"]);
+    assert_exit(&whole, 0);
+    // Its way is longer than the system takes at once.
+    let mut at = fs::File::open(dir.path()).unwrap();
+    for _ in 0..20 {
+        let name = "x".repeat(250);
+        let mode = nix::sys::stat::Mode::S_IRWXU;
+        nix::sys::stat::mkdirat(&at, name.as_str(), mode).unwrap();
+        let flags = nix::fcntl::OFlag::O_DIRECTORY;
+        let below = nix::fcntl::openat(&at, name.as_str(), flags, nix::sys::stat::Mode::empty());
+        at = below.unwrap().into();
+    }
+    let output = walk("pool", dir.path(), &["--xattrs", "--json"]);
+    assert_exit(&output, 2);
+    let told = lines(&output);
+    let summary = told.last().unwrap();
+    let errors = told.iter().filter(|line| line["call"] == "listxattr");
+    assert_eq!(summary["xattrs_unread"], errors.clone().count());
+    assert!(summary["xattrs_unread"].as_u64().unwrap() > 0);
+    assert_eq!(summary["entries"], 22);
+    assert_eq!(summary["failed"][0]["call"], "listxattr");
+    assert!(errors.into_iter().all(|line| line["soft"] == true));
+}
+
+/// What is mounted at a place that is left out is asked for nothing, extended attributes neither.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_mount_point_that_is_left_out_is_not_asked_for_attributes() {
+    use nix::mount::{MsFlags, mount};
+    use nix::sched::{CloneFlags, unshare};
+    const TEST: &str = "a_mount_point_that_is_left_out_is_not_asked_for_attributes";
+    let dir = tempfile::tempdir().unwrap();
+    let point = dir.path().join("point");
+    fs::create_dir(&point).unwrap();
+    let none = None::<&str>;
+    // In a namespace of this thread's own, which ends with it.
+    let walked = std::thread::scope(|scope| {
+        let in_namespace = || {
+            unshare(CloneFlags::CLONE_NEWNS)?;
+            let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+            mount(none, "/", none, private, none)?;
+            mount(Some("none"), &point, Some("tmpfs"), MsFlags::empty(), none)?;
+            if xattr::set(&point, "trusted.mark", b"here").is_err() {
+                return Err(nix::errno::Errno::EOPNOTSUPP);
+            }
+            let of = |more: &[&str]| {
+                let more = [more, &["--xattrs", "--json"]].concat();
+                lines(&walk("pool", dir.path(), &more)).pop().unwrap()
+            };
+            Ok([of(&[]), of(&["-x"])])
+        };
+        scope.spawn(in_namespace).join().unwrap()
+    });
+    let [all, own] = match walked {
+        Ok(walked) => walked,
+        Err(error) => return println!("skip: {TEST}: {error}"),
+    };
+    assert_eq!(
+        (&all["with_xattrs"], &all["mount_points"]),
+        (&1.into(), &0.into())
+    );
+    assert_eq!(
+        (&own["with_xattrs"], &own["mount_points"]),
+        (&0.into(), &1.into())
+    );
+}
+
+/// Few descriptors or threads are fewer at a time, and lose nothing; too few are an error that says what there is too
+/// little of.
+#[cfg(target_os = "linux")]
+#[test]
+fn limits_make_a_walk_slower_and_not_worse() {
+    const TEST: &str = "limits_make_a_walk_slower_and_not_worse";
+    let dir = tempfile::tempdir().unwrap();
+    for number in 0..200 {
+        let folder = dir.path().join(format!("tree/{number}/below"));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("file"), "").unwrap();
+    }
+    let everybody = fs::Permissions::from_mode(0o777);
+    fs::set_permissions(dir.path(), everybody).unwrap();
+    fs::copy(env!("CARGO_BIN_EXE_tidegate"), dir.path().join("tidegate")).unwrap();
+    let shell = |line: &str| {
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", line]).current_dir(dir.path());
+        command.env_remove("TIDEGATE_BACKEND").output().unwrap()
+    };
+    let how = "--backend pool --json --summary";
+    for limit in [20, 28, 64] {
+        for more in ["", "-x --jobs 32", "--follow -x --jobs 32 --sort inode"] {
+            let line = format!("ulimit -n {limit}; exec ./tidegate walk {how} {more} tree");
+            let output = shell(&line);
+            assert_exit(&output, 0);
+            assert_eq!(lines(&output)[0]["entries"], 601, "{line}");
+        }
+    }
+    for limit in [1, 2, 4, 5, 6, 7, 8, 10, 12, 16, 64] {
+        let rights = "setpriv --reuid 65529 --regid 65529 --clear-groups";
+        let line = format!("exec {rights} prlimit --nproc={limit} ./tidegate walk {how} tree");
+        let output = shell(&line);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        if text.contains("setpriv") || text.contains("not found") {
+            return println!("skip: {TEST}: {text}");
+        }
+        assert!(!text.contains("panicked"), "{limit}: {text}");
+        match output.status.code() {
+            Some(0) => assert_eq!(lines(&output)[0]["entries"], 601, "{limit}"),
+            Some(1) => assert!(text.contains("temporarily unavailable"), "{limit}: {text}"),
+            other => panic!("{limit}: {other:?} {text}"),
+        }
     }
 }
 

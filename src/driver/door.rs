@@ -15,8 +15,9 @@ use super::chore::Close;
 use super::core::Driver;
 use super::group::{Class, Full, Group, Share};
 use super::limited;
+use super::op::Load;
 #[cfg(target_os = "linux")]
-use super::op::{Load, OnWorker};
+use super::op::OnWorker;
 #[cfg(target_os = "linux")]
 use super::route::Submit;
 use super::route::{Route, Way};
@@ -86,7 +87,8 @@ impl Driver {
             Err(call) => return self.to_pool(group, call),
             Ok(entry) => entry,
         };
-        let entry = match self.ring_for(group, ring.job().kind()) {
+        let (kind, load) = (ring.job().kind(), ring.job().load());
+        let entry = match self.ring_for(group, kind, load) {
             Ok(()) => ring,
             Err(why) => {
                 if why == NoRing::Opcode {
@@ -158,13 +160,13 @@ impl Driver {
     /// What an operation occupies while it goes on.
     #[cfg(feature = "testing")]
     pub(super) fn share_of(&self, group: &Group, job: &dyn Job) -> Share {
-        if job.is_entry() && self.ring_for(group, job.kind()).is_ok() {
+        if job.is_entry() && self.ring_for(group, job.kind(), job.load()).is_ok() {
             return Share::Lane(Class::of(job.load()));
         }
         Share::Thread
     }
 
-    fn ring_for(&self, group: &Group, kind: Kind) -> Result<(), NoRing> {
+    fn ring_for(&self, group: &Group, kind: Kind, load: Load) -> Result<(), NoRing> {
         if self.route() == Route::Pool || self.is_closed() {
             return Err(NoRing::ByChoice);
         }
@@ -173,12 +175,7 @@ impl Driver {
         if kind == Kind::Close && !group.mount().is_local() {
             return Err(NoRing::ByChoice);
         }
-        // The kernel leaves such an entry to a worker of its own, whatever is in memory: that is a wake-up more than a
-        // thread's call, which on a local disk no cancel ends either.
-        // What holds all threads, as writes do while a disk is frozen, does not hold attributes.
-        let is_left_to_worker = kind == Kind::Statx && group.mount().is_local();
-        let by_thread = || self.route() == Route::Auto && !group.pool().is_out_of_threads();
-        if is_left_to_worker && by_thread() {
+        if self.is_sooner_by_thread(group, kind, load) {
             return Err(NoRing::ByChoice);
         }
         if crate::probe::report().has_opcode(kind) {
@@ -186,6 +183,21 @@ impl Driver {
         } else {
             Err(NoRing::Opcode)
         }
+    }
+
+    /// Whether a thread's call is one wake-up less than an entry, which the kernel leaves to a worker of its own, whatever
+    /// is in memory. On a local disk no cancel ends either; behind an overlay it would have to reach what is below.
+    fn is_sooner_by_thread(&self, group: &Group, kind: Kind, load: Load) -> bool {
+        let mount = group.mount();
+        let is_sooner = match kind {
+            Kind::Statx | Kind::TryExists => mount.is_local() || mount.is_overlay(),
+            Kind::Open | Kind::OpenWithin => load == Load::OfStorage && mount.is_overlay(),
+            // Of many at a time a lane takes less for each.
+            Kind::Read | Kind::ReadVectored => mount.is_overlay() && group.pool().is_at_rest(),
+            _ => false,
+        };
+        // What holds all threads, as writes do while a disk is frozen, does not hold attributes.
+        is_sooner && self.route() == Route::Auto && !group.pool().is_out_of_threads()
     }
 
     /// The polling thread's own ring, where a submission cannot sleep and few are in flight.
@@ -204,7 +216,9 @@ impl Driver {
         let depth = match job.load() {
             _ if inline => usize::MAX,
             Load::Direct => limits::WORKER_DEPTH_DIRECT,
-            Load::Buffered | Load::ManyNames | Load::Metadata => limits::WORKER_DEPTH_BUFFERED,
+            Load::Buffered | Load::ManyNames | Load::Metadata | Load::OfStorage => {
+                limits::WORKER_DEPTH_BUFFERED
+            }
         };
         // One that waits behind another file's stuck one may be out of reach of any cancel: only those go
         // here that most filesystems do not serialise.
@@ -243,7 +257,7 @@ impl Driver {
     pub(crate) fn may_begin(&self, kind: Kind, mount: &Arc<Mount>) -> Result<(), Error> {
         let group = self.group(mount);
         self.admits(&group, kind, true, || None)?;
-        let full = match self.ring_for(&group, kind) {
+        let full = match self.ring_for(&group, kind, Load::Metadata) {
             Ok(()) => group.full(Share::Lane(Class::Data)),
             Err(_) => group.full(Share::Thread),
         };

@@ -38,7 +38,7 @@ impl Class {
     pub(crate) fn of(load: Load) -> Class {
         match load {
             Load::Buffered | Load::Direct => Class::Data,
-            Load::ManyNames | Load::Metadata => Class::Metadata,
+            Load::ManyNames | Load::Metadata | Load::OfStorage => Class::Metadata,
         }
     }
 

@@ -37,6 +37,8 @@ pub(crate) enum Load {
     ManyNames,
     /// Names, attributes, directories.
     Metadata,
+    /// The same of a file that is known to wait for storage alone, and for no peer of a pipe.
+    OfStorage,
 }
 
 /// What a caller gets: a success, or an error, which can be told in another way.

@@ -85,8 +85,10 @@ impl Orphans {
 
     /// Keeps an operation back that may find what is still to be written; gives back any other.
     pub(crate) fn hold(&self, job: Arc<dyn Job>) -> Result<(), Arc<dyn Job>> {
-        let begins_with_a_name = matches!(job.load(), Load::Metadata | Load::ManyNames)
-            || job.kind() == Kind::ReadSmallFile;
+        let begins_with_a_name = matches!(
+            job.load(),
+            Load::Metadata | Load::ManyNames | Load::OfStorage
+        ) || job.kind() == Kind::ReadSmallFile;
         if self.count.load(Ordering::SeqCst) == 0 || !begins_with_a_name || job.is_kept() {
             return Err(job);
         }

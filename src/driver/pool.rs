@@ -465,6 +465,12 @@ impl Pool {
         queue.is_all_busy_for(limits::POOL_JOB_LONG) && !may_grow()
     }
 
+    /// Whether it has next to nothing to do: who hears that a job is over may be quicker than its thread.
+    pub(super) fn is_at_rest(&self) -> bool {
+        let queue = lock(&self.queue);
+        queue.jobs.is_empty() && queue.busy.len() <= 1
+    }
+
     /// How long the oldest job that should be quick has been running, in milliseconds, if so long at least, and if its
     /// thread sleeps in it: one that waits for a processor says nothing of any disk.
     pub(crate) fn oldest_for_ms(&self, now: u64, at_least: u64) -> u64 {

@@ -113,7 +113,7 @@ impl AppendOptions {
     /// # Errors
     ///
     /// Those of `open(2)` and `fsync(2)`, also for the directory; `InvalidInput` for what is not a regular file, or
-    /// ends before [`start_at`](AppendOptions::start_at).
+    /// ends before [`start_at`](AppendOptions::start_at); `ResourceBusy` where this process has a writer for it.
     ///
     /// # Backend
     ///
@@ -140,7 +140,8 @@ impl AppendOptions {
 /// the last record that was written whole, after a failed sync behind the last one that is known to be on the device.
 ///
 /// What was taken is written, whether its task waits or not, also when the writer is dropped; the end of the runtime
-/// waits for it. Nobody else may write to the file meanwhile, and a forked child may not append to its parent's log:
+/// waits for it; so does whoever opens the file to append to it again. While a writer is there, a second one for its file
+/// is refused in the same process; nobody else may write to the file meanwhile, either, and a forked child may not append to its parent's log:
 /// it gets [`Error::ForkedChild`](crate::Error::ForkedChild).
 ///
 /// ```
@@ -174,6 +175,7 @@ impl fmt::Debug for AppendWriter {
 
 impl Drop for AppendWriter {
     fn drop(&mut self) {
+        self.appender.let_go();
         if self.appender.has_reserved() {
             self.appender.trim_detached();
         }

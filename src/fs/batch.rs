@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Dir, File, OpenOptions, RenameMode, Statx, StatxOptions};
-use crate::op::batch::{self, Change, Changes, How, Paths};
+use super::{Dir, Expected, File, OpenOptions, RenameMode, Statx, StatxOptions};
+use crate::op::batch::{self, Change, Changes, How, Paths, Reads};
 use crate::op::file::SharedFile;
 
 /// Operations on many names at a time, each with a result of its own: what a build tool, an installer or a backup does
@@ -298,6 +298,67 @@ impl Batch {
                 Err(error) => batch::refused(count, &error),
             }
         }
+    }
+
+    /// The whole content of each file, if it is the file that was seen and did not change since: see
+    /// [`read_unchanged`](super::read_unchanged). A backup reads what a walk has found so, some hundred small files at a
+    /// time.
+    ///
+    /// All content is in memory until the last file is read: a [`ByteBudget`](super::ByteBudget) bounds what several
+    /// batches hold.
+    ///
+    /// # Cancel safety
+    ///
+    /// No effect.
+    ///
+    /// # Errors
+    ///
+    /// In each result, those of [`read_unchanged`](super::read_unchanged), and of the limits.
+    ///
+    /// # Backend
+    ///
+    /// A few small files at the poll, where the kernel has everything of them in memory and the filesystem is a local one.
+    /// Else `statx(2)`, `openat(2)`, `read(2)` and `close(2)` by the chunk on blocking threads; on a handle that is pinned
+    /// to the ring each as an operation of its own, of 64 files at a time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> std::io::Result<()> {
+    /// # let temporary = tempfile::tempdir()?;
+    /// # let root = temporary.path();
+    /// # for name in ["a", "b"] { std::fs::write(root.join(name), name)?; }
+    /// use tidegate::fs::{self, Expected, FileKind, WalkDir};
+    /// let mut walk = WalkDir::new(root).metadata(true).walk();
+    /// let mut files = Vec::new();
+    /// while let Some(entry) = walk.next_entry().await {
+    ///     let entry = entry?;
+    ///     if let (FileKind::File, Some(metadata)) = (entry.kind(), entry.metadata()) {
+    ///         files.push((entry.path(), Expected::from(metadata)));
+    ///     }
+    /// }
+    /// let mut bytes = 0;
+    /// for content in fs::batch().read_unchanged(files).await {
+    ///     bytes += content?.len();
+    /// }
+    /// assert_eq!(bytes, 2);
+    /// # Ok(()) }
+    /// ```
+    pub fn read_unchanged<I, P>(
+        &self,
+        files: I,
+    ) -> impl Future<Output = Vec<io::Result<Vec<u8>>>> + Send + use<I, P>
+    where
+        I: IntoIterator<Item = (P, Expected)>,
+        P: AsRef<Path>,
+    {
+        let (mut paths, mut seen) = (Paths::default(), Vec::new());
+        for (path, expected) in files {
+            paths.push(path.as_ref());
+            seen.push(expected.0);
+        }
+        let dir = self.dir.clone();
+        batch::run(Reads { dir, paths, seen }, self.how)
     }
 
     /// Makes each directory, with the permissions that the umask leaves of `rwxrwxrwx`.

@@ -26,7 +26,7 @@ use crate::op::unchanged::{self, Seen};
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Expected(Seen);
+pub struct Expected(pub(super) Seen);
 
 impl Expected {
     /// How many bytes the file had.
@@ -76,8 +76,10 @@ impl From<&std::fs::Metadata> for Expected {
 ///
 /// # Backend
 ///
-/// `statx(2)`, `open(2)`, `read(2)` and `close(2)` in one hop to a blocking thread; each as an operation of its own on a
-/// handle that is pinned to the ring.
+/// At the poll for a small file on a local filesystem of which the kernel has everything in memory. Else `statx(2)`,
+/// `open(2)`, `read(2)` and `close(2)` in one hop to a blocking thread; each as an operation of its own on a handle that is
+/// pinned to the ring. Of many files, [`Batch::read_unchanged`](super::Batch::read_unchanged) takes a fraction of the
+/// processor time.
 ///
 /// # Examples
 ///

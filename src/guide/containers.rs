@@ -55,5 +55,5 @@
 //! # Overlays
 //!
 //! The files of an image are on an overlay, which counts as unknown: their operations go to lanes or pools, and
-//! none is answered at the poll. A volume on ext4, XFS or btrfs has all ways. Before Linux 6.8 every mount
+//! none is answered at the poll: one at a time is a call on a thread. A volume on ext4, XFS or btrfs has all ways. Before Linux 6.8 every mount
 //! counts as unknown. [`probe::filesystem`](crate::probe::filesystem) tells about a path.

@@ -68,6 +68,10 @@
 //! is left to the next scan. [`ByteBudget`](crate::fs::ByteBudget) bounds what is in memory, however many reads go on, and
 //! a file that is larger than the budget is read alone.
 //!
+//! Of many small files a task for each costs more than to read them: [`Batch::read_unchanged`](crate::fs::Batch::read_unchanged)
+//! takes some hundred at a time, each with the same comparison and a result of its own. Two such batches beside a walk read
+//! more files in a second than one thread that makes the calls of `tar`.
+//!
 //! Extended attributes come after the decision, all of a file's at once and within a budget of bytes.
 //! [`Xattrs::NotRead`](crate::fs::Xattrs::NotRead) is not the empty list: a backup that takes it for that restores a wrong
 //! file.

@@ -43,10 +43,6 @@ pub(crate) const APPEND_GROUP_BYTES: usize = 8 << 20;
 /// whether the disk answers.
 pub(crate) const APPEND_TURN: Duration = Duration::from_millis(100);
 
-/// How long a log's thread looks for the next record before it lets go: a task that was told comes back with its next
-/// one within this time, and waking a thread takes as long.
-pub(crate) const APPEND_LINGER: Duration = Duration::from_micros(60);
-
 /// Zeros that are worth a hole: a block of most filesystems.
 pub(crate) const APPEND_HOLE_BYTES: usize = 4096;
 
@@ -62,6 +58,10 @@ pub(crate) const SYNC_GROUP_SLOW: Duration = Duration::from_millis(20);
 
 /// How long none is tried then.
 pub(crate) const SYNC_GROUP_REST: Duration = Duration::from_secs(5);
+
+/// Failed writebacks of which nobody was told that are kept for whoever opens their files: as many as a disk that fails
+/// under a busy program leaves behind in most cases. Past it the oldest is forgotten; each was logged.
+pub(crate) const UNTOLD_MAX: usize = 1024;
 
 /// A chunk of bounded writeback at first: 10 ms of a fast disk, and a third of a second of a slow one.
 pub(crate) const WRITEBACK_CHUNK_BYTES: u64 = 32 << 20;

@@ -273,6 +273,11 @@ impl Mount {
         self.place().map(|(_, fs_type)| fs_type.as_str())
     }
 
+    /// Whether it shows others' files, as containers do those of their images: what it waits for is below.
+    pub(crate) fn is_overlay(&self) -> bool {
+        self.fs_type() == Some("overlay")
+    }
+
     /// Whether reading or writing its files may wait for something other than a disk or a server.
     pub(crate) fn has_no_storage(&self) -> bool {
         self.fs_type().is_some_and(has_no_storage)

@@ -61,14 +61,22 @@ pub(super) struct Closing<'a> {
 /// Closes a descriptor that a user drops. When this returns, it is closed, unless its close took longer than
 /// [`CLOSE_WAIT`](crate::limits::CLOSE_WAIT), or one on this mount did lately.
 pub(super) fn close(driver: &Arc<Driver>, fd: OwnedFd, about: &Closing<'_>) {
-    let left = if driver.attempts() {
-        at_once(fd, about)
-    } else {
-        Some(fd)
-    };
-    if let Some(fd) = left {
+    if let Err(fd) = close_at_poll(driver, fd, about) {
         driver.close_soon(fd, about.mount, about.on_rings);
     }
+}
+
+/// Closes a descriptor at a poll, where that cannot sleep, and so has no error either: the filesystems of which that is
+/// known are asked nothing. Else gives it back.
+pub(super) fn close_at_poll(
+    driver: &Arc<Driver>,
+    fd: OwnedFd,
+    about: &Closing<'_>,
+) -> Result<(), OwnedFd> {
+    if !driver.attempts() {
+        return Err(fd);
+    }
+    at_once(fd, about).map_or(Ok(()), Err)
 }
 
 /// A descriptor that was open only to look, and could not be closed at once.
@@ -88,7 +96,7 @@ pub(super) fn close_path(
     stat: &Stat,
     mount: &Arc<Mount>,
 ) -> Option<LookedThrough> {
-    let is_calm = mount.is_local() && mount.is_healthy() || is_fuse(mount);
+    let is_calm = mount.is_local() && mount.is_healthy() || asks_nobody(mount);
     if stat.nlink > 0 && (is_calm || driver.has_many_look_ups()) {
         return None;
     }
@@ -150,11 +158,11 @@ fn closes_directories(mount: &Mount) -> bool {
     mount.is_local() && mount.is_current()
 }
 
-/// A FUSE server hears nothing of a descriptor without access, and of what is forgotten nobody waits for its word.
-fn is_fuse(mount: &Mount) -> bool {
-    mount
-        .fs_type()
-        .is_some_and(|fs_type| fs_type.starts_with("fuse"))
+/// A FUSE server hears nothing of a descriptor without access, and of what is forgotten nobody waits for its word. An
+/// overlay opens nothing below for one.
+fn asks_nobody(mount: &Mount) -> bool {
+    let fs_type = mount.fs_type();
+    fs_type.is_some_and(|fs_type| fs_type.starts_with("fuse")) || mount.is_overlay()
 }
 
 /// Closes the descriptor if that cannot sleep; else gives it back.

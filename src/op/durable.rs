@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 
 use super::file::SharedFile;
 use super::health::FileState;
+use super::unit::Unit;
 use crate::driver::fence::Fenced;
 use crate::driver::op::{Load, OnWorker, Op};
 use crate::error::Error;
@@ -38,16 +39,12 @@ impl<R: Request> Durable<R> {
         if kind == Kind::SyncRange || !file.health.fence.has_reports() {
             return Ok(());
         }
-        file.driver()
-            .start(
-                Confirm {
-                    kind,
-                    file: file.clone(),
-                    request: Hop::new(|_| Ok(())),
-                },
-                &file.mount(),
-            )
-            .await
+        // Waits for all that may have been told in its place of what it is about.
+        let nothing = Hop::new(|_| Ok(()));
+        let confirm = Unit::on_file(kind, nothing, Target::file(file.as_fd()));
+        let confirm = confirm.behind(file.health.confirms());
+        file.driver().start(confirm, &file.mount()).await?;
+        file.health.check(kind)
     }
 
     fn reports(&self) -> bool {
@@ -118,46 +115,6 @@ impl<R: Request> Op for Durable<R> {
 
     fn unheard(&self, number: i32) {
         self.file.health.note_sync(number);
-    }
-}
-
-/// Waits, after a sync, for all that may have been told in its place of what it is about.
-struct Confirm<R> {
-    kind: Kind,
-    file: Arc<SharedFile>,
-    request: R,
-}
-
-impl<R: Request> Op for Confirm<R> {
-    type Output = io::Result<()>;
-
-    fn kind(&self) -> Kind {
-        self.kind
-    }
-
-    fn target(&self) -> Target {
-        Target::file(self.file.as_fd())
-    }
-
-    fn request(&mut self) -> &mut dyn Request {
-        &mut self.request
-    }
-
-    fn fenced(&self) -> Option<Fenced> {
-        Some(self.file.health.confirms())
-    }
-
-    fn load(&self) -> Load {
-        Load::Buffered
-    }
-
-    fn finish(self, result: io::Result<i32>) -> io::Result<()> {
-        result?;
-        self.file.health.check(self.kind)
-    }
-
-    fn lost(error: io::Error) -> io::Result<()> {
-        Err(error)
     }
 }
 

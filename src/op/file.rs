@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::close::{Closing, close};
+use super::close::{Closing, close, close_at_poll};
 use super::durable::Durable;
 use super::health::Health;
 use super::meta::learn_later;
@@ -64,6 +64,7 @@ impl SharedFile {
         let may_wait = opened.mode == 0 && is_stream
             || mounts::may_wait_here(fd.as_fd(), &opened, mount.as_deref());
         let is_stream = AtomicBool::new(is_stream);
+        let health = Health::of(&opened);
         let mount = match mount {
             _ if may_wait => Mount::of_peers(),
             Some(mount) => mount,
@@ -78,7 +79,7 @@ impl SharedFile {
             is_stream,
             resident: Arc::default(),
             prefetch: Arc::default(),
-            health: Arc::default(),
+            health: Arc::new(health),
         }
     }
 
@@ -355,10 +356,17 @@ impl SharedFile {
             return Ok(());
         };
         match file.prefetch.take_back(fd, Some(Duration::ZERO)) {
-            Ok(fd) => {
-                let close = Close::of_shared(fd, &file.health.on_rings);
-                driver.start(close, &mount).await
-            }
+            Ok(fd) => match close_at_poll(&driver, fd, &file.closing()) {
+                Ok(()) => {
+                    driver.answered(Kind::Close);
+                    driver::spend().await;
+                    Ok(())
+                }
+                Err(fd) => {
+                    let close = Close::of_shared(fd, &file.health.on_rings);
+                    driver.start(close, &mount).await
+                }
+            },
             Err(fd) => {
                 let close = close_lent(file.prefetch.clone(), fd, &file.health.on_rings);
                 driver.start(close, &mount).await

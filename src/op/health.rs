@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::close::Uncut;
+use super::untold::{self, Identity};
 use super::writeback::Bounded;
 use crate::driver::fence::{Fence, Fenced, Role};
 use crate::driver::on_rings::OnRings;
@@ -14,6 +15,7 @@ use crate::events;
 use crate::opcode::Kind;
 use crate::sys::errno;
 use crate::sys::lock::lock;
+use crate::sys::stat::Stat;
 
 /// Whether what was written to a file can be relied on.
 ///
@@ -52,6 +54,8 @@ struct Poison {
     told: bool,
     /// Whether a write was told.
     told_a_write: bool,
+    /// It came of an open file that is gone or elsewhere, so that it is no answer to a close of this one.
+    is_inherited: bool,
 }
 
 /// Shared by an open file and its clones.
@@ -62,6 +66,8 @@ pub(crate) struct Health {
     pub(super) fence: Arc<Fence>,
     pub(super) bounded: OnceLock<Arc<Bounded>>,
     poison: Mutex<Option<Poison>>,
+    /// Which file it is, if that is known.
+    file: Option<Identity>,
 }
 
 impl Drop for Health {
@@ -69,6 +75,7 @@ impl Drop for Health {
         if let Some(Poison {
             failure,
             told: false,
+            is_inherited: false,
             ..
         }) = lock(&self.poison).take()
         {
@@ -80,6 +87,19 @@ impl Drop for Health {
 }
 
 impl Health {
+    /// Of a file that is opened now. What nobody was told of it is told to this one.
+    pub(super) fn of(stat: &Stat) -> Health {
+        let inherited = untold::of(stat).map(|number| Poison {
+            failure: Failure::Number(number),
+            told: false,
+            told_a_write: false,
+            is_inherited: true,
+        });
+        let mut health = Health::default();
+        (health.poison, health.file) = (Mutex::new(inherited), Identity::of(stat));
+        health
+    }
+
     pub(crate) fn state(&self) -> FileState {
         if lock(&self.poison).is_some() {
             FileState::Poisoned
@@ -96,8 +116,9 @@ impl Health {
 
     /// Forgets the error, and returns it.
     pub(crate) fn acknowledge(&self) -> Option<io::Error> {
-        let poison = lock(&self.poison).take();
-        poison.map(|poison| poison.failure.error())
+        let poison = lock(&self.poison).take()?;
+        self.is_told();
+        Some(poison.failure.error())
     }
 
     /// What a sync or a flush has to say before anybody is asked: the error that was told, or would have been.
@@ -105,10 +126,22 @@ impl Health {
         match &mut *lock(&self.poison) {
             None => Ok(()),
             Some(poison) => {
-                poison.told = true;
+                self.tell(poison);
                 let source = poison.failure.error();
                 Err(Error::Poisoned { operation, source }.into())
             }
+        }
+    }
+
+    fn tell(&self, poison: &mut Poison) {
+        poison.told = true;
+        self.is_told();
+    }
+
+    /// Whoever opens the file later is not told.
+    fn is_told(&self) {
+        if let Some(file) = self.file {
+            untold::told(file);
         }
     }
 
@@ -117,7 +150,8 @@ impl Health {
     pub(crate) fn check_write(&self, operation: Kind) -> io::Result<()> {
         match &mut *lock(&self.poison) {
             Some(poison) if !poison.told_a_write => {
-                (poison.told, poison.told_a_write) = (true, true);
+                self.tell(poison);
+                poison.told_a_write = true;
                 let source = poison.failure.error();
                 Err(Error::Poisoned { operation, source }.into())
             }
@@ -128,8 +162,8 @@ impl Health {
     /// What a close has to say: the error of a write-out, of which nobody was told.
     pub(crate) fn check_untold(&self, operation: Kind) -> io::Result<()> {
         match &mut *lock(&self.poison) {
-            Some(poison) if !poison.told => {
-                poison.told = true;
+            Some(poison) if !poison.told && !poison.is_inherited => {
+                self.tell(poison);
                 let source = poison.failure.error();
                 Err(Error::Poisoned { operation, source }.into())
             }
@@ -140,13 +174,16 @@ impl Health {
     /// Whoever waited for a sync hears of its error.
     pub(super) fn told(&self) {
         if let Some(poison) = &mut *lock(&self.poison) {
-            poison.told = true;
+            self.tell(poison);
         }
     }
 
     /// Notes the error of a sync, unless it means that nothing was tried.
     pub(super) fn note_sync(&self, number: i32) {
         if ![errno::EBADF, errno::EINVAL, errno::EOPNOTSUPP].contains(&number) {
+            if let Some(file) = self.file.filter(|_| Health::is_failure(number)) {
+                untold::note(file, number);
+            }
             self.note(number);
         }
     }
@@ -166,9 +203,14 @@ impl Health {
     }
 
     fn note(&self, number: i32) {
-        if number > 0 && ![errno::ECANCELED, errno::EINTR].contains(&number) {
+        if Health::is_failure(number) {
             self.poison_with(Failure::Number(number), false);
         }
+    }
+
+    /// Whether anything was tried.
+    fn is_failure(number: i32) -> bool {
+        number > 0 && ![errno::ECANCELED, errno::EINTR].contains(&number)
     }
 
     /// The first is what counts.
@@ -178,6 +220,7 @@ impl Health {
             told,
             // The next write of the cursor tells its own failure.
             told_a_write: told,
+            is_inherited: false,
         });
     }
 

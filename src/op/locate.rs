@@ -78,15 +78,26 @@ pub(super) fn locate_missed(driver: &Arc<Driver>, at: At<'_>) -> io::Result<Arc<
     if let (Some(dir), b".") = (at.dir, directory) {
         return Ok(dir.mount());
     }
-    let is_absolute = directory.starts_with(b"/");
-    if let Some(mount) = is_absolute.then(|| hinted(directory)).flatten() {
-        return Ok(mount);
+    let directory = CString::new(directory)?;
+    Ok(locate_directory(driver, at.dir, &directory))
+}
+
+/// The mount of a path's directory.
+fn locate_directory(
+    driver: &Arc<Driver>,
+    dir: Option<&Arc<SharedFile>>,
+    directory: &CStr,
+) -> Arc<Mount> {
+    let bytes = directory.to_bytes();
+    let is_absolute = bytes.starts_with(b"/");
+    if let Some(mount) = is_absolute.then(|| hinted(bytes)).flatten() {
+        return mount;
     }
-    let mount = locate_at(driver, at.dir, &CString::new(directory)?, true);
+    let mount = nearest(driver, dir, directory, true);
     if is_absolute {
-        hint(directory, &mount);
+        hint(bytes, &mount);
     }
-    Ok(mount)
+    mount
 }
 
 /// The mount whose lanes should run an operation on the path.
@@ -97,6 +108,23 @@ pub(crate) fn locate(driver: &Arc<Driver>, path: &CStr, follow: bool) -> Arc<Mou
 /// The same for a path that starts from an open directory.
 #[cfg(target_os = "linux")]
 pub(super) fn locate_at(
+    driver: &Arc<Driver>,
+    dir: Option<&Arc<SharedFile>>,
+    path: &CStr,
+    follow: bool,
+) -> Arc<Mount> {
+    if let Some(mount) = mount_of(driver, dir, path, follow) {
+        return mount;
+    }
+    match parent(path.to_bytes()).map(CString::new) {
+        Some(Ok(directory)) => locate_directory(driver, dir, &directory),
+        _ => by_name(driver, dir, path),
+    }
+}
+
+/// The mount of the path, or else of its nearest parent that the kernel has in memory.
+#[cfg(target_os = "linux")]
+fn nearest(
     driver: &Arc<Driver>,
     dir: Option<&Arc<SharedFile>>,
     path: &CStr,
@@ -120,6 +148,16 @@ pub(super) fn locate_at(
 
 #[cfg(not(target_os = "linux"))]
 pub(super) fn locate_at(
+    driver: &Arc<Driver>,
+    dir: Option<&Arc<SharedFile>>,
+    path: &CStr,
+    follow: bool,
+) -> Arc<Mount> {
+    nearest(driver, dir, path, follow)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn nearest(
     driver: &Arc<Driver>,
     dir: Option<&Arc<SharedFile>>,
     path: &CStr,

@@ -90,6 +90,8 @@ pub(super) enum Cached<T> {
     Error(io::Error),
     /// It was asked for, and the kernel does not have it in memory.
     Missed,
+    /// Not to be told without sleeping, of a pipe, a socket or a device; the mount that its name is on.
+    Special(Arc<Mount>),
     /// Not to be told without sleeping; the mount, where that much is known.
     Unknown(Option<Arc<Mount>>),
 }
@@ -103,7 +105,7 @@ impl<T> Cached<T> {
         follow: bool,
     ) -> io::Result<Arc<Mount>> {
         match self {
-            Cached::Unknown(Some(mount)) => Ok(mount),
+            Cached::Special(mount) | Cached::Unknown(Some(mount)) => Ok(mount),
             Cached::Missed => Ok(locate_missed(driver, at)?),
             _ => Ok(locate_at(driver, at.dir, &c_path(at.path)?, follow)),
         }
@@ -308,18 +310,8 @@ pub(crate) async fn metadata_of_file(file: &Arc<SharedFile>) -> io::Result<Metad
     hop_on_file(file, Kind::FileMetadata, work).await
 }
 
-/// Looks a path up in the kernel's memory, and makes something of what it finds there.
-#[cfg(target_os = "linux")]
-pub(super) fn cached<T>(
-    driver: &Arc<Driver>,
-    path: &std::ffi::CStr,
-    follow: bool,
-    found: impl FnOnce(BorrowedFd<'_>, Stat, &Arc<Mount>) -> Option<T>,
-) -> Cached<T> {
-    cached_at(driver, None, path, (follow, 0), 0, found)
-}
-
-/// The same for a path that starts from an open directory, with further fields of the attributes. The way is whether a
+/// Looks a path up in the kernel's memory, from an open directory if one is given, and makes something of what it finds
+/// there, with further fields of the attributes. The way is whether a
 /// link at its end is followed, and `openat2`'s restrictions.
 #[cfg(target_os = "linux")]
 pub(super) fn cached_at<T>(
@@ -349,7 +341,11 @@ pub(super) fn cached_at<T>(
                 None
             };
             left = close_path(driver, fd, &stat, &mount);
-            made.map_or(Cached::Unknown(Some(mount)), Cached::Found)
+            match made {
+                Some(made) => Cached::Found(made),
+                None if stat.is_special() => Cached::Special(mount),
+                None => Cached::Unknown(Some(mount)),
+            }
         }
         // No answer, but a filter's.
         Err(error) if Call::Openat2.is_refused_with(&error) => Cached::Unknown(None),

@@ -42,6 +42,7 @@ pub(crate) mod statx;
 pub(crate) mod tree;
 pub(crate) mod unchanged;
 mod unit;
+mod untold;
 pub(crate) mod vectored;
 pub(crate) mod walk;
 pub(crate) mod whole;

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use super::at::At;
 use super::file::SharedFile;
-use super::locate::locate_at;
-use crate::driver::op::Op;
+use super::locate::{locate_at, locate_missed};
+use super::meta::Cached;
+use crate::driver::op::{Load, Op};
 use crate::driver::{self, Driver};
 use crate::limits;
 #[cfg(target_os = "linux")]
@@ -37,6 +38,7 @@ pub(super) struct Open<R> {
     kind: Kind,
     request: R,
     path: PathBuf,
+    load: Load,
 }
 
 impl Open<request::Open> {
@@ -50,6 +52,7 @@ impl Open<request::Open> {
                 mode,
             },
             path: at.path.to_path_buf(),
+            load: Load::Metadata,
         })
     }
 }
@@ -67,6 +70,10 @@ impl<R: Request> Op for Open<R> {
 
     fn request(&mut self) -> &mut dyn Request {
         &mut self.request
+    }
+
+    fn load(&self) -> Load {
+        self.load
     }
 
     fn finish(self, result: io::Result<i32>) -> io::Result<OwnedFd> {
@@ -88,13 +95,14 @@ pub(crate) async fn open(path: &Path, flags: i32, mode: u32) -> io::Result<Arc<S
         let began_ns = stamp_ns();
         let driver = driver::current()?;
         let named = |error| driver.tell(Kind::Open, Some(path), error);
-        match open_at_poll(&driver, path.into(), flags, 0).map_err(named)? {
-            Some(result) => {
+        let looked = open_at_poll(&driver, path.into(), flags, 0).map_err(named)?;
+        match looked.answer() {
+            Ok(result) => {
                 driver.answered(Kind::Open);
                 Ok(result.map_err(named))
             }
-            None => {
-                let started = start(&driver, Kind::Open, path.into(), |at| {
+            Err(missed) => {
+                let started = start(&driver, Kind::Open, path.into(), missed, |at| {
                     let flags = flags | flag::O_CLOEXEC;
                     request::Open { at, flags, mode }
                 })?;
@@ -140,14 +148,18 @@ pub(crate) async fn open_at(
         _ => Kind::OpenWithin,
     };
     let named = |error| driver.tell(kind, Some(at.path), error);
-    if let Some(result) = open_at_poll(&driver, at, flags, resolve).map_err(named)? {
-        driver.answered(kind);
-        driver::spend().await;
-        return result.map_err(named);
-    }
+    let looked = open_at_poll(&driver, at, flags, resolve).map_err(named)?;
+    let mut missed = match looked.answer() {
+        Ok(result) => {
+            driver.answered(kind);
+            driver::spend().await;
+            return result.map_err(named);
+        }
+        Err(missed) => missed,
+    };
     let all = flags | flag::O_CLOEXEC;
     if resolve == 0 {
-        let started = start(&driver, Kind::Open, at, |at| request::Open {
+        let started = start(&driver, Kind::Open, at, missed, |at| request::Open {
             at,
             flags: all,
             mode,
@@ -156,7 +168,7 @@ pub(crate) async fn open_at(
     }
     let mut tries = 1;
     loop {
-        let started = start(&driver, Kind::OpenWithin, at, |at| {
+        let started = start(&driver, Kind::OpenWithin, at, missed.clone(), |at| {
             request::OpenWithin::new(at, all, mode, resolve)
         });
         match started?.await {
@@ -166,8 +178,32 @@ pub(crate) async fn open_at(
                     && tries < limits::RESOLVE_TRIES_MAX =>
             {
                 tries += 1;
+                missed = Missed::Unknown;
             }
             result => return Ok(opened(&driver, result?, flags)),
+        }
+    }
+}
+
+/// Why a poll has not opened it.
+#[derive(Clone)]
+enum Missed {
+    /// The kernel was asked for the path, and does not have it in memory.
+    NotInMemory,
+    /// It is in memory, and not of a kind that waits for a peer: what it takes to open it is not known.
+    Storage(Arc<Mount>),
+    /// For any other reason.
+    Unknown,
+}
+
+impl<T> Cached<T> {
+    fn answer(self) -> Result<io::Result<T>, Missed> {
+        match self {
+            Cached::Found(found) => Ok(Ok(found)),
+            Cached::Error(error) => Ok(Err(error)),
+            Cached::Missed => Err(Missed::NotInMemory),
+            Cached::Unknown(Some(mount)) => Err(Missed::Storage(mount)),
+            Cached::Special(_) | Cached::Unknown(None) => Err(Missed::Unknown),
         }
     }
 }
@@ -177,16 +213,28 @@ fn start<R: Request>(
     driver: &Arc<Driver>,
     kind: Kind,
     at: At<'_>,
+    missed: Missed,
     request: impl FnOnce(request::At) -> R,
 ) -> io::Result<impl Future<Output = io::Result<OwnedFd>> + Send + 'static> {
     let owned = at
         .owned()
         .map_err(|error| driver.tell(kind, Some(at.path), error))?;
-    let mount = locate_at(driver, at.dir, owned.path(), true);
+    let load = match missed {
+        Missed::Storage(_) => Load::OfStorage,
+        _ => Load::Metadata,
+    };
+    let mount = match missed {
+        Missed::NotInMemory => {
+            locate_missed(driver, at).map_err(|error| driver.tell(kind, Some(at.path), error))?
+        }
+        Missed::Storage(mount) => mount,
+        Missed::Unknown => locate_at(driver, at.dir, owned.path(), true),
+    };
     let open = Open {
         kind,
         request: request(owned),
         path: at.path.to_path_buf(),
+        load,
     };
     Ok(driver.start(open, &mount))
 }
@@ -205,10 +253,10 @@ fn open_at_poll(
     at: At<'_>,
     flags: i32,
     resolve: u64,
-) -> io::Result<Option<io::Result<Arc<SharedFile>>>> {
+) -> io::Result<Cached<Arc<SharedFile>>> {
     let added = flag::O_CLOEXEC | flag::O_NOATIME | flag::O_DIRECT | flag::O_NONBLOCK;
     if !driver.attempts() || flags & !added != flag::O_RDONLY {
-        return Ok(None);
+        return Ok(Cached::Unknown(None));
     }
     with_c_path(at.path, |path| {
         Ok(open_cached(driver, at.dir, path, flags, resolve))
@@ -222,10 +270,10 @@ fn open_cached(
     path: &std::ffi::CStr,
     flags: i32,
     resolve: u64,
-) -> Option<io::Result<Arc<SharedFile>>> {
+) -> Cached<Arc<SharedFile>> {
     use std::os::fd::AsFd;
 
-    use super::meta::{Cached, cached_at};
+    use super::meta::cached_at;
     use crate::driver::attempt::attempt;
     use crate::sys::linux::calls::Call;
     use crate::sys::linux::nowait::{clear_nonblock, open_read_cached};
@@ -235,26 +283,29 @@ fn open_cached(
     });
     let (stat, mount) = match looked {
         Cached::Found(found) => found,
-        Cached::Error(error) => return Some(Err(error)),
-        Cached::Missed | Cached::Unknown(_) => return None,
+        Cached::Error(error) => return Cached::Error(error),
+        Cached::Missed => return Cached::Missed,
+        Cached::Special(mount) => return Cached::Special(mount),
+        Cached::Unknown(mount) => return Cached::Unknown(mount),
     };
     if !looks_at_nothing_else(&stat, &mount) {
-        return None;
+        return Cached::Unknown((!stat.is_special()).then_some(mount));
     }
     let dir = dir.map(|dir| dir.as_fd());
-    attempt(Some(&mount), || {
+    let opened = attempt(Some(&mount), || {
         match open_read_cached(dir, path, flags, resolve) {
             Ok(fd) => {
-                if flags & flag::O_NONBLOCK == 0 {
-                    clear_nonblock(fd.as_fd(), flags).ok()?;
+                if flags & flag::O_NONBLOCK == 0 && clear_nonblock(fd.as_fd(), flags).is_err() {
+                    return Cached::Unknown(None);
                 }
-                Some(Ok(SharedFile::new(driver, fd, flags)))
+                Cached::Found(SharedFile::new(driver, fd, flags))
             }
-            Err(error) if Call::Openat2.is_refused_with(&error) => None,
-            Err(error) if error.raw_os_error() == Some(errno::EACCES) => Some(Err(error)),
-            Err(_) => None,
+            Err(error) if Call::Openat2.is_refused_with(&error) => Cached::Unknown(None),
+            Err(error) if error.raw_os_error() == Some(errno::EACCES) => Cached::Error(error),
+            Err(_) => Cached::Unknown(None),
         }
-    })?
+    });
+    opened.unwrap_or(Cached::Unknown(None))
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -263,6 +314,6 @@ fn open_at_poll(
     _at: At<'_>,
     _flags: i32,
     _resolve: u64,
-) -> io::Result<Option<io::Result<Arc<SharedFile>>>> {
-    Ok(None)
+) -> io::Result<Cached<Arc<SharedFile>>> {
+    Ok(Cached::Unknown(None))
 }

@@ -381,7 +381,7 @@ pub(crate) async fn write_at<B: IoBuf>(
     let offset = position(&file, Kind::Write, offset);
     match file.bounded().cloned() {
         None => write_once(file, buf, offset.into(), false).await,
-        Some(bounded) => write_bounded(file, &bounded, buf, offset).await,
+        Some(bounded) => write_bounded(file, bounded, buf, offset).await,
     }
 }
 
@@ -393,31 +393,57 @@ pub(crate) fn known(file: &SharedFile, offset: Option<u64>) -> Option<u64> {
 /// Writes piece by piece, each once there is room for it. Ends with the first piece that came short.
 async fn write_bounded<B: IoBuf>(
     file: Arc<SharedFile>,
-    bounded: &Arc<Bounded>,
-    mut buf: B,
+    bounded: Arc<Bounded>,
+    buf: B,
     offset: Option<u64>,
 ) -> Result<(usize, B), BufError<B>> {
-    let (total, mut done) = (buf.bytes_init(), 0);
+    let (shared, total) = (file.clone(), buf.bytes_init());
+    let write = move |buf: B, done, most, at: Option<u64>| {
+        let piece = buf.slice(done..done + most);
+        let written = write_step(shared.clone(), piece, at.into(), false);
+        async move {
+            match written.await {
+                Ok((count, piece)) => Ok((count, piece.into_inner())),
+                Err(error) => Err(error.map(Slice::into_inner)),
+            }
+        }
+    };
+    by_rooms(file, bounded, buf, total, offset, write).await
+}
+
+/// Writes `total` bytes of a buffer piece by piece, each once there is room for it: `write` is given the buffer, how far
+/// it is written, how much of it may be written now, and where. Ends with the first piece that came short.
+pub(super) async fn by_rooms<B, F>(
+    file: Arc<SharedFile>,
+    bounded: Arc<Bounded>,
+    mut buf: B,
+    total: usize,
+    offset: Option<u64>,
+    write: impl Fn(B, usize, usize, Option<u64>) -> F,
+) -> Result<(usize, B), BufError<B>>
+where
+    F: Future<Output = Result<(usize, B), BufError<B>>>,
+{
+    let mut done = 0;
     loop {
         let at = offset.map(|offset| offset.saturating_add(done as u64));
-        let room = bounded.clone().room(known(&file, at), total - done).await;
-        let piece = buf.slice(done..total.min(done + room.bytes()));
-        let wanted = piece.bytes_init();
-        match write_step(file.clone(), piece, at.into(), false).await {
-            Ok((count, piece)) => {
-                room.wrote(&file, known(&file, at), count);
-                (done, buf) = (done + count, piece.into_inner());
-                if count < wanted || done == total {
+        let known = known(&file, at);
+        let room = bounded.clone().room(known, total - done).await;
+        let most = room.bytes().min(total - done);
+        match write(buf, done, most, at).await {
+            Ok((count, rest)) => {
+                room.wrote(&file, known, count);
+                (done, buf) = (done + count, rest);
+                if count < most || done == total {
                     return Ok((done, buf));
                 }
             }
             Err(error) => {
-                let error = error.map(Slice::into_inner);
                 if error.is_detached() {
                     // It may still take effect: the room is taken for written.
                     return Err(error);
                 }
-                room.wrote(&file, known(&file, at), 0);
+                room.wrote(&file, known, 0);
                 return match error.into_parts() {
                     (_, Some(buf)) if done > 0 => Ok((done, buf)),
                     (error, Some(buf)) => Err(BufError::new(error, buf)),

@@ -6,34 +6,62 @@ use std::sync::Arc;
 use super::at::At;
 use super::file::SharedFile;
 use super::hop::hop_on;
-use super::locate::locate_at;
+use super::locate::{locate_at, locate_missed};
 use super::meta::{How, stat_file, stat_path};
 use super::open::{flag, open_at};
 use super::rw::read_through;
+use super::whole::{AtPoll, at_poll};
 use crate::buf::IoBuf;
-use crate::driver::{self, Route};
+use crate::driver::{self, Driver, Route};
 use crate::error::Error;
+use crate::mounts::Mount;
 use crate::opcode::Kind;
+use crate::sys::path::c_path;
 use crate::sys::unchanged;
 pub(crate) use crate::sys::unchanged::Seen;
 
-/// The content of a file, in one hop, or step by step for a handle that is pinned to the ring.
+/// The content of a file: at the poll if all of it is in memory, else in one hop, or step by step for a handle that is
+/// pinned to the ring.
 pub(crate) async fn read(at: At<'_>, seen: Seen) -> io::Result<Vec<u8>> {
-    let path = at.path;
-    let read = match driver::current()?.route() {
-        Route::Ring => by_steps(at, seen).await,
-        _ => in_one_hop(at, seen).await,
+    let (driver, path) = (driver::current()?, at.path);
+    let named = |error| driver.tell(Kind::ReadFile, Some(path), error);
+    let read = match at_poll(&driver, at, Some(&seen)).map_err(named)? {
+        AtPoll::Answer(answer) => {
+            driver.answered(Kind::ReadFile);
+            driver::spend().await;
+            answer.map_err(named)
+        }
+        AtPoll::Missed => {
+            let mount = locate_missed(&driver, at).map_err(named)?;
+            in_one_hop(&driver, &mount, at, seen).await
+        }
+        AtPoll::Waits(_) if driver.route() == Route::Ring => by_steps(at, seen).await,
+        AtPoll::Waits(Some(looked)) if looked.file_bytes.is_some() => {
+            let read = in_one_hop(&driver, &looked.mount, at, seen).await;
+            if read.is_ok() {
+                looked.mount.note_opened();
+            }
+            read
+        }
+        AtPoll::Waits(_) => {
+            let c_path = c_path(path).map_err(named)?;
+            let mount = locate_at(&driver, at.dir, &c_path, true);
+            in_one_hop(&driver, &mount, at, seen).await
+        }
     };
     read.map_err(|error| Error::on_path(error, path))
 }
 
-async fn in_one_hop(at: At<'_>, seen: Seen) -> io::Result<Vec<u8>> {
-    let driver = driver::current()?;
+async fn in_one_hop(
+    driver: &Arc<Driver>,
+    mount: &Arc<Mount>,
+    at: At<'_>,
+    seen: Seen,
+) -> io::Result<Vec<u8>> {
     let named = |error| driver.tell(Kind::ReadFile, Some(at.path), error);
     let owned = at.owned().map_err(named)?;
-    let mount = locate_at(&driver, at.dir, owned.path(), true);
     let work = move |steps: &_| unchanged::read(&owned, &seen, steps);
-    hop_on(&driver, &mount, Kind::ReadFile, at.path, work).await
+    hop_on(driver, mount, Kind::ReadFile, at.path, work).await
 }
 
 async fn by_steps(at: At<'_>, seen: Seen) -> io::Result<Vec<u8>> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::file::SharedFile;
 use super::health::Health;
 use super::rw::{
-    changed, check_offset, check_write, in_place, known, load_of, looked_at, position,
+    by_rooms, changed, check_offset, check_write, in_place, load_of, looked_at, position,
 };
 use crate::buf::{BufError, IoBuf, IoBufMut};
 use crate::driver::fence::Fenced;
@@ -140,34 +140,10 @@ pub(crate) async fn write<B: IoBuf>(
     };
     let all = bufs.iter().map(IoBuf::bytes_init);
     let total = all.fold(0, usize::saturating_add).saturating_sub(skip);
-    let mut done = 0;
-    loop {
-        let at = offset.map(|offset| offset.saturating_add(done as u64));
-        let known = known(&file, at);
-        let room = bounded.clone().room(known, total - done).await;
-        let most = room.bytes();
-        match write_piece(file.clone(), bufs, skip + done, at, most).await {
-            Ok((count, rest)) => {
-                room.wrote(&file, known, count);
-                (done, bufs) = (done + count, rest);
-                if count < most || done == total {
-                    return Ok((done, bufs));
-                }
-            }
-            Err(error) => {
-                if error.is_detached() {
-                    // It may still take effect: the room is taken for written.
-                    return Err(error);
-                }
-                room.wrote(&file, known, 0);
-                return match error.into_parts() {
-                    (_, Some(bufs)) if done > 0 => Ok((done, bufs)),
-                    (error, Some(bufs)) => Err(BufError::new(error, bufs)),
-                    (error, None) => Err(BufError::detached(error)),
-                };
-            }
-        }
-    }
+    let shared = file.clone();
+    let write =
+        move |bufs, done, most, at| write_piece(shared.clone(), bufs, skip + done, at, most);
+    by_rooms(file, bounded, bufs, total, offset, write).await
 }
 
 /// Writes once, so many bytes at most.

@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::at::At;
 use super::file::SharedFile;
 use super::hop::{hop, hop_on};
 use super::locate::{locate, locate_missed};
@@ -17,13 +18,16 @@ use crate::limits;
 use crate::mounts::{self, Mount};
 use crate::opcode::Kind;
 use crate::sys::blocking::{self, Whole};
-use crate::sys::path::{c_path, with_c_path};
+use crate::sys::path::c_path;
+#[cfg(target_os = "linux")]
+use crate::sys::path::with_c_path;
+use crate::sys::unchanged::Seen;
 
 /// The content of a file.
 pub(crate) async fn read(path: &Path) -> io::Result<Vec<u8>> {
     let driver = driver::current()?;
     let named = |error| driver.tell(Kind::ReadFile, Some(path), error);
-    match with_c_path(path, |path| Ok(read_at_poll(&driver, path))).map_err(named)? {
+    match at_poll(&driver, path.into(), None).map_err(named)? {
         AtPoll::Answer(result) => {
             driver.answered(Kind::ReadFile);
             driver::spend().await;
@@ -45,7 +49,7 @@ pub(crate) async fn read(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// What a poll can say of a file's content.
-enum AtPoll {
+pub(super) enum AtPoll {
     Answer(io::Result<Vec<u8>>),
     /// The kernel was asked for it, and has it not in memory.
     Missed,
@@ -54,9 +58,9 @@ enum AtPoll {
 }
 
 /// What a look at the path found: how large the file is, for one whose attributes are in memory, and where it is.
-struct Looked {
-    file_bytes: Option<u64>,
-    mount: Arc<Mount>,
+pub(super) struct Looked {
+    pub(super) file_bytes: Option<u64>,
+    pub(super) mount: Arc<Mount>,
 }
 
 /// In one submission if that is fit and the file is small; else in one hop, or step by step for a handle that
@@ -166,33 +170,51 @@ async fn read_on(file: Arc<SharedFile>, mut bytes: Vec<u8>, path: &Path) -> io::
     }
 }
 
-/// A regular file on a healthy local mount that is small and in memory, path, inode and content.
+/// A regular file on a healthy local mount that is small and in memory, path, inode and content. Where it was seen before,
+/// the content is an error unless it is still as it was.
 #[cfg(target_os = "linux")]
-fn read_at_poll(driver: &Arc<Driver>, path: &std::ffi::CStr) -> AtPoll {
+pub(super) fn at_poll(driver: &Arc<Driver>, at: At<'_>, seen: Option<&Seen>) -> io::Result<AtPoll> {
+    if !driver.attempts() {
+        return Ok(AtPoll::Waits(None));
+    }
+    with_c_path(at.path, |path| Ok(look_at_poll(driver, at.dir, path, seen)))
+}
+
+#[cfg(target_os = "linux")]
+fn look_at_poll(
+    driver: &Arc<Driver>,
+    dir: Option<&Arc<SharedFile>>,
+    path: &std::ffi::CStr,
+    seen: Option<&Seen>,
+) -> AtPoll {
     use super::close::{Closing, Uncut, close};
-    use super::meta::{Cached, cached};
+    use super::meta::{Cached, cached_at};
     use super::open::looks_at_nothing_else;
     use crate::driver::attempt::attempt;
     use crate::sys::linux::nowait;
+    use std::os::fd::AsFd;
 
-    if !driver.attempts() {
-        return AtPoll::Waits(None);
-    }
-    let looked = cached(driver, path, true, |_, stat, mount| {
+    let looked = cached_at(driver, dir, path, (true, 0), 0, |_, stat, mount| {
         Some((stat, mount.clone()))
     });
     let (stat, mount) = match looked {
         Cached::Found(found) => found,
         Cached::Error(error) => return AtPoll::Answer(Err(error)),
         Cached::Missed => return AtPoll::Missed,
-        Cached::Unknown(_) => return AtPoll::Waits(None),
+        Cached::Special(_) | Cached::Unknown(_) => return AtPoll::Waits(None),
     };
-    let small = stat.is_file() && (1..=limits::READ_AT_POLL_BYTES).contains(&stat.size);
+    if let Some(Err(drift)) = seen.map(|seen| seen.check(&stat)) {
+        return AtPoll::Answer(Err(drift));
+    }
+    // What says that it is empty may have content that is made as it is read; who has seen it so wants nothing else.
+    let least = u64::from(seen.is_none());
+    let small = stat.is_file() && (least..=limits::READ_AT_POLL_BYTES).contains(&stat.size);
     let may = small && mount.reads_nowait() && looks_at_nothing_else(&stat, &mount);
     if may {
         let bytes = attempt(Some(&mount), || {
-            let fd = nowait::open_read_cached(None, path, 0, 0).ok()?;
-            let bytes = read_resident(&fd, &mount);
+            let dir = dir.map(|dir| dir.as_fd());
+            let fd = nowait::open_read_cached(dir, path, 0, 0).ok()?;
+            let bytes = read_resident(&fd, &mount, seen);
             let (mount, uncut, on_rings) = (&mount, &Uncut::default(), &Arc::default());
             let closing = Closing {
                 mount,
@@ -204,7 +226,7 @@ fn read_at_poll(driver: &Arc<Driver>, path: &std::ffi::CStr) -> AtPoll {
             bytes
         });
         if let Some(bytes) = bytes.flatten() {
-            return AtPoll::Answer(Ok(bytes));
+            return AtPoll::Answer(bytes);
         }
     }
     let file_bytes = stat.is_file().then_some(stat.size);
@@ -214,14 +236,19 @@ fn read_at_poll(driver: &Arc<Driver>, path: &std::ffi::CStr) -> AtPoll {
 /// All of a small file, if it is in memory and reading it changes no access time. A readahead mark in it does no harm:
 /// there is nothing left to read ahead when every page of the file is in memory.
 #[cfg(target_os = "linux")]
-fn read_resident(fd: &std::os::fd::OwnedFd, mount: &Mount) -> Option<Vec<u8>> {
-    use crate::limits;
-    use crate::mounts;
+fn read_resident(
+    fd: &std::os::fd::OwnedFd,
+    mount: &Mount,
+    seen: Option<&Seen>,
+) -> Option<io::Result<Vec<u8>>> {
     use crate::sys::linux::nowait;
     use std::os::fd::AsFd;
     let fd = fd.as_fd();
     // Of this moment: a write through another descriptor makes an update of the access time due.
     let (stat, _) = mounts::of_fd(fd).ok()?;
+    if let Some(Err(drift)) = seen.map(|seen| seen.check(&stat)) {
+        return Some(Err(drift));
+    }
     let size = stat.size;
     let may = size <= limits::READ_AT_POLL_BYTES && mount.atime_is_settled(&stat);
     if !may || nowait::pages(fd, 0, size).ok()?.cached < size.div_ceil(4096) {
@@ -230,10 +257,20 @@ fn read_resident(fd: &std::os::fd::OwnedFd, mount: &Mount) -> Option<Vec<u8>> {
     // One byte more, so that the same call shows the end of the file.
     let mut bytes = Vec::with_capacity(size as usize + 1);
     let count = nowait::read_cached(fd, &mut bytes, size as usize + 1, 0).ok()?;
-    (count as u64 == size).then_some(bytes)
+    if count as u64 != size {
+        return None;
+    }
+    match seen {
+        Some(seen) => Some(seen.check(&mounts::of_fd(fd).ok()?.0).map(|()| bytes)),
+        None => Some(Ok(bytes)),
+    }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn read_at_poll(_driver: &Arc<Driver>, _path: &std::ffi::CStr) -> AtPoll {
-    AtPoll::Waits(None)
+pub(super) fn at_poll(
+    _driver: &Arc<Driver>,
+    at: At<'_>,
+    _seen: Option<&Seen>,
+) -> io::Result<AtPoll> {
+    c_path(at.path).map(|_| AtPoll::Waits(None))
 }

@@ -16,9 +16,17 @@ use super::fd::with_file;
 use super::replace;
 use crate::limits::VECTOR_PARTS_MAX;
 
-/// Opens a file to append to it, and makes it if it is not there; its content up to `start` and its name are on the
-/// device then. Returns where it ends.
-pub(crate) fn open(path: &Path, start: Option<u64>, mode: u32) -> io::Result<(OwnedFd, u64)> {
+/// What tells an open file from others that are open.
+pub(crate) type Identity = (u64, u64);
+
+/// A file that is open to be appended to.
+pub(crate) struct Opened {
+    file: File,
+    identity: Identity,
+}
+
+/// Opens a file to append to it, and makes it if it is not there.
+pub(crate) fn open(path: &Path, mode: u32) -> io::Result<Opened> {
     let open = || {
         File::options()
             .read(true)
@@ -35,22 +43,36 @@ pub(crate) fn open(path: &Path, start: Option<u64>, mode: u32) -> io::Result<(Ow
         let text = "only a regular file can be appended to";
         return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
     }
-    let end = match start {
-        Some(start) if start > found.size() => {
-            let text = "the file ends before the offset to append at";
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
-        }
-        Some(start) => {
-            file.set_len(start)?;
-            start
-        }
-        None => found.size(),
-    };
-    file.sync_all()?;
-    // By the name that the file has, if a link led to it.
-    let real = retry(|| std::fs::canonicalize(path))?;
-    replace::sync_dir(&replace::open_parent(&real)?)?;
-    Ok((file.into(), end))
+    let identity = (found.dev(), found.ino());
+    Ok(Opened { file, identity })
+}
+
+impl Opened {
+    pub(crate) fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// Cuts it off at `start`, and syncs what is there and its name. Returns where it ends.
+    pub(crate) fn begin_at(self, path: &Path, start: Option<u64>) -> io::Result<(OwnedFd, u64)> {
+        let file = self.file;
+        let size = retry(|| file.metadata())?.size();
+        let end = match start {
+            Some(start) if start > size => {
+                let text = "the file ends before the offset to append at";
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+            }
+            Some(start) => {
+                file.set_len(start)?;
+                start
+            }
+            None => size,
+        };
+        file.sync_all()?;
+        // By the name that the file has, if a link led to it.
+        let real = retry(|| std::fs::canonicalize(path))?;
+        replace::sync_dir(&replace::open_parent(&real)?)?;
+        Ok((file.into(), end))
+    }
 }
 
 /// Writes all parts, one behind the other, so many bytes at a time at most; also says how many bytes were written where

@@ -254,7 +254,9 @@ pub(super) fn gather(
         listed => listed?,
     };
     let mut all = Xattrs::new();
-    for name in names.into_iter().filter(|name| name != "security.selinux") {
+    let is_of_copy =
+        |name: &OsString| name != "security.selinux" && !super::xattr::is_alias(name.as_bytes());
+    for name in names.into_iter().filter(is_of_copy) {
         let c_name = std::ffi::CString::new(name.as_bytes())?;
         match get(&c_name) {
             Ok(value) => drop(all.insert(name, value)),

@@ -58,17 +58,18 @@ pub(crate) enum Whose<'a> {
 }
 
 /// Finds what copies that are over have left in an open directory: the sums of the names it was to get, and its own.
-/// What is not to be gone on with is removed.
+/// What is not to be gone on with is removed. What of that fails leaves the rest as it is.
 pub(crate) fn take_stock(
     dir: BorrowedFd<'_>,
     whose: Whose<'_>,
+    left: &mut Vec<(u64, CString)>,
     go_on: impl Fn() -> bool,
-) -> io::Result<Vec<(u64, CString)>> {
+) -> io::Result<()> {
     if !lock(dir, libc::LOCK_EX) {
         // Somebody copies into it.
-        return Ok(Vec::new());
+        return Ok(());
     }
-    let found = find(dir, whose, go_on);
+    let found = find(dir, whose, left, go_on);
     work_in(dir);
     found
 }
@@ -76,10 +77,11 @@ pub(crate) fn take_stock(
 fn find(
     dir: BorrowedFd<'_>,
     whose: Whose<'_>,
+    left: &mut Vec<(u64, CString)>,
     go_on: impl Fn() -> bool,
-) -> io::Result<Vec<(u64, CString)>> {
+) -> io::Result<()> {
     let is_ours = is_own(dir, 0o022)?;
-    let mut left = Vec::new();
+    let mut removed = Ok(());
     walking::seek(dir, 0)?;
     loop {
         let names: Names = walking::list(dir, WALK_LIST_BYTES, false, &go_on)?;
@@ -92,12 +94,11 @@ fn find(
             if is_ours && is_part(&there) && there.size > COPY_SMALL_BYTES {
                 left.push((of, name.to_owned()));
             } else if !there.is_dir() {
-                // What may not be removed is no worse than what is there already.
-                let _ = super::copy_at::remove(dir, name);
+                removed = removed.and(super::copy_at::remove_if_there(dir, name));
             }
         }
         if names.at_end || !go_on() {
-            return Ok(left);
+            return removed;
         }
     }
 }

@@ -72,11 +72,39 @@ pub(crate) fn mode_beside_list(
         return mode;
     };
     match group_rights(&list) {
-        Some(rights) if !target(ACL_ACCESS).is_ok_and(|target| target == list) => {
+        Some(rights) if !target(ACL_ACCESS).is_ok_and(|target| gives_the_same(&target, &list)) => {
             mode & (!0o070 | rights << 3)
         }
         _ => mode,
     }
+}
+
+/// A new file has the access list that its folder has for new ones. What takes the place of another file has it only if
+/// that one's gave the same, so that nobody gets more.
+pub(crate) fn without_another_list(
+    source: impl Fn(&CStr) -> io::Result<Vec<u8>>,
+    target: &File,
+) -> io::Result<()> {
+    let Ok(list) = xattr_open::get(target, ACL_ACCESS) else {
+        return Ok(());
+    };
+    match source(ACL_ACCESS) {
+        Ok(source) if gives_the_same(&source, &list) => Ok(()),
+        _ => xattr_open::remove(target, ACL_ACCESS),
+    }
+}
+
+/// Whether two access lists differ in nothing but what a mode sets: the rights of the owner and of others, and the most
+/// that anybody else gets.
+fn gives_the_same(one: &[u8], other: &[u8]) -> bool {
+    const OF_THE_MODE: [u16; 3] = [0x01, 0x10, 0x20];
+    let entries = |list: &[u8]| {
+        let entries = list.get(4..).unwrap_or_default().chunks_exact(8);
+        let named = entries
+            .filter(|entry| !OF_THE_MODE.contains(&u16::from_le_bytes([entry[0], entry[1]])));
+        named.map(<[u8]>::to_vec).collect::<Vec<_>>()
+    };
+    entries(one) == entries(other)
 }
 
 /// What an access list gives to the owning group.
@@ -338,7 +366,10 @@ impl Xattrs<'_> {
                 }
             }
         }
-        for name in names {
+        for name in names
+            .into_iter()
+            .filter(|name| !xattr::is_alias(name.as_bytes()))
+        {
             let Ok(name) = CString::new(name.into_vec()) else {
                 continue;
             };

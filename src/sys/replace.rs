@@ -114,16 +114,18 @@ impl Draft {
         if self.how.keep_owner || self.how.keep_xattrs {
             self.keep(before)?;
         }
+        let path = c_path(&self.path)?;
+        let of_before = |name: &CStr| xattr::get(&path, name, false);
+        if !self.how.keep_xattrs {
+            copy_meta::without_another_list(of_before, &self.file)?;
+        }
         let mode = match self.how.mode {
             Some(mode) => mode & 0o7777,
-            None => {
-                let path = c_path(&self.path)?;
-                copy_meta::mode_beside_list(
-                    copy_meta::mode_for(before, Some(&retry(|| self.file.metadata())?)),
-                    |name| xattr::get(&path, name, false),
-                    |name| xattr_open::get(&self.file, name),
-                )
-            }
+            None => copy_meta::mode_beside_list(
+                copy_meta::mode_for(before, Some(&retry(|| self.file.metadata())?)),
+                of_before,
+                |name| xattr_open::get(&self.file, name),
+            ),
         };
         self.set_mode(mode)
     }
@@ -316,6 +318,11 @@ fn look(path: &Path, how: &Replace) -> io::Result<(PathBuf, Option<Metadata>)> {
             return Err(io::Error::from_raw_os_error(libc::EISDIR));
         }
         if before.is_symlink() && !how.replaces_link {
+            // The kernel may forbid to follow it, as one of somebody else in a folder that everybody may write to.
+            match retry(|| std::fs::metadata(&path)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
             let leads_to = retry(|| std::fs::read_link(&path))?;
             path = path.parent().unwrap_or(Path::new("")).join(leads_to);
             continue;

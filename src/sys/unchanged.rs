@@ -84,16 +84,44 @@ fn drifted(drift: Drift) -> io::Error {
     Error::ChangedDuringRead { path: None, drift }.into()
 }
 
+/// What a name has that is not followed.
+pub(crate) enum Named {
+    Content(Vec<u8>),
+    /// It is a link, and leads elsewhere.
+    Link,
+}
+
 /// The content of the file, if it is the one that was seen and stays so.
 pub(crate) fn read(at: &At, seen: &Seen, steps: &Steps) -> io::Result<Vec<u8>> {
-    // What lies there now may be a device that does something when it is opened, or content that would be fetched.
-    seen.check(&stat_of(
-        at.dir.as_deref(),
-        at.path(),
-        true,
-        How::default(),
-    )?)?;
-    let mut file = open(at)?;
+    let link = OFlag::empty();
+    let stat = stat_of(at.dir.as_deref(), at.path(), true, How::default())?;
+    read_looked_at(at, &stat, link, seen, steps)
+}
+
+/// The same where the name itself is the file.
+pub(crate) fn read_named(at: &At, seen: &Seen, steps: &Steps) -> io::Result<Named> {
+    let stat = stat_of(at.dir.as_deref(), at.path(), false, How::default())?;
+    if stat.is_link() {
+        return Ok(Named::Link);
+    }
+    match read_looked_at(at, &stat, OFlag::O_NOFOLLOW, seen, steps) {
+        // It has just become one.
+        Err(error) if error.raw_os_error() == Some(errno::ELOOP) => Ok(Named::Link),
+        content => content.map(Named::Content),
+    }
+}
+
+/// What lies there now may be a device that does something when it is opened, or content that would be fetched: it is
+/// not opened before it was compared.
+fn read_looked_at(
+    at: &At,
+    stat: &Stat,
+    links: OFlag,
+    seen: &Seen,
+    steps: &Steps,
+) -> io::Result<Vec<u8>> {
+    seen.check(stat)?;
+    let mut file = open(at, links)?;
     seen.check(&blocking::stat_fd(file.as_fd())?)?;
     let room = seen.room()?;
     let mut bytes = Vec::new();
@@ -112,8 +140,8 @@ pub(crate) fn read(at: &At, seen: &Seen, steps: &Steps) -> io::Result<Vec<u8>> {
 }
 
 /// Waits for nobody, whatever may lie there by now, unless it is a file that somebody has a lease on.
-fn open(at: &At) -> io::Result<File> {
-    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
+fn open(at: &At, links: OFlag) -> io::Result<File> {
+    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOCTTY | links;
     let open = |more| retry(|| Ok(openat(at.dir(), at.path(), flags | more, Mode::empty())?));
     super::dataless::check(at.dir(), at.path(), flags.bits())?;
     let fd = match open(OFlag::O_NONBLOCK) {

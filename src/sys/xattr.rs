@@ -34,6 +34,12 @@ pub(crate) fn are_never(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::Unsupported && !is_missing
 }
 
+/// Whether an attribute is no property of its own: XFS shows root its access lists by other names as well, and who sets
+/// the list has set these.
+pub(crate) fn is_alias(name: &[u8]) -> bool {
+    name.starts_with(b"trusted.SGI_ACL_")
+}
+
 /// The value of an attribute.
 pub(crate) fn get(path: &CStr, name: &CStr, follow: bool) -> io::Result<Vec<u8>> {
     retry(|| get_once(path, name, follow))

@@ -267,6 +267,64 @@ fn a_record_whose_time_is_over_is_written_late() {
     }
 }
 
+/// Whoever opens a log again finds all that was accepted, though its writer is dropped and its disk is slow: a second
+/// writer that began where the file ends now would write over it.
+#[test]
+fn a_log_that_is_opened_again_has_what_was_accepted() {
+    for route in common::routes() {
+        common::runtime(true).block_on(async {
+            let faults = Faults::new();
+            let builder = Handle::builder().route(route).faults(faults.clone());
+            builder.install().unwrap();
+            for options in all_options() {
+                let dir = tempfile::tempdir().unwrap();
+                let path = dir.path().join("log");
+                let log = options.open(&path).await.unwrap();
+                let stuck = faults.on(Kind::Append).path_is(&path).times(1).never();
+                let accepted = log.append("accepted;").timeout(Duration::from_millis(5));
+                accepted.await.unwrap_err();
+                drop(log);
+                let mut again = std::pin::pin!(options.open(&path));
+                let early = tokio::time::timeout(Duration::from_millis(20), &mut again).await;
+                assert!(early.is_err(), "it is not over yet");
+                stuck.release();
+                let again = again.await.unwrap();
+                assert_eq!(again.append_sync("later;").await.unwrap(), 9);
+                again.close().await.unwrap();
+                assert_eq!(std::fs::read(&path).unwrap(), b"accepted;later;");
+            }
+        });
+    }
+}
+
+/// A file has one writer at a time, whatever it is called by.
+#[test]
+fn a_log_has_one_writer() {
+    common::on_every_backend(|_| async {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let log = options().open(at("log")).await.unwrap();
+        std::fs::hard_link(at("log"), at("link")).unwrap();
+        std::os::unix::fs::symlink("log", at("symlink")).unwrap();
+        for name in ["log", "link", "symlink"] {
+            for options in [options(), options().start_at(0)] {
+                let second = options.open(at(name)).await.unwrap_err();
+                assert_eq!(second.kind(), ErrorKind::ResourceBusy, "{name}: {second}");
+            }
+        }
+        let other = options().open(at("other")).await.unwrap();
+        assert_eq!(log.append_sync("one").await.unwrap(), 0);
+        assert_eq!(other.append_sync("two").await.unwrap(), 0);
+        log.close().await.unwrap();
+        for name in ["link", "symlink"] {
+            let log = options().open(at(name)).await.unwrap();
+            assert_eq!(log.append("three").await.unwrap() % 5, 3);
+        }
+        assert_eq!(options().open(at("log")).await.unwrap().end(), 13);
+        assert_eq!(std::fs::read(at("log")).unwrap(), b"onethreethree");
+    });
+}
+
 /// Where there is no room for all of a record, what was written of it is cut off, and those before it stay.
 #[cfg(target_os = "linux")]
 #[test]

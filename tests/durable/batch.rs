@@ -120,3 +120,81 @@ fn a_failure_is_of_one_file() {
         assert_eq!(names(dir.path()).len(), 19);
     });
 }
+
+/// One name for many files: all are acknowledged, and one of them is there whole. Where none may be replaced, one is.
+#[test]
+fn a_name_that_comes_many_times_has_one_of_them() {
+    common::on_every_backend(|_| async {
+        for (sync, create_new) in [(true, false), (false, false), (true, true), (false, true)] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("same");
+            let options = AtomicOptions::new().sync(sync).create_new(create_new);
+            let batch = CommitBatch::new(options);
+            let mut acknowledgements = Vec::new();
+            for number in 1..30 {
+                let mut file = batch.begin(&path).await.unwrap();
+                file.write(content(number)).await.unwrap();
+                acknowledgements.push((number, batch.commit(file).await.unwrap()));
+            }
+            let mut committed = Vec::new();
+            for (number, acknowledgement) in acknowledgements {
+                match acknowledgement.await {
+                    Ok(()) => committed.push(number),
+                    Err(error) => {
+                        let told = (error.kind(), create_new);
+                        assert_eq!(told, (ErrorKind::AlreadyExists, true), "{error}");
+                    }
+                }
+            }
+            assert_eq!(committed.len(), if create_new { 1 } else { 29 });
+            let found = std::fs::read(&path).unwrap();
+            assert!(committed.into_iter().any(|number| content(number) == found));
+            assert_eq!(names(dir.path()), ["same"]);
+        }
+    });
+}
+
+/// A folder that goes while its files are on their way takes them along, also where another comes in its place.
+#[test]
+fn folders_that_go_take_their_files_along() {
+    use tokio::io::AsyncWriteExt;
+    common::on_every_backend(|_| async {
+        for (sync, comes_back) in [(true, false), (false, false), (true, true), (false, true)] {
+            let dir = tempfile::tempdir().unwrap();
+            let folder = dir.path().join("folder");
+            std::fs::create_dir(&folder).unwrap();
+            let batch = CommitBatch::new(AtomicOptions::new().sync(sync));
+            let mut begun = Vec::new();
+            for number in 0..6 {
+                // Every other one is so large that it has a file already.
+                let bytes = if number % 2 == 0 { 400_000 } else { 4000 };
+                let mut file = batch.begin(folder.join(number.to_string())).await.unwrap();
+                file.write(vec![7_u8; bytes]).await.unwrap();
+                file.flush().await.unwrap();
+                begun.push((number, file));
+            }
+            std::fs::remove_dir_all(&folder).unwrap();
+            if comes_back {
+                std::fs::create_dir(&folder).unwrap();
+            }
+            let mut there = Vec::new();
+            for (number, file) in begun {
+                match batch.commit(file).await.unwrap().await {
+                    Ok(()) => there.push(number.to_string()),
+                    Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound, "{error}"),
+                }
+            }
+            let late = if comes_back {
+                vec!["1", "3", "5"]
+            } else {
+                vec![]
+            };
+            assert_eq!(there, late);
+            if comes_back {
+                assert_eq!(names(&folder), late);
+            }
+            let tally = batch.finish().await.unwrap();
+            assert_eq!(tally.committed + tally.failed, 6);
+        }
+    });
+}

@@ -84,6 +84,100 @@ fn folders_of_others_are_respected() {
     }
 }
 
+/// A kernel that protects from links of others. As it was before, once this is dropped; nobody else who does this has it
+/// meanwhile.
+#[cfg(target_os = "linux")]
+struct Protected {
+    before: String,
+    _alone: nix::fcntl::Flock<std::fs::File>,
+}
+
+#[cfg(target_os = "linux")]
+impl Protected {
+    const SETTING: &str = "/proc/sys/fs/protected_symlinks";
+
+    fn new() -> std::io::Result<Protected> {
+        use nix::fcntl::{Flock, FlockArg};
+        let setting = std::fs::File::open(Protected::SETTING)?;
+        let _alone = Flock::lock(setting, FlockArg::LockExclusive).map_err(|(_, error)| error)?;
+        let before = std::fs::read_to_string(Protected::SETTING)?;
+        std::fs::write(Protected::SETTING, "1")?;
+        Ok(Protected { before, _alone })
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Protected {
+    fn drop(&mut self) {
+        std::fs::write(Protected::SETTING, &self.before).unwrap();
+    }
+}
+
+/// Whoever puts a link where everybody may put files does not choose what somebody else replaces.
+#[cfg(target_os = "linux")]
+#[test]
+fn links_of_others_are_not_followed() {
+    use std::os::unix::fs::{lchown, symlink};
+    let test = "hostile::links_of_others_are_not_followed";
+    const FOLDER: &str = "TIDEGATE_TEST_FOLDER";
+    const NOBODY: Option<u32> = Some(65534);
+    if let (true, Some(folder)) = (child::is_child(test), std::env::var_os(FOLDER)) {
+        let at = |name: &str| Path::new(&folder).join(name);
+        return common::on_every_backend(|_| async {
+            for options in options() {
+                for name in ["theirs", "dangling"] {
+                    let by_std = std::fs::write(at("all").join(name), "new").unwrap_err();
+                    assert_eq!(by_std.kind(), ErrorKind::PermissionDenied);
+                    let ours = end(&at("all").join(name), &options).await;
+                    assert_eq!(ours, Err(ErrorKind::PermissionDenied), "{name}");
+                }
+                let log = tidegate::fs::AppendWriter::open(at("all/theirs")).await;
+                assert_eq!(log.unwrap_err().kind(), ErrorKind::PermissionDenied);
+                end(&at("all/mine"), &options).await.unwrap();
+            }
+        });
+    }
+    if !child::is_root() {
+        return eprintln!("skip: links_of_others_are_not_followed: it takes root");
+    }
+    let _protected = match Protected::new() {
+        Ok(protected) => protected,
+        Err(error) => return eprintln!("skip: links_of_others_are_not_followed: {error}"),
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let set = |name: &str, mode| {
+        std::fs::set_permissions(at(name), PermissionsExt::from_mode(mode)).unwrap();
+    };
+    set(".", 0o755);
+    for (name, mode) in [("all", 0o1777), ("own", 0o755)] {
+        std::fs::create_dir(at(name)).unwrap();
+        set(name, mode);
+    }
+    lchown(at("own"), NOBODY, NOBODY).unwrap();
+    for name in ["own/secret", "own/open"] {
+        std::fs::write(at(name), "old").unwrap();
+        lchown(at(name), NOBODY, NOBODY).unwrap();
+    }
+    let links = [
+        ("theirs", "own/secret", 12345),
+        ("dangling", "own/made", 12345),
+        ("mine", "own/open", 65534),
+    ];
+    for (name, to, owner) in links {
+        symlink(at(to), at("all").join(name)).unwrap();
+        lchown(at("all").join(name), Some(owner), None).unwrap();
+    }
+    let mut command = child::command(test);
+    command.uid(65534).gid(65534);
+    let output = command.env(FOLDER, dir.path()).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
+    assert_eq!(names(&at("own")), ["open", "secret"]);
+    assert_eq!(std::fs::read(at("own/secret")).unwrap(), b"old");
+    assert_eq!(std::fs::read(at("own/open")).unwrap(), b"new");
+}
+
 /// A list of who may do what: the rights of the owning group stand in it, and the mode's are the most that others get.
 #[cfg(target_os = "linux")]
 fn access_list(group: u16, other_user: u16, mask: u16) -> Vec<u8> {
@@ -135,6 +229,54 @@ fn nobody_gets_more_than_he_had() {
                 0o600 | u32::from(group & mask) << 3
             );
             std::fs::remove_file(&path).unwrap();
+        }
+    });
+}
+
+/// A folder's list for new files is for new ones, and not for those that take another's place.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folders_list_gives_nobody_more_than_he_had() {
+    const LIST: &str = "system.posix_acl_access";
+    const OF_NEW_FILES: &str = "system.posix_acl_default";
+    common::on_every_backend(|_| async {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let modes = [0o640, 0o660, 0o600, 0o666, 0o444];
+        for mode in modes {
+            std::fs::write(at(&format!("{mode}")), "old").unwrap();
+            let mode_of = PermissionsExt::from_mode(mode);
+            std::fs::set_permissions(at(&format!("{mode}")), mode_of).unwrap();
+        }
+        let list = access_list(6, 7, 7);
+        if let Err(error) = set_xattr(dir.path(), OF_NEW_FILES, list, Follow::Links).await {
+            return eprintln!("skip: a_folders_list_gives_nobody_more_than_he_had: {error}");
+        }
+        for mode in modes {
+            let path = at(&format!("{mode}"));
+            for options in options() {
+                let all = [
+                    options.clone(),
+                    options.clone().keep_xattrs(true),
+                    options.mode(mode),
+                ];
+                for options in all {
+                    end(&path, &options).await.unwrap();
+                    let kept = get_xattr(&path, LIST, Follow::Links).await.unwrap();
+                    assert_eq!(kept, None, "{mode:o} {options:?}");
+                    let found = std::fs::metadata(&path).unwrap().permissions().mode();
+                    assert_eq!(found & 0o777, mode, "{options:?}");
+                }
+            }
+        }
+        // A new one has what any new file there has, and whatever takes its place.
+        let of = async |name| get_xattr(at(name), LIST, Follow::Links).await.unwrap();
+        std::fs::write(at("by std"), "new").unwrap();
+        let expected = of("by std").await;
+        assert!(expected.is_some());
+        for options in options() {
+            end(&at("new"), &options).await.unwrap();
+            assert_eq!(of("new").await, expected);
         }
     });
 }

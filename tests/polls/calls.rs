@@ -125,6 +125,13 @@ fn whole() -> Vec<Call> {
                 answer(fs::read_unchanged(s.path(), &expected).await)
             })
         }),
+        path("fs::batch, read_unchanged", |s| {
+            Box::pin(async move {
+                let expected = fs::Expected::from(&fs::statx(s.path()).await?);
+                let files = [(s.path(), expected), (s.path(), expected)];
+                kept(fs::batch().read_unchanged(files).await)
+            })
+        }),
         path("fs::lines", |s| {
             Box::pin(async move {
                 let mut lines = fs::lines(s.path()).await?;

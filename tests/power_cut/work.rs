@@ -24,10 +24,11 @@ pub(crate) enum Mode {
     AtomicNoFileSync,
     Batch,
     BatchNoSync,
+    NewFolders,
 }
 
 impl Mode {
-    pub(crate) const ALL: [Mode; 7] = [
+    pub(crate) const ALL: [Mode; 8] = [
         Mode::Append,
         Mode::AppendNoSync,
         Mode::Atomic,
@@ -35,6 +36,7 @@ impl Mode {
         Mode::AtomicNoFileSync,
         Mode::Batch,
         Mode::BatchNoSync,
+        Mode::NewFolders,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -46,12 +48,14 @@ impl Mode {
             Mode::AtomicNoFileSync => "content_without_a_sync_is_not",
             Mode::Batch => "files_of_a_batch_are_there",
             Mode::BatchNoSync => "files_of_a_batch_without_a_sync_are_not",
+            Mode::NewFolders => "files_in_new_folders_are_there",
         }
     }
 
     /// Whether it must fail.
     pub(crate) fn is_control(self) -> bool {
-        !matches!(self, Mode::Append | Mode::Atomic | Mode::Batch)
+        use Mode::{Append, Atomic, Batch, NewFolders};
+        !matches!(self, Append | Atomic | Batch | NewFolders)
     }
 }
 
@@ -142,10 +146,40 @@ async fn append(mode: Mode, root: &Path, count: u64, promises: &Promises<'_>) ->
     Ok(())
 }
 
+/// Each in a folder that was made just now, and that nobody has synced.
+async fn new_folders(root: &Path, count: u64, promises: &Promises<'_>) -> io::Result<()> {
+    let batch = &CommitBatch::new(AtomicOptions::new());
+    let task = |task| async move {
+        for version in 1..=count / TASKS {
+            let folder = format!("d{task}-{version}/{task}");
+            tidegate::fs::create_dir_all(root.join(&folder)).await?;
+            let name = format!("{folder}/file");
+            let (path, content) = (root.join(&name), content(version));
+            match version % 3 {
+                0 => {
+                    let mut file = batch.begin(path).await?;
+                    file.write(content).await?;
+                    batch.commit(file).await?.await?;
+                }
+                1 => write_atomic(path, content, AtomicOptions::new().create_new(true)).await?,
+                _ => AppendWriter::open(path)
+                    .await?
+                    .append_sync(content)
+                    .await
+                    .map(drop)?,
+            }
+            promises.add(What::Version { name, version })?;
+        }
+        Ok::<_, io::Error>(())
+    };
+    try_join_all((0..TASKS).map(task)).await.map(drop)
+}
+
 pub(crate) fn work(mode: Mode, root: &Path, promises: &Promises<'_>, count: u64) -> io::Result<()> {
     common::runtime(true).block_on(async {
         match mode {
             Mode::Append | Mode::AppendNoSync => append(mode, root, count, promises).await,
+            Mode::NewFolders => new_folders(root, count, promises).await,
             Mode::Batch | Mode::BatchNoSync => batch(mode, root, count, promises).await,
             _ => atomic(mode, root, count, promises).await,
         }

@@ -15,7 +15,7 @@ struct Options {
     /// How often each way has its turn.
     #[arg(long, default_value_t = 7)]
     rounds: usize,
-    /// What to compare: atomic, append, batch, or all of them.
+    /// What to compare: atomic, append, batch, ingest, sync, or all of them.
     words: Vec<String>,
 }
 

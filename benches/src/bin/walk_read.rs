@@ -38,14 +38,18 @@ struct Arguments {
 const FILES_EACH: usize = 500;
 /// Files that are read at a time, where each is a task of its own.
 const TASKS: usize = 32;
+/// Files of a batch, and batches at a time.
+const BATCH: usize = 256;
+const BATCHES: usize = 2;
 
 /// Files that were read, and their bytes.
 type Told = (u64, u64);
 type Way = fn(&Path) -> Told;
 
-const WAYS: [(&str, Way); 6] = [
+const WAYS: [(&str, Way); 7] = [
     ("tar's calls, one thread", tar),
     ("tidegate, map", ours_map),
+    ("tidegate, batches", ours_batches),
     ("tidegate, read_unchanged", ours_unchanged),
     ("tidegate, read", ours_read),
     ("tokio::fs, 32 tasks", tokio_tasks),
@@ -159,6 +163,46 @@ fn ours_map(root: &Path) -> Told {
         }
         (files, bytes.load(Ordering::Relaxed))
     })
+}
+
+/// What the walk has found is read by the batch.
+fn ours_batches(root: &Path) -> Told {
+    on_runtime(async {
+        let mut walk = WalkDir::new(root).metadata(true).walk();
+        let (mut batches, mut files) = (JoinSet::new(), Vec::new());
+        let mut told = (0, 0);
+        loop {
+            let entry = next(&mut walk).await.transpose().expect("an entry");
+            let is_last = entry.is_none();
+            if let Some(entry) = entry.filter(|entry| entry.kind() == FileKind::File) {
+                let expected = Expected::from(entry.metadata().expect("metadata"));
+                files.push((entry.path(), expected));
+            }
+            if files.len() == BATCH || is_last {
+                if batches.len() >= BATCHES {
+                    add_all(&mut told, batches.join_next().await);
+                }
+                let files = std::mem::take(&mut files);
+                batches.spawn(tidegate::fs::batch().read_unchanged(files));
+            }
+            if is_last {
+                break;
+            }
+        }
+        while let Some(read) = batches.join_next().await {
+            add_all(&mut told, Some(read));
+        }
+        told
+    })
+}
+
+fn add_all(
+    told: &mut Told,
+    read: Option<Result<Vec<io::Result<Vec<u8>>>, tokio::task::JoinError>>,
+) {
+    for content in read.expect("a task").expect("its end") {
+        add(told, Some(Ok(content)));
+    }
 }
 
 fn ours<F>(root: &Path, read: impl Fn(PathBuf, Expected) -> F) -> Told

@@ -1,9 +1,10 @@
 //! Sequential writes of much, with dirty pages bounded and not, and reads beside a writer that syncs:
-//! `cargo run --release -p tidegate-benches --bin writeback [FOLDER] [MIB] [STREAMS]`.
+//! `cargo run --release -p tidegate-benches --bin writeback [FOLDER] [MIB] [STREAMS] [ROUNDS] [WAYS]`.
 //!
 //! Ways take turns. Each writes files of `MIB` in all, 1 MiB at a time, and syncs them. Shown are the medians: MB/s with the sync, the
 //! 99.9th percentile and the worst of one write in milliseconds, the most that the system had dirty or under writeback beyond
-//! what it had before, in MB, and processor time. For a memory limit, run it in a cgroup. Then 4 × 256 KiB of random
+//! what it had before, in MB, and processor time. `WAYS` are their names, separated by commas, if not all are
+//! meant; `reads` is what comes after them. For a memory limit, run it in a cgroup. Then 4 × 256 KiB of random
 //! reads that are not cached, alone and beside a writer that syncs every 8 MiB: the 99th percentile in milliseconds.
 
 use std::io;
@@ -19,7 +20,6 @@ use nix::libc;
 use tidegate::fs::{Advice, File, WritebackPolicy};
 use tidegate_benches::usage::Usage;
 
-const ROUNDS: usize = 3;
 const PART: usize = 1 << 20;
 const CHUNK: u64 = 8 << 20;
 const READ: usize = 256 << 10;
@@ -310,16 +310,23 @@ async fn main() -> io::Result<()> {
     let folder = args.next().map_or_else(std::env::temp_dir, PathBuf::from);
     let mib: usize = args.next().and_then(|mib| mib.parse().ok()).unwrap_or(1024);
     let streams: usize = args.next().and_then(|n| n.parse().ok()).unwrap_or(1);
+    let rounds: usize = args.next().and_then(|n| n.parse().ok()).unwrap_or(3);
+    let names = args.next().unwrap_or_default();
+    let is_wanted = |name: &str| names.is_empty() || names.split(',').any(|part| name == part);
+    let ways: Vec<Way> = WAYS
+        .into_iter()
+        .filter(|way| is_wanted(&format!("{way:?}")))
+        .collect();
     let dir = tempfile::tempdir_in(folder)?;
-    println!("{mib} MiB, {streams} streams, {ROUNDS} rounds");
+    println!("{mib} MiB, {streams} streams, {rounds} rounds");
     println!("| way | MB/s | p99.9 ms | worst ms | peak MB | CPU s |\n|---|---|---|---|---|---|");
-    let mut all: Vec<Vec<Shown>> = WAYS.iter().map(|_| Vec::new()).collect();
-    for _ in 0..ROUNDS {
-        for (way, shown) in WAYS.iter().zip(&mut all) {
+    let mut all: Vec<Vec<Shown>> = ways.iter().map(|_| Vec::new()).collect();
+    for _ in 0..rounds {
+        for (way, shown) in ways.iter().zip(&mut all) {
             shown.push(round(dir.path(), mib, streams, *way).await?);
         }
     }
-    for (way, shown) in WAYS.iter().zip(&all) {
+    for (way, shown) in ways.iter().zip(&all) {
         let of = |one: fn(&Shown) -> f64| median(shown.iter().map(one));
         println!(
             "| {way:?} | {:.0} | {:.2} | {:.1} | {:.0} | {:.2} |",
@@ -330,14 +337,21 @@ async fn main() -> io::Result<()> {
             of(|one| one.cpu_s),
         );
     }
+    if is_wanted("reads") {
+        show_reads(dir.path(), rounds).await?;
+    }
+    Ok(())
+}
+
+async fn show_reads(folder: &Path, rounds: usize) -> io::Result<()> {
     println!("\n| beside a writer that syncs | alone | beside |\n|---|---|---|");
     for (name, policy) in [("plain", None), ("bounded", Some(WritebackPolicy::new()))] {
-        let mut rounds = Vec::new();
-        for _ in 0..ROUNDS {
-            rounds.push(reads_beside(dir.path(), policy).await?);
+        let mut all = Vec::new();
+        for _ in 0..rounds {
+            all.push(reads_beside(folder, policy).await?);
         }
-        let alone = median(rounds.iter().map(|round| round.0));
-        let beside = median(rounds.iter().map(|round| round.1));
+        let alone = median(all.iter().map(|round| round.0));
+        let beside = median(all.iter().map(|round| round.1));
         println!("| {name} | {alone:.2} | {beside:.2} |");
     }
     Ok(())

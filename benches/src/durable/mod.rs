@@ -3,6 +3,8 @@
 mod append;
 mod atomic;
 mod batch;
+mod ingest;
+mod sync;
 
 use std::io;
 use std::path::Path;
@@ -25,6 +27,12 @@ pub fn run(folder: &Path, words: &[String], rounds: usize) -> io::Result<()> {
     }
     if wanted("batch") {
         batch::run(folder.path(), rounds)?;
+    }
+    if wanted("ingest") {
+        ingest::run(folder.path(), rounds)?;
+    }
+    if wanted("sync") {
+        sync::run(folder.path(), rounds)?;
     }
     Ok(())
 }

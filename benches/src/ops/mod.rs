@@ -72,6 +72,11 @@ pub(crate) trait Ops: 'static {
     /// The length of a file, by its path.
     fn metadata(path: &Path) -> impl Future<Output = io::Result<u64>>;
 
+    /// The same by `statx(2)`, where that is another operation.
+    fn statx(path: &Path) -> impl Future<Output = io::Result<u64>> {
+        Self::metadata(path)
+    }
+
     /// Reads a whole file, and returns how many bytes came.
     fn read(path: &Path) -> impl Future<Output = io::Result<usize>>;
 

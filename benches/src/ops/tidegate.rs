@@ -2,6 +2,7 @@
 
 use std::io;
 use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -72,6 +73,10 @@ impl Ops for Tidegate {
 
     async fn metadata(path: &Path) -> io::Result<u64> {
         Ok(fs::metadata(path).await?.len())
+    }
+
+    async fn statx(path: &Path) -> io::Result<u64> {
+        Ok(fs::statx(path).await?.size())
     }
 
     async fn read(path: &Path) -> io::Result<usize> {

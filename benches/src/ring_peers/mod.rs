@@ -1,5 +1,6 @@
 //! Peers that have a ring per runtime and a runtime per thread, whose futures stay on their thread.
 
+mod compio;
 mod monoio;
 mod ring_buf;
 mod tokio_uring;
@@ -22,6 +23,8 @@ const ENTRIES: u32 = 1024;
 /// A peer, and on how many threads it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RingPeer {
+    /// compio.
+    Compio(usize),
     /// monoio.
     Monoio(usize),
     /// tokio-uring.
@@ -36,12 +39,14 @@ pub(crate) fn all() -> Vec<RingPeer> {
     threads.dedup();
     let tokio_uring = threads.iter().copied().map(RingPeer::TokioUring);
     let monoio = threads.iter().copied().map(RingPeer::Monoio);
-    tokio_uring.chain(monoio).collect()
+    let compio = threads.iter().copied().map(RingPeer::Compio);
+    tokio_uring.chain(monoio).chain(compio).collect()
 }
 
 impl fmt::Display for RingPeer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            RingPeer::Compio(threads) => f.pad(&format!("compio-{threads}t")),
             RingPeer::Monoio(threads) => f.pad(&format!("monoio-{threads}t")),
             RingPeer::TokioUring(threads) => f.pad(&format!("tokio-uring-{threads}t")),
         }
@@ -51,12 +56,15 @@ impl fmt::Display for RingPeer {
 impl RingPeer {
     pub(crate) fn threads(self) -> usize {
         match self {
-            RingPeer::Monoio(threads) | RingPeer::TokioUring(threads) => threads,
+            RingPeer::Compio(threads)
+            | RingPeer::Monoio(threads)
+            | RingPeer::TokioUring(threads) => threads,
         }
     }
 
     pub(crate) fn run(self, job: &Arc<Job>) -> io::Result<Sample> {
         match self {
+            RingPeer::Compio(threads) => on_compio(job, threads),
             RingPeer::Monoio(threads) => on_monoio(job, threads),
             RingPeer::TokioUring(threads) => on_tokio_uring(job, threads),
         }
@@ -84,6 +92,20 @@ fn on_monoio(job: &Arc<Job>, threads: usize) -> io::Result<Sample> {
             .with_entries(ENTRIES)
             .build()?;
         runtime.block_on(local::<monoio::Monoio, _, _>(job, indices, ::monoio::spawn))
+    })
+}
+
+fn on_compio(job: &Arc<Job>, threads: usize) -> io::Result<Sample> {
+    per_thread(job, threads, |job, indices| {
+        let mut proactor = ::compio::driver::ProactorBuilder::new();
+        proactor.capacity(ENTRIES);
+        let runtime = ::compio::runtime::RuntimeBuilder::new()
+            .with_proactor(proactor)
+            .build()?;
+        runtime.block_on(local::<compio::Compio, _, _>(job, indices, |task| {
+            let task = ::compio::runtime::spawn(task);
+            async move { task.await.expect("a task panicked") }
+        }))
     })
 }
 

@@ -1,5 +1,8 @@
 //! The buffer of the ring peers, whose traits are not tidegate's.
 
+use std::mem::MaybeUninit;
+use std::slice;
+
 use tidegate::buf::{AlignedBuf, IoBuf, IoBufMut};
 
 /// An aligned buffer that is in use as a whole.
@@ -51,4 +54,24 @@ unsafe impl monoio::buf::IoBufMut for RingBuf {
     }
 
     unsafe fn set_init(&mut self, _: usize) {}
+}
+
+impl compio::buf::IoBuf for RingBuf {
+    fn as_init(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl compio::buf::SetLen for RingBuf {
+    /// All of it is in use always.
+    unsafe fn set_len(&mut self, _: usize) {}
+}
+
+impl compio::buf::IoBufMut for RingBuf {
+    fn as_uninit(&mut self) -> &mut [MaybeUninit<u8>] {
+        let (start, len) = (IoBufMut::stable_mut_ptr(&mut self.0), self.0.capacity());
+        // SAFETY: the allocation is the value's, `len` bytes long, and initialized; whoever takes the bytes may only
+        // write to them, as the trait demands.
+        unsafe { slice::from_raw_parts_mut(start.cast(), len) }
+    }
 }

@@ -35,7 +35,8 @@ use rows::Row;
 /// All three do the same on the same files, in turns within each round, and medians over the rounds are
 /// shown: rates, processor time, and the latency that 99 of 100 operations stay within. The tables are
 /// markdown. The files are in a folder of their own within DIR, take about 3.3 times --size, and are
-/// removed at the end. The number in a row's name is how many tasks work at once.
+/// removed at the end. The number in a row's name is how many tasks work at once. For the cold rows, which
+/// take root, the kernel's memory of all files of the machine is emptied before each turn.
 #[derive(Args, Debug)]
 #[command(after_help = crate::exit::HELP)]
 pub(crate) struct Arguments {
@@ -147,6 +148,7 @@ async fn run(arguments: Arguments, link: &Link) -> Exit {
     let settings = Settings {
         rounds: arguments.rounds.into(),
         turn: arguments.seconds,
+        calls: false,
         stop: Stop::default(),
     };
     announce(&arguments.dir, size);

@@ -51,6 +51,22 @@ pub(super) const FAMILIES: &[Family] = &[
         what: "a whole file of 4 KiB, by path, in memory",
     },
     Family {
+        name: "cold-metadata",
+        what: "attributes of each of many files, of which nothing is in memory",
+    },
+    Family {
+        name: "cold-list",
+        what: "each entry of a folder with its attributes, with nothing in memory",
+    },
+    Family {
+        name: "cold-file",
+        what: "each of many whole files of 4 KiB, with nothing in memory",
+    },
+    Family {
+        name: "cold-random",
+        what: "4 KiB at a random offset of a file that is not in memory",
+    },
+    Family {
         name: "write-sync",
         what: "a new file, in order, 1 MiB at a time, then synced",
     },
@@ -61,8 +77,13 @@ pub(super) const FAMILIES: &[Family] = &[
 ];
 
 impl Family {
+    /// The one of that name, or all whose names begin so.
     fn workloads(&self) -> impl Iterator<Item = &'static Workload> {
-        WORKLOADS.iter().filter(|work| work.is_meant(self.name))
+        let is_one = WORKLOADS.iter().any(|work| work.name == self.name);
+        WORKLOADS.iter().filter(move |work| match is_one {
+            true => work.name == self.name,
+            false => work.is_meant(self.name),
+        })
     }
 }
 
@@ -130,8 +151,14 @@ pub(super) fn measure(
     let data = Arc::new(Data::make(folder, size, &settings.stop)?);
     let no_direct = data.try_direct().err();
     let no_direct = no_direct.map(|error| format!("there is no O_DIRECT here ({error})"));
+    let cannot_be_cold = (!Data::can_forget_all())
+        .then(|| "only root can empty the kernel's memory of files".to_owned());
     let mut rows = Vec::new();
     for (family, workload) in workloads() {
+        if let (true, Some(reason)) = (workload.is_cold(), &cannot_be_cold) {
+            rows.push(Row::left_out(family, *workload, reason));
+            continue;
+        }
         if let (Op::DirectRanges | Op::DirectRead, Some(reason)) = (workload.op, &no_direct) {
             rows.push(Row::left_out(family, *workload, reason));
             continue;

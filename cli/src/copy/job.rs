@@ -77,6 +77,8 @@ pub(super) struct Errors {
     pub(super) timed_out: u64,
     pub(super) kept: Vec<Failure>,
     paths: HashSet<PathBuf>,
+    /// Of them, what was given up.
+    hanging: HashSet<PathBuf>,
 }
 
 /// One thing that went wrong.
@@ -134,9 +136,14 @@ impl Job {
         skipped.insert(source.to_path_buf());
     }
 
-    /// Whether a source has failed, or was left alone: there is nothing to verify.
+    /// Whether a source hangs, or was left alone: it is not looked at again to verify it.
     pub(super) fn is_settled(&self, source: &Path) -> bool {
-        self.has_failed(source) || self.has_skipped(source)
+        self.hangs(source) || self.has_skipped(source)
+    }
+
+    fn hangs(&self, path: &Path) -> bool {
+        let errors = self.errors();
+        errors.timed_out > 0 && errors.hanging.contains(path)
     }
 
     fn has_skipped(&self, source: &Path) -> bool {
@@ -238,6 +245,9 @@ impl Job {
         errors.timed_out += u64::from(failure.timed_out);
         if errors.kept.len() < ERRORS_KEPT_MAX {
             errors.paths.insert(failure.path.clone());
+            if failure.timed_out {
+                errors.hanging.insert(failure.path.clone());
+            }
             errors.kept.push(failure);
         }
     }
@@ -251,6 +261,9 @@ fn advice(kind: io::ErrorKind, errno: Option<i32>) -> Option<&'static str> {
     Some(match kind {
         io::ErrorKind::PermissionDenied => "run as a user who may, or change the permissions",
         io::ErrorKind::NotFound => "it vanished in the middle; copy again if it should be there",
+        io::ErrorKind::FileTooLarge => {
+            "the filesystem, or a limit on the length of files (ulimit -f), takes no more: raise it or choose another destination"
+        }
         io::ErrorKind::StorageFull => "free space at the destination and copy again",
         io::ErrorKind::QuotaExceeded => "free space within the quota and copy again",
         io::ErrorKind::ReadOnlyFilesystem => "the destination is mounted read-only",

@@ -1,9 +1,6 @@
 //! What the system lets a process have: fewer files at a time, and not errors.
 
-use std::sync::RwLock;
-
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tokio::runtime::Builder;
 
 /// Descriptors that the process has besides those of entries in work: outputs, runtime, rings and watchers.
 const DESCRIPTORS_ASIDE: usize = 24;
@@ -16,12 +13,6 @@ const PLENTY: u16 = 64;
 
 /// Entries in work at a time where there are not.
 const FEW: u16 = 2;
-
-/// Threads that the library needs: it watches, makes rings, and blocks.
-const THREADS_ASIDE: usize = 4;
-
-/// Enough for a thread that does nothing.
-const PROBE_STACK_BYTES: usize = 64 << 10;
 
 /// Entries in work at a time, if that is not for the library to say: as many as are wanted, and as there are descriptors
 /// for. Takes all that are allowed.
@@ -40,31 +31,4 @@ pub(super) fn jobs(wanted: Option<u16>) -> Option<u16> {
         None if most < PLENTY => Some(most.min(FEW)),
         None => None,
     }
-}
-
-/// A runtime of as many threads as there are processors. Where so many cannot be had it has none of its own: to be
-/// refused a thread is a panic to it.
-pub(super) fn runtime() -> Builder {
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    if can_have_threads(processors) {
-        let mut builder = Builder::new_multi_thread();
-        builder.worker_threads(processors);
-        builder
-    } else {
-        Builder::new_current_thread()
-    }
-}
-
-/// Whether there may be so many threads more at a time, and a few for what blocks.
-fn can_have_threads(count: usize) -> bool {
-    let wait = RwLock::new(());
-    std::thread::scope(|scope| {
-        let held = wait.write();
-        let could = (0..count + THREADS_ASIDE).all(|_| {
-            let thread = std::thread::Builder::new().stack_size(PROBE_STACK_BYTES);
-            thread.spawn_scoped(scope, || drop(wait.read())).is_ok()
-        });
-        drop(held);
-        could
-    })
 }

@@ -13,11 +13,11 @@ mod watch;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
+use nix::sys::stat::Mode;
 use tidegate::{Errors, Handle, Route};
 use tokio::task::{JoinError, JoinHandle};
 
@@ -32,10 +32,17 @@ use progress::Progress;
 use watch::Stuck;
 
 /// The user's file mode mask: of what is made, and is nobody's copy.
-static MASK: AtomicU32 = AtomicU32::new(0o077);
+static MASK: OnceLock<Mode> = OnceLock::new();
 
-fn mask() -> u32 {
-    MASK.load(Ordering::Relaxed)
+fn users_mask() -> Mode {
+    // Not yet asked: what is made is the user's alone.
+    let private = Mode::from_bits_truncate(0o077);
+    MASK.get().copied().unwrap_or(private)
+}
+
+/// From now on, what is made by anybody in this process has none of these bits; those that it had not before.
+fn set_mask(mask: Mode) -> Mode {
+    nix::sys::stat::umask(mask)
 }
 
 /// How long an interrupted copy waits for operations that the disk does not answer.
@@ -135,7 +142,7 @@ impl Arguments {
 }
 
 pub(crate) fn main(arguments: Arguments, link: &Link) -> Exit {
-    let runtime = match limits::runtime().enable_all().build() {
+    let runtime = match crate::runtime::runtime().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             return fatal(&format!(
@@ -151,9 +158,7 @@ pub(crate) fn main(arguments: Arguments, link: &Link) -> Exit {
 async fn run(arguments: Arguments, link: &Link) -> Exit {
     // All that is made is made with a mode of its own: what others can get to is its user's alone until it is done, and what
     // they cannot get to has the mode of its source at once.
-    let mask = nix::sys::stat::umask(nix::sys::stat::Mode::empty());
-    #[allow(clippy::unnecessary_cast, reason = "it is narrower on some systems")]
-    MASK.store(mask.bits() as u32, Ordering::Relaxed);
+    MASK.get_or_init(|| set_mask(Mode::empty()));
     let handle = match install(&arguments) {
         Ok(handle) => handle,
         Err(error) => return fatal(&error.to_string()),

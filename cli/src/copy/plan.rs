@@ -2,7 +2,7 @@
 
 use std::fs::Metadata;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use tidegate::fs;
@@ -47,13 +47,12 @@ async fn make_directory(path: &Path, is_dry: bool) -> Result<bool, String> {
             line(path)
         )),
         Err(error) if error.kind() == io::ErrorKind::NotFound && !is_dry => {
-            // With the rights that `mkdir` would give it: nobody's mode is copied to it.
-            let mode = 0o777 & !crate::copy::mask();
-            let made = fs::DirBuilder::new().mode(mode).create(path).await;
-            made.map_err(|error| unusable(path, &error))?;
-            let mode = std::fs::Permissions::from_mode(mode);
-            let set = fs::set_permissions(path, mode).await;
-            set.map(|()| true).map_err(|error| unusable(path, &error))
+            // With the rights that `mkdir` would give it, as nobody's mode is copied to it, and by the same call: a
+            // moment later the path may lead to something else.
+            let ours = crate::copy::set_mask(crate::copy::users_mask());
+            let made = fs::create_dir(path).await;
+            crate::copy::set_mask(ours);
+            made.map(|()| true).map_err(|error| unusable(path, &error))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(unusable(path, &error)),

@@ -11,11 +11,11 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
-use tidegate::fs::{Walk, WalkDir, WalkError, WalkSort};
+use tidegate::fs::{Walk, WalkDir, WalkEntry, WalkError, WalkSort};
 use tidegate::{Handle, OpExt, Route};
 
 use crate::exit::{Exit, fatal};
-use crate::explain::{cause, line};
+use crate::explain::{cause, line, with_advice};
 use crate::say;
 use crate::worker::{Link, Shows};
 use progress::Progress;
@@ -121,10 +121,7 @@ impl Arguments {
 }
 
 pub(crate) fn main(arguments: &Arguments, link: &Link) -> Exit {
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match crate::runtime::runtime().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             return fatal(&format!(
@@ -158,7 +155,7 @@ async fn run(arguments: &Arguments, link: &Link) -> Exit {
     let walk = set_up(arguments);
     let progress = Progress::new(link, walk.watch());
     let begun = Instant::now();
-    let mut totals = Totals::new(usize::from(arguments.largest));
+    let mut totals = Totals::new(usize::from(arguments.largest), arguments.follow);
     let ended = tokio::select! {
         ended = through(arguments, walk, &mut totals) => Some(ended),
         () = orders.next() => None,
@@ -178,6 +175,8 @@ async fn run(arguments: &Arguments, link: &Link) -> Exit {
     let text = match (arguments.json, arguments.quiet || arguments.print0) {
         (true, _) => report.json().to_string(),
         (false, true) => return exit,
+        // Why is on stderr, and there is nothing to count.
+        (false, false) if exit == Exit::Fatal && totals.all.entries == 0 => return exit,
         (false, false) => report.text(),
     };
     say::out(&format!("{text}\n"));
@@ -221,8 +220,21 @@ async fn through(
         match found {
             Ok(entry) => {
                 let xattrs = match arguments.xattrs {
-                    true => xattrs_of(arguments, &entry.path(), totals).await,
-                    false => None,
+                    true => xattrs_of(arguments, &entry).await,
+                    false => Xattrs::NotRead,
+                };
+                let xattrs = match xattrs {
+                    Xattrs::Read(names) => Some(names),
+                    Xattrs::NotRead => None,
+                    Xattrs::Failed(error) => {
+                        let (path, reason) = (entry.path(), cause(&error));
+                        say::err(&format!("tidegate: listxattr {}: {reason}", line(&path)));
+                        if tells {
+                            writeln!(out, "{}", report::xattr_error(&entry, &error))?;
+                        }
+                        totals.fail_xattrs(path, &error);
+                        None
+                    }
                 };
                 if arguments.print0 {
                     out.write_all(entry.path().as_os_str().as_bytes())?;
@@ -246,39 +258,39 @@ async fn through(
     out.flush()
 }
 
-/// The names of an entry's extended attributes; none where they could not be read, which is told.
-async fn xattrs_of(
-    arguments: &Arguments,
-    path: &std::path::Path,
-    totals: &mut Totals,
-) -> Option<Vec<std::ffi::OsString>> {
-    let follow = match arguments.follow {
+/// What became of an entry's extended attributes.
+enum Xattrs {
+    Failed(std::io::Error),
+    NotRead,
+    Read(Vec<std::ffi::OsString>),
+}
+
+/// The names of an entry's extended attributes. A mount point that is left out is not asked: what is mounted there may be
+/// dead.
+async fn xattrs_of(arguments: &Arguments, entry: &WalkEntry) -> Xattrs {
+    if entry.is_mount_point() {
+        return Xattrs::NotRead;
+    }
+    // A link that leads nowhere is told as the link that it is.
+    let follow = match entry.is_followed() {
         true => tidegate::fs::Follow::Links,
         false => tidegate::fs::Follow::No,
     };
-    let listed = tidegate::fs::list_xattrs(path, follow);
+    let listed = tidegate::fs::list_xattrs(entry.path(), follow);
     let listed = match arguments.timeout {
         Some(timeout) => listed.timeout(timeout).await,
         None => listed.await,
     };
     match listed {
-        Ok(names) => Some(names),
+        Ok(names) => Xattrs::Read(names),
         // The filesystem has none.
-        Err(error) if error.kind() == std::io::ErrorKind::Unsupported => Some(Vec::new()),
-        Err(error) => {
-            let (path, cause) = (line(path), cause(&error));
-            say::err(&format!("tidegate: xattrs of {path}: {cause}"));
-            totals.fail_xattrs(&error);
-            None
-        }
+        Err(error) if error.kind() == std::io::ErrorKind::Unsupported => Xattrs::Read(Vec::new()),
+        Err(error) => Xattrs::Failed(error),
     }
 }
 
 /// An error as a line.
 fn told(error: &WalkError) -> String {
     let (call, path) = (error.call(), line(error.path()));
-    if error.is_loop() {
-        return format!("{path}: it leads back to a directory that it is in");
-    }
-    format!("{call} {path}: {}", cause(error.io_error()))
+    format!("{call} {path}: {}", with_advice(error.io_error()))
 }

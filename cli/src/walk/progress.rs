@@ -49,7 +49,8 @@ fn bar(watch: &WalkWatch) -> Bar {
     let stats = watch.stats();
     let rate = stats.entries as f64 / watch.age().as_secs_f64().max(1e-3);
     let mut prefix = format!(
-        "walking, {} directories, {}/s",
+        "{} entries, {} directories, {}/s",
+        HumanCount(stats.entries),
         HumanCount(stats.directories),
         HumanCount(rate as u64)
     );

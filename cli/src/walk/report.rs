@@ -48,9 +48,27 @@ pub(super) fn entry(entry: &WalkEntry, xattrs: Option<&[OsString]>) -> Value {
         value["mount_point"] = true.into();
     }
     if let Some(names) = xattrs {
-        let names = names.iter().map(|name| name.to_string_lossy().into_owned());
-        value["xattrs"] = names.collect::<Vec<_>>().into();
+        let texts = names.iter().map(|name| name.to_string_lossy().into_owned());
+        value["xattrs"] = texts.collect::<Vec<_>>().into();
+        if names.iter().any(|name| name.to_str().is_none()) {
+            let bytes = names.iter().map(|name| name.as_bytes().to_vec());
+            value["xattrs_bytes"] = bytes.collect::<Vec<_>>().into();
+        }
     }
+    value
+}
+
+/// Extended attributes that could not be read, like any other error.
+pub(super) fn xattr_error(entry: &WalkEntry, error: &std::io::Error) -> Value {
+    let mut value = json!({
+        "error": cause(error),
+        "call": "listxattr",
+        "soft": true,
+        "timeout": error.kind() == std::io::ErrorKind::TimedOut,
+        "loop": false,
+        "depth": entry.depth(),
+    });
+    path_in(&mut value, &entry.path());
     value
 }
 

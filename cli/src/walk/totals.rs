@@ -1,7 +1,7 @@
 //! What a walk has come to, in bounded memory.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BinaryHeap, HashSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -33,8 +33,11 @@ pub(super) struct Totals {
     pub(super) all: OfKind,
     largest_max: usize,
     largest: BinaryHeap<Reverse<(u64, PathBuf)>>,
-    /// Files with several names, and how many of these are still to come.
-    links: HashMap<(u64, u64), u64>,
+    /// Files may come by links that lead to them, and not only by their own names.
+    follows: bool,
+    /// Files that may come again, as they have several names or links are followed. None is forgotten: other mounts show
+    /// a file more often than it has names.
+    links: HashSet<(u64, u64)>,
     /// Names beyond the first of a file: its bytes are counted once.
     pub(super) repeated_links: u64,
     pub(super) mount_points: u64,
@@ -63,9 +66,10 @@ pub(super) fn name_of(kind: FileKind) -> &'static str {
 }
 
 impl Totals {
-    pub(super) fn new(largest_max: usize) -> Totals {
+    pub(super) fn new(largest_max: usize, follows: bool) -> Totals {
         Totals {
             largest_max,
+            follows,
             ..Totals::default()
         }
     }
@@ -99,20 +103,13 @@ impl Totals {
     /// Whether its bytes were counted under another name.
     fn is_told(&mut self, entry: &WalkEntry) -> bool {
         let metadata = entry.metadata().filter(|_| entry.kind() == FileKind::File);
-        let Some(metadata) = metadata.filter(|metadata| metadata.nlink() > 1) else {
+        let may_come_again = |metadata: &&tidegate::fs::Statx| metadata.nlink() > 1 || self.follows;
+        let Some(metadata) = metadata.filter(may_come_again) else {
             return false;
         };
-        let id = (metadata.dev(), metadata.ino());
-        let Some(left) = self.links.get_mut(&id) else {
-            self.links.insert(id, metadata.nlink() - 1);
-            return false;
-        };
-        self.repeated_links += 1;
-        *left -= 1;
-        if *left == 0 {
-            self.links.remove(&id);
-        }
-        true
+        let is_told = !self.links.insert((metadata.dev(), metadata.ino()));
+        self.repeated_links += u64::from(is_told);
+        is_told
     }
 
     pub(super) fn fail(&mut self, error: &WalkError) {
@@ -120,19 +117,28 @@ impl Totals {
         self.timeouts += u64::from(error.is_timeout());
         self.lost_directories += u64::from(error.is_directory_lost());
         self.is_fatal |= error.is_fatal();
+        self.keep(
+            error.path().to_path_buf(),
+            error.call().name(),
+            error.io_error(),
+        );
+    }
+
+    fn keep(&mut self, path: PathBuf, call: &'static str, error: &std::io::Error) {
         if self.failed.len() < ERRORS_KEPT {
             self.failed.push(Failed {
-                path: error.path().to_path_buf(),
-                call: error.call().name(),
-                reason: crate::explain::cause(error.io_error()),
+                path,
+                call,
+                reason: crate::explain::cause(error),
             });
         }
     }
 
-    pub(super) fn fail_xattrs(&mut self, error: &std::io::Error) {
+    pub(super) fn fail_xattrs(&mut self, path: PathBuf, error: &std::io::Error) {
         self.errors += 1;
         self.xattrs_unread += 1;
         self.timeouts += u64::from(error.kind() == std::io::ErrorKind::TimedOut);
+        self.keep(path, "listxattr", error);
     }
 
     pub(super) fn walked(&mut self, stats: &WalkStats) {

@@ -1,6 +1,7 @@
 //! Stdout and stderr of the reporting process, each written by a thread that may wait for its reader.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Builder;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -24,12 +25,17 @@ pub(super) struct Out {
 }
 
 impl Out {
-    pub(super) fn start() -> io::Result<Out> {
+    /// The bar ends where text comes to the same terminal.
+    pub(super) fn start(on_terminal: OnTerminal) -> io::Result<Out> {
         let (pieces, mut taken) = channel::<Vec<u8>>(PIECES_MAX);
         let (tell, ended) = oneshot::channel();
         let write = move || {
+            let is_terminal = io::stdout().is_terminal();
             let mut written = Ok(());
             while let Some(piece) = taken.blocking_recv() {
+                if is_terminal {
+                    on_terminal.end();
+                }
                 // What cannot be written is still taken: the work does not wait for it.
                 if written.is_ok() {
                     let mut out = io::stdout().lock();
@@ -53,6 +59,33 @@ impl Out {
     }
 }
 
+/// The bar, while there is one. It is drawn over the lines that it was drawn on before, so that what others write there
+/// meanwhile would be lost.
+#[derive(Clone, Debug, Default)]
+pub(super) struct OnTerminal(Arc<Mutex<Drawn>>);
+
+#[derive(Debug, Default)]
+struct Drawn {
+    bar: Option<ProgressBar>,
+    is_over: bool,
+}
+
+impl OnTerminal {
+    fn with<T>(&self, f: impl FnOnce(&mut Drawn) -> T) -> T {
+        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// No bar any more.
+    fn end(&self) {
+        self.with(|drawn| {
+            drawn.is_over = true;
+            if let Some(bar) = drawn.bar.take() {
+                bar.finish_and_clear();
+            }
+        });
+    }
+}
+
 #[derive(Debug)]
 enum Piece {
     Text(Vec<u8>),
@@ -69,15 +102,18 @@ pub(super) struct Err {
 }
 
 impl Err {
-    pub(super) fn start() -> io::Result<Err> {
+    pub(super) fn start(on_terminal: OnTerminal) -> io::Result<Err> {
         let (pieces, mut taken) = channel(PIECES_MAX);
         let (tell, ended) = oneshot::channel();
         let write = move || {
-            let mut screen = Screen::default();
+            let mut screen = Screen {
+                on_terminal,
+                failed: false,
+            };
             while let Some(piece) = taken.blocking_recv() {
                 screen.show(piece);
             }
-            screen.end();
+            screen.on_terminal.end();
             let _ = tell.send(());
         };
         Builder::new().name("tidegate-err".into()).spawn(write)?;
@@ -124,10 +160,10 @@ impl Err {
     }
 }
 
-/// What is on the terminal.
-#[derive(Debug, Default)]
+/// Stderr, which may be a terminal with a bar.
+#[derive(Debug)]
 struct Screen {
-    bar: Option<ProgressBar>,
+    on_terminal: OnTerminal,
     failed: bool,
 }
 
@@ -141,22 +177,29 @@ impl Screen {
                         *failed = io::stderr().lock().write_all(&text).is_err();
                     }
                 };
-                match &self.bar {
+                self.on_terminal.with(|drawn| match &drawn.bar {
                     Some(bar) => bar.suspend(print),
                     None => print(),
-                }
+                });
             }
-            Piece::Bar(shown) => self.draw(shown),
+            Piece::Bar(shown) => self.on_terminal.with(|drawn| drawn.draw(shown)),
         }
     }
+}
 
+impl Drawn {
     fn draw(&mut self, shown: Bar) {
+        if self.is_over {
+            return;
+        }
         let template = match (shown.length, shown.in_bytes) {
             (Some(_), true) => {
                 "{prefix} [{bar:24}] {bytes}/{total_bytes} {bytes_per_sec}, {eta} left\n{wide_msg}"
             }
             (None, true) => "{prefix} {bytes} {bytes_per_sec}, counting\n{wide_msg}",
-            (_, false) => "[{bar:24}] {pos}/{len}  {wide_msg}",
+            (Some(_), false) => "[{bar:24}] {pos}/{len}  {wide_msg}",
+            // How much there is in all will never be known.
+            (None, false) => "{prefix}\n{wide_msg}",
         };
         let bar = self.bar.get_or_insert_with(|| {
             let target = ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND);
@@ -172,11 +215,5 @@ impl Screen {
         bar.set_message(shown.message);
         bar.set_position(shown.position);
         bar.tick();
-    }
-
-    fn end(self) {
-        if let Some(bar) = self.bar {
-            bar.finish_and_clear();
-        }
     }
 }

@@ -18,7 +18,7 @@ use tokio::sync::mpsc::Sender;
 use tokio::time::{Instant, Interval, interval, sleep_until};
 
 use super::message::{End, Message, STOP, Shows};
-use super::output::{Err, Out};
+use super::output::{Err, OnTerminal, Out};
 use super::process;
 use crate::exit::Exit;
 use crate::explain::with_advice;
@@ -119,7 +119,8 @@ impl Supervisor {
     fn start(shows: Shows) -> io::Result<Supervisor> {
         let asked = Asked::listen()?;
         let changed = signal(SignalKind::child())?;
-        let (out, err) = (Out::start()?, Err::start()?);
+        let on_terminal = OnTerminal::default();
+        let (out, err) = (Out::start(on_terminal.clone())?, Err::start(on_terminal)?);
         let (ours, theirs) = Blocking::pair()?;
         ours.set_nonblocking(true)?;
         let (read, orders) = UnixStream::from_std(ours)?.into_split();

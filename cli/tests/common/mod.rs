@@ -62,6 +62,28 @@ pub(crate) fn json(output: &Output) -> serde_json::Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
+/// What a process came to that has to end by itself; one that does not is killed, and the test fails.
+#[track_caller]
+pub(crate) fn finish(child: std::process::Child, bound: Duration) -> Output {
+    let id = nix::unistd::Pid::from_raw(child.id() as i32);
+    let (tell, told) = std::sync::mpsc::channel();
+    let guard = std::thread::spawn(move || {
+        let hangs = told.recv_timeout(bound) == Err(std::sync::mpsc::RecvTimeoutError::Timeout);
+        if hangs {
+            let _ = nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGKILL);
+        }
+        hangs
+    });
+    let output = child.wait_with_output().unwrap();
+    let _ = tell.send(());
+    assert!(
+        !guard.join().unwrap(),
+        "it did not return within {bound:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
+
 /// Waits for a condition, and fails where it does not come.
 #[track_caller]
 pub(crate) fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {

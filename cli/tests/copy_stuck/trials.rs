@@ -58,6 +58,9 @@ pub(crate) fn all() -> Vec<Trial> {
             "it_returns_to_a_shell_and_through_a_pipe",
             shells as fn(&str) -> Outcome,
         ),
+        ("it_returns_to_whatever_starts_it", starters),
+        ("it_returns_where_a_signal_ends_it", signals),
+        ("it_returns_where_nobody_hears_it", unheard),
         ("a_worker_killed_while_it_hangs_is_told", killed_worker),
         ("process_1_of_a_namespace_says_all", first),
     ] {
@@ -411,11 +414,12 @@ fn slow(backend: &str) -> Outcome {
     Ok(())
 }
 
+/// A shell's line, and its code.
+type Line = (&'static str, i32);
+
 /// While the server is silent, a shell has its prompt again, with the right code, and pipes have their end.
 fn shells(_: &str) -> Outcome {
-    let stage = Stage::new(10, false)?;
-    let hold = stage.tree.hold(&[Request::Open], "/1/stuck-1")?;
-    for (line, code) in [
+    each_returns(&[
         ("\"$0\" copy --timeout 1s \"$1\" \"$2\"; exit $?", 2),
         ("exec \"$0\" copy --timeout 1s \"$1\" \"$2\"", 2),
         ("\"$0\" copy --timeout 1s \"$1\" \"$2\" 2>&1 | cat", 0),
@@ -425,24 +429,92 @@ fn shells(_: &str) -> Outcome {
             "setsid -w \"$0\" copy --timeout 1s \"$1\" \"$2\" </dev/null",
             2,
         ),
+    ])
+}
+
+/// The same of what starts it for others, with no terminal and hardly an environment, and several at a time.
+fn starters(_: &str) -> Outcome {
+    each_returns(&[
+        (
+            "printf '1\\n2\\n3\\n' | xargs -P 3 -I{} \"$0\" copy --timeout 1s \"$1\" \"$2-{}\"",
+            123,
+        ),
+        (
+            "cd / && env -i \"$0\" copy --timeout 1s \"$1\" \"$2\" </dev/null >\"$2.log\" 2>&1; code=$?
+            cat \"$2.log\"; exit $code",
+            2,
+        ),
+    ])
+}
+
+/// Whatever ends it that can be caught.
+fn signals(_: &str) -> Outcome {
+    each_returns(&[
         (
             "timeout -s INT 2 \"$0\" copy --timeout off \"$1\" \"$2\"",
             124,
         ),
-    ] {
-        let mut command = std::process::Command::new("sh");
-        command.args(["-c", line, env!("CARGO_BIN_EXE_tidegate")]);
-        // Comes back when all of it has ended that has its outputs.
-        let output = command
-            .args([stage.tree.path(), &stage.destination()])
-            .output()?;
-        assert!(stage.tree.status()?.held > 0, "{line}");
-        assert_eq!(output.status.code(), Some(code), "{line}: {output:?}");
-        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        (
+            "timeout -s TERM 2 \"$0\" copy --timeout off \"$1\" \"$2\"",
+            124,
+        ),
+        (
+            "timeout -s HUP 2 \"$0\" copy --timeout off \"$1\" \"$2\"",
+            124,
+        ),
+    ])
+}
+
+/// Each comes back with its code, and names the process that is kept and what hangs.
+fn each_returns(lines: &[Line]) -> Outcome {
+    let stage = Stage::new(10, false)?;
+    let hold = stage.tree.hold(&[Request::Open], "/1/stuck-1")?;
+    for (line, code) in lines {
+        let (code_is, said) = shell(&stage, line)?;
+        assert_eq!(code_is, Some(*code), "{line}: {said}");
         assert!(said.contains("it keeps process "), "{line}: {said}");
         assert!(said.contains("stuck-1"), "{line}: {said}");
     }
     Ok(hold.release()?)
+}
+
+/// Where nobody hears it, or it is killed, it comes back all the same.
+fn unheard(_: &str) -> Outcome {
+    let stage = Stage::new(10, false)?;
+    let hold = stage.tree.hold(&[Request::Open], "/1/stuck-1")?;
+    for (line, code) in [
+        ("\"$0\" copy --timeout 1s \"$1\" \"$2\" 2>&1 | true", 0),
+        ("\"$0\" copy --timeout 1s \"$1\" \"$2\" <&- >&- 2>&-", 2),
+        (
+            "\"$0\" copy --timeout 1s \"$1\" \"$2\" >/dev/full 2>/dev/full",
+            2,
+        ),
+        (
+            "timeout -s QUIT 2 \"$0\" copy --timeout off \"$1\" \"$2\"",
+            124,
+        ),
+        (
+            "timeout -s KILL 2 \"$0\" copy --timeout off \"$1\" \"$2\"",
+            137,
+        ),
+    ] {
+        let (code_is, said) = shell(&stage, line)?;
+        assert_eq!(code_is, Some(code), "{line}: {said}");
+    }
+    Ok(hold.release()?)
+}
+
+/// Runs a line with the program, what hangs and a place as its arguments. Comes back when all of it has ended that has its
+/// outputs, and the server still does not answer.
+fn shell(stage: &Stage, line: &str) -> Result<(Option<i32>, String), Failed> {
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", line, env!("CARGO_BIN_EXE_tidegate")]);
+    let output = command
+        .args([stage.tree.path(), &stage.destination()])
+        .output()?;
+    assert!(stage.tree.status()?.held > 0, "{line}");
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    Ok((output.status.code(), said))
 }
 
 /// Also one that is killed while the kernel keeps it.

@@ -77,7 +77,7 @@ impl WalkEntry {
         self.0.ino
     }
 
-    /// The attributes, if the walk was told to ask for them; none of a mount point that it was told not to touch.
+    /// The attributes, if the walk was told to ask for them; none of what is mounted where it was told not to go.
     ///
     /// See [`WalkEntry`].
     pub fn metadata(&self) -> Option<&Statx> {
@@ -106,7 +106,7 @@ impl WalkEntry {
         self.0.flags.followed
     }
 
-    /// Whether another filesystem is mounted there, and the walk stays on its own.
+    /// Whether another filesystem is mounted there, or begins there as a subvolume does, and the walk stays on its own.
     ///
     /// See [`WalkEntry`].
     pub fn is_mount_point(&self) -> bool {

@@ -165,7 +165,8 @@ impl WalkDir {
     }
 
     /// Stays on the mount of the root. A directory over which another filesystem is mounted is told, without attributes
-    /// ([`WalkEntry::is_mount_point`]), and that filesystem is not asked for anything: it may be dead. A link that is
+    /// ([`WalkEntry::is_mount_point`]), and that filesystem is not asked for anything: it may be dead. A subvolume of btrfs
+    /// is told with that mark, too, and not gone into, as it has a device number of its own. A link that is
     /// followed, and whose way leads over another mount, is told as the link that it is, with the same mark. A single
     /// file that is a mount of its own is looked at.
     ///

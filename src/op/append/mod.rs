@@ -1,6 +1,7 @@
 //! Appending to a file from many tasks: one thread at a time writes all records that wait, syncs once, and tells
 //! those whose record is in it.
 
+mod seat;
 mod turn;
 
 use std::collections::VecDeque;
@@ -11,6 +12,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use self::seat::Seat;
 use super::file::SharedFile;
 use super::hop::hop;
 use super::open::flag;
@@ -90,6 +92,8 @@ pub(crate) struct Appender {
     room: Arc<Semaphore>,
     /// A forked child does not know where its parent's records end.
     born: Born,
+    /// Given up behind the file, so that whoever takes it next finds all that was written.
+    seat: Seat,
 }
 
 /// A record that has its place in the file.
@@ -101,11 +105,27 @@ pub(crate) struct Placed {
 impl Appender {
     pub(crate) async fn open(path: &Path, how: How) -> io::Result<Arc<Appender>> {
         let driver = driver::current()?;
-        let (owned, start, mode) = (path.to_path_buf(), how.start, how.mode);
-        let opened = hop(Kind::Append, path, move |_| {
-            calls::open(&owned, start, mode)
-        });
-        let (fd, end) = opened.await?;
+        let (fd, end, seat) = loop {
+            let (owned, start, mode) = (path.to_path_buf(), how.start, how.mode);
+            let opened = hop(Kind::Append, path, move |_| {
+                let file = calls::open(&owned, mode)?;
+                Ok(match Seat::take(file.identity()) {
+                    Ok(seat) => {
+                        let (fd, end) = file.begin_at(&owned, start)?;
+                        Ok((fd, end, seat))
+                    }
+                    Err(other) => Err(other),
+                })
+            });
+            let other = match opened.await? {
+                Ok(opened) => break opened,
+                Err(other) => other,
+            };
+            let left = || LeftBehind::NothingHappened;
+            within_limits(&driver, Kind::Append, Some(path), left, other.over())
+                .await
+                .map_err(|error| driver.tell(Kind::Append, Some(path), error))?;
+        };
         let queue = Queue {
             end,
             synced: end,
@@ -123,7 +143,13 @@ impl Appender {
             disk: Mutex::new(disk),
             room: Arc::new(Semaphore::new(limits::APPEND_QUEUED_BYTES)),
             born: Born::here(),
+            seat,
         }))
+    }
+
+    /// The writer is gone, or about to be: nothing more is appended.
+    pub(crate) fn let_go(&self) {
+        self.seat.let_go();
     }
 
     pub(crate) fn end(&self) -> u64 {

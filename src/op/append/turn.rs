@@ -154,9 +154,6 @@ impl Running {
             is_first = false;
             let group = self.appender.next();
             if group.is_empty() {
-                if self.appender.linger() {
-                    continue;
-                }
                 let mut queue = lock(&self.appender.queue);
                 if !queue.records.is_empty() {
                     continue;
@@ -208,17 +205,5 @@ impl Drop for Running {
 impl Appender {
     fn has_waiting(&self) -> bool {
         !lock(&self.queue).records.is_empty()
-    }
-
-    /// Looks for the next record for a moment; whether there is one.
-    fn linger(&self) -> bool {
-        let began = Instant::now();
-        while began.elapsed() < limits::APPEND_LINGER {
-            if self.has_waiting() {
-                return true;
-            }
-            (0..64).for_each(|_| std::hint::spin_loop());
-        }
-        false
     }
 }

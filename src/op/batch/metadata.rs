@@ -91,7 +91,7 @@ impl<T: From<Stat> + Send + 'static> Entries for Attributes<T> {
         match look(driver, self.at(index), self.follow, self.how.mask, found) {
             Ok(Cached::Found(stat)) => Some(Ok(T::from(stat))),
             Ok(Cached::Error(error)) | Err(error) => Some(Err(error)),
-            Ok(Cached::Missed | Cached::Unknown(_)) => None,
+            Ok(Cached::Missed | Cached::Special(_) | Cached::Unknown(_)) => None,
         }
     }
 

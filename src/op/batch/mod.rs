@@ -12,6 +12,7 @@ mod finder;
 mod metadata;
 mod opens;
 mod paths;
+mod reads;
 
 use std::io;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use entries::Entries;
 pub(crate) use metadata::Attributes;
 pub(crate) use opens::Opens;
 pub(crate) use paths::Paths;
+pub(crate) use reads::Reads;
 
 use super::many::in_order;
 use crate::driver::{self, OpExt, Route};

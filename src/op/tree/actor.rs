@@ -537,6 +537,9 @@ impl Actor<TreeEvent> for TreeActor {
             let path = place.dir.node.path_of(name);
             self.fail(told, path, ("copy", error));
         }
+        if self.request.resume && place.dir.node.parent.is_none() {
+            self.tell_left(place.dir.node.path_of(name), told);
+        }
     }
 
     fn leave(
@@ -560,6 +563,9 @@ impl Actor<TreeEvent> for TreeActor {
             (Err(_), None) => self.finish_unopened(node, above.as_deref()),
             (Err(error), Some(_)) => Err(Error::same(error)),
         });
+        if self.request.resume {
+            self.tell_left(node.path(), told);
+        }
         if node.id.get().is_none() {
             if let Err(error) = left {
                 self.fail(told, node.path(), ("copy_metadata", error));

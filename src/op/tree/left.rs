@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::ffi::{CStr, CString, OsStr};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use super::TreeEvent;
 use super::actor::TreeActor;
-use crate::op::walk::{Id, Node, Place, Pulse, WalkCall};
+use crate::op::walk::{Id, Node, Place, Pulse, Told, WalkCall};
 use crate::sys::compare_at::{Alike, Compared, Pair, compare};
 use crate::sys::copy_at;
 use crate::sys::copy_left::{self, Whose};
@@ -21,11 +23,13 @@ use crate::sys::walking::{self, Reach};
 #[derive(Default)]
 pub(super) struct Left {
     parts: Mutex<HashMap<Id, HashMap<u64, CString>>>,
+    /// What could not be looked through or removed, and was not told yet.
+    failed: Mutex<Vec<io::Error>>,
 }
 
 impl Left {
     /// Looks for what is left in a directory that was there already; in the one that the copy itself is made in, for its
-    /// own. What cannot be found out is copied anew.
+    /// own. What cannot be found out is copied anew, and told.
     pub(super) fn find(
         &self,
         actor: &TreeActor,
@@ -40,11 +44,17 @@ impl Left {
         pulse.at(WalkCall::Enter);
         let whose = only.map_or(Whose::Any, Whose::Of);
         let go_on = || pulse.steps.go_on();
-        let found = copy_left::take_stock(opened.as_fd(), whose, go_on);
+        let mut found = Vec::new();
+        self.note(copy_left::take_stock(
+            opened.as_fd(),
+            whose,
+            &mut found,
+            go_on,
+        ));
         let mut twice = Vec::new();
         let mut parts = lock(&self.parts);
         let of_dir = parts.entry(*id).or_default();
-        for (of, name) in found.unwrap_or_default() {
+        for (of, name) in found {
             twice.extend(of_dir.insert(of, name));
         }
         if of_dir.is_empty() {
@@ -52,8 +62,19 @@ impl Left {
         }
         drop(parts);
         for name in twice {
-            let _ = copy_at::remove(opened.as_fd(), &name);
+            self.note(copy_at::remove_if_there(opened.as_fd(), &name));
         }
+    }
+
+    fn note(&self, done: io::Result<()>) {
+        if let Err(error) = done {
+            lock(&self.failed).push(error);
+        }
+    }
+
+    /// What went wrong since it was last asked.
+    pub(super) fn failed(&self) -> Vec<io::Error> {
+        std::mem::take(&mut *lock(&self.failed))
     }
 
     /// Takes what there is of a file, under this name.
@@ -83,12 +104,19 @@ impl Left {
             None => None,
         };
         for name in parts.into_iter().flatten().map(|(_, name)| name) {
-            let _ = copy_at::remove(opened, &name);
+            self.note(copy_at::remove_if_there(opened, &name));
         }
     }
 }
 
 impl TreeActor {
+    /// Tells what went wrong with what was left, of a directory that is done.
+    pub(super) fn tell_left(&self, path: PathBuf, told: &mut Told<TreeEvent>) {
+        for error in self.left.failed() {
+            self.fail(told, path.clone(), ("resume", error));
+        }
+    }
+
     /// Whether the destination has this file already, whole and with all that goes with it; what it is there then.
     pub(super) fn is_whole(
         &self,

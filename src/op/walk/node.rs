@@ -263,12 +263,22 @@ impl Files {
 
     /// The descriptor of a directory, opened if it is not open.
     pub(crate) fn of(&self, node: &Arc<Node>) -> io::Result<Arc<OwnedFd>> {
+        self.sparing(|| self.open(node))
+    }
+
+    /// A call that needs a descriptor, again while others can be done without.
+    pub(super) fn sparing<T>(&self, call: impl Fn() -> io::Result<T>) -> io::Result<T> {
         loop {
-            match self.open(node) {
+            match call() {
                 Err(error) if errno::is_out_of_descriptors(&error) && self.spare_one() => {}
-                opened => return opened,
+                called => return called,
             }
         }
+    }
+
+    /// How many threads there are descriptors for: each has some in use that nobody can spare.
+    pub(super) fn threads_max(&self) -> usize {
+        self.open_max
     }
 
     fn open(&self, node: &Arc<Node>) -> io::Result<Arc<OwnedFd>> {

@@ -34,6 +34,12 @@ struct Seen {
     mount_points: u64,
 }
 
+/// Whether it is a directory of another filesystem. Files of one mount may have another device than its directories, as on
+/// overlays.
+fn leads_elsewhere(node: &Node, stat: &Stat) -> bool {
+    stat.is_dir() && node.id.get().is_some_and(|id| id.0 != stat.dev)
+}
+
 impl<T: Send> Shared<T> {
     /// Looks at names, and hands on what it finds. What is more than a thread takes at a time goes back to the stack,
     /// for others.
@@ -216,14 +222,14 @@ impl<T: Send> Shared<T> {
             stat => stat?,
         };
         if !(self.options.follow && stat.type_bits() == kind::SYMLINK) {
+            // A subvolume is not mounted, and is a filesystem of its own all the same.
+            flags.mount_point = stays && leads_elsewhere(node, &stat);
             return Ok((stat.type_bits(), Some(stat)));
         }
         match self.ask(fd, name.name, true, self.options.same_mount, how) {
             Ok(target) => {
                 flags.followed = true;
-                // Files of one mount may have another device than its directories, as on overlays.
-                let elsewhere = node.id.get().is_some_and(|id| id.0 != target.dev);
-                flags.mount_point = self.options.same_mount && elsewhere && target.is_dir();
+                flags.mount_point = self.options.same_mount && leads_elsewhere(node, &target);
                 Ok((target.type_bits(), Some(target)))
             }
             // Its way leads over another filesystem, which may be dead.
@@ -247,7 +253,8 @@ impl<T: Send> Shared<T> {
         same_mount: bool,
         how: crate::sys::stat::How,
     ) -> io::Result<Stat> {
-        walking::stat(fd, name, Reach { follow, same_mount }, how)
+        let reach = Reach { follow, same_mount };
+        self.files.sparing(|| walking::stat(fd, name, reach, how))
     }
 
     /// A call came back after another thread had taken over: of all that this one saw, the others have seen nothing of
@@ -307,7 +314,8 @@ impl<T: Send> Shared<T> {
             let id = found.flags.id.or_else(above);
             if id.is_some_and(|id| dir.node.above_that_is(id).is_some()) {
                 let depth = found.depth();
-                let source = io::ErrorKind::InvalidInput.into();
+                let text = "the link leads back to a directory that it is in";
+                let source = io::Error::new(io::ErrorKind::InvalidInput, text);
                 let mut error = self.trouble(found.path(), depth, WalkCall::Stat, source);
                 error.loops = true;
                 return harvest.error(error);

@@ -97,6 +97,11 @@ impl<T: Send> Shared<T> {
         let mut error = self.trouble(node.path(), depth, call, error);
         error.fatal |= depth == 0 && node.is_unlisted();
         harvest.error(error);
+        if self.options.contents_first {
+            // The root's own entry comes with that, and what ends the walk comes last.
+            self.finish(node);
+            return self.hand_over(&mut harvest);
+        }
         self.hand_over(&mut harvest);
         self.finish(node);
     }
@@ -288,7 +293,7 @@ impl<T: Send> Shared<T> {
         self.chunk
             .fetch_min(limits::WALK_CHUNK_REMOTE, Ordering::Relaxed);
         if self.options.threads.is_none() && !self.wants_sorted_names() {
-            let threads = limits::WALK_THREADS_REMOTE;
+            let threads = limits::WALK_THREADS_REMOTE.min(self.files.threads_max());
             self.threads.fetch_max(threads, Ordering::Relaxed);
         }
     }

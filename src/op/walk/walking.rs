@@ -278,7 +278,8 @@ impl<T: Send + 'static> Walking<T> {
             super::WalkSort::Name => 1,
             _ => options.threads.unwrap_or(processors.max(2)),
         };
-        let threads = threads.clamp(1, limits::WALK_THREADS_MAX);
+        let most = limits::WALK_THREADS_MAX.min(shared.files.threads_max());
+        let threads = threads.clamp(1, most);
         shared.threads.store(threads, Ordering::Relaxed);
         shared.numbers.of_handle(driver.counters.clone());
         if shared.visitor.is_foreign {
@@ -384,7 +385,9 @@ impl<T: Send + 'static> Walking<T> {
         }
         let mut harvest = Harvest::new(1);
         harvest.error(error);
-        shared.hand_over(&mut harvest);
+        if !shared.options.contents_first {
+            shared.hand_over(&mut harvest);
+        }
         if let (Some(actor), Some((dir, index))) = (
             &shared.visitor.actor,
             match &doing {
@@ -402,6 +405,8 @@ impl<T: Send + 'static> Walking<T> {
             }
             _ => {}
         }
+        // What ends the walk comes after the root's own entry.
+        shared.hand_over(&mut harvest);
         // Descriptors are closed where that may sleep.
         self.elsewhere(move || drop(doing));
     }
