@@ -366,6 +366,12 @@ impl Xattrs<'_> {
                 }
             }
         }
+        self.set_all(names, same_owner, warnings);
+        has_no_lists
+    }
+
+    /// Gives the destination what the source has.
+    fn set_all(&self, names: Vec<OsString>, same_owner: bool, warnings: &mut Vec<Warning>) {
         for name in names
             .into_iter()
             .filter(|name| !xattr::is_alias(name.as_bytes()))
@@ -393,6 +399,5 @@ impl Xattrs<'_> {
                 Err(error) => warnings.push((GET_XATTR, error)),
             }
         }
-        has_no_lists
     }
 }
