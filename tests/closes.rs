@@ -121,7 +121,7 @@ fn a_busy_machine_is_no_slow_disk() {
     on_each_route(|_| async {
         for round in 0..8 {
             let path = dir.join(format!("file-{}", round % 2));
-            make(&path, b"text", 0o644, Ends::Flushed).await;
+            make(&path, b"text", 0o755, Ends::Flushed).await;
             assert!(has_no_writer(&path), "round {round}");
         }
     });

@@ -3,12 +3,13 @@
 mod common;
 
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
 use common::{BACKENDS, can_run, leftovers, tidegate, wait_for};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 /// Enough that no machine copies it before the signal arrives.
@@ -126,39 +127,115 @@ fn a_signal_in_a_large_file_leaves_nothing() {
     }
 }
 
-/// Stopped for longer than any step may take, as by Ctrl-Z, it goes on where it was.
-#[test]
-fn a_stopped_copy_goes_on() {
-    const TEST: &str = "a_stopped_copy_goes_on";
+/// How a copy is stopped and goes on. Another process than the one that reports does the work.
+enum Stop {
+    /// The one that reports alone.
+    Reporter,
+    /// As by Ctrl-Z: all of the group.
+    Keys,
+    /// As by a container that is paused.
+    Freezer(tidegate_rig::Cgroup),
+}
+
+impl Stop {
+    fn stop(&self, child: u32) {
+        match self {
+            Stop::Reporter => kill(Pid::from_raw(child as i32), Signal::SIGSTOP).unwrap(),
+            Stop::Keys => killpg(Pid::from_raw(child as i32), Signal::SIGTSTP).unwrap(),
+            Stop::Freezer(group) => {
+                for process in with_children(child) {
+                    let taken = group.take(process);
+                    assert!(taken.is_ok() || common::has_ended(process), "{taken:?}");
+                }
+                group.set("freezer.state", "FROZEN").unwrap();
+                return;
+            }
+        }
+        // Or it is done already.
+        wait_for("the stop", || {
+            matches!(state_of(child), Some('T' | 'Z') | None)
+        });
+    }
+
+    fn go_on(&self, child: u32) {
+        match self {
+            Stop::Reporter => kill(Pid::from_raw(child as i32), Signal::SIGCONT).unwrap(),
+            Stop::Keys => killpg(Pid::from_raw(child as i32), Signal::SIGCONT).unwrap(),
+            Stop::Freezer(group) => group.set("freezer.state", "THAWED").unwrap(),
+        }
+    }
+}
+
+fn state_of(process: u32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
+/// A process, and those that it has started.
+fn with_children(process: u32) -> Vec<u32> {
+    let mut all = vec![process];
+    for task in fs::read_dir(format!("/proc/{process}/task")).unwrap() {
+        let children = task.unwrap().path().join("children");
+        let children = fs::read_to_string(children).unwrap_or_default();
+        let numbers = children.split_ascii_whitespace();
+        all.extend(numbers.map(|number| number.parse::<u32>().unwrap()));
+    }
+    all
+}
+
+/// Stopped for longer than any step may take, it goes on where it was.
+fn goes_on_after(test: &str, stop: impl Fn() -> Stop) {
     let dir = tempfile::tempdir().unwrap();
     let source = dir.path().join("source");
     make_many(&source);
     for backend in BACKENDS {
-        if !can_run(TEST, backend) {
+        if !can_run(test, backend) {
             continue;
         }
-        let destination = dir.path().join(backend);
+        let (stop, destination) = (stop(), dir.path().join(backend));
         let mut command = tidegate();
         command
             .args(["copy", "--json", "--timeout", "1s", "--backend", backend])
             .arg(&source)
             .arg(&destination);
         let child = command
+            .process_group(0)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         wait_for("the first copied file", || has_file(&destination));
-        let process = Pid::from_raw(child.id() as i32);
         for _ in 0..2 {
-            kill(process, Signal::SIGSTOP).unwrap();
+            stop.stop(child.id());
             std::thread::sleep(Duration::from_millis(2500));
-            kill(process, Signal::SIGCONT).unwrap();
+            stop.go_on(child.id());
         }
         let output = child.wait_with_output().unwrap();
         common::assert_exit(&output, 0);
         assert_eq!(common::json(&output)["files"], FILES);
+        assert_eq!(common::paths(&destination), common::paths(&source));
     }
+}
+
+#[test]
+fn a_stopped_copy_goes_on() {
+    goes_on_after("a_stopped_copy_goes_on", || Stop::Reporter);
+}
+
+#[test]
+fn a_copy_goes_on_after_ctrl_z() {
+    goes_on_after("a_copy_goes_on_after_ctrl_z", || Stop::Keys);
+}
+
+#[test]
+fn a_frozen_copy_goes_on() {
+    const TEST: &str = "a_frozen_copy_goes_on";
+    if let Some(lack) = tidegate_rig::Cgroup::missing("freezer") {
+        return println!("skip: {TEST}: {lack}");
+    }
+    goes_on_after(TEST, || {
+        Stop::Freezer(tidegate_rig::Cgroup::new("freezer").unwrap())
+    });
 }
 
 /// Killed at any moment, a copy has left whole files only; the next one finishes it, and cleans nothing up that is not its

@@ -344,6 +344,12 @@ impl Xattrs<'_> {
         if cfg!(target_os = "linux") {
             has_no_lists &= self.strip(stays, warnings);
         }
+        self.set_all(names, same_owner, warnings);
+        has_no_lists
+    }
+
+    /// Gives the destination what the source has.
+    fn set_all(&self, names: Vec<OsString>, same_owner: bool, warnings: &mut Vec<Warning>) {
         for name in names
             .into_iter()
             .filter(|name| !xattr::is_alias(name.as_bytes()))
@@ -371,7 +377,6 @@ impl Xattrs<'_> {
                 Err(error) => warnings.push((GET_XATTR, error)),
             }
         }
-        has_no_lists
     }
 
     /// Removes the rights that do not stay; whether there were no lists of access among them, nor others.
