@@ -12,7 +12,6 @@ use super::meta::Cached;
 use crate::driver::op::{Load, Op};
 use crate::driver::{self, Driver};
 use crate::limits;
-#[cfg(target_os = "linux")]
 use crate::mounts::Mount;
 use crate::opcode::Kind;
 use crate::sys::clock::stamp_ns;

@@ -105,8 +105,10 @@ pub(crate) fn read_named(at: &At, seen: &Seen, steps: &Steps) -> io::Result<Name
         return Ok(Named::Link);
     }
     match read_looked_at(at, &stat, OFlag::O_NOFOLLOW, seen, steps) {
-        // It has just become one.
-        Err(error) if error.raw_os_error() == Some(errno::ELOOP) => Ok(Named::Link),
+        // It has just become one. The second is FreeBSD's word for it.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ELOOP | libc::EMLINK)) => {
+            Ok(Named::Link)
+        }
         content => content.map(Named::Content),
     }
 }
