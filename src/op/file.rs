@@ -231,7 +231,19 @@ impl SharedFile {
     /// A file that somebody else opened.
     pub(crate) fn adopt(fd: OwnedFd) -> Arc<SharedFile> {
         let flags = status_flags(fd.as_fd()).unwrap_or_default();
-        SharedFile::new(&driver::current_or_pool(), fd, flags)
+        let file = SharedFile::new(&driver::current_or_pool(), fd, flags);
+        file.lend();
+        file
+    }
+
+    /// Others can have the open file from now on.
+    pub(crate) fn lend(&self) {
+        self.resident.lend();
+    }
+
+    /// The flags of its open; others may have set some since.
+    pub(super) fn opened_with(&self) -> i32 {
+        self.flags
     }
 
     /// Lets go of the descriptor, with the kernel's readahead on again unless a clone still reads. If

@@ -16,9 +16,16 @@ pub(super) struct Resident {
     quiet: AtomicBool,
     /// Whether it was told to start some after all: then no read is answered at the poll.
     loud: AtomicBool,
+    /// Whether others can have the open file, and set its flags.
+    lent: AtomicBool,
 }
 
 impl Resident {
+    /// Others can have the open file from now on.
+    pub(super) fn lend(&self) {
+        self.lent.store(true, Ordering::Relaxed);
+    }
+
     /// Whether the open file was told to start no readahead.
     pub(super) fn is_quiet(&self) -> bool {
         self.quiet.load(Ordering::Relaxed)
@@ -52,6 +59,8 @@ mod linux {
     use crate::op::meta::learn_later;
     use crate::op::seen::{is_there, is_whole};
     use crate::sys::errno;
+    use crate::sys::fd::status_flags;
+    use crate::sys::flag;
     use crate::sys::linux::nowait;
     use crate::sys::stat::Stat;
 
@@ -97,7 +106,7 @@ mod linux {
             }
             let end = offset.saturating_add(length as u64);
             let result = attempt(Some(mount), || {
-                if !self.prefetch.is_behind(end) || !self.is_quiet() {
+                if !self.has_its_flags() || !self.prefetch.is_behind(end) || !self.is_quiet() {
                     return None;
                 }
                 if self.driver_ref().submit() == Submit::Inline {
@@ -150,6 +159,14 @@ mod linux {
                 && self.driver_ref().attempts()
                 && self.is_regular()
                 && !self.is_direct()
+        }
+
+        /// Whether the flags that matter are those of the open: who has a duplicate sets them for all.
+        fn has_its_flags(&self) -> bool {
+            const MATTER: i32 = flag::O_DIRECT | flag::O_NOATIME;
+            let are_same = |flags: i32| flags & MATTER == self.opened_with() & MATTER;
+            !self.resident.lent.load(Ordering::Relaxed)
+                || status_flags(self.as_fd()).is_ok_and(are_same)
         }
 
         /// Whether the kernel may not start readahead for this descriptor, whatever its user advises. If

@@ -6,12 +6,17 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 use crate::common::runtime;
+use tidegate::buf::BufPool;
 use tidegate::fs;
 use tidegate::opcode::Kind;
 use tidegate::{Handle, Route};
 use tidegate_rig::{FsKind, HeldDisk};
 
-pub(crate) const ALL: [(&str, fn()); 4] = [
+pub(crate) const ALL: [(&str, fn()); 5] = [
+    (
+        "flags_that_others_set_keep_reads_from_the_poll",
+        flags_that_others_set_keep_reads_from_the_poll,
+    ),
     (
         "a_file_of_single_pages_is_answered_where_it_is_read_often",
         a_file_of_single_pages_is_answered_where_it_is_read_often,
@@ -140,6 +145,51 @@ fn a_file_of_single_pages_is_answered_where_it_is_read_often() {
             }
         }
         panic!("no read was answered at the poll");
+    });
+}
+
+/// What waits for the disk under new flags is not tried at the poll, whoever set them.
+fn flags_that_others_set_keep_reads_from_the_poll() {
+    use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
+    const BYTES: usize = 4096;
+    let disk = HeldDisk::new(FsKind::Ext4, 64 << 20).unwrap();
+    let path = disk.path().join("file");
+    on_auto(async |handle| {
+        let pool = BufPool::builder().count(1).size(BYTES).build();
+        let pool = pool.unwrap();
+        let read = async |file: &fs::File| {
+            let before = counts(&handle, Kind::Read);
+            let (count, _) = file
+                .read_at(pool.acquire().await.unwrap(), 0)
+                .await
+                .unwrap();
+            assert_eq!(count, BYTES);
+            since(&handle, Kind::Read, before)[0]
+        };
+        for (opened, set) in [
+            (OFlag::empty(), OFlag::O_DIRECT),
+            (OFlag::O_NOATIME, OFlag::empty()),
+        ] {
+            std::fs::write(&path, [1; BYTES]).unwrap();
+            std::fs::File::open(&path).unwrap().sync_all().unwrap();
+            known(&handle, disk.path()).await;
+            let mut options = fs::OpenOptions::new();
+            let options = options.read(true).custom_flags(opened.bits());
+            let file = options.open(&path).await.unwrap();
+            // The first ones may set the access time.
+            for _ in 0..10_000 {
+                if read(&file).await > 0 {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+            let flags = fcntl(&file, FcntlArg::F_GETFL).unwrap();
+            let flags = OFlag::from_bits_retain(flags);
+            assert_eq!(read(&file).await, 1, "{opened:?}: nobody has set any");
+            fcntl(&file, FcntlArg::F_SETFL((flags - opened) | set)).unwrap();
+            assert_eq!(read(&file).await, 0, "{opened:?} to {set:?}");
+        }
     });
 }
 

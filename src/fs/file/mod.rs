@@ -130,6 +130,7 @@ impl File {
 
     /// Somebody else can have the open file from now on.
     fn hand_over(&self) {
+        self.shared.lend();
         if self.shared.is_seekable() {
             self.position.hand_over(self.shared.as_fd());
         }
