@@ -36,7 +36,8 @@ pub fn copy_tree(from: impl AsRef<Path>, to: impl AsRef<Path>) -> CopyTree {
 ///
 /// A file gets its name when it is whole, with its metadata, and what has that name is replaced in one step; FIFOs,
 /// sockets and devices are not replaced by files. A file that is written to while it is copied is an error, and is not
-/// at the destination. Names of one file are names of one file there. What cannot be copied, or does not answer within
+/// at the destination. A directory in which names come, go or are changed meanwhile is copied as far as it was seen, and is an
+/// error as well. Names of one file are names of one file there. What cannot be copied, or does not answer within
 /// the handle's timeout for data, is a [`TreeEvent::Failed`], and the rest goes on.
 ///
 /// # Examples
