@@ -248,16 +248,19 @@ async fn scan(root: &Path, index: &Path) -> io::Result<ExitCode> {
     let gone = scan
         .before
         .keys()
-        .filter(|path| !scan.after.contains_key(*path));
+        .filter(|path| !scan.after.contains_key(*path))
+        .count();
     println!(
         "{} unchanged, {} read, {} gone, {} missed; at most {} bytes in flight",
         scan.unchanged,
         scan.read,
-        gone.count(),
+        gone,
         scan.missed,
         scan.budget.peak(),
     );
-    save(index, scan.after).await?;
+    if scan.read > 0 || gone > 0 {
+        save(index, scan.after).await?;
+    }
     Ok(ExitCode::from(u8::from(scan.missed > 0)))
 }
 

@@ -97,7 +97,12 @@ impl Scene {
         let line = format!("{unchanged} unchanged, {read} read, {gone} gone, {missed} missed;");
         assert!(out.starts_with(&line), "{out}{err}, expected {line}");
         let code = i32::from(missed > 0);
-        assert_eq!(output.status.code(), Some(code), "{out}{err}");
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{}: {out}{err}",
+            output.status
+        );
     }
 }
 

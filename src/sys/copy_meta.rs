@@ -85,8 +85,9 @@ pub(crate) fn without_another_list(
     source: impl Fn(&CStr) -> io::Result<Vec<u8>>,
     target: &File,
 ) -> io::Result<()> {
-    let Ok(list) = xattr_open::get(target, ACL_ACCESS) else {
-        return Ok(());
+    let list = match xattr_open::get(target, ACL_ACCESS) {
+        Err(error) if xattr::is_absent(&error) || xattr::are_never(&error) => return Ok(()),
+        list => list?,
     };
     match source(ACL_ACCESS) {
         Ok(source) if gives_the_same(&source, &list) => Ok(()),
