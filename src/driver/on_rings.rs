@@ -11,27 +11,35 @@ pub(crate) use elsewhere::OnRings;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::OnRings;
 
+use std::os::fd::BorrowedFd;
+
 use crate::sys::progress::Progress;
 
-/// What is done before a close, for which somebody may wait.
-type Before = Box<dyn FnOnce(Option<&Progress>) + Send>;
+/// What is done before a descriptor is closed, for which somebody may wait.
+type Before = Box<dyn FnOnce(BorrowedFd<'_>, Option<&Progress>) + Send>;
 
 #[cfg(target_os = "linux")]
 mod linux {
+    use std::os::fd::BorrowedFd;
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::{Arc, Mutex};
     use std::time::{Duration, Instant};
 
     use super::Before;
     use crate::driver::attempt::{Polling, polling_here};
     use crate::limits;
+    use crate::mounts;
     use crate::sys::lock::lock;
     use crate::sys::progress::Progress;
+    use crate::sys::stat::Stat;
     use crate::sys::thread::{self, Sight};
 
     /// The threads whose rings have had an open file. Shared by its duplicates.
     #[derive(Default)]
     pub(crate) struct OnRings {
         to: Mutex<Vec<Borrower>>,
+        /// Whether others were given the open file, which may have locked it.
+        is_lent: AtomicBool,
     }
 
     /// One that submitted for it, and its kernel's number then: another thread may come to be the same poller later.
@@ -43,6 +51,10 @@ mod linux {
     }
 
     impl Borrower {
+        fn is_lane(&self) -> bool {
+            self.polling.is_none()
+        }
+
         fn is_like(&self, other: &Borrower) -> bool {
             match (self.polling, other.polling) {
                 (Some(one), Some(other)) => std::ptr::eq(one, other),
@@ -82,6 +94,22 @@ mod linux {
             }
         }
 
+        /// Others can have the open file from now on.
+        pub(crate) fn lend(&self) {
+            self.is_lent.store(true, Ordering::Relaxed);
+        }
+
+        pub(crate) fn is_lent(&self) -> bool {
+            self.is_lent.load(Ordering::Relaxed)
+        }
+
+        /// Whether others would see that a lane has it still: who runs a program, who waits for a pipe's end or a lock. Of
+        /// other files hardly anybody does, and to wait would cost as much as all the rest.
+        pub(crate) fn would_be_seen(&self, stat: &Stat) -> bool {
+            const EXECUTE: u32 = 0o111;
+            self.is_lent() || !stat.is_file() || stat.mode & EXECUTE != 0
+        }
+
         /// Whether any ring may have it still.
         pub(crate) fn may_have_it(&self) -> bool {
             !lock(&self.to).is_empty()
@@ -93,14 +121,19 @@ mod linux {
                 return None;
             }
             let on_rings = self.clone();
-            Some(Box::new(move |progress| on_rings.wait(progress)))
+            Some(Box::new(move |fd, progress| on_rings.wait(fd, progress)))
         }
 
         /// Waits until all of them have let go, as far as can be seen: entries of it are completed by now. Whoever waits
         /// for this learns whether they only lack a processor, or are asleep on storage themselves.
-        fn wait(&self, progress: Option<&Progress>) {
+        fn wait(&self, fd: BorrowedFd<'_>, progress: Option<&Progress>) {
             let until = Instant::now() + limits::RING_FILE_MAX;
             let mut to = lock(&self.to).clone();
+            let may_be_seen =
+                || mounts::of_fd(fd).map_or(true, |(stat, _)| self.would_be_seen(&stat));
+            if to.iter().any(Borrower::is_lane) && !may_be_seen() {
+                to.retain(|one| !one.is_lane());
+            }
             if to.is_empty() {
                 return;
             }
@@ -195,6 +228,8 @@ mod elsewhere {
     pub(crate) struct OnRings;
 
     impl OnRings {
+        pub(crate) fn lend(&self) {}
+
         pub(crate) fn before_close(self: &Arc<Self>) -> Option<Before> {
             None
         }
@@ -204,6 +239,7 @@ mod elsewhere {
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
+    use std::os::fd::AsFd;
     use std::sync::Arc;
     use std::sync::mpsc::channel;
 
@@ -221,10 +257,12 @@ mod tests {
             stopped.recv().unwrap_err();
         });
         is_noted.recv().unwrap();
-        on_rings.before_close().unwrap()(None);
+        on_rings.lend();
+        let fd = std::io::stdin();
+        on_rings.before_close().unwrap()(fd.as_fd(), None);
         drop(stop);
         thread.join().unwrap();
         // It is gone.
-        on_rings.before_close().unwrap()(None);
+        on_rings.before_close().unwrap()(fd.as_fd(), None);
     }
 }

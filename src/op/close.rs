@@ -200,10 +200,7 @@ fn cannot_sleep(fd: &OwnedFd, about: &Closing<'_>) -> Option<bool> {
         return None;
     }
     match stat.type_bits() {
-        // Others would see that a ring has it still: who runs the program, who waits for a pipe's end. Of other files
-        // hardly anybody sees it, and to wait would cost as much as all the rest.
-        kind::FILE if about.may_write && is_program(&stat) && about.on_rings.may_have_it() => None,
-        kind::FIFO | kind::SOCKET | kind::CHARACTER if about.on_rings.may_have_it() => None,
+        _ if about.on_rings.may_have_it() && about.on_rings.would_be_seen(&stat) => None,
         kind::FILE => is_calm(fd, &stat, about),
         kind::DIRECTORY => Some(closes_directories(about.mount)),
         kind::FIFO => Some(true),
@@ -211,13 +208,6 @@ fn cannot_sleep(fd: &OwnedFd, about: &Closing<'_>) -> Option<bool> {
         kind::CHARACTER => Some(stat.is_memory_device() || stat.is_pseudo_terminal()),
         _ => None,
     }
-}
-
-/// Whether anybody may run it.
-#[cfg(target_os = "linux")]
-fn is_program(stat: &Stat) -> bool {
-    const EXECUTE: u32 = 0o111;
-    stat.mode & EXECUTE != 0
 }
 
 /// Whether closing a regular file starts no write and frees no blocks.

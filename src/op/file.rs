@@ -238,7 +238,7 @@ impl SharedFile {
 
     /// Others can have the open file from now on.
     pub(crate) fn lend(&self) {
-        self.resident.lend();
+        self.health.on_rings.lend();
     }
 
     /// The flags of its open; others may have set some since.

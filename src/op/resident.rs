@@ -16,16 +16,9 @@ pub(super) struct Resident {
     quiet: AtomicBool,
     /// Whether it was told to start some after all: then no read is answered at the poll.
     loud: AtomicBool,
-    /// Whether others can have the open file, and set its flags.
-    lent: AtomicBool,
 }
 
 impl Resident {
-    /// Others can have the open file from now on.
-    pub(super) fn lend(&self) {
-        self.lent.store(true, Ordering::Relaxed);
-    }
-
     /// Whether the open file was told to start no readahead.
     pub(super) fn is_quiet(&self) -> bool {
         self.quiet.load(Ordering::Relaxed)
@@ -165,8 +158,7 @@ mod linux {
         fn has_its_flags(&self) -> bool {
             const MATTER: i32 = flag::O_DIRECT | flag::O_NOATIME;
             let are_same = |flags: i32| flags & MATTER == self.opened_with() & MATTER;
-            !self.resident.lent.load(Ordering::Relaxed)
-                || status_flags(self.as_fd()).is_ok_and(are_same)
+            !self.health.on_rings.is_lent() || status_flags(self.as_fd()).is_ok_and(are_same)
         }
 
         /// Whether the kernel may not start readahead for this descriptor, whatever its user advises. If

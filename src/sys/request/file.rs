@@ -9,9 +9,7 @@
 )]
 
 use std::io;
-#[cfg(feature = "testing")]
-use std::os::fd::BorrowedFd;
-use std::os::fd::{AsFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
 #[cfg(target_os = "linux")]
@@ -241,7 +239,7 @@ pub(crate) struct Close {
 }
 
 /// See [`Close`].
-type Before = Box<dyn FnOnce(Option<&Progress>) + Send>;
+type Before = Box<dyn FnOnce(BorrowedFd<'_>, Option<&Progress>) + Send>;
 
 impl Close {
     pub(crate) fn new(fd: OwnedFd, before: Option<Before>) -> Close {
@@ -283,7 +281,8 @@ impl Request for Close {
         if let Some(before) = self.before.take() {
             let watched = self.watched.as_deref();
             watched.inspect(|watched| watched.wait_for_others());
-            before(watched);
+            // SAFETY: the number is this request's own, and open until it is closed below.
+            before(unsafe { BorrowedFd::borrow_raw(self.number) }, watched);
         }
         self.watched.as_ref().inspect(|watched| watched.begin());
         // SAFETY: the number is this request's own.
