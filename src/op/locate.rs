@@ -93,7 +93,7 @@ fn locate_directory(
     if let Some(mount) = is_absolute.then(|| hinted(bytes)).flatten() {
         return mount;
     }
-    let mount = nearest(driver, dir, directory, true);
+    let mount = nearest(driver, dir, directory);
     if is_absolute {
         hint(bytes, &mount);
     }
@@ -124,13 +124,8 @@ pub(super) fn locate_at(
 
 /// The mount of the path, or else of its nearest parent that the kernel has in memory.
 #[cfg(target_os = "linux")]
-fn nearest(
-    driver: &Arc<Driver>,
-    dir: Option<&Arc<SharedFile>>,
-    path: &CStr,
-    follow: bool,
-) -> Arc<Mount> {
-    if let Some(mount) = mount_of(driver, dir, path, follow) {
+fn nearest(driver: &Arc<Driver>, dir: Option<&Arc<SharedFile>>, path: &CStr) -> Arc<Mount> {
+    if let Some(mount) = mount_of(driver, dir, path, true) {
         return mount;
     }
     let mut bytes = path.to_bytes();
@@ -151,20 +146,13 @@ pub(super) fn locate_at(
     driver: &Arc<Driver>,
     dir: Option<&Arc<SharedFile>>,
     path: &CStr,
-    follow: bool,
-) -> Arc<Mount> {
-    nearest(driver, dir, path, follow)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn nearest(
-    driver: &Arc<Driver>,
-    dir: Option<&Arc<SharedFile>>,
-    path: &CStr,
     _follow: bool,
 ) -> Arc<Mount> {
     by_name(driver, dir, path)
 }
+
+#[cfg(not(target_os = "linux"))]
+use self::by_name as nearest;
 
 /// By the directory, or by the name in the table of mounts: where the kernel has no cached lookup, or a
 /// filter forbids it.

@@ -14,15 +14,13 @@ use std::path::Path;
 use super::errno::retry;
 use super::fd::with_file;
 use super::replace;
+use super::walking::Id;
 use crate::limits::VECTOR_PARTS_MAX;
-
-/// What tells an open file from others that are open.
-pub(crate) type Identity = (u64, u64);
 
 /// A file that is open to be appended to.
 pub(crate) struct Opened {
     file: File,
-    identity: Identity,
+    id: Id,
 }
 
 /// Opens a file to append to it, and makes it if it is not there.
@@ -43,13 +41,14 @@ pub(crate) fn open(path: &Path, mode: u32) -> io::Result<Opened> {
         let text = "only a regular file can be appended to";
         return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
     }
-    let identity = (found.dev(), found.ino());
-    Ok(Opened { file, identity })
+    let id = (found.dev(), found.ino());
+    Ok(Opened { file, id })
 }
 
 impl Opened {
-    pub(crate) fn identity(&self) -> Identity {
-        self.identity
+    /// What tells it from others that are open.
+    pub(crate) fn id(&self) -> Id {
+        self.id
     }
 
     /// Cuts it off at `start`, and syncs what is there and its name. Returns where it ends.

@@ -6,6 +6,11 @@
 )]
 
 #[cfg(target_os = "linux")]
+use std::cell::Cell;
+
+#[cfg(target_os = "linux")]
+use super::fork::{self, Born};
+#[cfg(target_os = "linux")]
 use crate::limits;
 
 /// Whether this crate has started the calling thread: all those have names that begin alike.
@@ -16,10 +21,22 @@ pub(crate) fn is_ours() -> bool {
         .is_some_and(|name| name.starts_with("tidegate-"))
 }
 
-/// The kernel's number of the calling thread.
+/// The kernel's number of the calling thread, which it is asked for once.
 #[cfg(target_os = "linux")]
 pub(crate) fn current() -> i32 {
-    nix::unistd::gettid().as_raw()
+    thread_local! {
+        static KNOWN: Cell<Option<(Born, i32)>> = const { Cell::new(None) };
+    }
+    match KNOWN.get() {
+        Some((born, number)) if !born.is_of_parent() => number,
+        // The thread of a forked child has another one.
+        _ => {
+            fork::watch();
+            let number = nix::unistd::gettid().as_raw();
+            KNOWN.set(Some((Born::here(), number)));
+            number
+        }
+    }
 }
 
 /// Keeps signals from the calling thread, which makes blocking calls: a call that a signal interrupts may have been

@@ -109,7 +109,7 @@ impl Appender {
             let (owned, start, mode) = (path.to_path_buf(), how.start, how.mode);
             let opened = hop(Kind::Append, path, move |_| {
                 let file = calls::open(&owned, mode)?;
-                Ok(match Seat::take(file.identity()) {
+                Ok(match Seat::take(file.id()) {
                     Ok(seat) => {
                         let (fd, end) = file.begin_at(&owned, start)?;
                         Ok((fd, end, seat))

@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::Semaphore;
 
-use crate::sys::append::Identity;
 use crate::sys::global::Global;
 use crate::sys::lock::lock;
+use crate::sys::walking::Id;
 
 /// The files that this process appends to.
-static TAKEN: Global<Mutex<HashMap<Identity, Arc<Taken>>>> = Global::new();
+static TAKEN: Global<Mutex<HashMap<Id, Arc<Taken>>>> = Global::new();
 
 /// A file that is appended to.
 pub(super) struct Taken {
@@ -24,13 +24,13 @@ pub(super) struct Taken {
 
 /// The right to append to a file, which nobody else in this process has until it is dropped.
 pub(super) struct Seat {
-    file: Identity,
+    file: Id,
     taken: Arc<Taken>,
 }
 
 impl Seat {
     /// Takes a file, or says who has it.
-    pub(super) fn take(file: Identity) -> Result<Seat, Arc<Taken>> {
+    pub(super) fn take(file: Id) -> Result<Seat, Arc<Taken>> {
         let mut all = lock(TAKEN.get_or_make(Mutex::default));
         if let Some(other) = all.get(&file) {
             return Err(other.clone());

@@ -1,7 +1,6 @@
 //! Many names that are made, changed or removed.
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
 use super::super::at::At;
@@ -47,8 +46,7 @@ impl Changes {
             Change::HardLink => self.to_dir.as_ref(),
             _ => self.dir.as_ref(),
         };
-        let path = self.names.at(index);
-        At { dir, path }
+        self.names.from(dir, index)
     }
 
     fn other(&self, index: usize) -> At<'_> {
@@ -56,8 +54,7 @@ impl Changes {
             Change::HardLink => self.dir.as_ref(),
             _ => self.to_dir.as_ref(),
         };
-        let path = self.others.at(index);
-        At { dir, path }
+        self.others.from(dir, index)
     }
 
     fn make(&self, index: usize, steps: &Steps) -> io::Result<i32> {
@@ -97,12 +94,8 @@ impl Entries for Changes {
         }
     }
 
-    fn len(&self) -> usize {
-        self.names.len()
-    }
-
-    fn path(&self, index: usize) -> &Path {
-        self.names.at(index)
+    fn paths(&self) -> &Paths {
+        &self.names
     }
 
     fn mount(&self, finder: &mut Finder<'_>, index: usize) -> Arc<Mount> {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::finder::Finder;
+use super::paths::Paths;
 use crate::driver::Driver;
 use crate::mounts::Mount;
 use crate::opcode::Kind;
@@ -23,10 +24,17 @@ pub(crate) trait Entries: Send + Sync + 'static {
 
     fn kind(&self) -> Kind;
 
-    fn len(&self) -> usize;
+    /// What the entries are about, in their order.
+    fn paths(&self) -> &Paths;
+
+    fn len(&self) -> usize {
+        self.paths().len()
+    }
 
     /// What an entry is about, for errors and for whoever wants to know what is stuck.
-    fn path(&self, index: usize) -> &Path;
+    fn path(&self, index: usize) -> &Path {
+        self.paths().at(index)
+    }
 
     /// The mount whose threads do an entry.
     fn mount(&self, finder: &mut Finder<'_>, index: usize) -> Arc<Mount>;

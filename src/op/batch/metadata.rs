@@ -46,10 +46,7 @@ impl<T> Attributes<T> {
     }
 
     fn at(&self, index: usize) -> At<'_> {
-        At {
-            dir: self.dir.as_ref(),
-            path: self.paths.at(index),
-        }
+        self.paths.from(self.dir.as_ref(), index)
     }
 
     fn ask(&self, path: &Path, follow: bool) -> io::Result<Stat> {
@@ -67,12 +64,8 @@ impl<T: From<Stat> + Send + 'static> Entries for Attributes<T> {
         Kind::Statx
     }
 
-    fn len(&self) -> usize {
-        self.paths.len()
-    }
-
-    fn path(&self, index: usize) -> &Path {
-        self.paths.at(index)
+    fn paths(&self) -> &Paths {
+        &self.paths
     }
 
     fn mount(&self, finder: &mut Finder<'_>, index: usize) -> Arc<Mount> {

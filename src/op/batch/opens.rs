@@ -1,7 +1,6 @@
 //! Many files that are opened.
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
 use super::super::at::At;
@@ -30,10 +29,7 @@ pub(crate) struct Opens {
 
 impl Opens {
     fn at(&self, index: usize) -> At<'_> {
-        At {
-            dir: self.dir.as_ref(),
-            path: self.paths.at(index),
-        }
+        self.paths.from(self.dir.as_ref(), index)
     }
 
     fn open(
@@ -61,12 +57,8 @@ impl Entries for Opens {
         Kind::Open
     }
 
-    fn len(&self) -> usize {
-        self.paths.len()
-    }
-
-    fn path(&self, index: usize) -> &Path {
-        self.paths.at(index)
+    fn paths(&self) -> &Paths {
+        &self.paths
     }
 
     /// Where each leads to: what waits for a peer is to hold up nothing else.

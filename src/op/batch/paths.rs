@@ -3,6 +3,10 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
+
+use super::super::at::At;
+use super::super::file::SharedFile;
 
 /// Paths as their bytes, one behind the other: a million of them are two allocations.
 #[derive(Debug, Default)]
@@ -24,6 +28,12 @@ impl Paths {
     pub(crate) fn at(&self, index: usize) -> &Path {
         let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
         Path::new(OsStr::from_bytes(&self.bytes[start..self.ends[index]]))
+    }
+
+    /// One that starts from an open directory, if there is one.
+    pub(super) fn from<'a>(&'a self, dir: Option<&'a Arc<SharedFile>>, index: usize) -> At<'a> {
+        let path = self.at(index);
+        At { dir, path }
     }
 }
 

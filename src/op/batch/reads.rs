@@ -1,7 +1,6 @@
 //! Many files that are read whole, as they were seen before.
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
 use super::super::at::At;
@@ -28,10 +27,7 @@ pub(crate) struct Reads {
 
 impl Reads {
     fn at(&self, index: usize) -> At<'_> {
-        At {
-            dir: self.dir.as_ref(),
-            path: self.paths.at(index),
-        }
+        self.paths.from(self.dir.as_ref(), index)
     }
 }
 
@@ -42,12 +38,8 @@ impl Entries for Reads {
         Kind::ReadFile
     }
 
-    fn len(&self) -> usize {
-        self.paths.len()
-    }
-
-    fn path(&self, index: usize) -> &Path {
-        self.paths.at(index)
+    fn paths(&self) -> &Paths {
+        &self.paths
     }
 
     fn mount(&self, finder: &mut Finder<'_>, index: usize) -> Arc<Mount> {

@@ -48,11 +48,6 @@ pub(super) struct TreeActor {
     device: OnceLock<u64>,
 }
 
-/// Whether nothing has a temporary name any more, of what was copied.
-fn is_gone(warnings: &[Warning]) -> bool {
-    warnings.iter().all(|(operation, _)| *operation != REMOVE)
-}
-
 /// A failure, and what was done.
 type Failed = (&'static str, io::Error);
 
@@ -240,8 +235,11 @@ impl TreeActor {
             _ => {
                 let temporary = self.temporary(place)?;
                 let made = self.copy_named(place, to, into, &temporary, kind);
-                let is_gone = made.as_ref().is_ok_and(|made| is_gone(&made.warnings));
-                self.forget(to, &temporary, is_gone);
+                self.forget(
+                    to,
+                    &temporary,
+                    made.as_ref().ok().map(|made| &made.warnings),
+                );
                 made
             }
         };
@@ -287,8 +285,11 @@ impl TreeActor {
         sides.temporary = (to, Some(&temporary));
         sides.reuse = self.left.take(place, to, into, &temporary);
         let made = copy::copy_file_at(file, sides, &source, &flow);
-        let is_gone = made.as_ref().is_ok_and(|made| is_gone(&made.warnings));
-        self.forget(to, &temporary, is_gone);
+        self.forget(
+            to,
+            &temporary,
+            made.as_ref().ok().map(|made| &made.warnings),
+        );
         made.map_err(|failed| failed.error)
     }
 
@@ -329,8 +330,11 @@ impl TreeActor {
         Ok(self.temporaries.name(&twin, &self.files, of))
     }
 
-    /// It is gone, as a rule. Where it cannot be removed, the end tries again and names it.
-    fn forget(&self, to: BorrowedFd<'_>, temporary: &Path, is_gone: bool) {
+    /// It is gone where all was made without a warning of it, and else removed, as a rule. Where it cannot be, the end tries
+    /// again and names it.
+    fn forget(&self, to: BorrowedFd<'_>, temporary: &Path, made: Option<&Vec<Warning>>) {
+        let stays = |(operation, _): &Warning| *operation == REMOVE;
+        let is_gone = made.is_some_and(|warnings| !warnings.iter().any(stays));
         let removed = || copy_at::remove_if_there(to, &c_path(temporary)?);
         if is_gone || removed().is_ok() {
             self.temporaries.gone(temporary);
@@ -351,8 +355,7 @@ impl TreeActor {
             create_new: self.request.file.create_new,
         };
         let linked = copy_at::link((dir.as_fd(), &made.name), made.id, twin);
-        let is_gone = linked.as_ref().is_ok_and(|warnings| is_gone(warnings));
-        self.forget(to, &temporary, is_gone);
+        self.forget(to, &temporary, linked.as_ref().ok());
         linked
     }
 
