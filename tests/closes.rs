@@ -12,21 +12,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use common::{on_each_route, on_every_backend};
+// What another test's child has inherited until it runs its program is open, too.
+use common::{alone, on_each_route, on_every_backend};
 use nix::fcntl::{FcntlArg, Flock, FlockArg, fcntl};
 use tidegate::fs::{self, File, OpenOptions};
 use tokio::io::AsyncWriteExt;
 
 const ROUNDS: usize = 60;
-
-/// One test at a time: what another one's child has inherited until it runs its program is open, too.
-static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
-
-fn alone() -> std::sync::MutexGuard<'static, ()> {
-    ALONE
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner())
-}
 
 /// How the content is made sure of before the drop.
 #[derive(Clone, Copy, Debug)]

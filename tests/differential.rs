@@ -10,10 +10,10 @@
 
 mod common;
 
-use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 
-use crate::common::{on_each_route, runtime};
+// Names are relative to the folder that the process is in.
+use crate::common::{alone, enter, on_each_route, runtime};
 
 const SEEDS: u64 = 30;
 const OPERATIONS: usize = 80;
@@ -49,19 +49,6 @@ fn seeds() -> Vec<u64> {
         Ok(seed) => vec![seed.parse().unwrap()],
         Err(_) => (0..SEEDS).collect(),
     }
-}
-
-/// One test at a time: names are relative to the folder that the process is in.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// An empty folder, which the process is in.
-fn enter(root: &Path) {
-    let _ = std::fs::remove_dir_all(root);
-    std::fs::create_dir_all(root).unwrap();
-    std::env::set_current_dir(root).unwrap();
 }
 
 /// The first step that came out otherwise.

@@ -14,13 +14,14 @@ mod common;
 #[path = "differential/random.rs"]
 mod random;
 
-use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use crate::common::child::{in_child, in_child_with_own_mounts, in_child_without_privileges};
 #[path = "fallback/seccomp.rs"]
 mod seccomp;
-use crate::common::{on_each_route, runtime};
+
+use std::path::Path;
+use std::sync::Mutex;
+
+use crate::common::child::{in_child, in_child_with_own_mounts, in_child_without_privileges};
+use crate::common::{alone, enter, on_each_route, runtime};
 
 #[path = "questions"]
 mod to_tokio {
@@ -67,19 +68,6 @@ impl Answers {
 /// Kind, number and text of an error, or the value. Texts of errors without a number change with std's version.
 pub(crate) fn told<T: std::fmt::Debug>(result: std::io::Result<T>) -> String {
     random::told(result)
-}
-
-/// One test at a time: names are relative to the folder that the process is in.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// An empty folder, which the process is in.
-fn enter(root: &Path) {
-    let _ = std::fs::remove_dir_all(root);
-    std::fs::create_dir_all(root).unwrap();
-    std::env::set_current_dir(root).unwrap();
 }
 
 fn compare(on: &str, found: &Answers, expected: &Answers) -> Vec<String> {

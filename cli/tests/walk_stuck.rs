@@ -25,15 +25,15 @@ mod stuck {
     use std::io::{self, Read};
     use std::process::Stdio;
 
-    use libtest_mimic::{Completion, Failed, Trial};
+    use libtest_mimic::{Failed, Trial};
     use nix::fcntl::{FcntlArg, FdFlag, fcntl};
     use nix::pty::{Winsize, openpty};
     use nix::sys::signal::{Signal, kill};
     use nix::unistd::Pid;
     use serde_json::Value;
-    use tidegate_rig::{Request, Requirements, StalledFuse};
+    use tidegate_rig::{Request, StalledFuse};
 
-    use crate::common::{BACKENDS, BOUND, can_run, tidegate};
+    use crate::common::{BACKENDS, BOUND, fuse_trial, tidegate};
 
     type Outcome = Result<(), Failed>;
 
@@ -48,19 +48,7 @@ mod stuck {
                 ("a_signal_ends_it", interrupted),
                 ("a_narrow_terminal_keeps_what_is_said", narrow),
             ] {
-                let name = format!("{backend}::{name}");
-                let shown = name.clone();
-                trials.push(Trial::ignorable_test(name, move || {
-                    let missing = Requirements::fuse().missing().join(", ");
-                    if !missing.is_empty() {
-                        println!("skip: {shown}: {missing}");
-                        return Ok(Completion::ignored_with(missing));
-                    }
-                    if !can_run(&shown, backend) {
-                        return Ok(Completion::ignored_with("no io_uring"));
-                    }
-                    test(backend).map(|()| Completion::Completed)
-                }));
+                trials.push(fuse_trial(format!("{backend}::{name}"), backend, test));
             }
         }
         trials

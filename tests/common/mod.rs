@@ -7,11 +7,26 @@ pub(crate) mod kernel;
 pub(crate) mod log;
 
 use std::future::Future;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tidegate::{Errors, Handle, Route};
 
 /// Every way a test runs: pinned to the ring, pinned to blocking threads, and as users get it.
 pub(crate) const ROUTES: [Route; 3] = [Route::Ring, Route::Pool, Route::Auto];
+
+/// One test of the program at a time: what they have in common is the process's.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An empty folder, which the process is in from now on.
+pub(crate) fn enter(root: &Path) {
+    let _ = std::fs::remove_dir_all(root);
+    std::fs::create_dir_all(root).unwrap();
+    std::env::set_current_dir(root).unwrap();
+}
 
 /// Runs the test on each backend, on a multi-thread and on a current-thread runtime.
 pub(crate) fn on_every_backend<F>(test: impl Fn(Route) -> F)

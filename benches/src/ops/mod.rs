@@ -56,7 +56,7 @@ pub(crate) trait Ops: 'static {
         _buf: Self::Buf,
         _ranges: &[Range<u64>],
     ) -> impl Future<Output = io::Result<(usize, Self::Buf)>> {
-        async { Err(io::ErrorKind::Unsupported.into()) }
+        unsupported()
     }
 
     fn write_at(
@@ -92,17 +92,30 @@ pub(crate) trait Ops: 'static {
     }
 
     /// Makes a file with the content of another, and returns how many bytes that is.
-    fn copy(from: &Path, to: &Path) -> impl Future<Output = io::Result<u64>>;
+    fn copy(_from: &Path, _to: &Path) -> impl Future<Output = io::Result<u64>> {
+        unsupported()
+    }
 
     /// Lists a folder, asks each entry for its attributes, and returns how many there are.
-    fn list(path: &Path) -> impl Future<Output = io::Result<usize>>;
+    fn list(_path: &Path) -> impl Future<Output = io::Result<usize>> {
+        unsupported()
+    }
 
-    fn open_stream(path: &Path) -> impl Future<Output = io::Result<Self::Stream>>;
+    fn open_stream(_path: &Path) -> impl Future<Output = io::Result<Self::Stream>> {
+        unsupported()
+    }
 
     fn read_stream(
-        stream: &mut Self::Stream,
-        into: &mut [u8],
-    ) -> impl Future<Output = io::Result<usize>>;
+        _stream: &mut Self::Stream,
+        _into: &mut [u8],
+    ) -> impl Future<Output = io::Result<usize>> {
+        unsupported()
+    }
+}
+
+/// What an engine answers to what it has no way for.
+async fn unsupported<T>() -> io::Result<T> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// An aligned buffer that is in use as a whole.

@@ -10,7 +10,6 @@ use compio::io::{AsyncReadAt, AsyncWriteAt};
 use nix::fcntl::OFlag;
 
 use super::ring_buf::RingBuf;
-use super::unsupported;
 use crate::ops::{Mode, Ops, aligned};
 
 /// compio's files, through their positional operations.
@@ -63,21 +62,5 @@ impl Ops for Compio {
 
     async fn read(path: &Path) -> io::Result<usize> {
         Ok(fs::read(path).await?.len())
-    }
-
-    async fn copy(_: &Path, _: &Path) -> io::Result<u64> {
-        Err(unsupported())
-    }
-
-    async fn list(_: &Path) -> io::Result<usize> {
-        Err(unsupported())
-    }
-
-    async fn open_stream(_: &Path) -> io::Result<()> {
-        Err(unsupported())
-    }
-
-    async fn read_stream((): &mut (), _: &mut [u8]) -> io::Result<usize> {
-        Err(unsupported())
     }
 }

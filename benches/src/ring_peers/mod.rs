@@ -130,8 +130,3 @@ where
     }
     Ok(latencies)
 }
-
-/// The error of what they cannot do.
-fn unsupported() -> io::Error {
-    io::ErrorKind::Unsupported.into()
-}

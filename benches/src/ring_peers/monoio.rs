@@ -7,7 +7,6 @@ use std::rc::Rc;
 use monoio::fs::{self, File, OpenOptions};
 
 use super::ring_buf::RingBuf;
-use super::unsupported;
 use crate::ops::{Mode, Ops, aligned, open_std};
 
 /// monoio's files. They have no streams.
@@ -61,21 +60,5 @@ impl Ops for Monoio {
 
     async fn read(path: &Path) -> io::Result<usize> {
         Ok(fs::read(path).await?.len())
-    }
-
-    async fn copy(_: &Path, _: &Path) -> io::Result<u64> {
-        Err(unsupported())
-    }
-
-    async fn list(_: &Path) -> io::Result<usize> {
-        Err(unsupported())
-    }
-
-    async fn open_stream(_: &Path) -> io::Result<()> {
-        Err(unsupported())
-    }
-
-    async fn read_stream((): &mut (), _: &mut [u8]) -> io::Result<usize> {
-        Err(unsupported())
     }
 }

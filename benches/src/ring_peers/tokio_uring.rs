@@ -7,7 +7,6 @@ use std::rc::Rc;
 use tokio_uring::fs::{File, OpenOptions, statx};
 
 use super::ring_buf::RingBuf;
-use super::unsupported;
 use crate::ops::{Mode, Ops, aligned, open_std};
 
 /// tokio-uring's files. They have no streams.
@@ -65,21 +64,5 @@ impl Ops for TokioUring {
         let (result, _) = file.read_at(Vec::with_capacity(len), 0).await;
         file.close().await?;
         result
-    }
-
-    async fn copy(_: &Path, _: &Path) -> io::Result<u64> {
-        Err(unsupported())
-    }
-
-    async fn list(_: &Path) -> io::Result<usize> {
-        Err(unsupported())
-    }
-
-    async fn open_stream(_: &Path) -> io::Result<()> {
-        Err(unsupported())
-    }
-
-    async fn read_stream((): &mut (), _: &mut [u8]) -> io::Result<usize> {
-        Err(unsupported())
     }
 }

@@ -33,6 +33,29 @@ pub(crate) fn can_run(test: &str, backend: &str) -> bool {
     true
 }
 
+/// A test with a FUSE server, on one of the ways; says that it is skipped where either is not to be had.
+#[cfg(target_os = "linux")]
+pub(crate) fn fuse_trial(
+    name: String,
+    backend: &'static str,
+    test: fn(&str) -> Result<(), libtest_mimic::Failed>,
+) -> libtest_mimic::Trial {
+    use libtest_mimic::{Completion, Trial};
+
+    let shown = name.clone();
+    Trial::ignorable_test(name, move || {
+        let missing = tidegate_rig::Requirements::fuse().missing().join(", ");
+        if !missing.is_empty() {
+            println!("skip: {shown}: {missing}");
+            return Ok(Completion::ignored_with(missing));
+        }
+        if !can_run(&shown, backend) {
+            return Ok(Completion::ignored_with("no io_uring"));
+        }
+        test(backend).map(|()| Completion::Completed)
+    })
+}
+
 /// Copies and returns what came of it.
 pub(crate) fn copy(backend: &str, source: &Path, destination: &Path, more: &[&str]) -> Output {
     tidegate()

@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use libtest_mimic::{Completion, Failed, Trial};
+use libtest_mimic::{Failed, Trial};
 use nix::pty::{Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
-use tidegate_rig::{Request, Requirements, StalledFuse};
+use tidegate_rig::{Request, StalledFuse};
 
-use crate::common::{self, BACKENDS, BOUND, can_run, leftovers, tidegate};
+use crate::common::{self, BACKENDS, BOUND, fuse_trial, leftovers, tidegate};
 use crate::run::Running;
 
 type Outcome = Result<(), Failed>;
@@ -30,7 +30,7 @@ pub(crate) fn all() -> Vec<Trial> {
     let mut trials = Vec::new();
     for backend in BACKENDS {
         let mut add = |name: &str, test: fn(&str) -> Outcome| {
-            trials.push(trial(format!("{backend}::{name}"), backend, test));
+            trials.push(fuse_trial(format!("{backend}::{name}"), backend, test));
         };
         add("files_without_attributes_are_left_out", |backend| {
             files(backend, Request::Getattr, &["metadata"])
@@ -64,26 +64,11 @@ pub(crate) fn all() -> Vec<Trial> {
         ("a_worker_killed_while_it_hangs_is_told", killed_worker),
         ("process_1_of_a_namespace_says_all", first),
     ] {
-        trials.push(trial(name.into(), "pool", test));
+        trials.push(fuse_trial(name.into(), "pool", test));
     }
     let spinner = "the_spinner_turns_while_a_call_hangs";
-    trials.push(trial(spinner.into(), "pool", spins));
+    trials.push(fuse_trial(spinner.into(), "pool", spins));
     trials
-}
-
-fn trial(name: String, backend: &'static str, test: fn(&str) -> Outcome) -> Trial {
-    let shown = name.clone();
-    Trial::ignorable_test(name, move || {
-        let missing = Requirements::fuse().missing().join(", ");
-        if !missing.is_empty() {
-            println!("skip: {shown}: {missing}");
-            return Ok(Completion::ignored_with(missing));
-        }
-        if !can_run(&shown, backend) {
-            return Ok(Completion::ignored_with("no io_uring"));
-        }
-        test(backend).map(|()| Completion::Completed)
-    })
 }
 
 /// A tree on a server that can be held, and where it is copied to.
