@@ -3,7 +3,7 @@
 use metrics::{Label, Unit, counter, describe_counter, describe_gauge, describe_histogram};
 use metrics::{gauge, histogram};
 
-use crate::driver::Handle;
+use crate::handle::Handle;
 use crate::mounts::{BreakerState, MountStats};
 use crate::observe::{OpStats, Stats};
 

@@ -43,6 +43,7 @@
 
 mod blocking;
 pub mod buf;
+mod deadline;
 mod driver;
 mod error;
 mod events;
@@ -50,23 +51,24 @@ mod events;
 mod exporter;
 pub mod fs;
 pub mod guide;
+mod handle;
 mod limits;
 mod mounts;
 mod observe;
 mod op;
 pub mod opcode;
 pub mod probe;
+mod settings;
 mod sys;
 #[cfg(feature = "testing")]
 pub mod testing;
 
 pub use blocking::{Stop, blocking, blocking_on};
-pub use driver::{
-    Breaker, Builder, Dataless, Handle, Limited, OpExt, Route, Settings, ShutdownReport, Submit,
-    Timeouts,
-};
+pub use deadline::{Limited, OpExt};
 pub use error::{Drift, Error, Errors, LeftBehind, raw_os_error};
 #[cfg(feature = "metrics")]
 pub use exporter::MetricsExporter;
+pub use handle::{Builder, Handle, ShutdownReport};
 pub use mounts::{BreakerState, MountStats};
 pub use observe::{BgidStats, Heartbeat, Latency, OpInFlight, OpState, OpStats, Stats, Way};
+pub use settings::{Breaker, Dataless, Route, Settings, Submit, Timeouts};

@@ -4,7 +4,7 @@
 //! `src/driver/cell.rs` does with them is played here in a few lines (`played`).
 #![cfg(test)]
 
-#[path = "../../src/driver/bell.rs"]
+#[path = "../../src/driver/watchdog/bell.rs"]
 mod bell;
 #[path = "../../src/buf/bgid.rs"]
 #[allow(dead_code, reason = "the crate uses the rest")]
@@ -18,7 +18,7 @@ mod ids;
 #[allow(dead_code, reason = "the ring uses the rest")]
 mod ledger;
 mod lending;
-#[path = "../../src/driver/life.rs"]
+#[path = "../../src/driver/task/life.rs"]
 #[allow(dead_code, reason = "the driver uses the rest")]
 mod life;
 #[path = "../../src/limits.rs"]

@@ -1,5 +1,8 @@
 //! The driver of one runtime: its rings, groups and counters, and the choice of the way.
 
+use crate::driver::task::host::Host;
+use crate::driver::watchdog::Watched;
+use crate::observe::Heartbeat;
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -8,36 +11,41 @@ use std::path::Path;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, RwLock};
+use std::time::Duration;
 use std::time::Instant;
+use tokio::runtime;
 
-use super::cell::{Cell, Job, Outcome};
-use super::chore::{Chore, Close};
-use super::door::Sender;
-use super::fence::Pass;
-use super::group::Group;
+use crate::driver::door::Sender;
+use crate::driver::job::Job;
+use crate::driver::job::Outcome;
 #[cfg(target_os = "linux")]
-use super::group::{Class, Share};
-use super::handle::Home;
-use super::heart::Heart;
-use super::in_flight::InFlight;
+use crate::driver::job::load::Class;
+use crate::driver::job::load::Share;
+use crate::driver::job::registry::Registry;
+use crate::driver::mount::group::Group;
+use crate::driver::mount::pool::ThreadCap;
+use crate::driver::order::fence::Pass;
 #[cfg(target_os = "linux")]
-use super::io_driver::IoDriver;
-use super::limited;
-use super::on_rings::OnRings;
-use super::op::Op;
-use super::paused::Keeper;
-use super::pool::ThreadCap;
-use super::registry::Registry;
-use super::route::{Route, Submit};
-use super::settings::Settings;
-use super::watchdog;
+use crate::driver::ring::io_driver::IoDriver;
+use crate::driver::ring::on_rings::OnRings;
 #[cfg(target_os = "linux")]
-use super::worker::Worker;
+use crate::driver::ring::worker::Worker;
+use crate::driver::runtimes::Home;
+use crate::driver::task::cell::Cell;
+use crate::driver::task::chore::{Chore, Close};
+use crate::driver::task::clock::Keeper;
+use crate::driver::task::in_flight::InFlight;
+use crate::driver::task::op::Op;
+use crate::driver::task::scope;
+use crate::driver::watchdog;
+use crate::driver::watchdog::heart::Heart;
 use crate::error::Error;
 use crate::limits;
 use crate::mounts::{Mount, MountStats};
 use crate::observe::{Counters, OpInFlight, SharedCounters, Stats, Way};
 use crate::opcode::Kind;
+use crate::settings::Settings;
+use crate::settings::{Route, Submit};
 use crate::sys::fork::Born;
 use crate::sys::lock::{read, write};
 use crate::sys::progress::{Progress, Waited};
@@ -45,12 +53,6 @@ use crate::sys::thread;
 
 #[cfg(target_os = "linux")]
 static DRIVERS_MADE: AtomicU64 = AtomicU64::new(0);
-static POLLS_STUCK: AtomicU64 = AtomicU64::new(0);
-
-/// Polls belong to threads and not to handles, so they are counted for the process.
-pub(super) fn count_stuck_poll() {
-    POLLS_STUCK.fetch_add(1, Ordering::Relaxed);
-}
 
 /// Who hears of the end of an operation.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -66,43 +68,43 @@ enum Heard {
 pub(crate) struct Driver {
     /// In a forked child, its threads, locks and rings are the parent's.
     born: Born,
-    pub(super) home: Home,
+    pub(crate) home: Home,
     route: Route,
     /// Whether polls may answer: the backend was not pinned. They need no ring.
     attempts: bool,
     submit: Submit,
     /// Tells drivers apart; never zero.
     #[cfg(target_os = "linux")]
-    pub(super) id: u64,
+    pub(crate) id: u64,
     /// Threads of the runtime that have used a ring.
     #[cfg(target_os = "linux")]
-    pub(super) threads_seen: AtomicUsize,
+    pub(crate) threads_seen: AtomicUsize,
     #[cfg(target_os = "linux")]
-    pub(super) io_driver: IoDriver,
+    pub(crate) io_driver: IoDriver,
     #[cfg(target_os = "linux")]
-    pub(super) workers: Vec<OnceLock<Option<Arc<Worker>>>>,
+    pub(crate) workers: Vec<OnceLock<Option<Arc<Worker>>>>,
     groups: RwLock<HashMap<(u64, u64), Arc<Group>>>,
     /// The group of what has nothing to do with storage, once it is used.
-    pub(super) chores: OnceLock<Arc<Group>>,
+    pub(crate) chores: OnceLock<Arc<Group>>,
     /// A group that runs nothing, for what is refused without a look at the others.
     spare: Arc<Group>,
     closed: AtomicBool,
     #[cfg(feature = "testing")]
-    pub(super) faults: OnceLock<super::faults::Faults>,
+    pub(crate) faults: OnceLock<crate::driver::faults::Faults>,
     settings: Settings,
     /// How many blocking threads there may be.
     threads: Arc<ThreadCap>,
-    pub(super) registry: Registry,
-    pub(super) heart: Heart,
+    pub(crate) registry: Registry,
+    pub(crate) heart: Heart,
     /// Whether one thread polls, and no other.
     has_one_thread: bool,
-    pub(super) keeper: Arc<Keeper>,
+    pub(crate) keeper: Arc<Keeper>,
     pub(crate) counters: SharedCounters,
 }
 
 impl Driver {
     /// Makes a driver. `workers` is how many threads poll.
-    pub(super) fn new(
+    pub(crate) fn new(
         home: Home,
         route: Route,
         submit: Submit,
@@ -157,7 +159,7 @@ impl Driver {
         });
         #[cfg(not(target_os = "linux"))]
         let _ = rings;
-        watchdog::watch(&driver);
+        watchdog::watch(driver.clone());
         Ok(driver)
     }
 
@@ -167,14 +169,6 @@ impl Driver {
 
     pub(crate) fn has_runtime(&self) -> bool {
         self.home.has_runtime()
-    }
-
-    pub(super) fn has_one_thread(&self) -> bool {
-        self.has_one_thread
-    }
-
-    pub(super) fn is_of(&self, runtime: tokio::runtime::Id) -> bool {
-        self.home == Home::Runtime(runtime)
     }
 
     pub(crate) fn submit(&self) -> Submit {
@@ -202,7 +196,7 @@ impl Driver {
     /// Whether polls may answer operations at once: not where the backend is pinned, nor where a limit says
     /// that nothing may begin any more, nor while the fake backend has a rule.
     pub(crate) fn attempts(&self) -> bool {
-        self.attempts && !self.has_faults() && limited::refused().is_none() && !self.is_of_parent()
+        self.attempts && !self.has_faults() && scope::refused().is_none() && !self.is_of_parent()
     }
 
     /// Whether the fake backend has a rule.
@@ -234,7 +228,9 @@ impl Driver {
             let counters = self.counters.clone();
             let group = Group::new(mount.clone(), counters, &self.settings, &self.threads);
             #[cfg(feature = "testing")]
-            self.faults.get().inspect(|faults| group.set_faults(faults));
+            self.faults
+                .get()
+                .inspect(|&faults| group.set_faults(Arc::new(faults.clone())));
             // Whoever closes the driver either finds the group under this lock, or was seen.
             if self.is_closed() {
                 group.close();
@@ -283,14 +279,14 @@ impl Driver {
         // Before a limit counts from now, so that what it tells of the time is not shorter than the limit.
         let began = Instant::now();
         let due_us = if heard {
-            limited::due_us(op.kind())
+            scope::due_us(op.kind())
         } else {
             None
         };
         let cell = Cell::new(op, self.clone(), group.clone(), heard, due_us, began);
         match by {
-            Heard::ByCaller => cell.clock.hold(self),
-            Heard::ByOthers => cell.clock.hold_or_join(self),
+            Heard::ByCaller => cell.clock.hold(&**self),
+            Heard::ByOthers => cell.clock.hold_or_join(&**self),
             Heard::No => {}
         }
         let job: Arc<dyn Job> = cell.clone();
@@ -326,24 +322,8 @@ impl Driver {
         cell
     }
 
-    /// Sends an operation on that was held back behind a fence. Not to a worker ring, as for what waits for
-    /// orphan writes.
-    pub(super) fn resume(self: &Arc<Self>, group: &Arc<Group>, job: Arc<dyn Job>) {
-        #[cfg(feature = "testing")]
-        let Some(job) = self.unless_faulty(group, job) else {
-            return;
-        };
-        self.send(group, job, Sender::Queue);
-    }
-
-    /// A write without a file is over: what came after it goes its way.
-    pub(super) fn orphan_write_ended(&self, group: &Arc<Group>, number: u64) {
-        let ready = group.orphans().end(group.mount(), number);
-        self.send_all(group, ready);
-    }
-
     /// Sends on what was kept back.
-    pub(super) fn send_all(&self, group: &Arc<Group>, jobs: Vec<Arc<dyn Job>>) {
+    pub(crate) fn send_all(&self, group: &Arc<Group>, jobs: Vec<Arc<dyn Job>>) {
         for job in jobs {
             self.send(group, job, Sender::Queue);
         }
@@ -384,7 +364,7 @@ impl Driver {
     }
 
     /// Starts what ends something, and waits for it where that may be: it is watched then.
-    pub(super) fn end_soon(
+    pub(crate) fn end_soon(
         self: &Arc<Self>,
         mount: &Arc<Mount>,
         start: impl FnOnce(Option<Arc<Progress>>),
@@ -425,33 +405,15 @@ impl Driver {
     /// This driver, or the one for everything outside of a runtime once this one is closed.
     pub(crate) fn live(self: &Arc<Self>) -> Arc<Driver> {
         if self.is_of_parent() || self.is_closed() {
-            super::handle::outside().unwrap_or_else(|_| self.clone())
+            crate::driver::runtimes::outside().unwrap_or_else(|_| self.clone())
         } else {
             self.clone()
         }
     }
 
-    /// Whether operations wait for a blocking thread.
-    pub(super) fn has_waiting(&self) -> bool {
-        read(&self.groups)
-            .values()
-            .any(|group| group.pool().has_waiting())
-    }
-
-    pub(super) fn tick(&self) -> bool {
-        let groups: Vec<_> = read(&self.groups).values().cloned().collect();
-        let mut active = false;
-        for group in &groups {
-            let overdue = group.orphans().expire(group.mount());
-            self.send_all(group, overdue);
-            active |= group.tick();
-        }
-        self.tick_workers() || active
-    }
-
     /// Takes no more operations, cancels what is in flight, and lets threads and rings end once the
     /// kernel is done with them. Returns at once.
-    pub(super) fn close(self: &Arc<Self>) {
+    pub(crate) fn close(self: &Arc<Self>) {
         // In a forked child, rings and lanes are the parent's: untouched.
         if self.is_of_parent() || self.closed.swap(true, Ordering::SeqCst) {
             return;
@@ -493,9 +455,9 @@ impl Driver {
     }
 
     /// One entry for each mount that was met, by mount point.
-    pub(super) fn mounts(&self) -> Vec<MountStats> {
+    pub(crate) fn mounts(&self) -> Vec<MountStats> {
         let groups: Vec<_> = read(&self.groups).values().cloned().collect();
-        super::mount_breaker::stats_of(&groups)
+        crate::driver::mount::mount_breaker::stats_of(&groups)
     }
 
     /// What is in flight, the oldest first.
@@ -513,7 +475,118 @@ impl Driver {
             stats.pool_threads += group.pool().threads();
         }
         stats.mounts = self.mounts();
-        stats.polls_stuck = POLLS_STUCK.load(Ordering::Relaxed);
+        stats.polls_stuck = watchdog::polls_stuck();
         stats
+    }
+}
+
+impl Watched for Driver {
+    fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    fn in_flight(&self) -> u64 {
+        self.counters.in_flight()
+    }
+
+    fn has_waiting(&self) -> bool {
+        read(&self.groups)
+            .values()
+            .any(|group| group.pool().has_waiting())
+    }
+
+    fn look_within(&self) -> Option<Duration> {
+        self.rings_look_within()
+    }
+
+    fn next_beat_us(&self) -> u64 {
+        self.heart.next_us()
+    }
+
+    fn beat(&self, now_us: u64) {
+        let in_flight = self.counters.in_flight();
+        let due = self.heart.tick(in_flight > 0, now_us);
+        if due.look {
+            for job in self.registry.jobs() {
+                job.tell_if_slow(self.settings().warn_after);
+            }
+        }
+        if due.beat {
+            let orphans = self.counters.orphans();
+            let heartbeat = Heartbeat::new(in_flight, orphans, self.in_flight());
+            let entries = self.counters.entries_walked();
+            self.heart
+                .beat(self.heart.rated(heartbeat, entries, now_us));
+        }
+    }
+
+    fn tick(&self) -> bool {
+        let groups: Vec<_> = read(&self.groups).values().cloned().collect();
+        let mut active = false;
+        for group in &groups {
+            let overdue = group.orphans().expire(group.mount());
+            self.send_all(group, overdue);
+            active |= group.tick();
+        }
+        self.tick_workers() || active
+    }
+}
+
+impl Host for Driver {
+    fn counters(&self) -> &SharedCounters {
+        &self.counters
+    }
+
+    fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    fn keeper(&self) -> &Arc<Keeper> {
+        &self.keeper
+    }
+
+    fn has_one_thread(&self) -> bool {
+        self.has_one_thread
+    }
+
+    fn is_of(&self, runtime: runtime::Id) -> bool {
+        self.home == Home::Runtime(runtime)
+    }
+
+    fn is_closed(&self) -> bool {
+        Driver::is_closed(self)
+    }
+
+    fn is_of_parent(&self) -> bool {
+        Driver::is_of_parent(self)
+    }
+
+    fn look_for_io_driver(&self) {
+        self.look_for_rings();
+    }
+
+    /// Not to a worker ring, as for what waits for orphan writes.
+    fn resume(self: Arc<Self>, group: &Arc<Group>, job: Arc<dyn Job>) {
+        #[cfg(feature = "testing")]
+        let Some(job) = self.unless_faulty(group, job) else {
+            return;
+        };
+        self.send(group, job, Sender::Queue);
+    }
+
+    fn send_again(&self, group: &Arc<Group>, job: Arc<dyn Job>) {
+        self.send(group, job, Sender::Queue);
+    }
+
+    fn to_thread(&self, group: &Arc<Group>, job: Arc<dyn Job>) {
+        Driver::to_thread(self, group, job);
+    }
+
+    fn close_later(self: Arc<Self>, fd: OwnedFd, group: &Arc<Group>) {
+        Driver::close_later(&self, fd, group);
     }
 }

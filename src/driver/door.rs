@@ -5,30 +5,36 @@
 //! all, through [`Driver::to_thread`]: there is no third way to a queue, and each asks whether the mount answers
 //! and whether there is room.
 
+use crate::driver::job::RingJob;
+use crate::driver::job::queue::NotTaken;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::cell::{Job, Outcome};
-use super::chore::Close;
-use super::core::Driver;
-use super::group::{Class, Full, Group, Share};
-use super::limited;
-use super::op::Load;
+use crate::driver::core::Driver;
+use crate::driver::job::Job;
+use crate::driver::job::Outcome;
+use crate::driver::job::load::Class;
+use crate::driver::job::load::Load;
 #[cfg(target_os = "linux")]
-use super::op::OnWorker;
-#[cfg(target_os = "linux")]
-use super::route::Submit;
-use super::route::{Route, Way};
+use crate::driver::job::load::OnWorker;
+use crate::driver::job::load::Share;
+use crate::driver::job::queue::Full;
+use crate::driver::mount::group::Group;
+use crate::driver::task::chore::Close;
+use crate::driver::task::scope;
 use crate::error::{Error, LeftBehind};
 use crate::limits;
 use crate::mounts::Mount;
 use crate::opcode::Kind;
+use crate::settings::Route;
+#[cfg(target_os = "linux")]
+use crate::settings::Submit;
 
 /// Who sends an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sender {
+pub(crate) enum Sender {
     /// The poll that began it, whose thread's own ring may take it.
     Poll,
     /// Whoever kept it back, or lets it go again: a worker ring takes only what no future can drop meanwhile.
@@ -44,38 +50,9 @@ enum NoRing {
     Opcode,
 }
 
-/// An operation that a ring can take. Lanes and worker rings take nothing else, so nothing bounces off them.
-pub(crate) struct RingJob(Arc<dyn Job>);
-
-impl RingJob {
-    /// The operation back if it is a call on a thread.
-    pub(super) fn of(job: Arc<dyn Job>) -> Result<RingJob, Arc<dyn Job>> {
-        if job.is_entry() {
-            Ok(RingJob(job))
-        } else {
-            Err(job)
-        }
-    }
-
-    pub(super) fn job(&self) -> &Arc<dyn Job> {
-        &self.0
-    }
-
-    pub(super) fn into_job(self) -> Arc<dyn Job> {
-        self.0
-    }
-}
-
-/// Why a queue did not take an operation.
-pub(super) enum NotTaken<J> {
-    /// There is no such queue, or no longer.
-    NoQueue(J),
-    Full(J, Full),
-}
-
 impl Driver {
     /// Sends an operation its way.
-    pub(super) fn send(&self, group: &Arc<Group>, job: Arc<dyn Job>, sender: Sender) {
+    pub(crate) fn send(&self, group: &Arc<Group>, job: Arc<dyn Job>, sender: Sender) {
         if job.is_over() {
             // It was taken back while it was kept back.
             return;
@@ -114,7 +91,7 @@ impl Driver {
     }
 
     /// Sends on a thread's way what a ring could not do.
-    pub(super) fn to_thread(&self, group: &Arc<Group>, job: Arc<dyn Job>) {
+    pub(crate) fn to_thread(&self, group: &Arc<Group>, job: Arc<dyn Job>) {
         if let Some(job) = self.let_in(group, job) {
             self.to_pool(group, job);
         }
@@ -122,8 +99,8 @@ impl Driver {
 
     /// The same for what is to be done late, for nobody.
     #[cfg(feature = "testing")]
-    pub(super) fn to_thread_late(&self, group: &Arc<Group>, job: Arc<dyn Job>) {
-        job.set_way(Way::Pool);
+    pub(crate) fn to_thread_late(&self, group: &Arc<Group>, job: Arc<dyn Job>) {
+        job.set_way(group.pool().clone());
         group.pool().push_owed(job);
     }
 
@@ -148,7 +125,7 @@ impl Driver {
     }
 
     fn to_pool(&self, group: &Arc<Group>, job: Arc<dyn Job>) {
-        job.set_way(Way::Pool);
+        job.set_way(group.pool().clone());
         if job.is_kept() {
             return group.pool().push_owed(job);
         }
@@ -159,7 +136,7 @@ impl Driver {
 
     /// What an operation occupies while it goes on.
     #[cfg(feature = "testing")]
-    pub(super) fn share_of(&self, group: &Group, job: &dyn Job) -> Share {
+    pub(crate) fn share_of(&self, group: &Group, job: &dyn Job) -> Share {
         if job.is_entry() && self.ring_for(group, job.kind(), job.load()).is_ok() {
             return Share::Lane(Class::of(job.load()));
         }
@@ -261,14 +238,14 @@ impl Driver {
             Ok(()) => group.full(Share::Lane(Class::Data)),
             Err(_) => group.full(Share::Thread),
         };
-        full.map_or(Ok(()), |full| Err(full.error(&group, kind)))
+        full.map_or(Ok(()), |full| Err(full.error(group.mount(), kind)))
     }
 
     /// Whether a poll may make a descriptor there: not where many wait to be closed, and none is.
     pub(crate) fn may_open(&self, kind: Kind, mount: &Arc<Mount>) -> Result<(), Error> {
         let group = self.group(mount);
         let full = group.cannot_close();
-        full.map_or(Ok(()), |full| Err(full.error(&group, kind)))
+        full.map_or(Ok(()), |full| Err(full.error(group.mount(), kind)))
     }
 
     /// Whether as many descriptors that polls have opened only to look wait for a thread to close them as may. Polls
@@ -295,14 +272,14 @@ impl Driver {
 
     /// Whether an operation may begin: not under a limit that is passed, if a caller waits for it, nor on a
     /// mount that does not answer.
-    pub(super) fn admits(
+    pub(crate) fn admits(
         &self,
         group: &Group,
         kind: Kind,
         heard: bool,
         path: impl FnOnce() -> Option<PathBuf>,
     ) -> Result<(), Error> {
-        if let (true, Some(why)) = (heard, limited::refused()) {
+        if let (true, Some(why)) = (heard, scope::refused()) {
             let left = LeftBehind::NothingHappened;
             return Err(why.error(Some(kind), path(), Duration::ZERO, left));
         }
@@ -311,7 +288,7 @@ impl Driver {
 }
 
 /// Refuses what would only be stuck as well.
-pub(super) fn refuse(group: &Group, job: Arc<dyn Job>, full: Full) {
-    let refused = full.error(group, job.kind());
+pub(crate) fn refuse(group: &Group, job: Arc<dyn Job>, full: Full) {
+    let refused = full.error(group.mount(), job.kind());
     job.end(Outcome::Refused(refused.into()));
 }

@@ -6,7 +6,8 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use super::{File, OpenOptions, make_fifo, metadata, read, write};
-use crate::driver::{Driver, Route, Submit, current};
+use crate::driver::{Driver, current};
+use crate::settings::{Route, Submit};
 use crate::{Handle, OpExt};
 
 /// What does not end within this time never does.

@@ -6,10 +6,11 @@ use std::path::Path;
 use super::File;
 use super::file::places::write_whole;
 use super::open_options::OpenOptions;
-use crate::driver::{self, Route};
+use crate::driver;
 use crate::error::Error;
 use crate::op::whole;
 use crate::opcode::Kind;
+use crate::settings::Route;
 
 /// The content of a file.
 ///

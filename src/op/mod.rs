@@ -44,6 +44,7 @@ pub(crate) mod unchanged;
 mod unit;
 mod untold;
 pub(crate) mod vectored;
+mod waiting;
 pub(crate) mod walk;
 pub(crate) mod whole;
 pub(crate) mod writeback;

@@ -44,13 +44,13 @@ mod linux {
     use tokio::io::ReadBuf;
 
     use crate::buf::IoBufMut;
-    use crate::driver::Submit;
     use crate::driver::attempt::attempt;
     use crate::limits;
     use crate::mounts::{self, Mount};
     use crate::op::file::SharedFile;
     use crate::op::meta::learn_later;
     use crate::op::seen::{is_there, is_whole};
+    use crate::settings::Submit;
     use crate::sys::errno;
     use crate::sys::fd::status_flags;
     use crate::sys::flag;

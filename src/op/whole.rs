@@ -12,11 +12,12 @@ use super::locate::{locate, locate_missed};
 use super::open::{self, flag};
 use super::rw::read_through;
 use crate::buf::IoBuf;
-use crate::driver::{self, Driver, Route};
+use crate::driver::{self, Driver};
 use crate::error::Error;
 use crate::limits;
 use crate::mounts::{self, Mount};
 use crate::opcode::Kind;
+use crate::settings::Route;
 use crate::sys::blocking::{self, Whole};
 use crate::sys::path::c_path;
 #[cfg(target_os = "linux")]

@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 use super::global::Kept;
 use crate::limits;
 
+/// A moment that does not come: no deadline.
+pub(crate) const NEVER: u64 = u64::MAX;
+
 /// The time of day in nanoseconds, as filesystems stamp files that are made now: never later than the exact time.
 #[cfg(target_os = "linux")]
 pub(crate) fn stamp_ns() -> u64 {

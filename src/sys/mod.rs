@@ -44,6 +44,7 @@ pub(crate) mod request;
 pub(crate) mod share;
 pub(crate) mod stat;
 pub(crate) mod steps;
+pub(crate) mod sync;
 pub(crate) mod thread;
 pub(crate) mod unchanged;
 mod unnamed;

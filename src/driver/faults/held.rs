@@ -1,75 +1,22 @@
 //! Operations that are withheld, and the thread that lets go of them when their time has come.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Instant;
 
 use super::rule::{Rule, Until};
-use crate::driver::cell::{Cell, Job, Outcome};
 use crate::driver::core::Driver;
 use crate::driver::door::{Sender, refuse};
-use crate::driver::group::{Group, Share};
-use crate::driver::op::Op;
-use crate::driver::route::Way;
+use crate::driver::job::Job;
+use crate::driver::job::Outcome;
+use crate::driver::job::fakeable::Fakeable;
+use crate::driver::job::load::Share;
+use crate::driver::job::way::Way;
+use crate::driver::mount::group::Group;
 use crate::limits;
+use crate::observe;
 use crate::sys::errno;
 use crate::sys::global::Global;
 use crate::sys::lock::{lock, wait_timeout};
-use crate::sys::request::Paths;
-
-/// What an operation does for the fake backend alone.
-pub(crate) trait Fakeable {
-    /// The kernel has it, to all appearances; `false` if it was given up before.
-    fn begin(&self) -> bool;
-    /// It comes back, to be done whether anybody waits for it or not.
-    fn back_late(&self);
-    /// If it looks at a file, the file's content is elsewhere.
-    fn feign_dataless(&self);
-    /// It moves so many bytes at most.
-    fn shorten(&self, bytes: usize);
-    /// Whether it holds a clock that a test has stopped: not while it waits for that test.
-    fn holds_clock(&self, holds: bool);
-    /// Whether nobody waits for it.
-    fn is_left(&self) -> bool;
-    /// The paths that it is about, as far as they are known.
-    fn paths(&self) -> Vec<PathBuf>;
-}
-
-impl<O: Op> Fakeable for Cell<O> {
-    fn begin(&self) -> bool {
-        self.life.to_kernel(|_| Some(())).is_some()
-    }
-
-    fn back_late(&self) {
-        self.life.to_queue_late();
-    }
-
-    fn holds_clock(&self, holds: bool) {
-        if holds {
-            self.clock.hold(&self.driver);
-        } else {
-            self.clock.let_go();
-        }
-    }
-
-    fn is_left(&self) -> bool {
-        self.life.is_left()
-    }
-
-    fn feign_dataless(&self) {
-        self.life.look_mut(Op::feign_dataless);
-    }
-
-    fn shorten(&self, bytes: usize) {
-        self.life.look_mut(|op| op.shorten(bytes));
-    }
-
-    fn paths(&self) -> Vec<PathBuf> {
-        let mut paths = Paths::default();
-        self.life.look_mut(|op| op.paths(&mut paths));
-        paths.into_inner()
-    }
-}
 
 enum What {
     Operation {
@@ -91,7 +38,7 @@ pub(crate) struct Held {
 
 impl Held {
     /// Withholds an operation, unless it was given up or the rule has ended meanwhile.
-    pub(super) fn hold(
+    pub(crate) fn hold(
         rule: &Rule,
         until: Until,
         driver: &Arc<Driver>,
@@ -111,7 +58,7 @@ impl Held {
                 job: job.clone(),
             })),
         });
-        job.set_way(Way::Held(held.clone()));
+        job.set_way(held.clone());
         if !job.fakeable().is_some_and(Fakeable::begin) {
             lock(&held.what).take();
             return;
@@ -121,12 +68,12 @@ impl Held {
         held.keep(rule, until);
         // It may have been given up before it was known whom to tell (INV-11).
         if job.is_given_up() {
-            held.cancel();
+            held.cancel(0);
         }
     }
 
     /// Withholds a question to a mount.
-    pub(super) fn hold_question(rule: &Rule, until: Until, ask: Box<dyn FnOnce() + Send>) {
+    pub(crate) fn hold_question(rule: &Rule, until: Until, ask: Box<dyn FnOnce() + Send>) {
         let held = Arc::new(Held {
             share: Share::Other,
             honours_cancel: false,
@@ -149,7 +96,7 @@ impl Held {
 
     /// Lets it go its real way, but not to a worker ring, which takes only what its own thread sends. What
     /// nobody waits for any more is done all the same, late, on a blocking thread.
-    pub(super) fn release(&self) {
+    pub(crate) fn release(&self) {
         let what = lock(&self.what).take();
         match what {
             None => {}
@@ -167,8 +114,25 @@ impl Held {
         }
     }
 
+    pub(crate) fn is_over(&self) -> bool {
+        lock(&self.what).is_none()
+    }
+}
+
+impl Way for Held {
+    fn name(&self) -> observe::Way {
+        match self.share {
+            Share::Lane(_) => observe::Way::LaneRing,
+            Share::Other | Share::Thread => observe::Way::Pool,
+        }
+    }
+
+    fn share(&self) -> Share {
+        self.share
+    }
+
     /// Somebody no longer wants it. Does not wait for anything.
-    pub(crate) fn cancel(&self) {
+    fn cancel(&self, _user_data: u64) {
         if self.honours_cancel {
             let what = lock(&self.what).take();
             if let Some(What::Operation { job, .. }) = what {
@@ -177,12 +141,8 @@ impl Held {
         }
     }
 
-    pub(crate) fn share(&self) -> Share {
-        self.share
-    }
-
-    pub(super) fn is_over(&self) -> bool {
-        lock(&self.what).is_none()
+    fn is_no_disk(&self) -> bool {
+        true
     }
 }
 

@@ -16,17 +16,20 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
-use super::cell::{Job, Outcome};
-use super::core::Driver;
-use super::dataless::Dataless;
-use super::group::Group;
+use crate::driver::core::Driver;
+use crate::driver::job::Job;
+use crate::driver::job::Outcome;
+use crate::driver::job::fakeable::Fakeable;
+use crate::driver::mount::group::Group;
+use crate::driver::mount::mount_breaker::{Ask, Questioned};
 use crate::error::Error;
 use crate::mounts::{Asker, Mount};
 use crate::opcode::Kind;
+use crate::settings::Dataless;
 use crate::sys::lock::lock;
 pub use fault::Fault;
 pub use guard::FaultGuard;
-pub(crate) use held::{Fakeable, Held};
+use held::Held;
 use rule::{Action, Rule};
 
 /// What goes wrong on the handles that these are installed on: none of it, until [`on`](Faults::on) is
@@ -63,7 +66,7 @@ pub struct Faults {
 }
 
 #[derive(Default)]
-pub(super) struct Shared {
+pub(crate) struct Shared {
     /// How many rules there are, to be read without the lock.
     count: AtomicUsize,
     /// In the order in which they were made.
@@ -97,12 +100,12 @@ impl Faults {
     }
 
     /// Whether there is any rule, so that polls answer nothing.
-    pub(super) fn are_set(&self) -> bool {
+    pub(crate) fn are_set(&self) -> bool {
         self.shared.count.load(Ordering::Acquire) > 0
     }
 
     /// Does to an operation what a rule says; gives it back if it shall go its way.
-    pub(super) fn take(
+    pub(crate) fn take(
         &self,
         driver: &Arc<Driver>,
         group: &Arc<Group>,
@@ -136,15 +139,11 @@ impl Faults {
         rule.announce();
         left
     }
+}
 
-    /// The same for the question whether a mount answers, the attributes of its root: gives it back if it
-    /// shall be asked.
-    pub(super) fn take_question(
-        &self,
-        mount: &Mount,
-        asker: &Weak<dyn Asker>,
-        ask: impl FnOnce() + Send + 'static,
-    ) -> Option<impl FnOnce() + Send + 'static> {
+impl Questioned for Faults {
+    /// The attributes of its root are what it is asked for.
+    fn take_question(&self, mount: &Mount, asker: &Weak<dyn Asker>, ask: Ask) -> Option<Ask> {
         let paths: Vec<_> = mount.point().into_iter().collect();
         let Some(rule) = self.shared.rule_for(Kind::Statx, false, || &paths) else {
             return Some(ask);
@@ -156,7 +155,7 @@ impl Faults {
                 None
             }
             Action::Hold(until) => {
-                Held::hold_question(&rule, until, Box::new(ask));
+                Held::hold_question(&rule, until, ask);
                 None
             }
             Action::Dataless | Action::Pass | Action::Shorten(_) => Some(ask),
@@ -184,7 +183,7 @@ fn feign_dataless(driver: &Driver, job: Arc<dyn Job>) -> Option<Arc<dyn Job>> {
 
 impl Driver {
     /// Gives the operation back if no rule of the fake backend takes it.
-    pub(super) fn unless_faulty(
+    pub(crate) fn unless_faulty(
         self: &Arc<Self>,
         group: &Arc<Group>,
         job: Arc<dyn Job>,

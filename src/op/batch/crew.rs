@@ -12,7 +12,7 @@ use super::desk::{Desk, Pace, Queue, Shared};
 use super::entries::Entries;
 use super::finder::{Finder, Memory};
 use super::{How, refused};
-use crate::driver::OpExt;
+use crate::deadline::OpExt;
 use crate::driver::alarm::Alarm;
 use crate::error::Error;
 use crate::limits;

@@ -28,9 +28,11 @@ pub(crate) use paths::Paths;
 pub(crate) use reads::Reads;
 
 use super::many::in_order;
-use crate::driver::{self, OpExt, Route};
+use crate::deadline::OpExt;
+use crate::driver;
 use crate::error::Error;
 use crate::limits;
+use crate::settings::Route;
 
 /// How a batch is done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::driver::OpExt;
+use crate::deadline::OpExt;
 use crate::op::hop::hop;
 use crate::op::many::try_in_order;
 use crate::op::walk::{Files, Use};

@@ -1,0 +1,7 @@
+//! The queues of one mount, and whether it answers.
+
+pub(crate) mod breaker;
+pub(crate) mod group;
+pub(crate) mod mount_breaker;
+pub(crate) mod pool;
+pub(crate) mod progress;
