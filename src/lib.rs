@@ -41,6 +41,7 @@
     allow(dead_code, reason = "what only rings and polls use is Linux's")
 )]
 
+mod base;
 mod blocking;
 pub mod buf;
 mod deadline;
@@ -53,6 +54,7 @@ pub mod fs;
 pub mod guide;
 mod handle;
 mod limits;
+mod mem;
 mod mounts;
 mod observe;
 mod op;

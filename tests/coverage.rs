@@ -13,7 +13,7 @@ fn audit() -> String {
          **Question.** Which operations go through the ring, from which kernel on, and what does the others?\n\n\
          **Verdict.** {with_opcode} of {} operations have an opcode, and each of them is submitted as one. The others\n\
          have none in any kernel up to 7.2, or are several steps in one hop to a blocking thread.\n\n\
-         **Command.** `TIDEGATE_BLESS=1 cargo test --test coverage` writes this file from `src/opcode.rs`; without the\n\
+         **Command.** `TIDEGATE_BLESS=1 cargo test --test coverage` writes this file from `src/opcode/mod.rs`; without the\n\
          variable the test compares.\n\n\
          | operation | opcode | since | blocking equivalent | a cancel may leave | yields fd | deadline class |\n\
          |---|---|---|---|---|---|---|\n",

@@ -42,6 +42,12 @@ fn layers_use_only_what_is_below() {
 }
 
 #[test]
+fn no_two_folders_use_each_other() {
+    let circles = layers::circles(&tree::rust());
+    assert!(circles.is_empty(), "{}", circles.join("\n"));
+}
+
+#[test]
 fn what_users_see_has_examples() {
     let offences = examples::check(&tree::rust());
     assert!(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arbitrary::{Arbitrary, Unstructured};
 
-#[path = "../../src/buf/bgid.rs"]
+#[path = "../../src/mem/bgid.rs"]
 #[allow(dead_code, reason = "the library uses the rest")]
 mod bgid;
 #[path = "../../src/limits.rs"]

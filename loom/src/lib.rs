@@ -1,12 +1,12 @@
 //! Models of the driver's concurrent edges, run in every interleaving: `cargo test -p tidegate-loom`.
 //!
 //! The files under test are the crate's own, over the synchronisation of the model checker. What
-//! `src/driver/cell.rs` does with them is played here in a few lines (`played`).
+//! `src/driver/task/cell.rs` does with them is played here in a few lines (`played`).
 #![cfg(test)]
 
 #[path = "../../src/driver/watchdog/bell.rs"]
 mod bell;
-#[path = "../../src/buf/bgid.rs"]
+#[path = "../../src/mem/bgid.rs"]
 #[allow(dead_code, reason = "the crate uses the rest")]
 mod bgid;
 #[path = "../../src/buf/pool/bits.rs"]
@@ -36,5 +36,8 @@ mod slots;
 #[path = "../../src/buf/pool/stats.rs"]
 #[allow(dead_code, unreachable_pub, reason = "it is the pool's")]
 mod stats;
+mod base {
+    pub(crate) use crate::sync;
+}
 mod sync;
 mod wakes;

@@ -1,4 +1,4 @@
-//! An operation between a caller and a driver that a model plays, as `src/driver/cell.rs` has it.
+//! An operation between a caller and a driver that a model plays, as `src/driver/task/cell.rs` has it.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -5,9 +5,9 @@ use std::sync::{Mutex, TryLockError};
 
 use bytes::BytesMut;
 
+use crate::base::global::Global;
+use crate::base::memory::page_bytes;
 use crate::limits;
-use crate::sys::global::Global;
-use crate::sys::memory::page_bytes;
 
 /// Memory that was handed out, and may be ours again.
 struct Lent {

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{Drift, Error, LeftBehind};
+use crate::base::errno;
 use crate::limits;
 use crate::opcode::{DeadlineClass, Kind};
-use crate::sys::errno;
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

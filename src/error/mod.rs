@@ -7,6 +7,8 @@
 
 mod choice;
 mod display;
+mod forked;
+mod reason;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,6 +16,9 @@ use std::time::Duration;
 
 use crate::opcode::Kind;
 pub use choice::Errors;
+pub use reason::Reason;
+#[cfg(target_os = "linux")]
+pub(crate) use reason::reason_of;
 
 /// What an operation that was given up has left behind.
 ///
@@ -190,7 +195,7 @@ pub enum Error {
     /// The ring was asked for, and cannot be had.
     RingUnavailable {
         /// Why, and what to do about it.
-        reason: crate::probe::Reason,
+        reason: Reason,
     },
     /// So much is stuck already that the operation would be stuck as well.
     Saturated {

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use super::windows::Windows;
 use super::{reports_lost, timeouts_suppressed};
+use crate::base::global::Global;
+use crate::base::lock::{lock, wait_timeout};
 use crate::limits;
-use crate::sys::global::Global;
-use crate::sys::lock::{lock, wait_timeout};
 
 type Report = Box<dyn FnOnce() + Send>;
 

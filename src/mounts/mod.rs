@@ -1,6 +1,7 @@
 //! What is mounted where: whether the filesystem is a local one on which some calls cannot sleep, whether
 //! reads update access times, whether it stalled lately, and where it is mounted.
 
+mod answers;
 mod ask;
 mod known;
 mod report;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
+pub use answers::{Obstacle, PollAnswer};
 pub(crate) use ask::Asker;
 pub(crate) use known::{learn, may_wait, may_wait_here, meet, of_fd, of_fd_with, of_name};
 pub use report::{MountAnswer, MountReport, mounts};
@@ -21,7 +23,6 @@ pub(crate) use watch::{PointNames, point_names};
 
 use crate::limits;
 #[cfg(target_os = "linux")]
-use crate::probe::{Obstacle, PollAnswer};
 use crate::sys::clock::coarse_ms;
 use crate::sys::global::Global;
 use crate::sys::lock::{lock, read, write};

@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use crate::buf::{Bgids, Snapshot};
+use crate::base::lock::lock;
 use crate::limits;
-use crate::sys::lock::lock;
+use crate::mem::{Bgids, Snapshot};
 
 /// What is in use of the ids by which rings know groups of provided buffers.
 ///

@@ -10,9 +10,10 @@ use super::latency::Histogram;
 use super::stats::{Counts, Stats};
 use super::submitted::Submitted;
 use super::{WAYS, Way};
+use crate::base::clock::now_us;
+use crate::base::lock::{lock, wait_timeout};
+use crate::base::thread_index;
 use crate::opcode::{KINDS, Kind};
-use crate::sys::clock::now_us;
-use crate::sys::lock::{lock, wait_timeout};
 
 const OPS: usize = KINDS;
 
@@ -94,20 +95,6 @@ pub(crate) struct Counters {
     /// Set while somebody waits for the last operation to end.
     draining: Mutex<bool>,
     drained: Condvar,
-}
-
-/// A small number per thread, to pick a shard or a ring.
-pub(crate) fn thread_index() -> usize {
-    use std::cell::Cell;
-    use std::sync::atomic::AtomicUsize;
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local!(static INDEX: Cell<usize> = const { Cell::new(usize::MAX) });
-    INDEX.with(|index| {
-        if index.get() == usize::MAX {
-            index.set(NEXT.fetch_add(1, Ordering::Relaxed));
-        }
-        index.get()
-    })
 }
 
 impl Counters {

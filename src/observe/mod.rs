@@ -9,13 +9,11 @@ mod stats;
 mod submitted;
 
 pub use buffer_groups::BgidStats;
-pub(crate) use counters::{Counters, Ended, Promise, SharedCounters, thread_index};
+pub(crate) use counters::{Counters, Ended, Promise, SharedCounters};
 pub use heartbeat::Heartbeat;
 pub use in_flight::{OpInFlight, OpState};
 pub use latency::Latency;
 pub use stats::{OpStats, Stats};
-#[cfg(target_os = "linux")]
-pub(crate) use submitted::Form;
 
 /// Which way an operation took.
 ///

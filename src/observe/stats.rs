@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use super::buffer_groups::BgidStats;
 use super::counters::{ENDS, Ended};
-use super::submitted::{self, Form};
+use super::submitted;
 use super::{Latency, WAYS, Way};
 use crate::mounts::MountStats;
-use crate::opcode::{Kind, Row, TABLE};
+use crate::opcode::{Form, Kind, Row, TABLE};
 
 /// The counters of one kind of operation.
 #[derive(Clone, Debug, Default)]

@@ -10,12 +10,12 @@ use tokio::task::coop::poll_proceed;
 
 use super::file::SharedFile;
 use super::rw::{self, load_of};
-use crate::buf::group::Group;
 use crate::buf::{BufGroup, ProvidedBuf};
 use crate::driver::fence::Fenced;
 use crate::driver::op::{Load, OnWorker, Op};
 use crate::driver::{InFlight, is_limited, refused};
 use crate::error::{Error, LeftBehind, raw_os_error};
+use crate::mem::group::Group;
 use crate::opcode::Kind;
 use crate::sys::errno;
 use crate::sys::fd::Target;

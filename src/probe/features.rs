@@ -156,11 +156,10 @@ fn attempt(_feature: Feature) -> Result<(), Reason> {
 /// The cause of a refusal, of a ring that there is.
 #[cfg(target_os = "linux")]
 fn refusal(error: &std::io::Error) -> Reason {
-    use crate::sys::linux::probe;
     match error.raw_os_error() {
         // What a kernel does not know is an argument that means nothing to it.
         Some(errno::EINVAL) => Reason::KernelTooOld,
-        _ => Reason::of(error, probe::disabled_switch(), probe::is_filtered()),
+        _ => crate::error::reason_of(error),
     }
 }
 

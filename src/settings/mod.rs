@@ -6,10 +6,10 @@ mod route;
 
 use std::time::Duration;
 
+use crate::base::global::Kept;
 use crate::error::{Error, Errors};
 use crate::events;
 use crate::limits;
-use crate::sys::global::Kept;
 pub use breaker::Breaker;
 pub use dataless::Dataless;
 pub use route::{Route, Submit};

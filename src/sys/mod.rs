@@ -5,8 +5,8 @@
 //! calls that std lacks.
 
 pub(crate) mod append;
+pub(crate) mod at;
 pub(crate) mod blocking;
-pub(crate) mod clock;
 pub(crate) mod compare_at;
 pub(crate) mod copy;
 pub(crate) mod copy_at;
@@ -15,20 +15,13 @@ pub(crate) mod copy_left;
 mod copy_meta;
 pub(crate) mod copy_temp;
 pub(crate) mod dataless;
-pub(crate) mod errno;
 pub(crate) mod fd;
 pub(crate) mod flag;
-pub(crate) mod fork;
-pub(crate) mod freeing;
-pub(crate) mod global;
 pub(crate) mod journal;
 pub(crate) mod kept_time;
-pub(crate) mod limit;
 #[cfg(target_os = "linux")]
 pub(crate) mod linux;
 pub(crate) mod listing;
-pub(crate) mod lock;
-pub(crate) mod memory;
 pub(crate) mod mounted;
 #[cfg(target_os = "macos")]
 mod mounted_macos;
@@ -36,7 +29,6 @@ pub(crate) mod moving;
 pub(crate) mod path;
 pub(crate) mod progress;
 pub(crate) mod range;
-pub(crate) mod released;
 pub(crate) mod removing;
 pub(crate) mod rename;
 pub(crate) mod replace;
@@ -44,7 +36,6 @@ pub(crate) mod request;
 pub(crate) mod share;
 pub(crate) mod stat;
 pub(crate) mod steps;
-pub(crate) mod sync;
 pub(crate) mod thread;
 pub(crate) mod unchanged;
 mod unnamed;
@@ -53,3 +44,5 @@ pub(crate) mod written;
 pub(crate) mod xattr;
 pub(crate) mod xattr_all;
 pub(crate) mod xattr_open;
+
+pub(crate) use crate::base::{clock, errno, fork, global, limit, lock, memory, released};

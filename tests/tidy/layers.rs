@@ -1,76 +1,133 @@
-//! The layer rule: a file uses its own folder, what is below it, and the leaves.
+//! The layer rule: a file uses its own folder and what is below it, and no two folders use each other.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::lex::Rust;
 
-/// Each layer, and the folders that it may use besides the leaves.
-const LAYERS: &[(&str, &[&str])] = &[
-    ("guide", &["guide"]),
-    ("blocking", &["op"]),
-    ("exporter", &["driver"]),
-    ("testing", &["driver"]),
-    ("fs", &["fs", "op", "driver"]),
-    ("op", &["op", "driver", "sys"]),
-    ("driver", &["driver", "sys"]),
-    ("sys", &["sys"]),
+/// The folders and files of the library, each above all that it may use.
+const LAYERS: &[&str] = &[
+    "limits", "opcode", "base", "events", "error", "mem", "sys", "mounts", "probe", "buf",
+    "observe", "settings", "driver", "deadline", "handle", "op", "blocking", "exporter", "testing",
+    "fs", "guide",
 ];
-const LEAVES: &[&str] = &[
-    "buf", "error", "events", "limits", "mounts", "observe", "opcode", "probe",
-];
+/// The rooms of the driver, in the same order. They use nothing of what the driver has beside them.
+const ROOMS: &[&str] = &["job", "order", "watchdog", "ring", "mount", "task"];
+/// What is not to be used from far above, though it is below: through operations alone.
+const SHUT: &[(&str, &str)] = &[("fs", "base"), ("fs", "mem"), ("fs", "sys")];
 const KERNEL_CRATES: &[&str] = &["io_uring", "libc", "nix"];
 
 pub(crate) fn check(file: &Rust) -> Vec<String> {
-    let Some(module) = top_module(&file.path) else {
+    let module = module(&file.path);
+    let Some(top) = module.first() else {
         return Vec::new();
     };
     let mut offences = Vec::new();
-    if module != "sys" {
+    if !matches!(top.as_str(), "base" | "sys") {
         offences.extend(kernel_crates(file));
     }
-    if module == "lib" {
+    if top == "lib" {
         return offences;
     }
-    let Some(allowed) = allowed(module) else {
-        offences.push(format!(
-            "{}:1: {module} is neither a layer nor a leaf",
-            file.path
-        ));
+    let top = top.as_str();
+    let Some(place) = LAYERS.iter().position(|layer| *layer == top) else {
+        offences.push(format!("{}:1: {top} is no layer", file.path));
         return offences;
     };
-    for (index, name) in crate_paths(file) {
-        let known =
-            LEAVES.contains(&name.as_str()) || LAYERS.iter().any(|(layer, _)| *layer == name);
-        // What the root exports comes from anywhere, so only the topmost layer may name it.
-        let fine = if known {
-            allowed.contains(&name.as_str())
-        } else {
-            module == "fs"
+    for (index, path) in paths(file) {
+        let name = path[0].as_str();
+        let fine = match LAYERS.iter().position(|layer| *layer == name) {
+            Some(other) => other <= place && !SHUT.contains(&(top, name)),
+            // What the root exports comes from anywhere, so only the topmost layer may name it.
+            None => top == "fs",
         };
         if !fine {
-            let hint = if known {
-                ""
-            } else {
-                ": name the module that defines it"
-            };
-            let what = format!("src/{module} may not use crate::{name}{hint}");
+            let what = format!("src/{top} may not use crate::{name}");
+            offences.push(file.offence(index, &what));
+        }
+        if let Some(what) = wrong_room(&module, &path).filter(|_| !is_in_tests(file, index)) {
             offences.push(file.offence(index, &what));
         }
     }
     offences
 }
 
-fn top_module(path: &str) -> Option<&str> {
-    let inside = path.strip_prefix("src/")?;
-    let first = inside.split('/').next()?;
-    Some(first.strip_suffix(".rs").unwrap_or(first))
+/// What is wrong if a room of the driver uses what is not below it. Tests may.
+fn wrong_room(module: &[String], path: &[String]) -> Option<String> {
+    let [driver, room, ..] = module else {
+        return None;
+    };
+    let is_test = module.last().is_some_and(|name| name.ends_with("_tests"));
+    if driver != "driver" || path[0] != "driver" || is_test {
+        return None;
+    }
+    let place = ROOMS.iter().position(|name| name == room)?;
+    let used = path.get(1).map_or("", String::as_str);
+    let other = ROOMS.iter().position(|name| *name == used);
+    let is_below = other.is_some_and(|other| other <= place);
+    (!is_below).then(|| format!("driver/{room} may not use crate::driver::{used}"))
 }
 
-fn allowed(module: &str) -> Option<Vec<&'static str>> {
-    let below = match LAYERS.iter().find(|(layer, _)| *layer == module) {
-        Some((_, below)) => below,
-        None if LEAVES.contains(&module) => &["sys"][..],
-        None => return None,
+/// The circles among folders: what a folder has inside is a part of it.
+pub(crate) fn circles(files: &[Rust]) -> Vec<String> {
+    let in_library = |file: &&Rust| file.path.starts_with("src/") && file.path != "src/lib.rs";
+    let is_test = |file: &&Rust| file.path.ends_with("_tests.rs");
+    let files = files.iter().filter(in_library);
+    let files: Vec<_> = files.filter(|file| !is_test(file)).collect();
+    let folders: BTreeSet<Vec<String>> = files.iter().map(|file| folder(&file.path)).collect();
+    let mut uses: BTreeMap<Vec<String>, BTreeSet<Vec<String>>> = BTreeMap::new();
+    for file in &files {
+        let from = folder(&file.path);
+        for (index, path) in paths(file) {
+            if is_in_tests(file, index) {
+                continue;
+            }
+            let known = (1..=path.len()).rev().map(|length| path[..length].to_vec());
+            let Some(to) = known.into_iter().find(|path| folders.contains(path)) else {
+                continue;
+            };
+            if !from.starts_with(&to) && !to.starts_with(&from) {
+                uses.entry(from.clone()).or_default().insert(to);
+            }
+        }
+    }
+    let reaches = |from: &Vec<String>| {
+        let (mut seen, mut next) = (BTreeSet::new(), vec![from.clone()]);
+        while let Some(folder) = next.pop() {
+            for to in uses.get(&folder).into_iter().flatten() {
+                if seen.insert(to.clone()) {
+                    next.push(to.clone());
+                }
+            }
+        }
+        seen
     };
-    Some([below, LEAVES].concat())
+    let in_circle = uses.keys().filter(|from| reaches(from).contains(*from));
+    in_circle
+        .map(|folder| format!("src/{} is in a circle of folders", folder.join("/")))
+        .collect()
+}
+
+/// Whether the token is in the file's own tests.
+fn is_in_tests(file: &Rust, index: usize) -> bool {
+    let tests = file.find(&["mod", "tests", "{"]);
+    let within = |&start: &usize| start < index && index < file.closing(start + 2);
+    tests.iter().any(within)
+}
+
+/// The modules that lead to a file of the library, its own with them; none for other files.
+fn module(path: &str) -> Vec<String> {
+    let Some(inside) = path.strip_prefix("src/") else {
+        return Vec::new();
+    };
+    let inside = inside.trim_end_matches(".rs").trim_end_matches("/mod");
+    inside.split('/').map(str::to_owned).collect()
+}
+
+fn folder(path: &str) -> Vec<String> {
+    let inside = path.trim_start_matches("src/");
+    let folder = inside.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let names = folder.split('/').filter(|name| !name.is_empty());
+    names.map(str::to_owned).collect()
 }
 
 fn kernel_crates(file: &Rust) -> Vec<String> {
@@ -79,44 +136,58 @@ fn kernel_crates(file: &Rust) -> Vec<String> {
         let before = index.checked_sub(1).map_or("", |i| file.text(i));
         let named = file.text(index + 1) == "::" || matches!(before, "use" | "crate");
         if named && KERNEL_CRATES.contains(&token.text.as_str()) {
-            offences.push(file.offence(index, &format!("only src/sys names {}", token.text)));
+            offences.push(file.offence(
+                index,
+                &format!("only src/base and src/sys name {}", token.text),
+            ));
         }
     }
     offences
 }
 
-/// Every name that the file reaches at the root of the crate, by `crate::` or by `super::`.
-fn crate_paths(file: &Rust) -> Vec<(usize, String)> {
+/// Every path that the file names by `crate::` or by `super::`, from the root of the crate; not what tests add.
+fn paths(file: &Rust) -> Vec<(usize, Vec<String>)> {
     let mut found = Vec::new();
     for index in file.find(&["crate", "::"]) {
-        targets(file, index + 2, 0, &mut found);
+        follow(file, index + 2, Vec::new(), &mut found);
     }
     for index in file.find(&["super", "::"]) {
         let before = index.checked_sub(1).map_or("", |i| file.text(i));
         let after_self = index >= 2 && file.text(index - 2) == "self";
         if before != "::" || after_self {
-            let depth = file_depth(&file.path) + inline_depth(file, index);
-            targets(file, index, depth, &mut found);
+            let mut here = module(&file.path);
+            here.extend((0..inline_depth(file, index)).map(|_| String::new()));
+            follow(file, index, here, &mut found);
         }
     }
+    found.retain(|(_, path)| path.first().is_some_and(|name| !name.is_empty()));
     found
 }
 
-/// Follows a path from token `index`, which is `above` modules below the root of the crate.
-fn targets(file: &Rust, index: usize, above: usize, found: &mut Vec<(usize, String)>) {
+/// Follows a path on from token `index`, which is in the module `here`.
+fn follow(file: &Rust, index: usize, mut here: Vec<String>, found: &mut Vec<(usize, Vec<String>)>) {
     match file.text(index) {
-        "super" => targets(file, index + 2, above.saturating_sub(1), found),
+        "super" => {
+            here.pop();
+            follow(file, index + 2, here, found);
+        }
         "{" => {
             let end = file.closing(index);
             let mut item = index + 1;
             while item < end {
-                targets(file, item, above, found);
+                follow(file, item, here.clone(), found);
                 item = next_item(file, item, end);
             }
         }
-        "self" => {}
-        name if above == 0 && file.text(index + 1) != "!" => found.push((index, name.to_owned())),
-        _ => {}
+        "self" => found.push((index, here)),
+        _ if here.is_empty() && file.text(index + 1) == "!" => {}
+        name => {
+            here.push(name.to_owned());
+            match file.text(index + 1) {
+                "::" => follow(file, index + 2, here, found),
+                _ => found.push((index, here)),
+            }
+        }
     }
 }
 
@@ -132,12 +203,6 @@ fn next_item(file: &Rust, mut index: usize, end: usize) -> usize {
     index + 1
 }
 
-/// How many modules the file is below the root: 2 for `src/driver/ring.rs`.
-fn file_depth(path: &str) -> usize {
-    let inside = path.trim_start_matches("src/").trim_end_matches(".rs");
-    inside.trim_end_matches("/mod").split('/').count()
-}
-
 fn inline_depth(file: &Rust, index: usize) -> usize {
     let around = |&start: &usize| {
         let open = start + 2;
@@ -151,7 +216,7 @@ fn inline_depth(file: &Rust, index: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{Rust, check};
+    use super::{Rust, check, circles};
 
     fn offences(path: &str, text: &str) -> usize {
         check(&Rust::new(path, text)).len()
@@ -233,6 +298,52 @@ mod tests {
             offences("src/driver/ring.rs", "use super::{slot, super::fs::File};"),
             1
         );
+    }
+
+    #[test]
+    fn a_room_of_the_driver_uses_only_rooms_below() {
+        let used = |path, text| offences(path, text);
+        assert_eq!(
+            used("src/driver/ring/a.rs", "use crate::driver::job::J;"),
+            0
+        );
+        assert_eq!(
+            used("src/driver/job/a.rs", "use crate::driver::ring::R;"),
+            1
+        );
+        assert_eq!(
+            used("src/driver/task/a.rs", "use super::super::core::C;"),
+            1
+        );
+        assert_eq!(
+            used("src/driver/task/mod.rs", "use crate::driver::Driver;"),
+            1
+        );
+        assert_eq!(used("src/driver/core.rs", "use crate::driver::task::T;"), 0);
+        let in_tests = "mod tests { use crate::driver::core::Driver; }";
+        assert_eq!(used("src/driver/task/a.rs", in_tests), 0);
+    }
+
+    #[test]
+    fn circles_are_found() {
+        let files = |texts: &[(&str, &str)]| -> Vec<Rust> {
+            let file = |(path, text): &(&str, &str)| Rust::new(path, text);
+            texts.iter().map(file).collect()
+        };
+        let straight = [
+            ("src/a/x.rs", "use crate::b::y::Y;"),
+            ("src/b/y.rs", "use crate::c::Z; use super::inner::I;"),
+            ("src/b/inner/mod.rs", "use crate::b::y::Y;"),
+            ("src/c/mod.rs", ""),
+        ];
+        assert_eq!(circles(&files(&straight)), Vec::<String>::new());
+        let round = [
+            ("src/a/x.rs", "use crate::{b::y::Y, d};"),
+            ("src/b/y.rs", "fn f() { crate::c::z() }"),
+            ("src/c/mod.rs", "use super::a::x::X;"),
+            ("src/d/mod.rs", ""),
+        ];
+        assert_eq!(circles(&files(&round)).len(), 3);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use super::segment::Segment;
+use crate::mem::Segment;
 
 /// Where it begins, and the memory that it is a part of.
 pub(super) struct Buffer {

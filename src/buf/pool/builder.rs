@@ -4,13 +4,13 @@ use std::io;
 use std::sync::Arc;
 
 use super::{BufPool, Shape, Shared};
+use crate::base::{fork, memory};
 use crate::error::Error;
 use crate::limits::{
     POOL_ALIGN_MAX, POOL_BUFFER_BYTES, POOL_BUFFERS, POOL_BUFFERS_MAX, POOL_LARGE_BUFFER_BYTES,
     POOL_LARGE_BUFFERS, SEGMENT_BYTES_MAX,
 };
 use crate::probe;
-use crate::sys::{fork, memory};
 
 /// Makes a [`BufPool`].
 ///

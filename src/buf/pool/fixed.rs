@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::Shared;
 use super::buffer::Buffer;
-use super::{Segment, Shared};
 use crate::buf::{AlignedBuf, IoBuf, IoBufMut};
+use crate::mem::Segment;
 
 /// A buffer of a [`BufPool`](super::BufPool), which goes back to it when it is dropped.
 ///

@@ -4,10 +4,10 @@ mod bits;
 mod buffer;
 mod builder;
 mod fixed;
+mod pinning;
 #[cfg(test)]
 mod pool_tests;
 mod registration;
-mod segment;
 mod slots;
 mod stats;
 mod sync;
@@ -19,14 +19,14 @@ use std::sync::{Arc, Mutex, Weak};
 pub use builder::BufPoolBuilder;
 pub use fixed::FixedBuf;
 pub use registration::Registration;
-pub(crate) use segment::Segment;
 pub use stats::PoolStats;
 
+use crate::base::lock::lock;
+use crate::base::memory::Mapping;
 use crate::limits::SEGMENT_BYTES_MAX;
-use crate::sys::lock::lock;
-use crate::sys::memory::Mapping;
+use crate::mem::Segment;
 use buffer::Buffer;
-use segment::Wish;
+use pinning::Wish;
 use slots::Slots;
 
 /// Buffers of one size that are used again and again, and that the kernel knows.
@@ -265,13 +265,11 @@ impl Shared {
             let here = (count - buffers.len()).min(SEGMENT_BYTES_MAX / buf_bytes);
             let memory = Mapping::new(here * buf_bytes, self.shape.align, self.shape.huge_pages)?;
             let left = (self.shape.registered_bytes_max).saturating_sub(registered_bytes);
-            let segment = Arc::new(Segment::new(
-                memory,
-                Wish {
-                    bytes_max: left,
-                    unit: buf_bytes,
-                },
-            ));
+            let wish = Wish {
+                bytes_max: left,
+                unit: buf_bytes,
+            };
+            let segment = Arc::new(pinning::segment(memory, wish));
             registered_bytes += segment.pinned().1;
             buffers.extend((0..here).map(|index| Buffer {
                 segment: segment.clone(),

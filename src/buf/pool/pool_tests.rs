@@ -9,10 +9,10 @@ use bytes::Bytes;
 
 use super::bits::Bits;
 use super::{BufPool, FixedBuf, Registration};
+use crate::base::memory::page_bytes;
 use crate::buf::{IoBuf, IoBufMut};
 use crate::error::Error;
-use crate::probe::Reason;
-use crate::sys::memory::page_bytes;
+use crate::error::Reason;
 
 fn pool(count: usize) -> BufPool {
     let builder = BufPool::builder().count(count).size(1).register(false);
@@ -381,7 +381,7 @@ fn is_old() -> bool {
 fn may_lock_little() -> bool {
     let owner = std::fs::metadata("/proc/self");
     owner.is_ok_and(|of| std::os::unix::fs::MetadataExt::uid(&of) != 0)
-        && crate::sys::limit::locked_memory().is_some_and(|bytes| bytes < 8 << 20)
+        && crate::base::limit::locked_memory().is_some_and(|bytes| bytes < 8 << 20)
 }
 
 /// R59: no more is registered than allowed, in whole buffers, also when a pool grows.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::probe::Reason;
+use crate::error::Reason;
 
 /// Whether the kernel has a pool's memory registered.
 ///

@@ -7,8 +7,8 @@ pub(super) use std::sync::{Mutex, MutexGuard};
 
 pub(super) use tokio::sync::Notify;
 
-pub(super) use crate::observe::thread_index;
-pub(super) use crate::sys::lock::lock;
+pub(super) use crate::base::lock::lock;
+pub(super) use crate::base::thread_index;
 
 /// The most slots of a pool, and how many are made at a time.
 pub(super) const SLOTS_MAX: usize = crate::limits::POOL_BUFFERS_MAX;

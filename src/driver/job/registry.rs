@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Job;
-use crate::observe::thread_index;
+use crate::base::thread_index;
 use crate::sys::clock::NEVER;
 use crate::sys::lock::lock;
 

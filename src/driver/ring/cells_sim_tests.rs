@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
-use crate::driver::core::Driver;
 use super::faults;
+use crate::driver::core::Driver;
 use crate::driver::job::Job;
 use crate::driver::job::Outcome;
 use crate::driver::job::load::OnWorker;

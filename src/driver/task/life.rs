@@ -7,7 +7,7 @@
 
 use std::task::{Context, Poll, Waker};
 
-use crate::sys::sync::{AtomicBool, Mutex, Ordering, lock};
+use crate::base::sync::{AtomicBool, Mutex, Ordering, lock};
 
 /// Where the operation is.
 enum Place<O, R> {

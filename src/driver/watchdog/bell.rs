@@ -4,7 +4,7 @@
 //! Each side says its own first and looks at the other's afterwards, all in one order that everybody sees, so
 //! that one of the two always sees the other.
 
-use crate::sys::sync::{
+use crate::base::sync::{
     AtomicBool, AtomicU64, Condvar, Mutex, Ordering, is_called, lock, now_us, wait_until,
 };
 

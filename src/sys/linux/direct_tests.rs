@@ -5,8 +5,8 @@
 use std::os::fd::AsRawFd;
 
 use super::DirectSlot;
-use crate::buf::Bgids;
 use crate::limits;
+use crate::mem::Bgids;
 use crate::sys::linux::sqe::{Link, Sqe};
 use crate::sys::linux::tables::Tables;
 use crate::sys::linux::uring::{Issuer, Uring};

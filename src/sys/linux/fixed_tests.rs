@@ -11,8 +11,9 @@ use io_uring::types::Fd;
 use io_uring::{IoUring, opcode};
 
 use super::{FixedTable, register};
-use crate::buf::{BufPool, FixedBuf, IoBuf, IoBufMut, Registration};
+use crate::buf::{BufPool, FixedBuf, Registration};
 use crate::limits::FIXED_SEGMENTS_MAX;
+use crate::mem::{IoBuf, IoBufMut};
 
 /// A ring as a lane has it, with its table.
 struct Ring {

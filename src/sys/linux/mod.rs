@@ -4,6 +4,7 @@ pub(crate) mod calls;
 pub(crate) mod direct;
 pub(crate) mod eventfd;
 pub(crate) mod fixed;
+pub(crate) mod known_codes;
 pub(crate) mod mount;
 pub(crate) mod mountinfo;
 pub(crate) mod nowait;

@@ -12,7 +12,7 @@ use nix::fcntl::AT_FDCWD;
 use tokio::io::ReadBuf;
 
 use super::openat2::{OpenHow, openat2};
-use crate::buf::IoBufMut;
+use crate::mem::IoBufMut;
 
 const RESOLVE_CACHED: u64 = 0x20;
 pub(super) const SYS_CACHESTAT: libc::c_long = 451;

@@ -12,8 +12,8 @@ use super::eventfd::EventFd;
 use super::openat2::OpenHow;
 use super::statx::{self, StatxBuf};
 use super::tables::NamedFd;
-use crate::observe::Form;
-use crate::sys::request::At;
+use crate::opcode::Form;
+use crate::sys::at::At;
 use crate::sys::stat::How;
 
 /// Opcodes that no operation is named after, by number.

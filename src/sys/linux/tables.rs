@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use super::direct::DirectSlot;
 use super::provided::ProvidedRing;
-use crate::buf::Segment;
-use crate::buf::group::Group;
-use crate::sys::request::FdRef;
+use crate::mem::Segment;
+use crate::mem::group::Group;
+use crate::sys::at::FdRef;
 
 /// A file that an entry names, which the kernel keeps from then on until some time after the completion.
 #[derive(Clone, Copy)]

@@ -8,7 +8,7 @@ use io_uring::types::CloneBuffersFlags;
 use io_uring::{IoUring, Submitter};
 
 use super::provided::INCREMENTAL;
-use crate::buf::AlignedBuf;
+use crate::mem::AlignedBuf;
 
 /// As large as the largest page, and as well aligned.
 const MEMORY_BYTES: usize = 64 << 10;
@@ -95,7 +95,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::buf::Bgids;
+    use crate::mem::Bgids;
 
     /// R23, R24: the kernel takes every id that is handed out, each once on each ring, and again when it was let go.
     #[test]

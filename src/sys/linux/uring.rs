@@ -13,9 +13,9 @@ use super::fixed::FixedTable;
 use super::provided::{ProvidedRing, ProvidedTable, flags};
 use super::sqe::Sqe;
 use super::tables::Tables;
-use crate::buf::group::Group;
-use crate::buf::{Bgids, Segment};
 use crate::limits;
+use crate::mem::group::Group;
+use crate::mem::{Bgids, Segment};
 use crate::sys::fork::Born;
 
 /// Who submits to a ring.

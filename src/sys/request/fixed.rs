@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::buf::{IoBuf, Segment};
-use crate::probe;
+use crate::mem::{IoBuf, Segment};
+use crate::sys::linux::known_codes;
 use crate::sys::linux::sqe::code;
 use crate::sys::linux::tables::Tables;
 
@@ -45,7 +45,7 @@ fn place_of(
     is_covered: bool,
     opcode: u8,
 ) -> Option<u16> {
-    if !probe::report().has_code(opcode) {
+    if !known_codes::has(opcode) {
         tables.refuse("the kernel lacks the opcode");
         return None;
     }

@@ -1,7 +1,6 @@
 //! What an operation hands to the kernel: the memory, the submission entry and the blocking
 //! equivalent, side by side.
 
-mod at;
 mod file;
 #[cfg(target_os = "linux")]
 mod fixed;
@@ -20,10 +19,8 @@ mod vectored;
 mod xattr;
 
 use std::io;
-use std::os::fd::AsFd;
-use std::sync::Arc;
 
-pub(crate) use at::At;
+pub(crate) use crate::sys::at::{At, FdRef, OpenFile};
 pub(crate) use file::{Advise, Allocate, Barrier, Close, SetLen, Sync, SyncRange};
 pub(crate) use hop::Hop;
 pub(crate) use meta::{Statx, Target, stat_of};
@@ -44,20 +41,6 @@ use super::linux::sqe::Sqe;
 #[cfg(target_os = "linux")]
 use super::linux::tables::Tables;
 use super::steps::Steps;
-
-/// A descriptor that stays open for as long as a request names it.
-pub(crate) type FdRef = Arc<dyn OpenFile>;
-
-/// An open file that requests name.
-pub(crate) trait OpenFile: AsFd + Send + std::marker::Sync {
-    /// A ring takes it from the calling thread, which polls: there the kernel lets go of it, some time after the
-    /// completion.
-    #[cfg(target_os = "linux")]
-    fn note_on_ring(&self, _is_of_polls: bool) {}
-}
-
-/// Used on threads alone.
-impl OpenFile for std::fs::File {}
 
 /// A completion, as the request sees it.
 #[cfg(target_os = "linux")]

@@ -12,8 +12,8 @@ use super::rw::{Place, read_blocking};
 #[cfg(target_os = "linux")]
 use super::{Entry, Part};
 use super::{FdRef, Request};
-use crate::buf::group::Group;
-use crate::buf::{AlignedBuf, IoBufMut, ProvidedBuf};
+use crate::mem::group::Group;
+use crate::mem::{AlignedBuf, IoBufMut, ProvidedBuf};
 use crate::sys::errno;
 #[cfg(target_os = "linux")]
 use crate::sys::linux::{provided::ProvidedRing, sqe::Sqe, tables::Tables};

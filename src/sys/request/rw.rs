@@ -9,8 +9,8 @@ use super::Paths;
 #[cfg(target_os = "linux")]
 use super::{Entry, fixed};
 use super::{FdRef, Request};
-use crate::buf::{IoBuf, IoBufMut};
 use crate::limits::RW_BYTES_MAX;
+use crate::mem::{IoBuf, IoBufMut};
 use crate::sys::errno::retry;
 #[cfg(target_os = "linux")]
 use crate::sys::linux::sqe::{Sqe, code};

@@ -9,8 +9,8 @@ use io_uring::Submitter;
 use super::flags::{buffer_id, buffer_more};
 use super::ledger::Ledger;
 use super::memory::Memory;
-use crate::buf::group::Group;
-use crate::buf::{Bgid, Lender, Lent, ProvidedBuf};
+use crate::mem::group::Group;
+use crate::mem::{Bgid, Lender, Lent, ProvidedBuf};
 
 /// The kernel goes on in the same buffer until it is full (Linux 6.12).
 pub(crate) const INCREMENTAL: u16 = 2;

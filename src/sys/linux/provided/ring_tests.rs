@@ -17,7 +17,7 @@ use super::flags::{buffer_id, buffer_more, has_more};
 use super::ledger::{Entries, Ledger};
 use super::memory::Memory;
 use super::*;
-use crate::buf::{Bgids, BufGroup, ProvidedBuf};
+use crate::mem::{Bgids, BufGroup, ProvidedBuf};
 use crate::sys::errno;
 use crate::sys::linux::sqe::Sqe;
 use crate::sys::linux::tables::NamedFd;

@@ -6,9 +6,9 @@ use std::sync::{Arc, Weak};
 use io_uring::Submitter;
 
 use super::ring::ProvidedRing;
-use crate::buf::group::Group;
-use crate::buf::{Bgids, lease};
 use crate::limits;
+use crate::mem::group::Group;
+use crate::mem::{Bgids, lease};
 use crate::sys::clock::coarse_ms;
 
 /// See the module. Empty, it costs nothing.

@@ -7,10 +7,10 @@ pub(crate) use std::sync::{Condvar, Mutex};
 use std::sync::MutexGuard;
 use std::time::Duration;
 
-use crate::sys::clock::NEVER;
-pub(crate) use crate::sys::clock::{now_us, watchdog_is_called as is_called};
-pub(crate) use crate::sys::lock::lock;
-use crate::sys::lock::{wait, wait_timeout};
+use crate::base::clock::NEVER;
+pub(crate) use crate::base::clock::{now_us, watchdog_is_called as is_called};
+pub(crate) use crate::base::lock::lock;
+use crate::base::lock::{wait, wait_timeout};
 
 /// Waits for a notification, or until then; whether it waited so long.
 pub(crate) fn wait_until<'a, T>(

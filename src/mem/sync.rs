@@ -3,4 +3,4 @@
 
 pub(super) use std::sync::Mutex;
 
-pub(super) use crate::sys::lock::lock;
+pub(super) use crate::base::lock::lock;

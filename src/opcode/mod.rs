@@ -3,7 +3,11 @@
 //! The probe, the routing, `tidegate doctor`, the metric labels, the coverage audit and the test
 //! matrix are all derived from [`TABLE`]. Adding an operation starts with a row here.
 
+mod form;
+
 use std::fmt;
+
+pub(crate) use form::Form;
 
 /// What may have happened when an operation was cancelled, dropped or timed out after it had reached the kernel.
 ///

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::bgid::{Bgid, Bgids, Exhausted, Warning};
+use crate::base::clock::coarse_ms;
 use crate::error::Error;
 use crate::events;
-use crate::sys::clock::coarse_ms;
 
 /// An id of the ring whose ids these are. What somebody should know of goes to the log, from a thread of its own.
 pub(crate) fn lease(ids: &Arc<Bgids>) -> Result<Bgid, Error> {

@@ -93,7 +93,7 @@ impl Default for BufGroup {
 #[cfg(target_os = "linux")]
 impl Drop for Group {
     fn drop(&mut self) {
-        crate::sys::released::note();
+        crate::base::released::note();
     }
 }
 

@@ -1,9 +1,22 @@
-//! A path and the directory that it starts from.
+//! A path and the directory that it starts from, and open files that requests name.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 
-use super::FdRef;
+/// A descriptor that stays open for as long as a request names it.
+pub(crate) type FdRef = Arc<dyn OpenFile>;
+
+/// An open file that requests name.
+pub(crate) trait OpenFile: AsFd + Send + std::marker::Sync {
+    /// A ring takes it from the calling thread, which polls: there the kernel lets go of it, some time after the
+    /// completion.
+    #[cfg(target_os = "linux")]
+    fn note_on_ring(&self, _is_of_polls: bool) {}
+}
+
+/// Used on threads alone.
+impl OpenFile for std::fs::File {}
 
 /// A path from the working directory, or from an open one: the request holds that open.
 pub(crate) struct At {

@@ -7,9 +7,6 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::error::Error;
-use crate::opcode::Kind;
-
 static GENERATION: AtomicU64 = AtomicU64::new(0);
 static WATCHED: AtomicBool = AtomicBool::new(false);
 
@@ -55,14 +52,6 @@ impl Born {
     /// Whether that was in a parent of this process.
     pub(crate) fn is_of_parent(self) -> bool {
         self.0 != generation()
-    }
-
-    /// What a child is told that wants something of it.
-    pub(crate) fn check(self, operation: Kind) -> Result<(), Error> {
-        match self.is_of_parent() {
-            true => Err(Error::ForkedChild { operation }),
-            false => Ok(()),
-        }
     }
 }
 
