@@ -16,8 +16,7 @@ use crate::driver::Alarm;
 use crate::driver::scope::{InForce, Scope, Until, Why};
 use crate::error::{Error, LeftBehind};
 use crate::limits;
-use crate::sys::clock::NEVER;
-use crate::sys::clock::now_us;
+use crate::sys::clock::{NEVER, now_us};
 
 /// Deadlines and cancels for operations of this crate.
 ///

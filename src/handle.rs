@@ -9,11 +9,10 @@ use std::time::Duration;
 use tokio::runtime;
 use tokio::sync::watch;
 
-use crate::driver::Alarm;
-use crate::driver::Driver;
 #[cfg(feature = "testing")]
 use crate::driver::Faults;
 use crate::driver::runtimes::{current, existing, install};
+use crate::driver::{Alarm, Driver};
 use crate::error::{Error, Errors};
 use crate::limits;
 use crate::mounts::MountStats;

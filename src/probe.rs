@@ -9,14 +9,13 @@ mod features;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use at_poll::PollReport;
-pub use features::{Feature, FeatureReport, features};
-
 pub use crate::error::Reason;
 pub use crate::mounts::{MountAnswer, MountReport, Obstacle, PollAnswer, mounts};
 use crate::opcode::Kind;
 use crate::sys::global::Kept;
 use crate::sys::limit;
+pub use at_poll::PollReport;
+pub use features::{Feature, FeatureReport, features};
 
 /// How an operation is done on this machine.
 ///

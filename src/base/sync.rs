@@ -1,10 +1,9 @@
 //! What the life of an operation and the bell of the watchdog synchronise with, and what time it is there, so that a
 //! model checker can put its own in this place.
 
+use std::sync::MutexGuard;
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 pub(crate) use std::sync::{Condvar, Mutex};
-
-use std::sync::MutexGuard;
 use std::time::Duration;
 
 use crate::base::clock::NEVER;

@@ -1,27 +1,23 @@
 //! The driver of one runtime: its rings, groups and counters, and the choice of the way.
 
-use crate::driver::task::host::Host;
-use crate::driver::watchdog::Watched;
-use crate::observe::Heartbeat;
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 #[cfg(target_os = "linux")]
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
 use std::time::Instant;
+
 use tokio::runtime;
 
 use crate::driver::door::Sender;
-use crate::driver::job::Job;
-use crate::driver::job::Outcome;
 #[cfg(target_os = "linux")]
-use crate::driver::job::load::Class;
-use crate::driver::job::load::Share;
+use crate::driver::job::load::{Class, Share};
 use crate::driver::job::registry::Registry;
+use crate::driver::job::{Job, Outcome};
 use crate::driver::mount::group::Group;
 use crate::driver::mount::pool::ThreadCap;
 use crate::driver::order::fence::Pass;
@@ -34,18 +30,19 @@ use crate::driver::runtimes::Home;
 use crate::driver::task::cell::Cell;
 use crate::driver::task::chore::{Chore, Close};
 use crate::driver::task::clock::Keeper;
+use crate::driver::task::host::Host;
 use crate::driver::task::in_flight::InFlight;
 use crate::driver::task::op::Op;
 use crate::driver::task::scope;
 use crate::driver::watchdog;
+use crate::driver::watchdog::Watched;
 use crate::driver::watchdog::heart::Heart;
 use crate::error::Error;
 use crate::limits;
 use crate::mounts::{Mount, MountStats};
-use crate::observe::{Counters, OpInFlight, SharedCounters, Stats, Way};
+use crate::observe::{Counters, Heartbeat, OpInFlight, SharedCounters, Stats, Way};
 use crate::opcode::Kind;
-use crate::settings::Settings;
-use crate::settings::{Route, Submit};
+use crate::settings::{Route, Settings, Submit};
 use crate::sys::fork::Born;
 use crate::sys::lock::{read, write};
 use crate::sys::progress::{Progress, Waited};

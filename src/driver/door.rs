@@ -5,22 +5,17 @@
 //! all, through [`Driver::to_thread`]: there is no third way to a queue, and each asks whether the mount answers
 //! and whether there is room.
 
-use crate::driver::job::RingJob;
-use crate::driver::job::queue::NotTaken;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::driver::core::Driver;
-use crate::driver::job::Job;
-use crate::driver::job::Outcome;
-use crate::driver::job::load::Class;
-use crate::driver::job::load::Load;
 #[cfg(target_os = "linux")]
 use crate::driver::job::load::OnWorker;
-use crate::driver::job::load::Share;
-use crate::driver::job::queue::Full;
+use crate::driver::job::load::{Class, Load, Share};
+use crate::driver::job::queue::{Full, NotTaken};
+use crate::driver::job::{Job, Outcome, RingJob};
 use crate::driver::mount::group::Group;
 use crate::driver::task::chore::Close;
 use crate::driver::task::scope;

@@ -21,7 +21,6 @@ mod sync;
 mod traits;
 
 use crate::limits;
-
 pub use aligned::AlignedBuf;
 #[cfg(target_os = "linux")]
 pub(crate) use bgid::Bgid;

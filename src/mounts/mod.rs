@@ -13,6 +13,12 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
+use crate::limits;
+use crate::sys::clock::coarse_ms;
+use crate::sys::global::Global;
+use crate::sys::lock::{lock, read, write};
+use crate::sys::moving::Disks;
+use crate::sys::stat::Stat;
 pub use answers::{Obstacle, PollAnswer};
 pub(crate) use ask::Asker;
 pub(crate) use known::{learn, may_wait, may_wait_here, meet, of_fd, of_fd_with, of_name};
@@ -20,14 +26,6 @@ pub use report::{MountAnswer, MountReport, mounts};
 pub use stats::{BreakerState, MountStats};
 pub(crate) use table::refresh;
 pub(crate) use watch::{PointNames, point_names};
-
-use crate::limits;
-#[cfg(target_os = "linux")]
-use crate::sys::clock::coarse_ms;
-use crate::sys::global::Global;
-use crate::sys::lock::{lock, read, write};
-use crate::sys::moving::Disks;
-use crate::sys::stat::Stat;
 
 /// What is known of a filesystem's type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! What polls answer from memory for the files of a mount, and what keeps them from it.
 
 use crate::mounts::{Obstacle, PollAnswer};
+
 /// Whether polls give an answer.
 ///
 /// See [`filesystem`](super::filesystem).

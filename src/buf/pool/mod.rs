@@ -16,18 +16,17 @@ use std::io;
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, Weak};
 
-pub use builder::BufPoolBuilder;
-pub use fixed::FixedBuf;
-pub use registration::Registration;
-pub use stats::PoolStats;
-
 use crate::base::lock::lock;
 use crate::base::memory::Mapping;
 use crate::limits::SEGMENT_BYTES_MAX;
 use crate::mem::Segment;
 use buffer::Buffer;
+pub use builder::BufPoolBuilder;
+pub use fixed::FixedBuf;
 use pinning::Wish;
+pub use registration::Registration;
 use slots::Slots;
+pub use stats::PoolStats;
 
 /// Buffers of one size that are used again and again, and that the kernel knows.
 ///

@@ -11,8 +11,7 @@ use super::bits::Bits;
 use super::{BufPool, FixedBuf, Registration};
 use crate::base::memory::page_bytes;
 use crate::buf::{IoBuf, IoBufMut};
-use crate::error::Error;
-use crate::error::Reason;
+use crate::error::{Error, Reason};
 
 fn pool(count: usize) -> BufPool {
     let builder = BufPool::builder().count(count).size(1).register(false);

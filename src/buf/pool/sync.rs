@@ -5,10 +5,9 @@ pub(super) use std::cell::UnsafeCell;
 pub(super) use std::sync::atomic::{AtomicU64, Ordering};
 pub(super) use std::sync::{Mutex, MutexGuard};
 
-pub(super) use tokio::sync::Notify;
-
 pub(super) use crate::base::lock::lock;
 pub(super) use crate::base::thread_index;
+pub(super) use tokio::sync::Notify;
 
 /// The most slots of a pool, and how many are made at a time.
 pub(super) const SLOTS_MAX: usize = crate::limits::POOL_BUFFERS_MAX;

@@ -17,9 +17,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use crate::driver::core::Driver;
-use crate::driver::job::Job;
-use crate::driver::job::Outcome;
 use crate::driver::job::fakeable::Fakeable;
+use crate::driver::job::{Job, Outcome};
 use crate::driver::mount::group::Group;
 use crate::driver::mount::mount_breaker::{Ask, Questioned};
 use crate::error::Error;

@@ -1,19 +1,14 @@
 //! The lanes and the pool of one mount: what hangs there holds nobody elsewhere.
 
-use crate::driver::job::load::Class;
-use crate::driver::job::load::Share;
-use crate::driver::job::queue::Full;
-use crate::driver::job::queue::is_still;
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 #[cfg(target_os = "linux")]
 use std::sync::{Mutex, Weak};
 
-use crate::driver::job::Job;
-use crate::driver::job::Outcome;
-use crate::driver::job::RingJob;
-use crate::driver::job::queue::NotTaken;
+use crate::driver::job::load::{Class, Share};
+use crate::driver::job::queue::{Full, NotTaken, is_still};
+use crate::driver::job::{Job, Outcome, RingJob};
 use crate::driver::mount::mount_breaker::MountBreaker;
 #[cfg(feature = "testing")]
 use crate::driver::mount::mount_breaker::Questioned;

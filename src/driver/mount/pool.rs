@@ -8,20 +8,16 @@
 //! Any thread may get stuck in what it does, so all of them count for the bound, and not only those that are
 //! known to be stuck: see [`ThreadCap`].
 
-use crate::driver::job::queue::extract;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicIsize, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-use crate::driver::job::Job;
-use crate::driver::job::Outcome;
-use crate::driver::job::load::Load;
-use crate::driver::job::load::Share;
-use crate::driver::job::queue::Full;
-use crate::driver::job::queue::is_still;
+use crate::driver::job::load::{Load, Share};
+use crate::driver::job::queue::{Full, extract, is_still};
 use crate::driver::job::way::Way;
+use crate::driver::job::{Job, Outcome};
 use crate::limits;
 use crate::observe;
 use crate::sys::clock::coarse_ms;

@@ -4,11 +4,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, Weak};
 
 use super::{Pool, ThreadCap};
-use crate::driver::job::Job;
-use crate::driver::job::Outcome;
-use crate::driver::job::load::Load;
-use crate::driver::job::load::OnWorker;
+use crate::driver::job::load::{Load, OnWorker};
 use crate::driver::job::way::Way;
+use crate::driver::job::{Job, Outcome};
 use crate::limits;
 #[cfg(target_os = "linux")]
 use crate::mounts::Mount;

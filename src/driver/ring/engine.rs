@@ -5,20 +5,18 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
-use crate::driver::job::Job;
-use crate::driver::job::Outcome;
 use crate::driver::job::load::OnWorker;
+use crate::driver::job::{Job, Outcome};
 use crate::driver::ring::slot::{Completed, Slots, Tag, Token};
 use crate::limits;
 use crate::mounts::Mount;
 use crate::observe::SharedCounters;
 use crate::opcode::Form;
-use crate::sys::errno;
 use crate::sys::linux::ring::Ring;
 use crate::sys::linux::sqe::Sqe;
 use crate::sys::linux::uring::Completion;
-use crate::sys::released;
 use crate::sys::request::Part;
+use crate::sys::{errno, released};
 
 /// What became of an operation that was offered to a ring.
 pub(crate) enum Start {

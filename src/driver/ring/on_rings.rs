@@ -6,14 +6,13 @@
 //! So whoever closes such a file on a thread waits there until all that have submitted something for it have let go.
 //! `docs/design/closing.md` says by what that is seen.
 
+use std::os::fd::BorrowedFd;
+
+use crate::sys::progress::Progress;
 #[cfg(not(target_os = "linux"))]
 pub(crate) use elsewhere::OnRings;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::OnRings;
-
-use std::os::fd::BorrowedFd;
-
-use crate::sys::progress::Progress;
 
 /// What is done before a descriptor is closed, for which somebody may wait.
 type Before = Box<dyn FnOnce(BorrowedFd<'_>, Option<&Progress>) + Send>;

@@ -3,11 +3,9 @@
 use std::sync::Arc;
 
 use super::{Completed, MEMBERS_MAX, Slots, Tag, Token};
-use crate::driver::job::Job;
-use crate::driver::job::Outcome;
-use crate::driver::job::load::Load;
-use crate::driver::job::load::OnWorker;
+use crate::driver::job::load::{Load, OnWorker};
 use crate::driver::job::way::Way;
+use crate::driver::job::{Job, Outcome};
 use crate::mounts::Mount;
 use crate::opcode::Kind;
 use crate::sys::linux::sqe::Sqe;

@@ -12,8 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::io::unix::AsyncFd;
 
 use crate::driver::job::RingJob;
-use crate::driver::job::load::OnWorker;
-use crate::driver::job::load::Share;
+use crate::driver::job::load::{OnWorker, Share};
 use crate::driver::job::way::Way;
 use crate::driver::ring::driven::Driven;
 use crate::driver::ring::engine::{Broken, Engine, Reaped, Start};

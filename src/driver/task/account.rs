@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::driver::job::Job;
-use crate::driver::job::Outcome;
 use crate::driver::job::load::Share;
+use crate::driver::job::{Job, Outcome};
 use crate::driver::task::cell::Cell;
 use crate::driver::task::in_flight::left_by;
 use crate::driver::task::op::Op;
@@ -18,8 +17,7 @@ use crate::events;
 use crate::limits;
 use crate::observe::{Ended, Promise};
 use crate::opcode::{DeadlineClass, Kind};
-use crate::sys::clock::NEVER;
-use crate::sys::clock::{self, now_us};
+use crate::sys::clock::{self, NEVER, now_us};
 use crate::sys::lock::lock;
 
 /// What was done already.

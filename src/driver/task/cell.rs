@@ -3,8 +3,6 @@
 //! The cell owns the operation and with it everything the kernel may touch (INV-1). The driver's side
 //! holds the cell until the completion; the future's side can be dropped at any time.
 
-use crate::driver::job::Job;
-use crate::driver::job::Outcome;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,11 +14,10 @@ use std::time::{Duration, Instant};
 
 use super::clock::Clock;
 use super::host::Host;
-use crate::driver::job::load::Load;
-use crate::driver::job::load::OnWorker;
-use crate::driver::job::load::Share;
+use crate::driver::job::load::{Load, OnWorker, Share};
 use crate::driver::job::registry::Place;
 use crate::driver::job::way::Way;
+use crate::driver::job::{Job, Outcome};
 use crate::driver::mount::group::Group;
 use crate::driver::order::fence::Fenced;
 use crate::driver::task::account::Account;
@@ -34,8 +31,7 @@ use crate::limits;
 use crate::mounts::Mount;
 use crate::observe::{Ended, OpInFlight, OpState};
 use crate::opcode::Kind;
-use crate::sys::clock::NEVER;
-use crate::sys::clock::{self, coarse_ms, now_us};
+use crate::sys::clock::{self, NEVER, coarse_ms, now_us};
 use crate::sys::errno;
 use crate::sys::fd::Target;
 use crate::sys::fork::Born;

@@ -18,8 +18,7 @@ use crate::driver::watchdog;
 use crate::limits;
 use crate::opcode::{DeadlineClass, Kind};
 use crate::settings::Settings;
-use crate::sys::clock::NEVER;
-use crate::sys::clock::{coarse_ms, now_us};
+use crate::sys::clock::{NEVER, coarse_ms, now_us};
 use crate::sys::lock::lock;
 use crate::sys::moving::unwritten_pages;
 #[cfg(target_os = "linux")]

@@ -7,8 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use crate::driver::job::Job;
-use crate::driver::job::Outcome;
+use crate::driver::job::{Job, Outcome};
 use crate::driver::task::cell::Cell;
 use crate::driver::task::life::Given;
 use crate::driver::task::op::{Op, Told};
