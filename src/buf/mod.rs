@@ -17,6 +17,7 @@ mod bgid;
 #[cfg(test)]
 mod bgid_tests;
 pub(crate) mod bounce;
+mod contents;
 pub(crate) mod group;
 #[allow(
     dead_code,
@@ -38,6 +39,7 @@ pub use aligned::AlignedBuf;
 #[cfg(target_os = "linux")]
 pub(crate) use bgid::Bgid;
 pub(crate) use bgid::{Bgids, Snapshot};
+pub(crate) use contents::Contents;
 pub use group::{BufGroup, BufGroupBuilder};
 #[cfg(target_os = "linux")]
 pub(crate) use lease::lease;

@@ -194,6 +194,10 @@ impl Driver {
             Kind::Open | Kind::OpenWithin => load == Load::OfStorage && mount.is_overlay(),
             // Of many at a time a lane takes less for each.
             Kind::Read | Kind::ReadVectored => mount.is_overlay() && group.pool().is_at_rest(),
+            // Many that take long are better left to kernel workers, so that others have the threads.
+            _ if kind.is_left_to_workers() && load != Load::Direct => {
+                mount.is_local() && mount.is_healthy() && group.pool().is_quick()
+            }
             _ => false,
         };
         // What holds all threads, as writes do while a disk is frozen, does not hold attributes.

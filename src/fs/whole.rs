@@ -6,6 +6,7 @@ use std::path::Path;
 use super::File;
 use super::file::places::write_whole;
 use super::open_options::OpenOptions;
+use crate::buf::Contents;
 use crate::driver::{self, Route};
 use crate::error::Error;
 use crate::op::whole;
@@ -101,7 +102,7 @@ pub async fn read_to_string(path: impl AsRef<Path>) -> io::Result<String> {
 /// ```
 pub async fn write(path: impl AsRef<Path>, contents: impl AsRef<[u8]>) -> io::Result<()> {
     let path = path.as_ref().to_path_buf();
-    let contents = contents.as_ref().to_vec();
+    let contents = Contents::of(contents);
     let named = |error| Error::on_path(error, &path);
     let (file, contents) = if driver::current()?.route() == Route::Ring {
         let mut options = OpenOptions::new();
