@@ -18,9 +18,7 @@ use super::limited;
 use super::op::Load;
 #[cfg(target_os = "linux")]
 use super::op::OnWorker;
-#[cfg(target_os = "linux")]
-use super::route::Submit;
-use super::route::{Route, Way};
+use super::route::{Route, Submit, Way};
 use crate::error::{Error, LeftBehind};
 use crate::limits;
 use crate::mounts::Mount;
@@ -196,7 +194,8 @@ impl Driver {
             Kind::Read | Kind::ReadVectored => mount.is_overlay() && group.pool().is_at_rest(),
             // Many that take long are better left to kernel workers, so that others have the threads.
             _ if kind.is_left_to_workers() && load != Load::Direct => {
-                mount.is_local() && mount.is_healthy() && group.pool().is_quick()
+                let is_calm = mount.is_local() && mount.is_healthy();
+                is_calm && self.submit() != Submit::Inline && group.pool().is_quick()
             }
             _ => false,
         };

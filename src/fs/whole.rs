@@ -77,7 +77,8 @@ pub async fn read_to_string(path: impl AsRef<Path>) -> io::Result<String> {
 
 /// Makes or replaces a file with this content. It is not synced: see [`File::sync_all`](super::File::sync_all).
 ///
-/// The content is copied at the first poll, as with tokio: if it is a mapping of a file, that may read the disk there.
+/// Content that owns its bytes (`Vec<u8>`, `Box<[u8]>`, `String`, `Bytes`, `BytesMut`) is taken as it is. Any other is copied at
+/// the first poll, as with tokio: if it is a mapping of a file, that may read the disk there.
 ///
 /// # Cancel safety
 ///
