@@ -37,7 +37,7 @@ fn main() -> std::process::ExitCode {
     let mut args = Arguments::from_args();
     // One at a time: each counts the threads and descriptors of the process.
     args.test_threads = Some(1);
-    let tests: [(&str, Test); 8] = [
+    let tests: [(&str, Test); 9] = [
         ("every_row_stays_within_its_caps", stuck::every_row),
         ("several_steps_stay_within_their_caps", stuck::compounds),
         ("a_flood_stays_within_its_caps", stuck::flood),
@@ -51,6 +51,7 @@ fn main() -> std::process::ExitCode {
         ),
         ("an_entry_of_a_directory_is_tried_once", one_hop::entry),
         ("what_a_thread_does_takes_one_hop", one_hop::on_fuse),
+        ("a_local_file_takes_one_hop", one_hop::local),
         ("an_overlay_takes_one_hop", one_hop::on_overlay),
     ];
     let mut trials = Vec::new();

@@ -146,6 +146,10 @@ const ON_DISK: &[(&str, Test)] = &[
     ("hol_64_statx", neighbours::hol_64_statx),
     ("small_files_on_a_dead_disk", small_files::on_a_dead_disk),
     ("fsfreeze_write", disks::fsfreeze_write),
+    (
+        "frozen_writes_leave_threads",
+        disks::frozen_writes_leave_threads,
+    ),
     ("a_queue_is_no_stall", moving::a_queue_is_no_stall),
     ("a_slow_sync_of_ext4", moving::a_slow_sync_of_ext4),
     ("a_slow_direct_transfer", moving::a_slow_direct_transfer),

@@ -9,11 +9,13 @@
 //! on other systems than Linux the feature does nothing.
 
 pub(crate) mod bounce;
+mod contents;
 mod pool;
 mod result;
 #[cfg(all(feature = "tokio-uring", target_os = "linux"))]
 mod tokio_uring;
 
 pub use crate::mem::{AlignedBuf, BufGroup, BufGroupBuilder, IoBuf, IoBufMut, ProvidedBuf, Slice};
+pub(crate) use contents::Contents;
 pub use pool::{BufPool, BufPoolBuilder, FixedBuf, PoolStats, Registration};
 pub use result::BufError;

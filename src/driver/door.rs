@@ -23,9 +23,7 @@ use crate::error::{Error, LeftBehind};
 use crate::limits;
 use crate::mounts::Mount;
 use crate::opcode::Kind;
-use crate::settings::Route;
-#[cfg(target_os = "linux")]
-use crate::settings::Submit;
+use crate::settings::{Route, Submit};
 
 /// Who sends an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,6 +164,11 @@ impl Driver {
             Kind::Open | Kind::OpenWithin => load == Load::OfStorage && mount.is_overlay(),
             // Of many at a time a lane takes less for each.
             Kind::Read | Kind::ReadVectored => mount.is_overlay() && group.pool().is_at_rest(),
+            // Many that take long are better left to kernel workers, so that others have the threads.
+            _ if kind.is_left_to_workers() && load != Load::Direct => {
+                let is_calm = mount.is_local() && mount.is_healthy();
+                is_calm && self.submit() != Submit::Inline && group.pool().is_quick()
+            }
             _ => false,
         };
         // What holds all threads, as writes do while a disk is frozen, does not hold attributes.

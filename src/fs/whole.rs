@@ -6,11 +6,12 @@ use std::path::Path;
 use super::File;
 use super::file::places::write_whole;
 use super::open_options::OpenOptions;
+use crate::buf::Contents;
 use crate::driver;
+use crate::settings::Route;
 use crate::error::Error;
 use crate::op::whole;
 use crate::opcode::Kind;
-use crate::settings::Route;
 
 /// The content of a file.
 ///
@@ -77,7 +78,8 @@ pub async fn read_to_string(path: impl AsRef<Path>) -> io::Result<String> {
 
 /// Makes or replaces a file with this content. It is not synced: see [`File::sync_all`](super::File::sync_all).
 ///
-/// The content is copied at the first poll, as with tokio: if it is a mapping of a file, that may read the disk there.
+/// Content that owns its bytes (`Vec<u8>`, `Box<[u8]>`, `String`, `Bytes`, `BytesMut`) is taken as it is. Any other is copied at
+/// the first poll, as with tokio: if it is a mapping of a file, that may read the disk there.
 ///
 /// # Cancel safety
 ///
@@ -102,7 +104,7 @@ pub async fn read_to_string(path: impl AsRef<Path>) -> io::Result<String> {
 /// ```
 pub async fn write(path: impl AsRef<Path>, contents: impl AsRef<[u8]>) -> io::Result<()> {
     let path = path.as_ref().to_path_buf();
-    let contents = contents.as_ref().to_vec();
+    let contents = Contents::of(contents);
     let named = |error| Error::on_path(error, &path);
     let (file, contents) = if driver::current()?.route() == Route::Ring {
         let mut options = OpenOptions::new();

@@ -11,7 +11,7 @@ use super::hop::{hop, hop_on};
 use super::locate::{locate, locate_missed};
 use super::open::{self, flag};
 use super::rw::read_through;
-use crate::buf::IoBuf;
+use crate::buf::{Contents, IoBuf};
 use crate::driver::{self, Driver};
 use crate::error::Error;
 use crate::limits;
@@ -114,11 +114,11 @@ async fn read_in_a_hop(
 /// Makes or replaces a file. One that may wait for something other than storage is only opened, and returned.
 pub(crate) async fn write(
     path: &Path,
-    contents: Vec<u8>,
-) -> io::Result<Option<(Arc<SharedFile>, Vec<u8>)>> {
+    contents: Contents,
+) -> io::Result<Option<(Arc<SharedFile>, Contents)>> {
     let owned = path.to_path_buf();
     let written = hop(Kind::WriteFile, path, move |steps| {
-        let written = blocking::write_storage(&owned, &contents, steps, mounts::may_wait)?;
+        let written = blocking::write_storage(&owned, contents.as_ref(), steps, mounts::may_wait)?;
         Ok((written, contents))
     });
     let (written, contents) = written.await?;

@@ -304,6 +304,21 @@ impl Kind {
         )
     }
 
+    /// Whether the kernel leaves it to a worker of its own on a local filesystem whatever is in memory, unless it is
+    /// direct: ext4 and btrfs have no buffered write that does not wait.
+    pub(crate) fn is_left_to_workers(self) -> bool {
+        matches!(
+            self,
+            Kind::Allocate
+                | Kind::SetLen
+                | Kind::SyncAll
+                | Kind::SyncData
+                | Kind::SyncRange
+                | Kind::Write
+                | Kind::WriteVectored
+        )
+    }
+
     /// Whether the kernel is given memory of ours that may be registered.
     pub(crate) fn moves_data(self) -> bool {
         matches!(

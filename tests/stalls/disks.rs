@@ -3,10 +3,11 @@
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tidegate::fs::{self, File, OpenOptions};
 use tidegate::opcode::Kind;
-use tidegate::{LeftBehind, OpExt};
+use tidegate::{LeftBehind, OpExt, Route};
 use tidegate_rig::{Cgroup, FsKind, HeldDisk, Request, files};
 
 use tokio::io::{AsyncSeekExt, AsyncWriteExt};
@@ -58,6 +59,45 @@ pub(crate) fn fsfreeze_write(way: Way) -> Outcome {
         let bytes = file.read_exact_at(vec![0; 4], 0).await;
         ensure(bytes.map_err(|e| e.error)? == b"late", "the write is lost")?;
         ensure(fs::try_exists(&new).await?, "the new file is lost")?;
+        file.close().await?;
+        Ok(drained(&handle).await?)
+    })
+}
+
+/// Writes go to threads while those are quick. Where they hang, the next ones are left to lanes, so that others have
+/// threads.
+pub(crate) fn frozen_writes_leave_threads(way: Way) -> Outcome {
+    let (disk, path) = disk_with_a_file(1 << 20)?;
+    way.run(async |handle| {
+        if way.is_pool() || handle.route() == Route::Ring {
+            return Ok(());
+        }
+        let ways = || {
+            let stats = handle.stats();
+            let writes = stats.ops().find(|op| op.row.kind == Kind::Write);
+            writes.map_or([0; 2], |op| [op.lane_ring, op.pool])
+        };
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).open(&path).await?;
+        let frozen = disk.freeze()?;
+        let mut writes = tokio::task::JoinSet::new();
+        // After a few, the first are at it for long.
+        for at in 0..64 {
+            writes.spawn(file.write_all_at([7_u8; 16].to_vec(), at * 16));
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            if ways()[0] > 0 {
+                break;
+            }
+        }
+        let [lanes, threads] = ways();
+        ensure(threads > 0, "no write went to a thread")?;
+        ensure(lanes > 0, format!("{threads} threads hang"))?;
+        let real = in_time("a call", fs::canonicalize(&path)).await??;
+        ensure(real.ends_with("file"), format!("{real:?}"))?;
+        drop(frozen);
+        while let Some(written) = writes.join_next().await {
+            written?.map_err(|error| error.error)?;
+        }
         file.close().await?;
         Ok(drained(&handle).await?)
     })

@@ -470,6 +470,13 @@ impl Pool {
         queue.is_all_busy_for(limits::POOL_JOB_LONG) && !may_grow()
     }
 
+    /// Whether its threads are done soon with what they have, as far as was seen, and no crowd waits for them.
+    pub(crate) fn is_quick(&self) -> bool {
+        let queue = lock(&self.queue);
+        queue.jobs.len() < limits::POOL_THREADS_MAX
+            && queue.busy_for(limits::POOL_JOB_LONG) < limits::POOL_THREADS_EAGER
+    }
+
     /// Whether it has next to nothing to do: who hears that a job is over may be quicker than its thread.
     pub(crate) fn is_at_rest(&self) -> bool {
         let queue = lock(&self.queue);

@@ -239,6 +239,31 @@ fn threads_run_out_only_at_the_cap() {
     pool.close();
 }
 
+/// Calls that take long are left to rings as soon as so many threads have one, and the others stay for what rings cannot
+/// do.
+#[test]
+fn a_pool_is_quick_until_enough_threads_are_at_their_jobs_for_long() {
+    let pool = Pool::new(ThreadCap::new(64));
+    let mut release = Vec::new();
+    while coarse_ms() <= limits::POOL_JOB_LONG.as_millis() as u64 {
+        std::thread::yield_now();
+    }
+    for _ in 0..limits::POOL_THREADS_EAGER {
+        assert!(pool.is_quick(), "{} are at work", release.len());
+        release.push(occupy(&pool));
+        let mut queue = lock(&pool.queue);
+        queue.busy.iter_mut().for_each(|busy| busy.since = 0);
+    }
+    assert!(!pool.is_quick());
+    release.pop();
+    while lock(&pool.queue).busy.len() == limits::POOL_THREADS_EAGER {
+        std::thread::yield_now();
+    }
+    assert!(pool.is_quick(), "one of them is over");
+    drop(release);
+    pool.close();
+}
+
 /// What computes, or waits for a processor, takes the next job soon, however long it has been at its own; only what sleeps
 /// holds it up, nor does a thread that is on its way.
 #[cfg(target_os = "linux")]

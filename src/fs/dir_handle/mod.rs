@@ -152,7 +152,7 @@ impl Dir {
     ///
     /// # Backend
     ///
-    /// FSYNC (Linux 5.1); else `fsync(2)` on a blocking thread.
+    /// FSYNC (Linux 5.1); `fsync(2)` on a blocking thread without it, or where that is sooner.
     ///
     /// # Examples
     ///

@@ -20,7 +20,7 @@ impl File {
     ///
     /// # Backend
     ///
-    /// FSYNC (Linux 5.1); else `fsync(2)` on a blocking thread.
+    /// FSYNC (Linux 5.1); `fsync(2)` on a blocking thread without it, or where that is sooner.
     ///
     /// # Examples
     ///
@@ -50,7 +50,7 @@ impl File {
     ///
     /// # Backend
     ///
-    /// FSYNC (Linux 5.1); else `fdatasync(2)` on a blocking thread.
+    /// FSYNC (Linux 5.1); `fdatasync(2)` on a blocking thread without it, or where that is sooner.
     ///
     /// # Examples
     ///
@@ -74,7 +74,7 @@ impl File {
     ///
     /// # Backend
     ///
-    /// FSYNC (Linux 5.1); else `fdatasync(2)` on a blocking thread; F_BARRIERFSYNC on macOS.
+    /// FSYNC (Linux 5.1); `fdatasync(2)` on a blocking thread without it, or where that is sooner; F_BARRIERFSYNC on macOS.
     ///
     /// # Examples
     ///

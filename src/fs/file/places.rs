@@ -156,21 +156,21 @@ pub(super) async fn write_all(
 }
 
 /// Writes all of a new file, which is then closed: as its cursor would, but that a future which is dropped ends it.
-pub(crate) async fn write_whole(file: File, buf: Vec<u8>) -> io::Result<()> {
+pub(crate) async fn write_whole(file: File, buf: impl IoBuf) -> io::Result<()> {
     let (_, written) = write_steps(&file.shared, buf, &mut Ok(0), &file.position, false).await;
     written?;
     file.close().await
 }
 
 /// The steps of a write, and how many bytes they wrote. Nothing is reserved any more once the position is the kernel's.
-async fn write_steps(
+async fn write_steps<B: IoBuf>(
     shared: &Arc<SharedFile>,
-    mut buf: Vec<u8>,
+    mut buf: B,
     begin: &mut Result<u64, u64>,
     position: &Position,
     kept: bool,
 ) -> (usize, io::Result<()>) {
-    let (total, mut done) = (buf.len(), 0);
+    let (total, mut done) = (buf.bytes_init(), 0);
     while done < total {
         let place = match begin {
             _ if !shared.is_seekable() => Place::Stream,

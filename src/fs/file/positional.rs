@@ -97,7 +97,7 @@ impl File {
     ///
     /// # Backend
     ///
-    /// WRITE (Linux 5.6); else `pwrite(2)` on a blocking thread.
+    /// WRITE (Linux 5.6); `pwrite(2)` on a blocking thread without it, or where that is sooner.
     ///
     /// # Examples
     ///

@@ -61,7 +61,7 @@ impl File {
     ///
     /// # Backend
     ///
-    /// WRITEV (Linux 5.1); else `pwritev(2)` on a blocking thread.
+    /// WRITEV (Linux 5.1); `pwritev(2)` on a blocking thread without it, or where that is sooner.
     ///
     /// # Examples
     ///
