@@ -47,6 +47,10 @@ pub(crate) const WALK_THREADS_MAX: usize = 32;
 /// directory wait for each other.
 pub(crate) const COPY_TREE_CHUNK: usize = 128;
 
+/// How long what was copied waits at most while more is copied: nobody sees that, and a wake-up for each tick of the
+/// clock took a hundredth of the processors.
+pub(crate) const COPY_TREE_QUIET: Duration = Duration::from_millis(16);
+
 /// How long a thread of a copy keeps the entries that it took: what takes longer is shared.
 pub(crate) const COPY_TREE_SLICE: Duration = Duration::from_millis(20);
 

@@ -8,7 +8,7 @@ use std::ffi::CStr;
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{OFlag, openat};
@@ -22,7 +22,7 @@ use crate::sys::copy_temp::Temp;
 use crate::sys::errno::retry;
 use crate::sys::fd::close;
 use crate::sys::path::with_c_path;
-use crate::sys::stat::Stat;
+use crate::sys::stat::{Stat, kind};
 use crate::sys::walking::HERE;
 use crate::sys::{unnamed, xattr_open};
 
@@ -351,7 +351,7 @@ fn fill(
     file: &File,
     flow: &Flow<'_>,
 ) -> Result<Copied, CopyError> {
-    let target = retry(|| file.metadata()).map_err(CopyError::at(TO))?;
+    let target = copy_meta::look_at(file).map_err(CopyError::at(TO))?;
     let ways = copy_data::Ways {
         holes: request.holes,
         reflink: request.reflink,
@@ -369,7 +369,7 @@ fn fill(
         let after = retry(|| source.metadata()).map_err(CopyError::at(FROM))?;
         check_whole(source, before, &after).map_err(CopyError::at(FROM))?;
     }
-    let id = (target.dev(), target.ino());
+    let id = (target.dev, target.ino);
     let mut meta = copy_meta::Onto::new(file, target);
     meta.is_bare = sides.is_private && !sides.reuse;
     meta.carry(source, before, request.preserve);
@@ -404,8 +404,10 @@ fn set_mode(
     meta: &copy_meta::Onto<'_>,
 ) -> io::Result<()> {
     let target = &meta.target;
-    let kind = target.file_type();
-    if kind.is_fifo() || kind.is_char_device() || kind.is_block_device() {
+    if matches!(
+        target.type_bits(),
+        kind::FIFO | kind::CHARACTER | kind::BLOCK
+    ) {
         return Ok(());
     }
     let mode = match request.mode {
@@ -419,7 +421,7 @@ fn set_mode(
     };
     // Access control lists change the mode.
     let is_known = meta.has_no_lists || !request.preserve.xattrs;
-    if target.mode() & 0o7777 == mode && is_known {
+    if target.mode & 0o7777 == mode && is_known {
         return Ok(());
     }
     file.set_permissions(std::fs::Permissions::from_mode(mode))

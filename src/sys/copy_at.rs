@@ -112,7 +112,7 @@ pub(crate) fn finish_dir(
 ) -> io::Result<Vec<Warning>> {
     with_file(from, |from| {
         with_file(to, |to| {
-            let mut onto = Onto::new(to, retry(|| to.metadata())?);
+            let mut onto = Onto::new(to, super::copy_meta::look_at(to)?);
             onto.carry_all(from, before, preserve);
             Ok(onto.warnings)
         })
@@ -130,9 +130,9 @@ pub(crate) fn finish_unopened(
         return Err(swapped());
     }
     with_file(to, |to| {
-        let target = retry(|| to.metadata())?;
+        let target = super::copy_meta::look_at(to)?;
         let mut warnings = Vec::new();
-        let mut has_owner = owners(&found) == (target.uid(), target.gid());
+        let mut has_owner = owners(&found) == owners(&target);
         if preserve.owner && !has_owner {
             let set = || std::os::unix::fs::fchown(to, Some(found.uid), Some(found.gid));
             let set = retry(set);

@@ -161,19 +161,19 @@ pub(super) struct Reused {
 pub(super) fn reuse(
     source: &File,
     before: &Metadata,
-    (to, target): (&File, &Metadata),
+    (to, target): (&File, &Stat),
     ways: Ways,
     flow: &Flow<'_>,
 ) -> Sided<Reused> {
     let cut = |len| retry(|| to.set_len(len)).map_err(destination_error);
-    let upto = target.len().min(before.len());
+    let upto = target.size.min(before.len());
     let mut reused = Reused::default();
     if ways.reflink == Reflink::Always || ways.holes == Holes::Zeros {
         // The one has to share all, and the other to look at all.
         cut(0)?;
         return Ok(reused);
     }
-    if target.len() > upto {
+    if target.size > upto {
         cut(upto)?;
     }
     let mut sides = Both::new(source, to);

@@ -17,6 +17,7 @@ use nix::sys::time::TimeSpec;
 
 use super::errno::retry;
 use super::path::c_path;
+use super::stat::Stat;
 use super::{xattr, xattr_open};
 
 /// Metadata that a copy carries over besides the mode.
@@ -49,7 +50,7 @@ const ACL_DEFAULT: &CStr = c"system.posix_acl_default";
 
 /// The mode that goes to a copy with these attributes. What lets others act as its owner or its group goes only with
 /// them: a set-user-id file of a user's must not become one of root's.
-pub(crate) fn mode_for(before: &Metadata, target: Option<&Metadata>) -> u32 {
+pub(crate) fn mode_for(before: &Metadata, target: Option<&Stat>) -> u32 {
     let mode = before.mode() & 0o7777;
     if target.is_some_and(|target| has_owner_of(before, target)) {
         mode
@@ -122,15 +123,28 @@ fn group_rights(list: &[u8]) -> Option<u32> {
     Some(u32::from(rights) & 0o7)
 }
 
-fn has_owner_of(before: &Metadata, target: &Metadata) -> bool {
-    (target.uid(), target.gid()) == (before.uid(), before.gid())
+fn has_owner_of(before: &Metadata, target: &Stat) -> bool {
+    (target.uid, target.gid) == (before.uid(), before.gid())
+}
+
+/// What an open file is that is written to, without its times: to ask for those has a cost at each change of it.
+pub(super) fn look_at(to: &File) -> io::Result<Stat> {
+    #[cfg(target_os = "linux")]
+    {
+        use super::linux::{calls::Call, statx};
+        match statx::without_times(std::os::fd::AsFd::as_fd(to)) {
+            Err(error) if Call::Statx.is_refused_with(&error) => {}
+            looked => return looked,
+        }
+    }
+    retry(|| to.metadata()).map(Stat::from)
 }
 
 /// An open file or directory that gets the metadata of another.
 pub(crate) struct Onto<'a> {
     to: &'a File,
     /// What it is by now, but for its mode.
-    pub(crate) target: Metadata,
+    pub(crate) target: Stat,
     pub(crate) warnings: Vec<Warning>,
     /// Whether it was made where it can have no attributes yet.
     pub(super) is_bare: bool,
@@ -139,7 +153,7 @@ pub(crate) struct Onto<'a> {
 }
 
 impl Onto<'_> {
-    pub(crate) fn new(to: &File, target: Metadata) -> Onto<'_> {
+    pub(crate) fn new(to: &File, target: Stat) -> Onto<'_> {
         Onto {
             to,
             target,
@@ -156,7 +170,7 @@ impl Onto<'_> {
             let owners = (Some(before.uid()), Some(before.gid()));
             let set = retry(|| std::os::unix::fs::fchown(to, owners.0, owners.1));
             note(&mut self.warnings, SET_OWNER, set);
-            match retry(|| to.metadata()) {
+            match look_at(to) {
                 Ok(target) => self.target = target,
                 Err(error) => self.warnings.push((SET_OWNER, error)),
             }
@@ -224,7 +238,7 @@ pub(crate) fn onto_file(
     to: &File,
     preserve: Preserve,
 ) -> Vec<Warning> {
-    let target = match retry(|| to.metadata()) {
+    let target = match look_at(to) {
         Ok(target) => target,
         Err(error) => return vec![(SET_OWNER, error)],
     };
@@ -246,7 +260,7 @@ pub(crate) fn onto_path(from: &Path, to: &Path, preserve: Preserve) -> io::Resul
             retry(|| std::os::unix::fs::lchown(to, Some(before.uid()), Some(before.gid()))),
         );
     }
-    let target = retry(|| std::fs::symlink_metadata(to)).ok();
+    let target = retry(|| std::fs::symlink_metadata(to)).ok().map(Stat::from);
     let same_owner = target
         .as_ref()
         .is_some_and(|target| has_owner_of(&before, target));

@@ -250,9 +250,27 @@ fn bits_of_an_owner_go_only_with_the_owner() {
     fs::write(&one, b"").unwrap();
     fs::set_permissions(&one, fs::Permissions::from_mode(0o7755)).unwrap();
     let one = fs::metadata(&one).unwrap();
-    assert_eq!(copy_meta::mode_for(&one, Some(&one)), 0o7755);
+    let (same, root) = (Stat::from(one.clone()), Stat::from(root));
+    assert_eq!(copy_meta::mode_for(&one, Some(&same)), 0o7755);
     assert_eq!(copy_meta::mode_for(&one, None), 0o1755);
-    let is_same = (one.uid(), one.gid()) == (root.uid(), root.gid());
+    let is_same = (one.uid(), one.gid()) == (root.uid, root.gid);
     let expected = if is_same { 0o7755 } else { 0o1755 };
     assert_eq!(copy_meta::mode_for(&one, Some(&root)), expected);
+}
+
+/// The look at what is written to tells the same as any other, but for its times.
+#[test]
+fn what_is_written_to_is_looked_at_without_its_times() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file");
+    fs::write(&path, b"content").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o4751)).unwrap();
+    for path in [path.as_path(), dir.path(), Path::new("/dev/null")] {
+        let file = fs::File::open(path).unwrap();
+        let (seen, all) = (copy_meta::look_at(&file).unwrap(), file.metadata().unwrap());
+        assert_eq!((seen.mode, seen.size), (all.mode(), all.len()));
+        assert_eq!((seen.uid, seen.gid), (all.uid(), all.gid()));
+        assert_eq!((seen.dev, seen.ino), (all.dev(), all.ino()));
+        assert_eq!((seen.nlink, seen.rdev), (all.nlink(), all.rdev()));
+    }
 }

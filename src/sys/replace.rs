@@ -122,7 +122,7 @@ impl Draft {
         let mode = match self.how.mode {
             Some(mode) => mode & 0o7777,
             None => copy_meta::mode_beside_list(
-                copy_meta::mode_for(before, Some(&retry(|| self.file.metadata())?)),
+                copy_meta::mode_for(before, Some(&copy_meta::look_at(&self.file)?)),
                 of_before,
                 |name| xattr_open::get(&self.file, name),
             ),

@@ -209,7 +209,12 @@ impl<T: Send> Shared<T> {
 
     /// Whether the caller is to be woken: there is much, it has waited, or a thread more would have something to do.
     fn is_to_be_told(&self, board: &mut Board<T>, tasks: usize) -> bool {
-        let is_late = board.quiet_ms != 0 && coarse_ms() > board.quiet_ms;
+        // Each wake-up takes a processor from a thread. What is copied waits a while, what is listed for a tick of the clock.
+        let quiet_ms = match self.visitor.actor {
+            Some(_) => limits::COPY_TREE_QUIET.as_millis() as u64,
+            None => 0,
+        };
+        let is_late = board.quiet_ms != 0 && coarse_ms() > board.quiet_ms + quiet_ms;
         let is_much = board.ready_count >= limits::WALK_WAKE_AT;
         let threads = self.threads.load(Ordering::Relaxed);
         let is_work = tasks > board.idle && board.active < threads;

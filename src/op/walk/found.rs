@@ -30,6 +30,54 @@ impl Chunk {
             names: names.into(),
         })
     }
+
+    fn name(&self, at: u32, len: u32) -> &[u8] {
+        let at = at as usize;
+        &self.names[at..at + len as usize]
+    }
+
+    fn depth(&self) -> usize {
+        self.dir.as_ref().map_or(0, |dir| dir.depth)
+    }
+
+    fn path(&self, name: &[u8]) -> PathBuf {
+        let name = OsStr::from_bytes(name);
+        match &self.dir {
+            Some(dir) => dir.path_to(name),
+            None => name.into(),
+        }
+    }
+}
+
+/// Which of the entries of a chunk a thread is at, for whoever looks from outside.
+pub(super) struct Marker {
+    chunk: Arc<Chunk>,
+    /// Where its name begins, and how long that is.
+    name: AtomicU64,
+}
+
+impl Marker {
+    pub(super) fn new(chunk: &Arc<Chunk>) -> Arc<Marker> {
+        Arc::new(Marker {
+            chunk: chunk.clone(),
+            name: AtomicU64::new(0),
+        })
+    }
+
+    pub(super) fn at(&self, row: &Row) {
+        let name = u64::from(row.name_at) << 32 | u64::from(row.name_len);
+        self.name.store(name, Ordering::Relaxed);
+    }
+
+    pub(super) fn path(&self) -> PathBuf {
+        let name = self.name.load(Ordering::Relaxed);
+        self.chunk
+            .path(self.chunk.name((name >> 32) as u32, name as u32))
+    }
+
+    pub(super) fn depth(&self) -> usize {
+        self.chunk.depth()
+    }
 }
 
 /// One entry, before its chunk is whole.
@@ -79,8 +127,7 @@ impl Found {
     }
 
     fn name_bytes(&self) -> &[u8] {
-        let at = self.name_at as usize;
-        &self.chunk.names[at..at + self.name_len as usize]
+        self.chunk.name(self.name_at, self.name_len)
     }
 
     pub(crate) fn name(&self) -> &OsStr {
@@ -94,19 +141,11 @@ impl Found {
 
     /// Zero for the root.
     pub(crate) fn depth(&self) -> usize {
-        self.chunk.dir.as_ref().map_or(0, |dir| dir.depth)
+        self.chunk.depth()
     }
 
     pub(crate) fn path(&self) -> PathBuf {
-        let name = OsStr::from_bytes(self.name_bytes());
-        match &self.chunk.dir {
-            Some(dir) => {
-                let mut path = dir.path();
-                path.push(name);
-                path
-            }
-            None => name.into(),
-        }
+        self.chunk.path(self.name_bytes())
     }
 
     pub(crate) fn is_dir(&self) -> bool {
@@ -316,6 +355,12 @@ macro_rules! numbers {
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         #[non_exhaustive]
         pub struct WalkStats { $( $(#[$doc])* pub $name: u64, )* }
+
+        impl WalkStats {
+            pub(super) fn add(&mut self, more: &WalkStats) {
+                $( self.$name += more.$name; )*
+            }
+        }
 
         #[derive(Default)]
         pub(super) struct Numbers {

@@ -75,14 +75,18 @@ impl Node {
 
     /// The path: that of the root as it was given, and the names.
     pub(crate) fn path(&self) -> PathBuf {
-        let mut names = vec![&self.name];
+        self.path_with_room(0)
+    }
+
+    fn path_with_room(&self, room: usize) -> PathBuf {
+        let mut names = Vec::with_capacity(self.depth + 1);
+        names.push(&self.name);
         let mut at = self;
         while let Some(parent) = &at.parent {
             names.push(&parent.name);
             at = parent;
         }
-        let bytes = names.iter().map(|name| name.count_bytes() + 1).sum();
-        let mut path = PathBuf::with_capacity(bytes);
+        let mut path = PathBuf::with_capacity(self.path_bytes + 1 + room);
         for name in names.into_iter().rev() {
             push(&mut path, name);
         }
@@ -95,8 +99,15 @@ impl Node {
 
     /// The path of what is in it.
     pub(crate) fn path_of(&self, name: &CStr) -> PathBuf {
-        let mut path = self.path();
+        let mut path = self.path_with_room(name.count_bytes());
         push(&mut path, name);
+        path
+    }
+
+    /// The same of an entry that was listed.
+    pub(super) fn path_to(&self, name: &OsStr) -> PathBuf {
+        let mut path = self.path_with_room(name.len());
+        path.push(name);
         path
     }
 

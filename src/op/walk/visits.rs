@@ -2,11 +2,12 @@
 //! before is handed over meanwhile, and what is behind it is for other threads.
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use super::Shared;
 use super::board::{Harvest, Task};
-use super::found::{Chunk, Found, Row, WalkCall};
+use super::found::{Chunk, Found, Marker, Row, WalkCall};
 use super::node::Use;
 use super::worker::{Doing, Worker};
 use crate::limits;
@@ -47,29 +48,34 @@ impl<T: Send> Shared<T> {
             }),
         });
         lock(&self.visits).push(visits.clone());
+        let marker = Marker::new(chunk);
+        me.begin(WalkCall::Visit, Doing::Visit(marker.clone()));
         let mut one = Harvest::new(0);
         loop {
-            let row = {
+            let (row, is_due) = {
                 let mut sheet = lock(&visits.sheet);
                 sheet.made.items.append(&mut one.items);
                 sheet.made.tasks.append(&mut one.tasks);
+                sheet.made.numbers.add(&std::mem::take(&mut one.numbers));
                 sheet.since_ms = coarse_ms();
-                if sheet.since_ms != handed_over_ms {
+                me.since_ms.store(sheet.since_ms, Ordering::Relaxed);
+                let is_due = sheet.since_ms != handed_over_ms;
+                if is_due {
                     handed_over_ms = sheet.since_ms;
                     std::mem::swap(&mut sheet.made, &mut one);
                 }
-                sheet.rows.pop_front()
+                (sheet.rows.pop_front(), is_due)
             };
-            self.hand_over(&mut one);
+            if is_due {
+                self.hand_over(&mut one);
+            }
             let Some(row) = row.filter(|_| !self.is_stopped()) else {
                 break;
             };
-            let found = Found::new(chunk, row);
-            me.begin(WalkCall::Visit, Doing::Visit(Box::new(found.clone())));
-            self.consider(dir, found, &mut one);
-            me.end(&self.late);
-            self.numbers.add(&std::mem::take(&mut one.numbers));
+            marker.at(&row);
+            self.consider(dir, Found::new(chunk, row), &mut one);
         }
+        me.end(&self.late);
         lock(&self.visits).retain(|other| !Arc::ptr_eq(other, &visits));
         let mut made = std::mem::replace(&mut lock(&visits.sheet).made, Harvest::new(0));
         self.hand_over(&mut made);

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::WalkNow;
-use super::found::{Found, WalkCall};
+use super::found::{Marker, WalkCall};
 use super::node::{Node, Use};
 use crate::sys::clock::coarse_ms;
 use crate::sys::fd::Whereabouts;
@@ -36,7 +36,7 @@ pub(super) enum Doing {
         index: usize,
     },
     /// In the caller's closure.
-    Visit(Box<Found>),
+    Visit(Arc<Marker>),
     /// It was told that this did not end in time.
     Over,
 }
@@ -228,7 +228,7 @@ impl Doing {
             Doing::List(dir) => dir.node.path(),
             Doing::Rows { dir, names, .. } => of_name(dir, names, index),
             Doing::Row { dir, names, index } => of_name(dir, names, *index),
-            Doing::Visit(found) => found.path(),
+            Doing::Visit(marker) => marker.path(),
         })
     }
 
@@ -238,7 +238,7 @@ impl Doing {
             Doing::Open(node) | Doing::Leave(node) => node.depth.saturating_sub(1),
             Doing::List(dir) => dir.node.depth.saturating_sub(1),
             Doing::Rows { dir, .. } | Doing::Row { dir, .. } => dir.node.depth,
-            Doing::Visit(found) => found.depth(),
+            Doing::Visit(marker) => marker.depth(),
         }
     }
 }

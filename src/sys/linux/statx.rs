@@ -207,6 +207,14 @@ pub(crate) fn of_fd(fd: BorrowedFd<'_>, how: How) -> io::Result<Stat> {
     call(fd.as_raw_fd(), c"", flags | libc::AT_EMPTY_PATH, mask).map(Stat::from)
 }
 
+/// The same without its times and what only some filesystems tell; blocking. Who has asked for a file's times has the
+/// next write give it new ones at once (Linux 6.13), and not with the next tick.
+pub(crate) fn without_times(fd: BorrowedFd<'_>) -> io::Result<Stat> {
+    const TIMES: u32 = 0x20 | 0x40 | 0x80;
+    let flags = libc::AT_EMPTY_PATH;
+    call(fd.as_raw_fd(), c"", flags, BASIC & !TIMES).map(Stat::from)
+}
+
 /// The alignment for direct I/O on a file, or in a directory on files that are made there, where the
 /// filesystem says; blocking. A directory is asked through a file without a name.
 pub(crate) fn direct_align(path: &CStr) -> io::Result<Option<DirectAlign>> {
