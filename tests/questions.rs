@@ -179,12 +179,6 @@ fn files_that_somebody_has_a_lease_on() {
 }
 
 #[test]
-fn mounts_that_are_free_again() {
-    let test = "mounts_that_are_free_again";
-    in_child_with_own_mounts(test, || ask_both!(noticed::unmounted));
-}
-
-#[test]
 fn room_that_is_free_again() {
     let test = "room_that_is_free_again";
     in_child_with_own_mounts(test, || ask_both!(dropped::room));

@@ -323,26 +323,3 @@ pub(crate) async fn leased(root: &Path) -> Answers {
     }
     answers
 }
-
-/// Nothing is open where only a name was asked for. A busy machine may make single closes late.
-pub(crate) async fn unmounted(root: &Path) -> Answers {
-    const ROUNDS: usize = 8;
-    let mut answers = Answers::default();
-    let place = root.join("mounted");
-    std::fs::create_dir(&place).unwrap();
-    for what in NAMED {
-        let mut busy = 0;
-        for _ in 0..ROUNDS {
-            let flags = nix::mount::MsFlags::empty();
-            nix::mount::mount(Some("none"), &place, Some("tmpfs"), flags, None::<&str>).unwrap();
-            fill(&place);
-            named(what, &place).await;
-            if nix::mount::umount(&place).is_err() {
-                busy += 1;
-                nix::mount::umount2(&place, nix::mount::MntFlags::MNT_DETACH).unwrap();
-            }
-        }
-        answers.say(format!("{what}: unmounted"), busy * 4 <= ROUNDS);
-    }
-    answers
-}
