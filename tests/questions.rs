@@ -28,9 +28,12 @@ mod to_tokio {
     pub(crate) use tokio::fs;
 
     pub(crate) mod cursors;
+    pub(crate) mod dropped;
     pub(crate) mod limits;
     pub(crate) mod listings;
+    pub(crate) mod made_up;
     pub(crate) mod names;
+    pub(crate) mod noticed;
     pub(crate) mod runtimes;
     pub(crate) mod shared;
 
@@ -43,9 +46,12 @@ mod to_tidegate {
     pub(crate) use tidegate::fs;
 
     pub(crate) mod cursors;
+    pub(crate) mod dropped;
     pub(crate) mod limits;
     pub(crate) mod listings;
+    pub(crate) mod made_up;
     pub(crate) mod names;
+    pub(crate) mod noticed;
     pub(crate) mod runtimes;
     pub(crate) mod shared;
 
@@ -146,12 +152,43 @@ asked! {
     whole_files: names::whole;
     runtimes_of_every_sort: runtimes::sorts;
     what_panics: runtimes::panics;
+    peers_of_what_was_dropped: dropped::peers;
+    times_of_the_last_access: noticed::access_times;
+    files_that_are_made_up: made_up::files;
 }
 
 /// In memory, as the journal of a disk would be waited for hundreds of times.
 #[test]
 fn links_renames_and_copies() {
     ask_both!(names::pairs, tempfile::tempdir_in("/dev/shm").unwrap());
+}
+
+#[test]
+fn programs_that_were_dropped() {
+    ask_both!(dropped::programs, tempfile::tempdir_in("/dev/shm").unwrap());
+}
+
+#[test]
+fn what_watchers_are_told() {
+    ask_both!(noticed::noticed, tempfile::tempdir_in("/dev/shm").unwrap());
+}
+
+#[test]
+fn files_that_somebody_has_a_lease_on() {
+    ask_both!(noticed::leased, tempfile::tempdir_in("/dev/shm").unwrap());
+}
+
+#[test]
+fn room_that_is_free_again() {
+    let test = "room_that_is_free_again";
+    in_child_with_own_mounts(test, || ask_both!(dropped::room));
+}
+
+#[test]
+fn few_descriptors_for_many_files() {
+    let test = "few_descriptors_for_many_files";
+    let place = || tempfile::tempdir_in("/dev/shm").unwrap();
+    in_child(test, |_| {}, || ask_both!(dropped::few_numbers, place()));
 }
 
 /// All that is asked of any place.

@@ -3,15 +3,17 @@
 #![cfg(target_os = "linux")]
 
 mod common;
+#[path = "fallback/seccomp.rs"]
+mod seccomp;
 
 use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 
-use tidegate::fs::{self, CopyFile, Follow, Preserve};
+use tidegate::fs::{self, AtomicOptions, CopyFile, CopyTree, Follow, Preserve, TreeEvent, Warning};
 
-use crate::common::child::{in_child_without_privileges, is_root};
-use crate::common::on_each_route;
+use crate::common::child::{in_child, in_child_without_privileges, is_root};
+use crate::common::{on_each_route, runtime};
 
 const ACL: &str = "system.posix_acl_access";
 const DEFAULT_ACL: &str = "system.posix_acl_default";
@@ -266,4 +268,129 @@ fn without_privileges_rights_stay_behind() {
     if is_root() {
         std::fs::remove_file(shared).unwrap();
     }
+}
+
+/// The warnings of a copied tree.
+async fn tree(from: &Path, to: &Path) -> Vec<Warning> {
+    let mut copying = CopyTree::new(from, to).start();
+    let mut warnings = Vec::new();
+    while let Some(event) = copying.next_event().await {
+        match event {
+            TreeEvent::Copied(copied) => warnings.extend(copied.warnings),
+            other => panic!("{other:?}"),
+        }
+    }
+    warnings
+}
+
+/// Where nothing but the mode goes over, a list that gives the group less than the mode shows still holds: for files,
+/// folders and FIFOs.
+#[test]
+fn without_their_lists_the_group_gets_no_more() {
+    let name = "without_their_lists_the_group_gets_no_more";
+    if !can(name) {
+        return;
+    }
+    on_each_route(|_| async {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        std::fs::create_dir(&from).unwrap();
+        make(&from.join("file"), 0o660);
+        nix::unistd::mkfifo(&from.join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for of in [".", "file", "fifo"] {
+            give(&from.join(of), ACL, &list(6, 4, 6)).await.unwrap();
+            assert_eq!(mode(&from.join(of)) & 0o070, 0o060, "{of}");
+        }
+        assert!(tree(&from, &to).await.is_empty());
+        for of in [".", "file", "fifo"] {
+            assert_eq!(mode(&to.join(of)) & 0o070, 0o040, "{of} of a tree");
+        }
+        let one = dir.path().join("one");
+        fs::copy(from.join("file"), &one).await.unwrap();
+        assert_eq!(mode(&one), 0o640);
+        make(&one, 0o600);
+        fs::copy_metadata(&from, &to, Preserve::default())
+            .await
+            .unwrap();
+        assert_eq!(mode(&to) & 0o070, 0o040);
+    });
+}
+
+/// A look at a list that fails is not an answer: it is a warning and the group gets nothing, or, where nobody would hear
+/// the warning, an error.
+#[test]
+fn a_list_that_cannot_be_looked_at_is_not_none() {
+    let name = "a_list_that_cannot_be_looked_at_is_not_none";
+    if can(name) {
+        in_child(name, |_| {}, look_refused);
+    }
+}
+
+fn look_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let folder = dir.join("folder");
+    std::fs::create_dir(&folder).unwrap();
+    make(&folder.join("file"), 0o660);
+    nix::unistd::mkfifo(&folder.join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    runtime(false).block_on(async {
+        tidegate::Handle::builder().install().unwrap();
+        for of in [".", "file", "fifo"] {
+            give(&folder.join(of), ACL, &list(6, 0, 6)).await.unwrap();
+        }
+    });
+    let calls = [libc::SYS_getxattr, libc::SYS_lgetxattr, libc::SYS_fgetxattr];
+    for errno in [libc::EIO, libc::EACCES, libc::ENOSYS] {
+        // Of several filters the last one is heard.
+        seccomp::Filter::refuse(&calls.map(|call| call as u32), errno).install();
+        on_each_route(|_| async {
+            refused(dir, &folder, errno).await;
+        });
+    }
+}
+
+async fn refused(dir: &Path, folder: &Path, errno: i32) {
+    let told = |warnings: Vec<Warning>| {
+        let looks = warnings.into_iter().map(|(what, error)| {
+            assert_eq!(what, "get_xattr", "{error}");
+            error.raw_os_error()
+        });
+        looks.collect::<Vec<_>>()
+    };
+    let (from, to) = (folder.join("file"), dir.join("to"));
+    let copied = CopyFile::new(&from, &to).run().await.unwrap();
+    assert_eq!(
+        (told(copied.warnings), mode(&to)),
+        (vec![Some(errno)], 0o600)
+    );
+
+    make(&to, 0o600);
+    let warnings = fs::copy_metadata(&from, &to, Preserve::default()).await;
+    assert_eq!(
+        (told(warnings.unwrap()), mode(&to)),
+        (vec![Some(errno)], 0o600)
+    );
+
+    let tree_to = dir.join("tree");
+    assert_eq!(told(tree(folder, &tree_to).await), [Some(errno); 3]);
+    for of in [".", "file", "fifo"] {
+        assert_eq!(mode(&tree_to.join(of)) & 0o070, 0, "{of}");
+    }
+    std::fs::remove_dir_all(&tree_to).unwrap();
+
+    let copied = fs::copy(&from, &to).await;
+    match errno {
+        // The process sees no lists at all: as with std.
+        libc::ENOSYS => assert_eq!((copied.unwrap(), mode(&to)), (4, 0o660)),
+        _ => {
+            assert_eq!(copied.unwrap_err().raw_os_error(), Some(errno));
+            assert_eq!(mode(&to) & 0o070, 0);
+        }
+    }
+    std::fs::remove_file(&to).unwrap();
+
+    // What replaces a file is as it was, or that one stays.
+    let replaced = fs::write_atomic(&from, "other", AtomicOptions::new()).await;
+    assert_eq!(replaced.unwrap_err().raw_os_error(), Some(errno));
+    assert_eq!(std::fs::read_to_string(&from).unwrap(), "text");
 }

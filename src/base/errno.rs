@@ -98,6 +98,15 @@ pub(crate) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T>
     }
 }
 
+/// Opens something without waiting for whoever should be at its other end. Somebody who has a lease on a file is waited for,
+/// as by any open: he is told, and gives it up.
+pub(crate) fn open_without_peer<T>(open: impl Fn(i32) -> io::Result<T>) -> io::Result<T> {
+    match retry(|| open(libc::O_NONBLOCK)) {
+        Err(error) if error.raw_os_error() == Some(EAGAIN) => retry(|| open(0)),
+        opened => opened,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -20,7 +20,8 @@ pub use crate::op::copy::{Copied, Preserve, Reflink, Warning};
 /// # Errors
 ///
 /// Those of `open(2)`, `read(2)` and `write(2)`; `InvalidInput` if the source is not a regular file, or
-/// is the destination itself.
+/// is the destination itself; that of `getxattr(2)` if the source's access list cannot be looked at, without
+/// which nobody knows what its mode gives to the group.
 ///
 /// # Backend
 ///
@@ -38,7 +39,7 @@ pub use crate::op::copy::{Copied, Preserve, Reflink, Warning};
 /// ```
 pub async fn copy(from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<u64> {
     let mut copy = CopyFile::new(from, to);
-    copy.request.check_whole = false;
+    copy.request.is_plain = true;
     Ok(copy.run().await?.bytes)
 }
 
@@ -116,7 +117,7 @@ impl CopyFile {
         let request = CopyRequest {
             from: from.as_ref().into(),
             to: to.as_ref().into(),
-            check_whole: true,
+            is_plain: false,
             create_new: false,
             follow: true,
             holes: Holes::Source,

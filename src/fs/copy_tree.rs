@@ -85,7 +85,7 @@ impl CopyTree {
         let file = CopyRequest {
             from: from.as_ref().into(),
             to: to.as_ref().into(),
-            check_whole: true,
+            is_plain: false,
             create_new: false,
             follow: false,
             holes: Holes::Source,

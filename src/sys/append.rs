@@ -11,7 +11,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use super::errno::retry;
+use super::errno::{open_without_peer, retry};
 use super::fd::with_file;
 use super::replace;
 use super::walking::Id;
@@ -25,17 +25,17 @@ pub(crate) struct Opened {
 
 /// Opens a file to append to it, and makes it if it is not there.
 pub(crate) fn open(path: &Path, mode: u32) -> io::Result<Opened> {
-    let open = || {
+    let open = |more| {
         File::options()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
             .mode(mode)
-            .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+            .custom_flags(more | libc::O_NOCTTY)
             .open(path)
     };
-    let file = retry(open)?;
+    let file = open_without_peer(open)?;
     let found = retry(|| file.metadata())?;
     if !found.is_file() {
         let text = "only a regular file can be appended to";

@@ -211,10 +211,14 @@ fn differs_how(
         let ((a, b), (c, d)) = (owners(found), owners(made));
         return Some(format!("owner {a}:{b}, {c}:{d} in the copy"));
     }
-    if found.type_bits() != kind::SYMLINK && !is_mode_right(found, made, open) {
+    if found.type_bits() != kind::SYMLINK {
         let mode = |of: &Stat| of.mode & 0o7777;
-        let (found, made) = (mode(found), mode(made));
-        return Some(format!("mode {found:o}, {made:o} in the copy"));
+        let modes = format!("mode {:o}, {:o} in the copy", mode(found), mode(made));
+        match is_mode_right(found, made, open) {
+            Ok(true) => {}
+            Ok(false) => return Some(modes),
+            Err(error) => return Some(format!("{modes}, and its access list: {error}")),
+        }
     }
     let at = |of: &Stat| (of.modified.seconds, of.modified.nanos.into());
     if alike.preserve.times && !kept_time::is_kept(at(found), at(made)) {
@@ -224,22 +228,22 @@ fn differs_how(
 }
 
 /// Whether the mode is the one that a copy with that owner gets.
-fn is_mode_right(found: &Stat, made: &Stat, open: Option<(&File, &File)>) -> bool {
+fn is_mode_right(found: &Stat, made: &Stat, open: Option<(&File, &File)>) -> io::Result<bool> {
     let (mode, there) = (found.mode & 0o7777, made.mode & 0o7777);
     if mode == there {
-        return true;
+        return Ok(true);
     }
     let is_owners = (found.uid, found.gid) == (made.uid, made.gid);
     let mode = if is_owners { mode } else { mode & 0o1777 };
     let Some((from, to)) = open else {
-        return mode == there;
+        return Ok(mode == there);
     };
-    let beside_list = copy_meta::mode_beside_list(
+    let beside = copy_meta::mode_beside_list(
         mode,
         |name| xattr_open::get(from, name),
         |name| xattr_open::get(to, name),
     );
-    beside_list == there
+    beside.found.map(|()| beside.bits == there)
 }
 
 pub(super) type Xattrs = BTreeMap<OsString, Vec<u8>>;

@@ -19,7 +19,7 @@ use crate::sys::copy_data;
 use crate::sys::copy_left::{Reused, reuse};
 use crate::sys::copy_meta;
 use crate::sys::copy_temp::Temp;
-use crate::sys::errno::retry;
+use crate::sys::errno::{self, open_without_peer, retry};
 use crate::sys::fd::close;
 use crate::sys::path::with_c_path;
 use crate::sys::stat::{Stat, kind};
@@ -35,8 +35,9 @@ pub use crate::sys::copy_meta::{Preserve, Warning};
 pub(crate) struct CopyRequest {
     pub(crate) from: PathBuf,
     pub(crate) to: PathBuf,
-    /// Fails where the source changes meanwhile.
-    pub(crate) check_whole: bool,
+    /// Does what std's does, and no more: a source that changes meanwhile is none of its business, its access time is
+    /// touched, and there is nobody to be warned.
+    pub(crate) is_plain: bool,
     /// Fails where the destination exists.
     pub(crate) create_new: bool,
     /// Follows a symbolic link at `from`.
@@ -121,8 +122,11 @@ pub(crate) struct Source {
 
 impl Source {
     /// Opens it, and looks at it.
-    pub(crate) fn open(dir: BorrowedFd<'_>, name: &Path, follow: bool) -> io::Result<Source> {
-        let file = open_to_read(dir, name, follow)?;
+    pub(crate) fn open(dir: BorrowedFd<'_>, name: &Path, of: &CopyRequest) -> io::Result<Source> {
+        let file = match of.is_plain {
+            true => open_source(dir, name, of.follow, 0)?,
+            false => open_to_read(dir, name, of.follow)?,
+        };
         let before = retry(|| file.metadata())?;
         if !before.is_file() {
             return Err(io::Error::new(
@@ -174,7 +178,7 @@ pub(crate) fn copy_file(request: &CopyRequest, flow: &Flow<'_>) -> Result<Copied
     };
     flow.check().map_err(CopyError::at(FROM))?;
     if !request.rename_into_place {
-        let source = Source::open(HERE, &request.from, request.follow);
+        let source = Source::open(HERE, &request.from, request);
         let source = source.map_err(CopyError::at(FROM))?;
         return copy_file_at(request, paths, &source, flow);
     }
@@ -195,7 +199,7 @@ pub(crate) fn copy_file(request: &CopyRequest, flow: &Flow<'_>) -> Result<Copied
         temporary: (elsewhere.as_ref().unwrap_or(&dir).as_fd(), temporary),
         ..paths
     };
-    let source = Source::open(HERE, &request.from, request.follow);
+    let source = Source::open(HERE, &request.from, request);
     let source = source.map_err(CopyError::at(FROM))?;
     copy_file_at(request, sides, &source, flow)
 }
@@ -294,15 +298,18 @@ pub(super) fn open_at(
 
 /// Opens a file without waiting for a FIFO's writer and, where the system lets us, without touching its access time.
 pub(super) fn open_to_read(dir: BorrowedFd<'_>, name: &Path, follow: bool) -> io::Result<File> {
-    let mut flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-    flags.set(OFlag::O_NOFOLLOW, !follow);
-    let open = |extra: OFlag| open_at(dir, name, flags | extra, 0);
-    match open(OFlag::from_bits_truncate(NO_ATIME)) {
+    match open_source(dir, name, follow, NO_ATIME) {
         Err(error) if NO_ATIME != 0 && error.raw_os_error() == Some(libc::EPERM) => {
-            open(OFlag::empty())
+            open_source(dir, name, follow, 0)
         }
         opened => opened,
     }
+}
+
+fn open_source(dir: BorrowedFd<'_>, name: &Path, follow: bool, extra: i32) -> io::Result<File> {
+    let mut flags = OFlag::O_RDONLY | OFlag::O_NOCTTY | OFlag::from_bits_retain(extra);
+    flags.set(OFlag::O_NOFOLLOW, !follow);
+    open_without_peer(|more| open_at(dir, name, flags | OFlag::from_bits_retain(more), 0))
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -365,7 +372,7 @@ fn fill(
     let moved = copy_data::copy(source, before, (file, reused.upto), ways, flow);
     let moved = moved.map_err(CopyError::of)?;
     flow.check().map_err(CopyError::at(FROM))?;
-    if request.check_whole {
+    if !request.is_plain {
         let after = retry(|| source.metadata()).map_err(CopyError::at(FROM))?;
         check_whole(source, before, &after).map_err(CopyError::at(FROM))?;
     }
@@ -373,7 +380,7 @@ fn fill(
     let mut meta = copy_meta::Onto::new(file, target);
     meta.is_bare = sides.is_private && !sides.reuse;
     meta.carry(source, before, request.preserve);
-    set_mode(request, (source, before), file, &meta).map_err(CopyError::at(TO))?;
+    set_mode(request, (source, before), file, &mut meta)?;
     if request.preserve.times {
         copy_meta::times_of(before)
             .and_then(|times| retry(|| file.set_times(times)))
@@ -401,8 +408,8 @@ fn set_mode(
     request: &CopyRequest,
     (source, before): (&File, &Metadata),
     file: &File,
-    meta: &copy_meta::Onto<'_>,
-) -> io::Result<()> {
+    meta: &mut copy_meta::Onto<'_>,
+) -> Result<(), CopyError> {
     let target = &meta.target;
     if matches!(
         target.type_bits(),
@@ -413,18 +420,31 @@ fn set_mode(
     let mode = match request.mode {
         Some(mode) => mode & 0o7777,
         None if meta.has_no_lists => copy_meta::mode_for(before, Some(target)),
-        None => copy_meta::mode_beside_list(
-            copy_meta::mode_for(before, Some(target)),
-            |name| xattr_open::get(source, name),
-            |name| xattr_open::get(file, name),
-        ),
+        None => {
+            let all = copy_meta::mode_for(before, Some(target));
+            let mode = copy_meta::mode_beside_list(
+                all,
+                |name| xattr_open::get(source, name),
+                |name| xattr_open::get(file, name),
+            );
+            match (mode.found, request.is_plain) {
+                // A process without that call sees no more of its files than their modes, and neither does std.
+                (Err(error), true) if error.raw_os_error() == Some(errno::ENOSYS) => all,
+                (Err(error), true) => return Err(CopyError::at(FROM)(error)),
+                (found, _) => {
+                    copy_meta::note(&mut meta.warnings, copy_meta::GET_XATTR, found);
+                    mode.bits
+                }
+            }
+        }
     };
     // Access control lists change the mode.
     let is_known = meta.has_no_lists || !request.preserve.xattrs;
-    if target.mode & 0o7777 == mode && is_known {
+    if meta.target.mode & 0o7777 == mode && is_known {
         return Ok(());
     }
-    file.set_permissions(std::fs::Permissions::from_mode(mode))
+    let permissions = std::fs::Permissions::from_mode(mode);
+    file.set_permissions(permissions).map_err(CopyError::at(TO))
 }
 
 /// Whether the file was left alone while it was read: same size and same times as before. The time of the last

@@ -125,14 +125,15 @@ pub(crate) fn finish_unopened(
     to: BorrowedFd<'_>,
     preserve: Preserve,
 ) -> io::Result<Vec<Warning>> {
-    let found = stat_at(dir, name, false)?;
+    let source = Named::open(dir, name)?;
+    let found = &source.stat;
     if !found.is_dir() {
         return Err(swapped());
     }
     with_file(to, |to| {
         let target = super::copy_meta::look_at(to)?;
         let mut warnings = Vec::new();
-        let mut has_owner = owners(&found) == owners(&target);
+        let mut has_owner = owners(found) == owners(&target);
         if preserve.owner && !has_owner {
             let set = || std::os::unix::fs::fchown(to, Some(found.uid), Some(found.gid));
             let set = retry(set);
@@ -140,6 +141,7 @@ pub(crate) fn finish_unopened(
             note(&mut warnings, "set_owner", set);
         }
         let mode = found.mode & if has_owner { 0o7777 } else { 0o1777 };
+        let mode = source.mode_beside_list(mode, to, &mut warnings);
         let set = retry(|| to.set_permissions(Permissions::from_mode(mode)));
         note(&mut warnings, "set_permissions", set);
         if preserve.times {
@@ -219,11 +221,8 @@ pub(crate) fn copy_fifo(twin: Twin<'_>, preserve: Preserve) -> io::Result<Vec<Wa
     make_fifo(twin)?;
     let temp = Temp::of(twin.to, twin.temporary).of_fifo();
     let mut warnings = carry(&source, twin, preserve)?;
-    note(
-        &mut warnings,
-        "set_permissions",
-        set_mode(twin, &source.stat),
-    );
+    let set = set_mode(twin, &source, &mut warnings);
+    note(&mut warnings, "set_permissions", set);
     let how = (twin.create_new, false);
     temp.publish((twin.to, as_path(twin.name)), how, &mut warnings)?;
     Ok(warnings)
@@ -319,6 +318,17 @@ impl Named {
         std::ffi::CString::new(path).unwrap_or_default()
     }
 
+    fn mode_beside_list(&self, mode: u32, made: &File, warnings: &mut Vec<Warning>) -> u32 {
+        let path = self.proc_path();
+        let beside = super::copy_meta::mode_beside_list(
+            mode,
+            |name| super::xattr::get(&path, name, true),
+            |name| super::xattr_open::get(made, name),
+        );
+        note(warnings, super::copy_meta::GET_XATTR, beside.found);
+        beside.bits
+    }
+
     /// All attributes, as far as there is a way to them.
     pub(super) fn xattrs(&self) -> io::Result<super::compare_at::Xattrs> {
         use super::xattr;
@@ -349,6 +359,10 @@ impl Named {
     }
 
     fn carry_xattrs(&self, _: &Named, _: Twin<'_>, _: &mut Vec<Warning>) {}
+
+    fn mode_beside_list(&self, mode: u32, _: &File, _: &mut Vec<Warning>) -> u32 {
+        mode
+    }
 
     pub(super) fn xattrs(&self) -> io::Result<super::compare_at::Xattrs> {
         Ok(super::compare_at::Xattrs::new())
@@ -383,7 +397,8 @@ fn carry(source: &Named, twin: Twin<'_>, preserve: Preserve) -> io::Result<Vec<W
 }
 
 /// The mode of a FIFO, opened for that as nobody knows its name. What somebody put into its place is no FIFO, or his.
-fn set_mode(twin: Twin<'_>, before: &Stat) -> io::Result<()> {
+fn set_mode(twin: Twin<'_>, source: &Named, warnings: &mut Vec<Warning>) -> io::Result<()> {
+    let before = &source.stat;
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let opened = retry(|| Ok(openat(twin.to, twin.temporary, flags, Mode::empty())?))?;
     let there = super::blocking::stat_fd(opened.as_fd())?;
@@ -392,5 +407,7 @@ fn set_mode(twin: Twin<'_>, before: &Stat) -> io::Result<()> {
     }
     let is_owners = (there.uid, there.gid) == (before.uid, before.gid);
     let mode = before.mode & if is_owners { 0o7777 } else { 0o1777 };
-    File::from(opened).set_permissions(Permissions::from_mode(mode))
+    let made = File::from(opened);
+    let mode = source.mode_beside_list(mode, &made, warnings);
+    made.set_permissions(Permissions::from_mode(mode))
 }

@@ -24,7 +24,7 @@ use super::compare_at::read_full;
 use super::copy::{Reflink, open_at};
 use super::copy_data::{Flow, Holes, Sided, Ways, destination_error, next_data, source_error};
 use super::copy_temp::{sum, sum_in};
-use super::errno::retry;
+use super::errno::{open_without_peer, retry};
 use super::range::{Space, allocate};
 use super::stat::{Stat, kind};
 use super::walking::{self, Names};
@@ -138,8 +138,9 @@ fn is_part(there: &Stat) -> bool {
 
 /// Opens what was left, if it still is as it was found.
 pub(super) fn reopen(dir: BorrowedFd<'_>, name: &Path) -> Option<File> {
-    let flags = OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-    let file = open_at(dir, name, flags, 0).ok()?;
+    let flags = OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_NOCTTY;
+    let open = |more| open_at(dir, name, flags | OFlag::from_bits_retain(more), 0);
+    let file = open_without_peer(open).ok()?;
     let there = stat_fd(file.as_fd()).ok()?;
     // Attributes, lists of access among them, come just before the mode.
     (is_part(&there) && xattr_open::is_bare(&file)).then_some(file)

@@ -15,7 +15,7 @@ use nix::fcntl::AT_FDCWD;
 use nix::sys::stat::{FchmodatFlags, Mode, UtimensatFlags, fchmodat, utimensat};
 use nix::sys::time::TimeSpec;
 
-use super::errno::retry;
+use super::errno::{open_without_peer, retry};
 use super::path::c_path;
 use super::stat::Stat;
 use super::{xattr, xattr_open};
@@ -40,7 +40,7 @@ const SET_OWNER: &str = "set_owner";
 const SET_PERMISSIONS: &str = "set_permissions";
 const SET_TIMES: &str = "set_times";
 const SET_XATTR: &str = "set_xattr";
-const GET_XATTR: &str = "get_xattr";
+pub(super) const GET_XATTR: &str = "get_xattr";
 const LIST_XATTRS: &str = "list_xattrs";
 const REMOVE_XATTR: &str = "remove_xattr";
 
@@ -60,24 +60,40 @@ pub(crate) fn mode_for(before: &Metadata, target: Option<&Stat>) -> u32 {
 }
 
 /// The same less what an access list gives to others than the owning group, unless that list went over: where there is one,
-/// the mode's bits of the group are the most that anybody in it gets.
+/// the mode's bits of the group are the most that anybody in it gets. Where nobody says whether there is one, the group
+/// gets nothing.
 pub(crate) fn mode_beside_list(
     mode: u32,
     source: impl Fn(&CStr) -> io::Result<Vec<u8>>,
     target: impl Fn(&CStr) -> io::Result<Vec<u8>>,
-) -> u32 {
+) -> BesideList {
+    let with = |bits, found| BesideList { bits, found };
     if cfg!(not(target_os = "linux")) || mode & 0o070 == 0 {
-        return mode;
+        return with(mode, Ok(()));
     }
-    let Ok(list) = source(ACL_ACCESS) else {
-        return mode;
+    let list = match source(ACL_ACCESS).map(|list| (group_rights(&list), list)) {
+        Ok((Some(rights), list)) => (mode & (!0o070 | rights << 3), list),
+        Ok((None, _)) => return with(mode, Ok(())),
+        Err(error) if is_none(&error) => return with(mode, Ok(())),
+        Err(error) => return with(mode & !0o070, Err(error)),
     };
-    match group_rights(&list) {
-        Some(rights) if !target(ACL_ACCESS).is_ok_and(|target| gives_the_same(&target, &list)) => {
-            mode & (!0o070 | rights << 3)
-        }
-        _ => mode,
+    let (narrowed, list) = list;
+    match target(ACL_ACCESS) {
+        Ok(target) if gives_the_same(&target, &list) => with(mode, Ok(())),
+        Err(error) if !is_none(&error) => with(narrowed, Err(error)),
+        _ => with(narrowed, Ok(())),
     }
+}
+
+/// The bits of a mode beside an access list, and whether it could be found out.
+pub(crate) struct BesideList {
+    pub(crate) bits: u32,
+    pub(crate) found: io::Result<()>,
+}
+
+/// Whether a failed look at an attribute says that there is none.
+fn is_none(error: &io::Error) -> bool {
+    xattr::is_absent(error) || xattr::are_never(error)
 }
 
 /// A new file has the access list that its folder has for new ones. What takes the place of another file has it only if
@@ -87,7 +103,7 @@ pub(crate) fn without_another_list(
     target: &File,
 ) -> io::Result<()> {
     let list = match xattr_open::get(target, ACL_ACCESS) {
-        Err(error) if xattr::is_absent(&error) || xattr::are_never(&error) => return Ok(()),
+        Err(error) if is_none(&error) => return Ok(()),
         list => list?,
     };
     match source(ACL_ACCESS) {
@@ -195,7 +211,16 @@ impl Onto<'_> {
     /// All of a directory's, in their order.
     pub(crate) fn carry_all(&mut self, source: &File, before: &Metadata, preserve: Preserve) {
         self.carry(source, before, preserve);
-        let mode = mode_for(before, Some(&self.target));
+        let mut mode = mode_for(before, Some(&self.target));
+        if !self.has_no_lists {
+            let beside = mode_beside_list(
+                mode,
+                |name| xattr_open::get(source, name),
+                |name| xattr_open::get(self.to, name),
+            );
+            note(&mut self.warnings, GET_XATTR, beside.found);
+            mode = beside.bits;
+        }
         let permissions = std::fs::Permissions::from_mode(mode);
         let set = retry(|| self.to.set_permissions(permissions.clone()));
         note(&mut self.warnings, SET_PERMISSIONS, set);
@@ -279,7 +304,8 @@ pub(crate) fn onto_path(from: &Path, to: &Path, preserve: Preserve) -> io::Resul
         let mode = mode_for(&before, target.as_ref());
         let list = |path: &CStr, name: &CStr| xattr::get(path, name, false);
         let mode = mode_beside_list(mode, |name| list(&source, name), |name| list(&at, name));
-        note(&mut warnings, SET_PERMISSIONS, set_mode(to, mode));
+        note(&mut warnings, GET_XATTR, mode.found);
+        note(&mut warnings, SET_PERMISSIONS, set_mode(to, mode.bits));
     }
     if preserve.times {
         let accessed = TimeSpec::new(before.atime() as _, before.atime_nsec() as _);
@@ -302,8 +328,12 @@ fn set_mode(to: &Path, mode: u32) -> io::Result<()> {
     }
     let mut options = File::options();
     options.read(true);
-    options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY);
-    let file = retry(|| options.open(to)).map_err(|error| {
+    let open = |more| {
+        let mut options = options.clone();
+        options.custom_flags(libc::O_NOFOLLOW | more | libc::O_NOCTTY);
+        options.open(to)
+    };
+    let file = open_without_peer(open).map_err(|error| {
         let text =
             format!("{error}; it is opened for that without /proc and fchmodat2 (Linux 6.6)");
         io::Error::new(error.kind(), text)
@@ -318,7 +348,7 @@ pub(crate) fn times_of(before: &Metadata) -> io::Result<FileTimes> {
         .set_modified(before.modified()?))
 }
 
-fn note(warnings: &mut Vec<Warning>, operation: &'static str, result: io::Result<()>) {
+pub(super) fn note(warnings: &mut Vec<Warning>, operation: &'static str, result: io::Result<()>) {
     if let Err(error) = result {
         warnings.push((operation, error));
     }
@@ -409,7 +439,7 @@ impl Xattrs<'_> {
                 continue;
             }
             match (self.remove)(rights) {
-                Err(error) if !xattr::is_absent(&error) && !xattr::are_never(&error) => {
+                Err(error) if !is_none(&error) => {
                     warnings.push((REMOVE_XATTR, error));
                 }
                 _ => {}

@@ -11,7 +11,7 @@ fn request(from: &Path, to: &Path) -> CopyRequest {
     CopyRequest {
         from: from.to_path_buf(),
         to: to.to_path_buf(),
-        check_whole: true,
+        is_plain: false,
         create_new: false,
         follow: true,
         holes: Holes::Source,

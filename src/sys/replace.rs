@@ -20,7 +20,7 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::copy_meta::{self, Preserve};
 use super::copy_temp::temp_name;
-use super::errno::retry;
+use super::errno::{open_without_peer, retry};
 use super::fork::Born;
 use super::path::c_path;
 use super::rename::{RenameMode, rename};
@@ -121,21 +121,25 @@ impl Draft {
         }
         let mode = match self.how.mode {
             Some(mode) => mode & 0o7777,
-            None => copy_meta::mode_beside_list(
-                copy_meta::mode_for(before, Some(&copy_meta::look_at(&self.file)?)),
-                of_before,
-                |name| xattr_open::get(&self.file, name),
-            ),
+            None => {
+                let beside = copy_meta::mode_beside_list(
+                    copy_meta::mode_for(before, Some(&copy_meta::look_at(&self.file)?)),
+                    of_before,
+                    |name| xattr_open::get(&self.file, name),
+                );
+                beside.found?;
+                beside.bits
+            }
         };
         self.set_mode(mode)
     }
 
     /// What is asked for is kept, or the old file stays.
     fn keep(&self, before: &Metadata) -> io::Result<()> {
-        let open = || {
+        let open = |more| {
             File::options()
                 .read(true)
-                .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY)
+                .custom_flags(libc::O_NOFOLLOW | more | libc::O_NOCTTY)
                 .open(&self.path)
         };
         let preserve = Preserve {
@@ -145,7 +149,7 @@ impl Draft {
         };
         // The owner alone takes no permission to read.
         let warnings = match preserve.xattrs {
-            true => copy_meta::onto_file(&retry(open)?, before, &self.file, preserve),
+            true => copy_meta::onto_file(&open_without_peer(open)?, before, &self.file, preserve),
             false => copy_meta::onto_file(&self.file, before, &self.file, preserve),
         };
         warnings

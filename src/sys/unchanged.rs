@@ -12,11 +12,11 @@ use std::os::fd::AsFd;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 
-use super::errno::retry;
+use super::blocking;
+use super::errno::open_without_peer;
 use super::request::{At, stat_of};
 use super::stat::{How, Stamp, Stat};
 use super::steps::Steps;
-use super::{blocking, errno};
 use crate::error::{Drift, Error};
 use crate::limits;
 
@@ -141,14 +141,13 @@ fn read_looked_at(
     Ok(bytes)
 }
 
-/// Waits for nobody, whatever may lie there by now, unless it is a file that somebody has a lease on.
+/// Waits for nobody, whatever may lie there by now.
 fn open(at: &At, links: OFlag) -> io::Result<File> {
     let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOCTTY | links;
-    let open = |more| retry(|| Ok(openat(at.dir(), at.path(), flags | more, Mode::empty())?));
     super::dataless::check(at.dir(), at.path(), flags.bits())?;
-    let fd = match open(OFlag::O_NONBLOCK) {
-        Err(error) if error.raw_os_error() == Some(errno::EAGAIN) => open(OFlag::empty())?,
-        opened => opened?,
-    };
+    let fd = open_without_peer(|more| {
+        let flags = flags | OFlag::from_bits_retain(more);
+        Ok(openat(at.dir(), at.path(), flags, Mode::empty())?)
+    })?;
     Ok(File::from(fd))
 }

@@ -263,7 +263,7 @@ impl TreeActor {
             Some(source) => source,
             None => {
                 flow.check()?;
-                Source::open(from.0, from.1, file.follow)?
+                Source::open(from.0, from.1, file)?
             }
         };
         let mut sides = Sides {
@@ -431,7 +431,7 @@ impl TreeActor {
             return None;
         }
         place.pulse.at(WalkCall::Copy);
-        let opened = Source::open(place.fd, as_path(name.name), self.request.file.follow).ok();
+        let opened = Source::open(place.fd, as_path(name.name), &self.request.file).ok();
         place.pulse.at(WalkCall::Stat);
         opened
     }
