@@ -1,6 +1,7 @@
 //! The `tidegate` command: says what a machine can do, measures it, walks trees and copies them through the library.
 #![deny(unsafe_code)]
 
+#[cfg(feature = "bench")]
 mod bench;
 mod copy;
 mod doctor;
@@ -28,6 +29,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[cfg(feature = "bench")]
     Bench(bench::Arguments),
     Copy(copy::Arguments),
     Doctor(doctor::Arguments),
@@ -52,6 +54,7 @@ fn run() -> Exit {
         }
     };
     match arguments.command {
+        #[cfg(feature = "bench")]
         Command::Bench(arguments) => {
             worker::run(bench::shows(), |link| bench::main(arguments, link))
         }
