@@ -30,6 +30,8 @@
 //!
 //! - `http-body`: [`fs::FileStream`] is an `http_body::Body`, for hyper, axum and tower-http.
 //! - `metrics`: `MetricsExporter` hands the counters of a handle to the `metrics` crate.
+//! - `serde`: the snapshots of [`Handle::stats`] and their like, what [`probe`] finds, and the reports of copies and walks can
+//!   be written by serde: durations as seconds, paths as text, errors with their number.
 //! - `testing`: a fake backend for tests, which delays, withholds or fails operations as it is told, in the
 //!   module of that name.
 //! - `tokio-uring`: the buffers of [`buf`] work in the operations of that crate. Linux only; elsewhere it does
@@ -40,6 +42,11 @@
     not(target_os = "linux"),
     allow(dead_code, reason = "what only rings and polls use is Linux's")
 )]
+
+#[cfg(not(unix))]
+compile_error!(
+    "tidegate works on file descriptors, as Unix systems have them: on Windows, use tokio::fs there, behind a cfg of yours"
+);
 
 mod blocking;
 pub mod buf;
@@ -56,6 +63,8 @@ mod observe;
 mod op;
 pub mod opcode;
 pub mod probe;
+#[cfg(feature = "serde")]
+mod serialize;
 mod sys;
 #[cfg(feature = "testing")]
 pub mod testing;

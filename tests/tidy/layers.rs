@@ -7,6 +7,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("guide", &["guide"]),
     ("blocking", &["op"]),
     ("exporter", &["driver"]),
+    ("serialize", &["fs", "driver", "sys"]),
     ("testing", &["driver"]),
     ("fs", &["fs", "op", "driver"]),
     ("op", &["op", "driver", "sys"]),
