@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::op::whole;
 use crate::opcode::Kind;
 
-/// The content of a file.
+/// Reads the whole content of a file.
 ///
 /// Files that report no size, as in procfs, are read to their end.
 ///
@@ -43,7 +43,7 @@ pub async fn read(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
     whole::read(&path).await
 }
 
-/// The content of a file as text.
+/// Reads the whole content of a file as text.
 ///
 /// # Cancel safety
 ///
