@@ -7,9 +7,9 @@
 //! A macro takes each type apart, so that a new field or variant does not compile without its name here.
 
 use std::borrow::Cow;
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::ser::{SerializeMap, SerializeStruct};
@@ -59,16 +59,16 @@ fn seconds(duration: &Duration) -> f64 {
     duration.as_secs_f64()
 }
 
-fn lossy(path: &PathBuf) -> Cow<'_, str> {
+fn lossy(path: &Path) -> Cow<'_, str> {
     path.to_string_lossy()
 }
 
-fn lossy_word(word: &OsString) -> Cow<'_, str> {
+fn lossy_word(word: &OsStr) -> Cow<'_, str> {
     word.to_string_lossy()
 }
 
 fn lossy_if_any(path: &Option<PathBuf>) -> Option<Cow<'_, str>> {
-    path.as_ref().map(lossy)
+    path.as_deref().map(lossy)
 }
 
 fn name(row: &&Row) -> &'static str {
@@ -106,7 +106,7 @@ struct Lost {
 
 fields!(Lost { operation, error });
 
-fn lost(warnings: &Vec<Warning>) -> Vec<Lost> {
+fn lost(warnings: &[Warning]) -> Vec<Lost> {
     let one = |(operation, error): &Warning| Lost {
         operation,
         error: fault(error),
