@@ -9,15 +9,15 @@ use clap::Parser;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::calls::Calls;
-use crate::data::{Data, Size};
-use crate::engine::{Engine, engines};
-use crate::header::Header;
 use crate::place::Place;
-use crate::report;
-use crate::rounds::{Settings, measure};
-use crate::stop::Stop;
-use crate::workload::{WORKLOADS, Workload};
+use tidegate_measure::calls::Calls;
+use tidegate_measure::data::{Data, Size};
+use tidegate_measure::engine::{Engine, engines};
+use tidegate_measure::header::Header;
+use tidegate_measure::report;
+use tidegate_measure::rounds::{Settings, measure};
+use tidegate_measure::stop::Stop;
+use tidegate_measure::workload::{WORKLOADS, Workload};
 
 /// Compares tidegate with its peers, in interleaved rounds, and prints medians.
 #[derive(Clone, Debug, Parser)]

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Instant;
 
-use crate::usage::Usage;
+use tidegate_measure::usage::Usage;
 
 /// One way, and what runs it once: it says how many units it did.
 pub type Contender<'a> = (&'a str, Box<dyn FnMut() -> io::Result<u64> + 'a>);

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::data::Data;
+use tidegate_measure::data::Data;
 
 /// Does nothing.
 pub fn init() {}

@@ -8,7 +8,7 @@ use std::time::Duration;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use tidegate_rig::{Requirements, StalledFuse};
 
-use crate::data::Data;
+use tidegate_measure::data::Data;
 
 /// As libfuse has it, if nothing else is said.
 const FUSE_TIMEOUT: Duration = Duration::from_secs(1);

@@ -3,9 +3,9 @@
 
 use std::process::Command;
 
-use tidegate_benches::data::Data;
-use tidegate_benches::engine::{Engine, engines};
-use tidegate_benches::workload::{WORKLOADS, Workload};
+use tidegate_measure::data::Data;
+use tidegate_measure::engine::{Engine, engines};
+use tidegate_measure::workload::{WORKLOADS, Workload};
 
 /// Short turns over small files.
 fn compare(args: &[&str]) -> String {

@@ -58,6 +58,7 @@ Exit codes:
   130  interrupted; nothing unfinished was left under its final name, nothing measured
 
 Environment:
+  NO_COLOR=1                        no colours, whatever the terminal can do
   TIDEGATE_BACKEND=auto|ring|pool   forces the way that operations take
   TIDEGATE_TIMEOUTS=metadata=30s,data=60s,sync=60s
                                     how long operations may take; off for any of them: as long as they take";

@@ -12,7 +12,7 @@ use common::{assert_exit, json, paths, tidegate, wait_for};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
-use tidegate_benches::summary::median;
+use tidegate_measure::summary::median;
 
 /// A user who is not root, as containers and systems name nobody.
 const NOBODY: u32 = 65534;

@@ -57,6 +57,88 @@ fn the_json_has_a_row_per_operation() {
     assert!(diagnosis["ring"]["state"] == "available" || diagnosis["ring"]["remedy"].is_string());
 }
 
+/// Programs read it: what was there stays, under the same names, whatever the text for people looks like.
+#[test]
+fn the_json_keeps_its_names() {
+    let output = tidegate().args(["doctor", "--json", "/"]).output().unwrap();
+    let diagnosis = json(&output);
+    let names = |at: &str| {
+        let value = diagnosis
+            .pointer(at)
+            .unwrap_or_else(|| panic!("{at}: {diagnosis}"));
+        let mut names: Vec<_> = value.as_object().unwrap().keys().cloned().collect();
+        names.sort();
+        names.join(" ")
+    };
+    for (at, expected) in [
+        (
+            "",
+            "broken buffers filesystem kernel limits operations requested_backend ring settings",
+        ),
+        ("/buffers", "features groups"),
+        (
+            "/buffers/features/0",
+            "available errno first_kernel name reason remedy",
+        ),
+        (
+            "/buffers/groups",
+            "exhausted in_flight in_flight_delta peak per_ring_max remaining rings",
+        ),
+        (
+            "/filesystem",
+            "answers_at_poll at_poll direct_io fs_type mount_point path",
+        ),
+        ("/filesystem/at_poll/0", "answer available reason remedy"),
+        ("/limits", "locked_memory_bytes open_files processes"),
+        (
+            "/operations/0",
+            "blocking first_kernel name opcode reason way",
+        ),
+        (
+            "/settings",
+            "breaker_probe_every_ms breaker_probe_patience_ms breaker_timeouts \
+             heartbeat_interval_ms stuck_threads_max timeouts warn_after_ms",
+        ),
+        ("/settings/timeouts", "data_ms metadata_ms sync_ms"),
+    ] {
+        assert_eq!(names(at), expected, "{at}");
+    }
+    let table = tidegate::opcode::TABLE.iter().map(|row| row.name);
+    let listed = diagnosis["operations"].as_array().unwrap().iter();
+    assert!(table.eq(listed.map(|one| one["name"].as_str().unwrap())));
+}
+
+/// On the ring and without one: no line is wider than a terminal but by a word that cannot be broken, and no column runs
+/// into the next.
+#[test]
+fn the_text_fits_a_terminal() {
+    for backend in ["auto", "pool"] {
+        let mut doctor = tidegate();
+        let output = doctor
+            .args(["doctor", "/"])
+            .env("TIDEGATE_BACKEND", backend);
+        let text = String::from_utf8(output.output().unwrap().stdout).unwrap();
+        for line in text.lines() {
+            let is_one_word = line.split_whitespace().count() == 1;
+            assert!(line.chars().count() <= 80 || is_one_word, "{line}\n{text}");
+        }
+        for row in tidegate::opcode::TABLE {
+            let mut lines = text.lines();
+            let line = lines.find(|line| line.split(' ').next() == Some(row.name));
+            let line = line.unwrap_or_else(|| panic!("{}: {text}", row.name));
+            let mut words = line.split_whitespace().skip(1);
+            let way = words.next().unwrap();
+            assert!(["ring", "threads", "none"].contains(&way), "{line}");
+            let opcode = words.next().unwrap();
+            assert_eq!(
+                opcode,
+                row.opcode.map_or("-", |opcode| opcode.name),
+                "{line}"
+            );
+        }
+    }
+}
+
 /// R38: what rings can register is shown, each with a reason and a remedy where it cannot be had, and the ids of
 /// buffer groups, of which a handle that is new uses none.
 #[test]

@@ -40,7 +40,7 @@ pub struct AtomicOptions {
 }
 
 impl AtomicOptions {
-    /// The defaults.
+    /// Returns the defaults.
     ///
     /// See [`AtomicOptions`].
     pub fn new() -> AtomicOptions {
@@ -119,7 +119,7 @@ impl AtomicOptions {
         AtomicFile::made(path, self.how.clone(), Some(held))
     }
 
-    /// A file that the path becomes when it is committed. Nothing happens before something is written.
+    /// Begins a file that the path becomes when it is committed. Nothing happens before something is written.
     ///
     /// See [`AtomicFile`].
     pub fn begin(&self, path: impl AsRef<Path>) -> AtomicFile {
@@ -233,7 +233,7 @@ impl std::fmt::Debug for AtomicFile {
 impl std::panic::UnwindSafe for AtomicFile {}
 
 impl AtomicFile {
-    /// One with the default [`AtomicOptions`].
+    /// Makes one with the default [`AtomicOptions`].
     ///
     /// See [`AtomicFile`].
     pub fn new(path: impl AsRef<Path>) -> AtomicFile {
@@ -253,7 +253,7 @@ impl AtomicFile {
         }
     }
 
-    /// How many bytes it has taken.
+    /// Returns how many bytes it has taken.
     ///
     /// See [`AtomicFile`].
     pub fn bytes(&self) -> u64 {

@@ -57,7 +57,7 @@ impl std::fmt::Debug for Batch {
     }
 }
 
-/// A batch of operations on paths. [`Dir::batch`] makes one whose names start from an open directory.
+/// Begins a batch of operations on paths. [`Dir::batch`] begins one whose names start from an open directory.
 ///
 /// # Examples
 ///
@@ -76,7 +76,7 @@ pub fn batch() -> Batch {
     Batch::default()
 }
 
-/// The attributes of many paths, in their order. An error of one is no error of the others.
+/// Reads the attributes of many paths, in their order. An error of one is no error of the others.
 ///
 /// This is [`batch`] with its defaults; [`Batch::metadata`] has the same with a bound, or a limit for each.
 ///
@@ -126,7 +126,7 @@ impl Dir {
         }
     }
 
-    /// The attributes of many names in this directory, in their order.
+    /// Reads the attributes of many names in this directory, in their order.
     ///
     /// # Cancel safety
     ///
@@ -212,7 +212,7 @@ impl Batch {
         self
     }
 
-    /// The attributes of each.
+    /// Reads the attributes of each.
     ///
     /// # Cancel safety
     ///

@@ -181,7 +181,7 @@ impl CopyFile {
         self
     }
 
-    /// Whether blocks are shared with the source; by default as the kernel likes.
+    /// Chooses whether blocks are shared with the source; by default as the kernel likes.
     ///
     /// ```
     /// # #[tokio::main] async fn main() -> std::io::Result<()> {
@@ -208,7 +208,7 @@ impl CopyFile {
         self
     }
 
-    /// The mode of the destination, instead of the source's.
+    /// Sets the mode of the destination, instead of the source's.
     ///
     /// See [`CopyFile::run`].
     pub fn mode(mut self, mode: u32) -> CopyFile {

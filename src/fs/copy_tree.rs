@@ -114,7 +114,7 @@ impl CopyTree {
         CopyTree { request }
     }
 
-    /// Which metadata besides the mode is carried over.
+    /// Chooses which metadata besides the mode is carried over.
     ///
     /// See [`CopyTree`].
     pub fn preserve(mut self, preserve: Preserve) -> CopyTree {
@@ -240,7 +240,7 @@ impl CopyTree {
         self
     }
 
-    /// Whether blocks are shared with the source.
+    /// Chooses whether blocks are shared with the source.
     ///
     /// See [`CopyTree`].
     pub fn reflink(mut self, reflink: Reflink) -> CopyTree {
@@ -248,7 +248,7 @@ impl CopyTree {
         self
     }
 
-    /// Whether holes stay holes.
+    /// Chooses whether holes stay holes.
     ///
     /// See [`CopyTree`].
     pub fn keep_holes(mut self, keep: bool) -> CopyTree {
@@ -360,7 +360,7 @@ impl fmt::Debug for CopyingTree {
 }
 
 impl CopyingTree {
-    /// What comes next; `None` at the end.
+    /// Returns what was done next; `None` at the end.
     ///
     /// # Cancel safety
     ///

@@ -306,7 +306,7 @@ impl std::fmt::Debug for ReadDir {
 }
 
 impl ReadDir {
-    /// The next entry, or `None` at the end.
+    /// Returns the next entry, or `None` at the end.
     ///
     /// # Cancel safety
     ///
@@ -323,7 +323,7 @@ impl ReadDir {
         std::future::poll_fn(|cx| self.poll_next_entry(cx)).await
     }
 
-    /// The same, for a poll.
+    /// Polls for the next entry, as [`next_entry`](ReadDir::next_entry) waits for it.
     ///
     /// ```
     /// # #[tokio::main] async fn main() -> std::io::Result<()> {
@@ -418,28 +418,28 @@ impl std::fmt::Debug for DirEntry {
 }
 
 impl DirEntry {
-    /// The path: that of the directory as it was given, and the name.
+    /// Returns the path: that of the directory as it was given, and the name.
     ///
     /// See [`DirEntry::metadata`].
     pub fn path(&self) -> PathBuf {
         self.std.path()
     }
 
-    /// The name, without the directory.
+    /// Returns the name, without the directory.
     ///
     /// See [`read_dir`].
     pub fn file_name(&self) -> OsString {
         self.std.file_name()
     }
 
-    /// The inode number.
+    /// Returns the inode number.
     ///
     /// See [`DirEntry::metadata`].
     pub fn ino(&self) -> u64 {
         self.std.ino()
     }
 
-    /// The attributes; of the link itself for a symbolic link.
+    /// Reads the attributes of the entry; of the link itself for a symbolic link.
     ///
     /// # Cancel safety
     ///
@@ -474,7 +474,7 @@ impl DirEntry {
         entry::metadata(self.std.clone(), &self.path(), ahead).await
     }
 
-    /// What kind of file it is; asks the file only where the directory does not say.
+    /// Tells what kind of file it is; asks the file only where the directory does not say.
     ///
     /// # Cancel safety
     ///

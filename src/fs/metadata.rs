@@ -22,7 +22,7 @@ pub enum Follow {
     No,
 }
 
-/// The attributes of what a path leads to.
+/// Reads the attributes of what a path leads to.
 ///
 /// # Cancel safety
 ///
@@ -51,7 +51,7 @@ pub async fn metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
     meta::metadata_of_path(path, true).await
 }
 
-/// The attributes of a path itself, also where it is a symbolic link.
+/// Reads the attributes of a path itself, also where it is a symbolic link.
 ///
 /// # Cancel safety
 ///
@@ -77,7 +77,7 @@ pub async fn symlink_metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
     meta::metadata_of_path(path, false).await
 }
 
-/// Whether a path leads to something. A broken symbolic link does not.
+/// Tells whether a path leads to something. A broken symbolic link does not.
 ///
 /// # Cancel safety
 ///
@@ -166,14 +166,14 @@ pub struct FileTimes {
 }
 
 impl FileTimes {
-    /// None of the times.
+    /// Returns a set that has none of the times yet.
     ///
     /// See [`FileTimes`].
     pub fn new() -> FileTimes {
         FileTimes::default()
     }
 
-    /// When it was read last.
+    /// Sets the time of the last read.
     ///
     /// See [`FileTimes`].
     pub fn set_accessed(mut self, time: SystemTime) -> FileTimes {
@@ -181,7 +181,7 @@ impl FileTimes {
         self
     }
 
-    /// When its content was changed last.
+    /// Sets the time of the last change of the content.
     ///
     /// See [`FileTimes`].
     pub fn set_modified(mut self, time: SystemTime) -> FileTimes {

@@ -138,7 +138,7 @@ pub async fn symlink(original: impl AsRef<Path>, link: impl AsRef<Path>) -> io::
     names::symlink(&original, &link).await
 }
 
-/// Where a symbolic link leads.
+/// Reads where a symbolic link leads.
 ///
 /// # Cancel safety
 ///
@@ -161,7 +161,7 @@ pub async fn read_link(path: impl AsRef<Path>) -> io::Result<PathBuf> {
     hop(Kind::ReadLink, &path, move |_| blocking::read_link(&owned)).await
 }
 
-/// The absolute path without symbolic links.
+/// Resolves a path to the absolute one without symbolic links.
 ///
 /// # Cancel safety
 ///

@@ -79,7 +79,7 @@ impl OpenOptions {
         self
     }
 
-    /// For reading.
+    /// Opens for reading.
     ///
     /// See [`OpenOptions`].
     pub fn read(&mut self, read: bool) -> &mut OpenOptions {
@@ -87,7 +87,7 @@ impl OpenOptions {
         self.also(|std| std.read(read))
     }
 
-    /// For writing.
+    /// Opens for writing.
     ///
     /// See [`OpenOptions`].
     pub fn write(&mut self, write: bool) -> &mut OpenOptions {
@@ -95,7 +95,7 @@ impl OpenOptions {
         self.also(|std| std.write(write))
     }
 
-    /// For writing at the end; the offset of a positional write is ignored then.
+    /// Opens for writing at the end; the offset of a positional write is ignored then.
     ///
     /// ```
     /// # #[tokio::main] async fn main() -> std::io::Result<()> {

@@ -84,7 +84,7 @@ impl StatxOptions {
         }
     }
 
-    /// Whether a symbolic link is followed.
+    /// Chooses whether a symbolic link is followed.
     ///
     /// See [`StatxOptions::path`].
     pub fn follow(mut self, follow: Follow) -> StatxOptions {
@@ -92,7 +92,7 @@ impl StatxOptions {
         self
     }
 
-    /// Whether a filesystem with a server asks it.
+    /// Chooses whether a filesystem with a server asks it.
     ///
     /// See [`StatxOptions::path`].
     pub fn freshness(mut self, freshness: Freshness) -> StatxOptions {
@@ -108,7 +108,7 @@ impl StatxOptions {
         self
     }
 
-    /// The attributes of a path. Cancel safety, errors and backend are those of [`statx`].
+    /// Reads the attributes of a path. Cancel safety, errors and backend are those of [`statx`].
     ///
     /// ```
     /// # #[tokio::main] async fn main() -> std::io::Result<()> {
@@ -142,7 +142,7 @@ impl StatxOptions {
         Ok(Statx(stat))
     }
 
-    /// The attributes of an open file. Cancel safety, errors and backend are those of [`File::statx`].
+    /// Reads the attributes of an open file. Cancel safety, errors and backend are those of [`File::statx`].
     ///
     /// ```
     /// # #[tokio::main] async fn main() -> std::io::Result<()> {
@@ -157,7 +157,7 @@ impl StatxOptions {
         Ok(Statx(stat))
     }
 
-    /// The attributes of many paths: [`metadata_many`](super::metadata_many) by another name.
+    /// Reads the attributes of many paths: [`metadata_many`](super::metadata_many) by another name.
     ///
     /// # Cancel safety
     ///

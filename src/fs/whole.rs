@@ -8,12 +8,12 @@ use super::file::places::write_whole;
 use super::open_options::OpenOptions;
 use crate::buf::Contents;
 use crate::driver;
-use crate::settings::Route;
 use crate::error::Error;
 use crate::op::whole;
 use crate::opcode::Kind;
+use crate::settings::Route;
 
-/// The content of a file.
+/// Reads the whole content of a file.
 ///
 /// Files that report no size, as in procfs, are read to their end.
 ///
@@ -45,7 +45,7 @@ pub async fn read(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
     whole::read(&path).await
 }
 
-/// The content of a file as text.
+/// Reads the whole content of a file as text.
 ///
 /// # Cancel safety
 ///

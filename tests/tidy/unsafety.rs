@@ -7,7 +7,7 @@ const SAFETY_LINES_MAX: usize = 5;
 
 pub(crate) fn check(file: &Rust) -> Vec<String> {
     let mut offences = undocumented(file);
-    let tests = ["tests/", "benches/", "cli/tests/", "loom/"];
+    let tests = ["tests/", "benches/", "cli/tests/", "loom/", "measure/"];
     if tests.iter().any(|start| file.path.starts_with(start)) {
         return offences;
     }

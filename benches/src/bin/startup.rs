@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
-use tidegate_benches::report::table;
-use tidegate_benches::summary::median;
+use tidegate_measure::report::table;
+use tidegate_measure::summary::median;
 use tokio::runtime::{Builder, Runtime};
 
 /// Who reads, in a process that was started for it.

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use nix::libc;
 use tidegate::fs::{Advice, File, WritebackPolicy};
-use tidegate_benches::usage::Usage;
+use tidegate_measure::usage::Usage;
 
 const PART: usize = 1 << 20;
 const CHUNK: u64 = 8 << 20;

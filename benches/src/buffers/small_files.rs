@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 
 use super::runtime;
 use crate::contest::contest;
-use crate::data::{forget, sync_all_of};
+use tidegate_measure::data::{forget, sync_all_of};
 
 const FILES: usize = 20_000;
 const FILE_BYTES: usize = 4096;

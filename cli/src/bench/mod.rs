@@ -15,10 +15,10 @@ use clap::Args;
 use indicatif::HumanBytes;
 use tempfile::TempDir;
 use tidegate::Handle;
-use tidegate_benches::data::Size;
-use tidegate_benches::header::Header;
-use tidegate_benches::rounds::Settings;
-use tidegate_benches::stop::Stop;
+use tidegate_measure::data::Size;
+use tidegate_measure::header::Header;
+use tidegate_measure::rounds::Settings;
+use tidegate_measure::stop::Stop;
 use tokio::sync::oneshot;
 
 use crate::exit::{Exit, fatal};

@@ -5,8 +5,8 @@ use std::error::Error;
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
-use tidegate_benches::engine::Engine;
-use tidegate_benches::report::short;
+use tidegate_measure::engine::Engine;
+use tidegate_measure::report::short;
 
 use super::report::{Report, others};
 use super::rows::{OURS, Row, label};

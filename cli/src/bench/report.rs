@@ -3,12 +3,12 @@
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
-use tidegate_benches::data::Size;
-use tidegate_benches::engine::Engine;
-use tidegate_benches::header::Header;
-use tidegate_benches::report::{self, short};
-use tidegate_benches::rounds::Settings;
-use tidegate_benches::sample::Sample;
+use tidegate_measure::data::Size;
+use tidegate_measure::engine::Engine;
+use tidegate_measure::header::Header;
+use tidegate_measure::report::{self, short};
+use tidegate_measure::rounds::Settings;
+use tidegate_measure::sample::Sample;
 
 use super::rows::{ENGINES, FAMILIES, OURS, Row, label};
 

@@ -5,11 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tidegate::Submit;
-use tidegate_benches::data::{Data, Size};
-use tidegate_benches::engine::Engine;
-use tidegate_benches::rounds::{self, Settings};
-use tidegate_benches::summary::Results;
-use tidegate_benches::workload::{Op, WORKLOADS, Workload};
+use tidegate_measure::data::{Data, Size};
+use tidegate_measure::engine::Engine;
+use tidegate_measure::rounds::{self, Settings};
+use tidegate_measure::summary::Results;
+use tidegate_measure::workload::{Op, WORKLOADS, Workload};
 
 use super::progress::Progress;
 

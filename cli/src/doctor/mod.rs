@@ -1,6 +1,7 @@
 //! `tidegate doctor`: how file I/O will be done on this machine, and what stands in the way of io_uring.
 
 mod buffers;
+mod groups;
 mod mounts;
 mod text;
 mod trial;

@@ -93,7 +93,7 @@ impl fmt::Debug for Entries {
 }
 
 impl Entries {
-    /// The next entry, or `None` at the end.
+    /// Returns the next entry, or `None` at the end.
     ///
     /// # Cancel safety
     ///
@@ -114,7 +114,7 @@ impl Entries {
         poll_fn(|cx| self.poll_next_entry(cx)).await
     }
 
-    /// The same, for a poll.
+    /// Polls for the next entry, as [`next_entry`](Entries::next_entry) waits for it.
     ///
     /// See [`Dir::read_dir`].
     pub fn poll_next_entry(
@@ -176,7 +176,7 @@ impl Stream for Entries {
 pub struct NamedEntry(OpenEntry);
 
 impl NamedEntry {
-    /// The name, for the operations of the [`Dir`].
+    /// Returns the name, for the operations of the [`Dir`].
     ///
     /// See [`Dir::read_dir`].
     pub fn file_name(&self) -> OsString {
@@ -190,7 +190,7 @@ impl NamedEntry {
         self.0.type_bits.map(FileKind::of)
     }
 
-    /// The inode number.
+    /// Returns the inode number.
     ///
     /// See [`Dir::read_dir`].
     pub fn ino(&self) -> u64 {

@@ -124,7 +124,7 @@ impl Dir {
             .await
     }
 
-    /// The same, and says what becomes of a file that has the new name.
+    /// Renames, and says what becomes of a file that has the new name.
     ///
     /// # Cancel safety
     ///
@@ -237,7 +237,7 @@ impl Dir {
         names::symlink(&original, At::dir(&self.shared, &link)).await
     }
 
-    /// Where a symbolic link leads.
+    /// Reads where a symbolic link leads.
     ///
     /// # Cancel safety
     ///

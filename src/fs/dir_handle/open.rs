@@ -62,7 +62,7 @@ impl Dir {
         self.open_file_within(path, options, Resolve::new()).await
     }
 
-    /// The same, under restrictions on the way to the file.
+    /// Opens a file under restrictions on the way to it.
     ///
     /// # Cancel safety
     ///
@@ -140,7 +140,7 @@ impl Dir {
         self.open_dir_within(path, Resolve::new()).await
     }
 
-    /// The same, under restrictions on the way to the directory.
+    /// Opens a directory under restrictions on the way to it.
     ///
     /// # Cancel safety
     ///

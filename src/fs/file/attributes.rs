@@ -12,7 +12,7 @@ use crate::op::{blocking, hop, meta};
 use crate::opcode::Kind;
 
 impl File {
-    /// The attributes.
+    /// Reads the attributes of the file, as std has them.
     ///
     /// # Cancel safety
     ///

@@ -48,7 +48,7 @@ impl File {
         names::link_file(&self.shared, &path).await
     }
 
-    /// The same for a path that starts from an open directory.
+    /// Gives the file a name, by a path that starts from an open directory.
     ///
     /// # Cancel safety
     ///

@@ -1,5 +1,10 @@
 //! An open file.
 
+// Documentation has the methods in this order: first what is used most.
+mod open;
+
+mod positional;
+
 mod attributes;
 #[cfg(feature = "http-body")]
 mod body;
@@ -10,7 +15,6 @@ mod fixed;
 mod foreign;
 mod link;
 pub(super) mod places;
-mod positional;
 mod provided;
 mod ranges;
 mod raw_fd;
@@ -140,43 +144,6 @@ impl File {
         (&self.shared, self.cursor.get_mut())
     }
 
-    /// Opens a file for reading.
-    ///
-    /// # Cancel safety
-    ///
-    /// Resource reclaimed, see [`OpenOptions::open`], also for errors and backend.
-    ///
-    /// # Examples
-    ///
-    /// See [`File`].
-    pub async fn open(path: impl AsRef<Path>) -> io::Result<File> {
-        OpenOptions::new().read(true).open(path).await
-    }
-
-    /// Opens a file for writing, empty, and makes it if it is not there.
-    ///
-    /// # Cancel safety
-    ///
-    /// Resource reclaimed, see [`OpenOptions::open`], also for errors and backend.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[tokio::main] async fn main() -> std::io::Result<()> {
-    /// # let dir = tempfile::tempdir()?;
-    /// let file = tidegate::fs::File::create(dir.path().join("f")).await?;
-    /// file.write_all_at("content", 0).await?;
-    /// # Ok(()) }
-    /// ```
-    pub async fn create(path: impl AsRef<Path>) -> io::Result<File> {
-        OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(path)
-            .await
-    }
-
     /// Makes a file for reading and writing, and fails if it is there.
     ///
     /// # Cancel safety
@@ -204,7 +171,7 @@ impl File {
             .await
     }
 
-    /// Options, all off.
+    /// Returns options to open a file with, all off.
     ///
     /// See [`OpenOptions`].
     pub fn options() -> OpenOptions {

@@ -86,7 +86,7 @@ enum State {
 }
 
 impl File {
-    /// The bytes of a range as a stream of chunks, with read-ahead.
+    /// Streams the bytes of a range in chunks, with read-ahead.
     ///
     /// Nothing is read before the first poll. The stream has its own position, and may be read at the
     /// same time as others of the same file. Its reads see what the cursor has accepted before they begin.

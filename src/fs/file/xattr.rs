@@ -7,7 +7,7 @@ use super::File;
 use crate::fs::Xattrs;
 
 impl File {
-    /// The value of an extended attribute, or `None` if the file has no such attribute.
+    /// Reads the value of an extended attribute; `None` if the file has no such attribute.
     ///
     /// # Cancel safety
     ///
@@ -130,7 +130,7 @@ impl File {
         Ok(Xattrs::of(read))
     }
 
-    /// The names of all extended attributes.
+    /// Lists the names of all extended attributes.
     ///
     /// # Cancel safety
     ///

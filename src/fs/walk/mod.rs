@@ -74,7 +74,7 @@ impl std::fmt::Debug for WalkDir {
 }
 
 impl WalkDir {
-    /// Of this directory, or file. If it is a link, what that leads to is walked.
+    /// Begins with this directory, or file. If it is a link, what that leads to is walked.
     ///
     /// See [`WalkDir`].
     pub fn new(root: impl AsRef<Path>) -> WalkDir {
@@ -208,7 +208,7 @@ impl WalkDir {
         self
     }
 
-    /// In which order.
+    /// Chooses the order of the entries.
     ///
     /// ```
     /// # #[tokio::main] async fn main() -> std::io::Result<()> {
@@ -333,7 +333,7 @@ impl WalkDir {
         self
     }
 
-    /// The walk, which begins when it is polled first.
+    /// Starts the walk, which begins when it is polled first.
     ///
     /// See [`WalkDir`].
     pub fn walk(self) -> Walk {

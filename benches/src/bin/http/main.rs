@@ -16,8 +16,8 @@ use std::thread;
 use std::time::Duration;
 
 use clap::Parser;
-use tidegate_benches::report::{short, table};
-use tidegate_benches::usage::Usage;
+use tidegate_measure::report::{short, table};
+use tidegate_measure::usage::Usage;
 
 use self::load::{Load, Served};
 use self::servers::{SERVERS, Server};

@@ -247,26 +247,26 @@ impl Data {
 
 /// Puts what is in memory of a file out of it.
 #[cfg(any(target_os = "freebsd", target_os = "linux"))]
-pub(crate) fn forget(file: &File) -> io::Result<()> {
+pub fn forget(file: &File) -> io::Result<()> {
     use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
     let advice = PosixFadviseAdvice::POSIX_FADV_DONTNEED;
     Ok(posix_fadvise(file, 0, 0, advice)?)
 }
 
 #[cfg(not(any(target_os = "freebsd", target_os = "linux")))]
-pub(crate) fn forget(_: &File) -> io::Result<()> {
+pub fn forget(_: &File) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Waits until all that was written to the filesystem of a file is on the disk.
 #[cfg(target_os = "linux")]
-pub(crate) fn sync_all_of(path: &Path) -> io::Result<()> {
+pub fn sync_all_of(path: &Path) -> io::Result<()> {
     Ok(nix::unistd::syncfs(File::open(path)?)?)
 }
 
 /// Starts writing out all that was written anywhere, and waits for one file.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn sync_all_of(path: &Path) -> io::Result<()> {
+pub fn sync_all_of(path: &Path) -> io::Result<()> {
     nix::unistd::sync();
     File::open(path)?.sync_all()
 }

@@ -14,7 +14,7 @@ const EVENT: &str = "events/raw_syscalls/sys_enter/id";
 
 /// A counter for each thread that there is, and for those that it starts.
 #[derive(Debug)]
-pub(crate) struct Calls(Vec<Counter>);
+pub struct Calls(Vec<Counter>);
 
 impl Calls {
     /// Counts from now on.
@@ -22,7 +22,7 @@ impl Calls {
     /// # Errors
     ///
     /// Where the kernel has no such event, or does not let this user count it.
-    pub(crate) fn start() -> io::Result<Calls> {
+    pub fn start() -> io::Result<Calls> {
         let event = Tracepoint::with_id(event_id()?);
         let mut counters = Vec::new();
         for thread in fs::read_dir("/proc/self/task")? {
@@ -48,7 +48,7 @@ impl Calls {
     /// # Errors
     ///
     /// Those of `read(2)`.
-    pub(crate) fn count(&mut self) -> io::Result<u64> {
+    pub fn count(&mut self) -> io::Result<u64> {
         self.0.iter_mut().map(Counter::read).sum()
     }
 }
