@@ -181,6 +181,13 @@ pub(crate) const POOL_JOB_LONG: Duration = Duration::from_millis(20);
 /// fill a disk's queue; twice as many cost more in switches than they bring (`docs/design/misses.md`).
 pub(crate) const POOL_THREADS_WAITING: usize = 32;
 
+/// How long a poll waits, awake, for a thread's call that is over at once where it looks at memory only: about what the two
+/// switches take that it spares (`docs/design/misses.md`).
+pub(crate) const MOMENT: Duration = Duration::from_micros(20);
+
+/// Turns of a loop between two looks whether it is over: some 0.3 µs, so that the looks are in nobody's way.
+pub(crate) const MOMENT_LOOK_EVERY: u32 = 8;
+
 /// An idle pool thread ends after this long.
 pub(crate) const POOL_THREAD_IDLE: Duration = Duration::from_secs(10);
 

@@ -395,6 +395,10 @@ impl Driver {
         let group = self.group(mount);
         let progress = Arc::new(Progress::default());
         start(Some(progress.clone()));
+        let may = mount.may_wait_for_a_server() && self.route() == Route::Auto;
+        if may && group.pool().wait_a_moment(|| progress.is_over()) {
+            return;
+        }
         let is_held_up = || group.pool().is_held_up();
         // One that only lacked a processor says nothing of the mount.
         if progress.wait(is_held_up) == Waited::Slow {

@@ -11,20 +11,27 @@ use super::cell::{Cell, Job, Outcome};
 use super::life::Given;
 use super::limited::{self, Why};
 use super::op::{Op, Told};
+use super::route::{Route, Way};
 use crate::error::{Error, LeftBehind};
 use crate::opcode::{CancelLeaves, Kind};
 use crate::sys::clock::now_us;
 use crate::sys::errno;
 use crate::sys::fd::Target;
+use crate::sys::lock::lock;
 
 /// See the module.
 pub(crate) struct InFlight<O: Op> {
     cell: Arc<Cell<O>>,
+    /// Whether it was polled before.
+    was_polled: bool,
 }
 
 impl<O: Op> InFlight<O> {
     pub(crate) fn new(cell: Arc<Cell<O>>) -> InFlight<O> {
-        InFlight { cell }
+        InFlight {
+            cell,
+            was_polled: false,
+        }
     }
 }
 
@@ -44,7 +51,8 @@ impl<O: Op> InFlight<O> {
 impl<O: Op> Future for InFlight<O> {
     type Output = O::Output;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<O::Output> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<O::Output> {
+        let is_first = !std::mem::replace(&mut self.was_polled, true);
         let cell = &self.cell;
         if cell.born.is_of_parent() {
             let operation = cell.kind;
@@ -57,6 +65,9 @@ impl<O: Op> Future for InFlight<O> {
             if cell.life.is_given_up() && cell.due_us() <= now_us {
                 cell.expire(now_us);
             }
+        }
+        if is_first {
+            wait_a_moment(cell);
         }
         match cell.life.poll(cx) {
             Poll::Ready(Given::Over(Some(op), outcome)) => Poll::Ready(finish(cell, op, outcome)),
@@ -80,6 +91,16 @@ impl<O: Op> Future for InFlight<O> {
 impl<O: Op> Drop for InFlight<O> {
     fn drop(&mut self) {
         self.cell.left_by_caller();
+    }
+}
+
+/// Waits, awake, for a thread's call on an overlay or a server's mount, where no poll may answer, though most of what is
+/// asked for is in memory.
+fn wait_a_moment<O: Op>(cell: &Cell<O>) {
+    let may = cell.group.mount().may_wait_for_a_server() && cell.driver.route() == Route::Auto;
+    let is_on_thread = || matches!(*lock(&cell.way), Some(Way::Pool));
+    if may && is_on_thread() {
+        cell.group.pool().wait_a_moment(|| cell.life.is_over());
     }
 }
 

@@ -36,6 +36,7 @@ mod io_driver;
 mod lane;
 mod life;
 mod limited;
+mod moment;
 mod mount_breaker;
 pub(crate) mod on_rings;
 pub(crate) mod op;

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use super::cell::{Job, Outcome};
 use super::group::{Full, is_still};
+use super::moment::Moments;
 use super::op::Load;
 use crate::limits;
 use crate::sys::clock::coarse_ms;
@@ -213,6 +214,7 @@ pub(crate) struct Pool {
     taken_at_tick: AtomicU64,
     /// Threads in jobs that nobody waits for: others take their places.
     stuck: AtomicIsize,
+    moments: Moments,
 }
 
 impl Pool {
@@ -223,6 +225,7 @@ impl Pool {
             available: Condvar::new(),
             taken_at_tick: AtomicU64::new(0),
             stuck: AtomicIsize::new(0),
+            moments: Moments::default(),
         })
     }
 
@@ -469,6 +472,15 @@ impl Pool {
     pub(super) fn is_at_rest(&self) -> bool {
         let queue = lock(&self.queue);
         queue.jobs.is_empty() && queue.busy.len() <= 1
+    }
+
+    /// Waits, awake and for a moment, until the only job that there is is over; whether it is.
+    pub(super) fn wait_a_moment(&self, is_over: impl FnMut() -> bool) -> bool {
+        let is_alone = {
+            let queue = lock(&self.queue);
+            queue.threads > 0 && queue.jobs.len() + queue.busy.len() <= 1
+        };
+        is_alone && self.moments.wait(is_over)
     }
 
     /// How long the oldest job that should be quick has been running, in milliseconds, if so long at least, and if its

@@ -53,6 +53,10 @@ impl Progress {
         self.bell.notify_all();
     }
 
+    pub(crate) fn is_over(&self) -> bool {
+        *lock(&self.over)
+    }
+
     /// Waits for the end. After each millisecond it gives up if the thread is stuck, or has not begun and will not soon.
     pub(crate) fn wait(&self, is_held_up: impl Fn() -> bool) -> Waited {
         // The time that the process was stopped does not count.

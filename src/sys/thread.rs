@@ -7,6 +7,8 @@
 
 #[cfg(target_os = "linux")]
 use std::cell::Cell;
+#[cfg(target_os = "linux")]
+use std::sync::OnceLock;
 
 #[cfg(target_os = "linux")]
 use super::fork::{self, Born};
@@ -37,6 +39,28 @@ pub(crate) fn current() -> i32 {
             number
         }
     }
+}
+
+/// Whether another thread may run while this one does: not on a single processor. The kernel is asked once.
+#[cfg(target_os = "linux")]
+pub(crate) fn has_others() -> bool {
+    static KNOWN: OnceLock<bool> = OnceLock::new();
+    *KNOWN.get_or_init(|| {
+        let mut set = std::mem::MaybeUninit::<libc::cpu_set_t>::zeroed();
+        let size = size_of::<libc::cpu_set_t>();
+        // SAFETY: the call writes no more than so many bytes of the set, which zeroes are one of, too.
+        let (error, count) = unsafe {
+            let error = libc::sched_getaffinity(0, size, set.as_mut_ptr());
+            (error, libc::CPU_COUNT(&set.assume_init()))
+        };
+        // More than the set has room for are many.
+        error != 0 || count > 1
+    })
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn has_others() -> bool {
+    false
 }
 
 /// Keeps signals from the calling thread, which makes blocking calls: a call that a signal interrupts may have been
