@@ -54,6 +54,7 @@ impl Uncut {
 /// What is known of an open file that is to be closed.
 pub(super) struct Closing<'a> {
     pub(super) mount: &'a Arc<Mount>,
+    pub(super) is_regular: bool,
     pub(super) may_write: bool,
     pub(super) uncut: &'a Uncut,
     pub(super) on_rings: &'a Arc<OnRings>,
@@ -74,7 +75,9 @@ pub(super) fn close_at_poll(
     fd: OwnedFd,
     about: &Closing<'_>,
 ) -> Result<(), OwnedFd> {
-    if !driver.attempts() {
+    // Of these closes nothing can be known, so nothing is asked.
+    let may_be_anything = about.is_regular && about.mount.may_wait_for_a_server();
+    if !driver.attempts() || may_be_anything {
         return Err(fd);
     }
     at_once(fd, about).map_or(Ok(()), Err)

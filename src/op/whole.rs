@@ -222,6 +222,7 @@ fn look_at_poll(
             let (mount, uncut, on_rings) = (&mount, &Uncut::default(), &Arc::default());
             let closing = Closing {
                 mount,
+                is_regular: true,
                 may_write: false,
                 uncut,
                 on_rings,
