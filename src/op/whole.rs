@@ -39,8 +39,7 @@ pub(crate) async fn read(path: &Path) -> io::Result<Vec<u8>> {
             read_in_a_hop(&driver, &mount, path).await
         }
         AtPoll::Waits(looked) => {
-            let file_bytes = looked.as_ref().and_then(|looked| looked.file_bytes);
-            let bytes = read_missed(&driver, path, file_bytes).await?;
+            let bytes = read_missed(&driver, path, looked.as_ref()).await?;
             if let Some(looked) = looked.filter(|looked| looked.file_bytes.is_some()) {
                 looked.mount.note_opened();
             }
@@ -58,7 +57,7 @@ pub(super) enum AtPoll {
     Waits(Option<Looked>),
 }
 
-/// What a look at the path found: how large the file is, for one whose attributes are in memory, and where it is.
+/// What a look at the path found: how large the file is, if that may be told, and where it is.
 pub(super) struct Looked {
     pub(super) file_bytes: Option<u64>,
     pub(super) mount: Arc<Mount>,
@@ -69,14 +68,12 @@ pub(super) struct Looked {
 async fn read_missed(
     driver: &Arc<Driver>,
     path: &Path,
-    file_bytes: Option<u64>,
+    looked: Option<&Looked>,
 ) -> io::Result<Vec<u8>> {
-    #[cfg(not(target_os = "linux"))]
-    let _ = file_bytes;
     #[cfg(target_os = "linux")]
     {
         use super::small::{self, Attempt};
-        if small::is_fit(driver, file_bytes) {
+        if small::is_fit(driver, looked.and_then(|looked| looked.file_bytes)) {
             match small::read(driver, path).await? {
                 Attempt::Whole(bytes) => return Ok(bytes),
                 Attempt::Larger(bytes) => return read_by_steps(path, bytes).await,
@@ -87,6 +84,9 @@ async fn read_missed(
     }
     if driver.route() == Route::Ring {
         return read_by_steps(path, Vec::new()).await;
+    }
+    if let Some(looked) = looked {
+        return read_in_a_hop(driver, &looked.mount, path).await;
     }
     let c_path = c_path(path).map_err(|error| driver.tell(Kind::ReadFile, Some(path), error))?;
     let mount = locate(driver, &c_path, true);
@@ -202,7 +202,11 @@ fn look_at_poll(
         Cached::Found(found) => found,
         Cached::Error(error) => return AtPoll::Answer(Err(error)),
         Cached::Missed => return AtPoll::Missed,
-        Cached::Special(_) | Cached::Unknown(_) => return AtPoll::Waits(None),
+        Cached::Unknown(Some(mount)) => {
+            let file_bytes = None;
+            return AtPoll::Waits(Some(Looked { file_bytes, mount }));
+        }
+        Cached::Special(_) | Cached::Unknown(None) => return AtPoll::Waits(None),
     };
     if let Some(Err(drift)) = seen.map(|seen| seen.check(&stat)) {
         return AtPoll::Answer(Err(drift));
@@ -219,6 +223,7 @@ fn look_at_poll(
             let (mount, uncut, on_rings) = (&mount, &Uncut::default(), &Arc::default());
             let closing = Closing {
                 mount,
+                is_regular: true,
                 may_write: false,
                 uncut,
                 on_rings,
