@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use crate::base::clock::{NEVER, now_us};
 use crate::driver::Alarm;
 use crate::driver::scope::{InForce, Scope, Until, Why};
 use crate::error::{Error, LeftBehind};
 use crate::limits;
-use crate::sys::clock::{NEVER, now_us};
 
 /// Deadlines and cancels for operations of this crate.
 ///

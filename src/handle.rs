@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::runtime;
 use tokio::sync::watch;
 
+use crate::base::clock::now_us;
 #[cfg(feature = "testing")]
 use crate::driver::Faults;
 use crate::driver::runtimes::{current, existing, install};
@@ -18,7 +19,6 @@ use crate::limits;
 use crate::mounts::MountStats;
 use crate::observe::{Heartbeat, OpInFlight, Stats};
 use crate::settings::{Breaker, Dataless, Route, Settings, Submit, Timeouts};
-use crate::sys::clock::now_us;
 
 /// The rings, lanes and threads of one runtime.
 ///

@@ -9,11 +9,11 @@ mod features;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::base::global::Kept;
+use crate::base::limit;
 pub use crate::error::Reason;
 pub use crate::mounts::{MountAnswer, MountReport, Obstacle, PollAnswer, mounts};
 use crate::opcode::Kind;
-use crate::sys::global::Kept;
-use crate::sys::limit;
 pub use at_poll::PollReport;
 pub use features::{Feature, FeatureReport, features};
 

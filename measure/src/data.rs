@@ -253,6 +253,7 @@ pub fn forget(file: &File) -> io::Result<()> {
     Ok(posix_fadvise(file, 0, 0, advice)?)
 }
 
+/// This system has no call for it.
 #[cfg(not(any(target_os = "freebsd", target_os = "linux")))]
 pub fn forget(_: &File) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())

@@ -13,6 +13,8 @@ use std::time::Instant;
 
 use tokio::runtime;
 
+use crate::base::fork::Born;
+use crate::base::lock::{read, write};
 use crate::driver::door::Sender;
 #[cfg(target_os = "linux")]
 use crate::driver::job::load::{Class, Share};
@@ -43,8 +45,6 @@ use crate::mounts::{Mount, MountStats};
 use crate::observe::{Counters, Heartbeat, OpInFlight, SharedCounters, Stats, Way};
 use crate::opcode::Kind;
 use crate::settings::{Route, Settings, Submit};
-use crate::sys::fork::Born;
-use crate::sys::lock::{read, write};
 use crate::sys::progress::{Progress, Waited};
 use crate::sys::thread;
 
@@ -108,7 +108,7 @@ impl Driver {
         workers: usize,
         settings: Settings,
     ) -> Result<Arc<Driver>, Error> {
-        crate::sys::fork::watch();
+        crate::base::fork::watch();
         let usable = route != Route::Pool && crate::probe::report().ring_reason().is_none();
         if let (Route::Ring, Some(reason)) = (route, crate::probe::report().ring_reason()) {
             return Err(Error::RingUnavailable {

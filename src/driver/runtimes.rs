@@ -8,14 +8,14 @@ use std::sync::{Arc, Mutex, Weak};
 
 use tokio::runtime;
 
+use crate::base::global::Global;
+use crate::base::lock::lock;
 use crate::driver::core::Driver;
 use crate::error::{Error, Errors};
 use crate::events;
 use crate::limits;
 use crate::opcode::Kind;
 use crate::settings::{Route, Settings, Submit};
-use crate::sys::global::Global;
-use crate::sys::lock::lock;
 
 /// What a driver belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

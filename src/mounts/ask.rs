@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, Weak};
 
 use super::Mount;
+use crate::base::lock::lock;
 use crate::limits;
-use crate::sys::lock::lock;
 use crate::sys::mounted;
 
 /// Who wants to know.

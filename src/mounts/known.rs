@@ -9,9 +9,9 @@ use std::sync::{Arc, RwLock};
 #[cfg(target_os = "linux")]
 use super::FsKind;
 use super::{Mount, Nature, UNKNOWN, table};
+use crate::base::global::Global;
+use crate::base::lock::{read, write};
 use crate::limits;
-use crate::sys::global::Global;
-use crate::sys::lock::{read, write};
 #[cfg(target_os = "linux")]
 use crate::sys::mounted::{Mounted, readahead_bytes};
 use crate::sys::stat::Stat;

@@ -13,10 +13,10 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
+use crate::base::clock::coarse_ms;
+use crate::base::global::Global;
+use crate::base::lock::{lock, read, write};
 use crate::limits;
-use crate::sys::clock::coarse_ms;
-use crate::sys::global::Global;
-use crate::sys::lock::{lock, read, write};
 use crate::sys::moving::Disks;
 use crate::sys::stat::Stat;
 pub use answers::{Obstacle, PollAnswer};

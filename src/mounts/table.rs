@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use crate::base::clock::coarse_ms;
+use crate::base::global::Global;
+use crate::base::lock::lock;
 use crate::events;
 use crate::limits;
-use crate::sys::clock::coarse_ms;
-use crate::sys::global::Global;
-use crate::sys::lock::lock;
 use crate::sys::mounted::{self, Mounted};
 
 /// The mounts at one moment.

@@ -9,9 +9,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
+use crate::base::global::Global;
+use crate::base::lock::{lock, read, write};
 use crate::limits;
-use crate::sys::global::Global;
-use crate::sys::lock::{lock, read, write};
 use crate::sys::{mounted, thread};
 
 /// The last names of the places where something is mounted.

@@ -8,10 +8,10 @@ use bytes::BytesMut;
 
 use super::file::SharedFile;
 use super::rw;
+use crate::base::errno;
 use crate::buf::{BufError, IoBuf, Slice, bounce};
 use crate::error::raw_os_error;
 use crate::limits;
-use crate::sys::errno;
 
 pub(super) type Part = Result<(usize, Slice<BytesMut>), BufError<Slice<BytesMut>>>;
 

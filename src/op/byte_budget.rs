@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
+use crate::base::lock::lock;
 use crate::driver;
 use crate::error::{Error, LeftBehind};
-use crate::sys::lock::lock;
 
 #[derive(Default)]
 struct State {

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::meta::learn_soon;
+use crate::base::clock::day_ns;
 use crate::driver::Driver;
 use crate::driver::on_rings::OnRings;
 use crate::mounts::Mount;
 use crate::opcode::Kind;
-use crate::sys::clock::day_ns;
 use crate::sys::stat::Stat;
 
 /// Whether an open file's content has never been cut off, as far as that can be known: then its close starts no write,

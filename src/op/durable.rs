@@ -136,9 +136,9 @@ mod tests {
     use std::io::ErrorKind;
 
     use super::*;
+    use crate::base::errno;
+    use crate::base::lock::lock;
     use crate::op::open::{flag, open};
-    use crate::sys::errno;
-    use crate::sys::lock::lock;
 
     fn durable(file: &Arc<SharedFile>) -> impl Op<Output = io::Result<()>> + use<> {
         sync(file)

@@ -14,6 +14,7 @@ use super::open::flag;
 use super::prefetch::{Prefetch, close_lent};
 use super::resident::Resident;
 use super::unit::Unit;
+use crate::base::errno;
 use crate::driver::attempt::attempt;
 use crate::driver::chore::Close;
 use crate::driver::op::OnWorker;
@@ -23,9 +24,9 @@ use crate::limits;
 use crate::mounts::{self, Mount};
 use crate::opcode::Kind;
 use crate::sys::fd::{Target, normal_readahead, position_of, status_flags};
+use crate::sys::request;
 use crate::sys::request::OpenFile;
 use crate::sys::stat::{Stat, bits, kind};
-use crate::sys::{errno, request};
 
 /// An open file. Dropping the last reference closes it.
 pub(crate) struct SharedFile {

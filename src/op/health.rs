@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex, OnceLock};
 use super::close::Uncut;
 use super::untold::{self, Identity};
 use super::writeback::Bounded;
+use crate::base::errno;
+use crate::base::lock::lock;
 use crate::driver::fence::{Fence, Fenced, Role};
 use crate::driver::on_rings::OnRings;
 use crate::error::{Error, raw_os_error};
 use crate::events;
 use crate::opcode::Kind;
-use crate::sys::errno;
-use crate::sys::lock::lock;
 use crate::sys::stat::Stat;
 
 /// Whether what was written to a file can be relied on.

@@ -10,12 +10,12 @@ use std::sync::Arc;
 
 use super::at::At;
 use super::file::SharedFile;
+use crate::base::clock::coarse_ms;
+use crate::base::fork::Born;
 use crate::driver::Driver;
 use crate::limits;
 use crate::mounts::{self, Mount};
 use crate::opcode::Kind;
-use crate::sys::clock::coarse_ms;
-use crate::sys::fork::Born;
 use crate::sys::path::as_path;
 #[cfg(target_os = "linux")]
 use crate::sys::stat::Stat;

@@ -16,6 +16,7 @@ use super::file::SharedFile;
 use super::hop::{hop_on, hop_on_file};
 use super::locate::{locate_at, locate_missed};
 use super::open::{Open, flag};
+use crate::base::errno;
 use crate::driver::attempt::attempt;
 use crate::driver::fence::Fenced;
 use crate::driver::op::Op;
@@ -24,11 +25,11 @@ use crate::error::raw_os_error;
 use crate::mounts::{self, Mount};
 use crate::opcode::Kind;
 use crate::settings::Route;
+use crate::sys::blocking;
 use crate::sys::fd::Target as About;
 use crate::sys::path::{c_path, with_c_path};
 use crate::sys::request::{self, Request, Target};
 use crate::sys::stat::{Stat, Sync};
-use crate::sys::{blocking, errno};
 
 pub(crate) use crate::sys::stat::How;
 

@@ -9,13 +9,13 @@ use super::at::At;
 use super::file::SharedFile;
 use super::locate::{locate_at, locate_missed};
 use super::meta::Cached;
+use crate::base::clock::stamp_ns;
+use crate::base::errno;
 use crate::driver::op::{Load, Op};
 use crate::driver::{self, Driver};
 use crate::limits;
 use crate::mounts::Mount;
 use crate::opcode::Kind;
-use crate::sys::clock::stamp_ns;
-use crate::sys::errno;
 use crate::sys::fd::{Target, from_completion};
 pub(crate) use crate::sys::flag::{self, resolve};
 #[cfg(target_os = "linux")]

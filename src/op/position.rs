@@ -15,8 +15,8 @@ use std::sync::{Arc, Mutex};
 
 use super::file::SharedFile;
 use super::seek;
+use crate::base::lock::lock;
 use crate::sys::blocking;
-use crate::sys::lock::lock;
 
 /// No position that a file can have.
 const IN_KERNEL: u64 = u64::MAX;

@@ -18,12 +18,12 @@ use std::time::{Duration, Instant};
 
 use super::file::SharedFile;
 use super::hop::hop_apart;
+use crate::base::lock::{lock, wait, wait_timeout};
 use crate::driver::chore::Chore;
 use crate::driver::on_rings::OnRings;
 use crate::limits;
 use crate::opcode::Kind;
 use crate::sys::fd::with_file;
-use crate::sys::lock::{lock, wait, wait_timeout};
 use crate::sys::range::Advice;
 use crate::sys::request::{Close, Request};
 

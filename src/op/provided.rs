@@ -10,6 +10,7 @@ use tokio::task::coop::poll_proceed;
 
 use super::file::SharedFile;
 use super::rw::{self, load_of};
+use crate::base::errno;
 use crate::buf::{BufGroup, ProvidedBuf};
 use crate::driver::fence::Fenced;
 use crate::driver::op::{Load, OnWorker, Op};
@@ -17,7 +18,6 @@ use crate::driver::{InFlight, is_limited, refused};
 use crate::error::{Error, LeftBehind, raw_os_error};
 use crate::mem::group::Group;
 use crate::opcode::Kind;
-use crate::sys::errno;
 use crate::sys::fd::Target;
 use crate::sys::request::{Arrived, ReadProvided, Request, Took, is_for_one_by_one};
 

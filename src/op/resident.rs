@@ -43,6 +43,7 @@ mod linux {
 
     use tokio::io::ReadBuf;
 
+    use crate::base::errno;
     use crate::buf::IoBufMut;
     use crate::driver::attempt::attempt;
     use crate::limits;
@@ -51,7 +52,6 @@ mod linux {
     use crate::op::meta::learn_later;
     use crate::op::seen::{is_there, is_whole};
     use crate::settings::Submit;
-    use crate::sys::errno;
     use crate::sys::fd::status_flags;
     use crate::sys::flag;
     use crate::sys::linux::nowait;

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use super::file::SharedFile;
 use super::hop::hop_on_file;
 use super::meta::stat_file;
+use crate::base::errno;
 use crate::opcode::Kind;
+use crate::sys::blocking;
 use crate::sys::stat::How;
-use crate::sys::{blocking, errno};
 
 /// The error for a position that no file has, as std gives it.
 pub(crate) fn invalid(file: &SharedFile) -> io::Error {

@@ -9,8 +9,8 @@ use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use crate::base::clock::system_ms;
 use crate::limits;
-use crate::sys::clock::system_ms;
 use crate::sys::linux::nowait::{self, Pages};
 use crate::sys::stat::Stat;
 

@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::base::global::Global;
+use crate::base::lock::lock;
 use crate::limits;
-use crate::sys::global::Global;
-use crate::sys::lock::lock;
 use crate::sys::stat::{Stamp, Stat};
 
 /// What tells a file from all others, also from a later one with the same number.

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use crate::base::fork::Born;
 use crate::deadline::Limited;
 use crate::driver::Driver;
 use crate::driver::scope::{self, Until};
 use crate::error::LeftBehind;
 use crate::opcode::{DeadlineClass, Kind};
-use crate::sys::fork::Born;
 
 /// Waits until the future is over, or until a limit of its caller says that it is not waited for. `give_up` is asked
 /// then, once, what that leaves behind. The handle's default counts where the caller has said nothing.

@@ -80,7 +80,7 @@ fn missing(call: crate::sys::linux::calls::Call, errno: i32) -> Obstacle {
         first_kernel: call.first_kernel(),
         // Without procfs it is not known; a kernel that lacks a call has but one error for that.
         filtered: crate::base::status::is_filtered()
-            || errno == crate::sys::errno::EPERM
-            || errno == crate::sys::errno::EACCES,
+            || errno == crate::base::errno::EPERM
+            || errno == crate::base::errno::EACCES,
     }
 }

@@ -2,9 +2,9 @@
 
 use super::{Reason, report};
 #[cfg(target_os = "linux")]
-use crate::opcode::Kind;
+use crate::base::errno;
 #[cfg(target_os = "linux")]
-use crate::sys::errno;
+use crate::opcode::Kind;
 
 /// Something that makes operations of a ring cheaper, where it can be had; nothing fails for the want of it.
 ///

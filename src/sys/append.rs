@@ -11,10 +11,10 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use super::errno::{open_without_peer, retry};
 use super::fd::with_file;
 use super::replace;
 use super::walking::Id;
+use crate::base::errno::{open_without_peer, retry};
 use crate::limits::VECTOR_PARTS_MAX;
 
 /// A file that is open to be appended to.

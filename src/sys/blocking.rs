@@ -15,10 +15,10 @@ use std::time::SystemTime;
 use nix::sys::stat::{Mode, UtimensatFlags};
 use nix::sys::time::TimeSpec;
 
-use super::errno::retry;
 use super::path::as_path;
 use super::stat::Stat;
 use super::steps::Steps;
+use crate::base::errno::retry;
 use crate::limits::{MADE_UP_BYTES, WHOLE_FILE_STEP_BYTES};
 
 /// One entry of a directory.

@@ -17,12 +17,12 @@ use super::copy::open_to_read;
 use super::copy_at::Named;
 use super::copy_data::{Flow, is_pseudo};
 use super::copy_meta::{self, Preserve};
-use super::errno::retry;
 use super::fd::with_file;
 use super::kept_time;
 use super::path::as_path;
 use super::stat::{Stat, kind};
 use super::xattr_open;
+use crate::base::errno::retry;
 use crate::limits::COPY_BUFFER_BYTES;
 
 /// What has to be the same of both.

@@ -14,12 +14,12 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 
+use crate::base::errno::{self, open_without_peer, retry};
 use crate::limits::COPY_STEP_BYTES;
 use crate::sys::copy_data;
 use crate::sys::copy_left::{Reused, reuse};
 use crate::sys::copy_meta;
 use crate::sys::copy_temp::Temp;
-use crate::sys::errno::{self, open_without_peer, retry};
 use crate::sys::fd::close;
 use crate::sys::path::with_c_path;
 use crate::sys::stat::{Stat, kind};

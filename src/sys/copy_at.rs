@@ -21,11 +21,11 @@ use super::blocking::stat_at;
 use super::copy::{Preserve, Warning};
 use super::copy_meta::Onto;
 use super::copy_temp::Temp;
-use super::errno::retry;
 use super::fd::with_file;
 use super::path::as_path;
 use super::stat::{Stamp, Stat, kind};
 use super::walking::{self, Times};
+use crate::base::errno::retry;
 
 /// What `mkdir` says of what is there and is no directory.
 pub(crate) const EXISTS: i32 = libc::EEXIST;
@@ -236,7 +236,7 @@ fn make_fifo(twin: Twin<'_>) -> io::Result<()> {
 
 #[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
 fn make_fifo(_: Twin<'_>) -> io::Result<()> {
-    Err(super::errno::unsupported())
+    Err(crate::base::errno::unsupported())
 }
 
 /// Gives what has a name in one directory one in another, if it is that file still.
@@ -306,7 +306,7 @@ impl Named {
             && super::xattr::are_some_at(twin.from, twin.from_name) != Some(false)
         {
             // There is no other way to those of what is not open, and by its name it may be another file by now.
-            let error = io::Error::from_raw_os_error(super::errno::EOPNOTSUPP);
+            let error = io::Error::from_raw_os_error(crate::base::errno::EOPNOTSUPP);
             warnings.push(("set_xattr", error));
         }
     }

@@ -13,11 +13,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use nix::unistd::Whence;
 
-use super::clock::coarse_ms;
 use super::copy::Reflink;
-use super::errno::retry;
 use super::share::share;
 use super::steps::{Steps, Stride};
+use crate::base::clock::coarse_ms;
+use crate::base::errno::retry;
 use crate::limits::{COPY_BUFFER_BYTES, COPY_SMALL_BYTES, MADE_UP_BYTES};
 
 /// How a copy is stopped and watched.
@@ -328,7 +328,7 @@ fn buffered_copy(
 fn write_part(mut to: &File, part: &[u8], at: u64, seekable: &mut bool) -> io::Result<()> {
     if *seekable {
         match to.write_all_at(part, at) {
-            Err(error) if at == 0 && error.raw_os_error() == Some(super::errno::ESPIPE) => {}
+            Err(error) if at == 0 && error.raw_os_error() == Some(crate::base::errno::ESPIPE) => {}
             written => return written,
         }
         *seekable = false;

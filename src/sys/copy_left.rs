@@ -24,11 +24,11 @@ use super::compare_at::read_full;
 use super::copy::{Reflink, open_at};
 use super::copy_data::{Flow, Holes, Sided, Ways, destination_error, next_data, source_error};
 use super::copy_temp::{sum, sum_in};
-use super::errno::{open_without_peer, retry};
 use super::range::{Space, allocate};
 use super::stat::{Stat, kind};
 use super::walking::{self, Names};
 use super::xattr_open;
+use crate::base::errno::{open_without_peer, retry};
 use crate::limits::{COPY_BUFFER_BYTES, COPY_SMALL_BYTES, WALK_LIST_BYTES};
 
 /// Says that a copy works in an open directory, for as long as it is open: nobody takes its temporary files for left

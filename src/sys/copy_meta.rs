@@ -15,10 +15,10 @@ use nix::fcntl::AT_FDCWD;
 use nix::sys::stat::{FchmodatFlags, Mode, UtimensatFlags, fchmodat, utimensat};
 use nix::sys::time::TimeSpec;
 
-use super::errno::{open_without_peer, retry};
 use super::path::c_path;
 use super::stat::Stat;
 use super::{xattr, xattr_open};
+use crate::base::errno::{open_without_peer, retry};
 
 /// Metadata that a copy carries over besides the mode.
 ///

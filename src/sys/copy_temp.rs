@@ -18,10 +18,10 @@ use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
 use super::copy::open_at;
 use super::copy_left;
 use super::copy_meta::Warning;
-use super::errno::retry;
-use super::global::Global;
 use super::path::{c_path, with_c_path};
 use super::stat::{Stat, kind};
+use crate::base::errno::retry;
+use crate::base::global::Global;
 
 /// What a warning says of a temporary name that stays beside the right one.
 pub(crate) const REMOVE: &str = "remove_file";

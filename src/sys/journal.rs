@@ -47,7 +47,7 @@ pub(crate) fn of(_file: &File) -> Journal {
 /// kernel tells of errors there.
 #[cfg(target_os = "linux")]
 pub(crate) fn is_cheap() -> bool {
-    use super::global::Kept;
+    use crate::base::global::Kept;
     static TELLS: Kept<bool> = Kept::new();
     // Before 5.17 what the filesystem itself said was lost.
     let tells = || is_since(&super::linux::probe::release(), (5, 17));
@@ -63,7 +63,7 @@ pub(crate) fn is_cheap() -> bool {
 #[cfg(target_os = "linux")]
 fn has_journal(file: &File) -> Option<bool> {
     use std::os::unix::fs::MetadataExt;
-    let device = super::errno::retry(|| file.metadata()).ok()?.dev();
+    let device = crate::base::errno::retry(|| file.metadata()).ok()?.dev();
     let (major, minor) = (libc::major(device), libc::minor(device));
     let device = std::fs::read_link(format!("/sys/dev/block/{major}:{minor}")).ok()?;
     let known = std::path::Path::new("/sys/fs/ext4").join(device.file_name()?);
@@ -90,12 +90,12 @@ fn has_one_data_device(file: &File) -> bool {
 /// since before the first of what matters was written: errors are told of what failed since.
 #[cfg(target_os = "linux")]
 pub(crate) fn sync_as_a_whole(dir: &File) -> io::Result<()> {
-    super::errno::retry(|| Ok(nix::unistd::syncfs(dir)?))
+    crate::base::errno::retry(|| Ok(nix::unistd::syncfs(dir)?))
 }
 
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn sync_as_a_whole(_dir: &File) -> io::Result<()> {
-    Err(super::errno::unsupported())
+    Err(crate::base::errno::unsupported())
 }
 
 /// What of all filesystems waits to be written, or is being.

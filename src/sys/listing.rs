@@ -10,9 +10,9 @@ use nix::dir::{Dir, OwningIter, Type};
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
-use super::errno::retry;
-use super::lock::lock;
 use super::stat::kind;
+use crate::base::errno::retry;
+use crate::base::lock::lock;
 
 /// One entry of an open directory.
 #[derive(Debug)]

@@ -44,5 +44,3 @@ pub(crate) mod written;
 pub(crate) mod xattr;
 pub(crate) mod xattr_all;
 pub(crate) mod xattr_open;
-
-pub(crate) use crate::base::{clock, errno, fork, global, limit, lock, memory, released};

@@ -39,7 +39,7 @@ pub(crate) use super::mounted_macos::list;
 
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
 pub(crate) fn list() -> io::Result<Vec<Mounted>> {
-    Err(super::errno::unsupported())
+    Err(crate::base::errno::unsupported())
 }
 
 /// The table, open so that its changes can be waited for.
@@ -60,13 +60,13 @@ impl Watched {
 
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn watched() -> io::Result<Watched> {
-    Err(super::errno::unsupported())
+    Err(crate::base::errno::unsupported())
 }
 
 #[cfg(not(target_os = "linux"))]
 impl Watched {
     pub(crate) fn wait(&self) -> io::Result<()> {
-        Err(super::errno::unsupported())
+        Err(crate::base::errno::unsupported())
     }
 }
 
@@ -98,7 +98,7 @@ pub(crate) fn readahead_bytes(device: u64, fs_type: &str) -> Option<u64> {
 /// long as that does not answer.
 #[cfg(target_os = "linux")]
 pub(crate) fn ask(point: &Path) -> io::Result<()> {
-    super::errno::retry(|| super::linux::statx::ask(&super::path::c_path(point)?))
+    crate::base::errno::retry(|| super::linux::statx::ask(&super::path::c_path(point)?))
 }
 
 #[cfg(not(target_os = "linux"))]

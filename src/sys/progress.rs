@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use super::clock::now_us;
-use super::lock::{lock, wait_timeout};
 use super::thread::{self, Sight};
+use crate::base::clock::now_us;
+use crate::base::lock::{lock, wait_timeout};
 use crate::limits;
 
 /// Nobody is at it yet.

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 
 #[cfg(target_os = "linux")]
-use super::errno::retry;
+use crate::base::errno::retry;
 
 /// What [`File::allocate`](crate::fs::File::allocate) does with a range of a file.
 ///
@@ -70,7 +70,7 @@ pub(crate) fn allocate(fd: BorrowedFd<'_>, offset: u64, length: u64, how: Space)
     #[cfg(not(target_os = "linux"))]
     {
         let _ = (fd, offset, length, how);
-        Err(super::errno::unsupported())
+        Err(crate::base::errno::unsupported())
     }
 }
 
@@ -128,7 +128,7 @@ pub(crate) fn advise(
 
 #[cfg(target_os = "macos")]
 pub(crate) fn advise(_: BorrowedFd<'_>, _: u64, _: u64, _: Advice) -> io::Result<()> {
-    Err(super::errno::unsupported())
+    Err(crate::base::errno::unsupported())
 }
 
 /// How far [`File::sync_range`](crate::fs::File::sync_range) goes.
@@ -184,5 +184,5 @@ pub(crate) fn sync_range(
 
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn sync_range(_: BorrowedFd<'_>, _: u64, _: u64, _: Writeback) -> io::Result<()> {
-    Err(super::errno::unsupported())
+    Err(crate::base::errno::unsupported())
 }

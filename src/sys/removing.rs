@@ -8,10 +8,10 @@ use std::path::Path;
 
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
-use super::errno::{is_out_of_descriptors, retry};
 use super::stat::kind;
 use super::steps::Steps;
 use super::walking::{self, HERE, Id, Names, Reach, id_of};
+use crate::base::errno::{is_out_of_descriptors, retry};
 use crate::limits::{REMOVED_DIRS_OPEN, WALK_LIST_BYTES};
 
 /// Removes a directory with all that is in it, or a link itself: what std does, with its errors. Stops between two

@@ -3,8 +3,8 @@
 
 use std::io;
 
-use super::errno::retry;
 use super::request::At;
+use crate::base::errno::retry;
 
 /// What a rename does with a file that has the new name.
 ///
@@ -44,7 +44,7 @@ impl RenameMode {
             RenameMode::Exchange => libc::RENAME_SWAP,
             RenameMode::NoReplace => libc::RENAME_EXCL,
             RenameMode::Replace => 0,
-            RenameMode::Whiteout => return Err(super::errno::unsupported()),
+            RenameMode::Whiteout => return Err(crate::base::errno::unsupported()),
         })
     }
 }
@@ -82,5 +82,5 @@ fn rename_with(from: &At, to: &At, mode: RenameMode) -> io::Result<()> {
 
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
 fn rename_with(_from: &At, _to: &At, _mode: RenameMode) -> io::Result<()> {
-    Err(super::errno::unsupported())
+    Err(crate::base::errno::unsupported())
 }

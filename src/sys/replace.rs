@@ -20,13 +20,13 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::copy_meta::{self, Preserve};
 use super::copy_temp::temp_name;
-use super::errno::{open_without_peer, retry};
-use super::fork::Born;
 use super::path::c_path;
 use super::rename::{RenameMode, rename};
 use super::request::{At, FdRef};
 use super::steps::Steps;
 use super::{unnamed, xattr, xattr_open};
+use crate::base::errno::{open_without_peer, retry};
+use crate::base::fork::Born;
 use crate::limits::{LINKS_FOLLOWED_MAX, TEMP_NAMES_TRIED_MAX, WHOLE_FILE_STEP_BYTES};
 
 /// How a path gets its new content.
@@ -182,7 +182,7 @@ impl Draft {
         {
             let all = super::range::Writeback::Complete;
             match super::range::sync_range(self.file.as_fd(), 0, 0, all) {
-                Err(error) if super::errno::tried_nothing(&error) => {}
+                Err(error) if crate::base::errno::tried_nothing(&error) => {}
                 // Whatever is told here is told to nobody else.
                 waited => return waited,
             }
@@ -398,8 +398,8 @@ fn try_names<T>(mut make: impl FnMut(&CStr) -> io::Result<T>) -> io::Result<(CSt
 
 #[cfg(test)]
 mod tests {
-    use super::super::fork;
     use super::*;
+    use crate::base::fork;
 
     /// What has a name meanwhile goes with whoever writes it, and not with a forked child that has it, too.
     #[test]
@@ -413,7 +413,7 @@ mod tests {
         (draft.file, draft.temp) = (file, Some(temp));
         let count = || std::fs::read_dir(dir.path()).unwrap().count();
         let mut draft = Some(draft);
-        let code = crate::sys::fork::tests::forked(|| {
+        let code = crate::base::fork::tests::forked(|| {
             drop(draft.take());
             i32::from(count() != 1)
         });

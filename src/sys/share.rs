@@ -8,7 +8,7 @@ use std::io;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn share(source: &File, to: &File) -> io::Result<()> {
     use std::os::fd::AsRawFd;
-    super::errno::retry(|| {
+    crate::base::errno::retry(|| {
         // SAFETY: both descriptors are open, and the request takes no memory.
         let shared = unsafe { libc::ioctl(to.as_raw_fd(), libc::FICLONE as _, source.as_raw_fd()) };
         if shared < 0 {
@@ -21,5 +21,5 @@ pub(crate) fn share(source: &File, to: &File) -> io::Result<()> {
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) fn share(_: &File, _: &File) -> io::Result<()> {
-    Err(super::errno::unsupported())
+    Err(crate::base::errno::unsupported())
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::clock::coarse_ms;
+use crate::base::clock::coarse_ms;
 use crate::limits;
 
 /// What the work and who watches it share.

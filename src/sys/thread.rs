@@ -9,7 +9,7 @@
 use std::cell::Cell;
 
 #[cfg(target_os = "linux")]
-use super::fork::{self, Born};
+use crate::base::fork::{self, Born};
 #[cfg(target_os = "linux")]
 use crate::limits;
 

@@ -13,10 +13,10 @@ use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 
 use super::blocking;
-use super::errno::open_without_peer;
 use super::request::{At, stat_of};
 use super::stat::{How, Stamp, Stat};
 use super::steps::Steps;
+use crate::base::errno::open_without_peer;
 use crate::error::{Drift, Error};
 use crate::limits;
 

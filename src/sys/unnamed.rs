@@ -18,7 +18,7 @@ pub(super) fn open(dir: BorrowedFd<'_>, mode: u32) -> io::Result<Option<File>> {
     use nix::fcntl::{OFlag, openat};
     use nix::sys::stat::Mode;
 
-    use super::global::Kept;
+    use crate::base::global::Kept;
 
     static HAS_PROC: Kept<bool> = Kept::new();
     if !*HAS_PROC.get_or_make(|| std::path::Path::new("/proc/self/fd").is_dir()) {
@@ -26,7 +26,7 @@ pub(super) fn open(dir: BorrowedFd<'_>, mode: u32) -> io::Result<Option<File>> {
     }
     let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
     let open = || openat(dir, c".", flags, Mode::from_bits_truncate(mode));
-    match super::errno::retry(|| Ok(open()?)) {
+    match crate::base::errno::retry(|| Ok(open()?)) {
         Ok(fd) => Ok(Some(fd.into())),
         Err(error) => match error.raw_os_error() {
             Some(libc::EOPNOTSUPP | libc::EISDIR | libc::ENOENT | libc::EINVAL | libc::ENOSYS) => {
@@ -51,7 +51,7 @@ pub(super) fn link(file: &File, dir: BorrowedFd<'_>, name: &CStr) -> io::Result<
     use nix::fcntl::{AT_FDCWD, AtFlags};
     use nix::unistd::linkat;
 
-    use super::errno::retry;
+    use crate::base::errno::retry;
 
     let by_descriptor = || linkat(file, c"", dir, name, AtFlags::AT_EMPTY_PATH);
     match retry(|| Ok(by_descriptor()?)) {
@@ -65,5 +65,5 @@ pub(super) fn link(file: &File, dir: BorrowedFd<'_>, name: &CStr) -> io::Result<
 
 #[cfg(not(target_os = "linux"))]
 pub(super) fn link(_file: &File, _dir: BorrowedFd<'_>, _name: &CStr) -> io::Result<()> {
-    Err(super::errno::unsupported())
+    Err(crate::base::errno::unsupported())
 }

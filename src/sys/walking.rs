@@ -14,8 +14,8 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
-use super::errno::retry;
 use super::stat::{How, Stamp, Stat};
+use crate::base::errno::retry;
 
 /// Where the name begins in an entry: after the inode number, the position, the length and the type, as the kernel
 /// has them.

@@ -78,7 +78,7 @@ pub(crate) fn sync_data(fd: BorrowedFd<'_>) -> io::Result<()> {
 #[cfg(target_os = "macos")]
 pub(crate) fn barrier(file: &File) -> io::Result<()> {
     use std::os::fd::AsRawFd;
-    super::errno::retry(|| {
+    crate::base::errno::retry(|| {
         // SAFETY: takes no memory, and the descriptor is open for the call.
         match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_BARRIERFSYNC) } {
             -1 => Err(io::Error::last_os_error()),
@@ -103,7 +103,7 @@ pub(crate) fn or_as_far_as_it_goes(file: &File, synced: io::Result<()>) -> io::R
         return synced;
     }
     // SAFETY: takes no memory, and the descriptor is open for the call.
-    super::errno::retry(|| match unsafe { libc::fsync(file.as_raw_fd()) } {
+    crate::base::errno::retry(|| match unsafe { libc::fsync(file.as_raw_fd()) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     })

@@ -5,8 +5,8 @@ use std::ffi::{CStr, OsString};
 use std::io;
 
 #[cfg(not(target_os = "macos"))]
-use super::errno;
-use super::errno::retry;
+use crate::base::errno;
+use crate::base::errno::retry;
 
 /// The largest attribute value and list of Linux (XATTR_SIZE_MAX, XATTR_LIST_MAX).
 pub(crate) const BYTES_MAX: usize = 64 << 10;
@@ -30,7 +30,7 @@ pub(crate) fn is_absent(error: &io::Error) -> bool {
 /// Whether the error means that nothing there has attributes. That the call itself is missing, as a filter says, tells
 /// nothing of the file.
 pub(crate) fn are_never(error: &io::Error) -> bool {
-    let is_missing = error.raw_os_error() == Some(super::errno::ENOSYS);
+    let is_missing = error.raw_os_error() == Some(crate::base::errno::ENOSYS);
     error.kind() == io::ErrorKind::Unsupported && !is_missing
 }
 

@@ -6,7 +6,8 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 
 use super::xattr::{self, is_absent};
-use super::{errno, xattr_open};
+use super::xattr_open;
+use crate::base::errno;
 
 /// Names and their values.
 pub(crate) type Pairs = Vec<(OsString, Vec<u8>)>;

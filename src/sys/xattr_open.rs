@@ -5,7 +5,7 @@ use std::ffi::{CStr, OsString};
 use std::fs::File;
 use std::io;
 
-use super::errno::retry;
+use crate::base::errno::retry;
 
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 mod calls {

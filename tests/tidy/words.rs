@@ -54,7 +54,7 @@ fn bare_locks(file: &Rust) -> Vec<String> {
     bare.map(|at| {
         file.offence(
             at,
-            "take it by crate::sys::lock::lock(), which outlives a panic",
+            "take it by crate::base::lock::lock(), which outlives a panic",
         )
     })
     .collect()

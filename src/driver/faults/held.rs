@@ -4,6 +4,9 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Instant;
 
 use super::rule::{Rule, Until};
+use crate::base::errno;
+use crate::base::global::Global;
+use crate::base::lock::{lock, wait_timeout};
 use crate::driver::core::Driver;
 use crate::driver::door::{Sender, refuse};
 use crate::driver::job::fakeable::Fakeable;
@@ -13,9 +16,6 @@ use crate::driver::job::{Job, Outcome};
 use crate::driver::mount::group::Group;
 use crate::limits;
 use crate::observe;
-use crate::sys::errno;
-use crate::sys::global::Global;
-use crate::sys::lock::{lock, wait_timeout};
 
 enum What {
     Operation {

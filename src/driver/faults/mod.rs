@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
+use crate::base::lock::lock;
 use crate::driver::core::Driver;
 use crate::driver::job::fakeable::Fakeable;
 use crate::driver::job::{Job, Outcome};
@@ -25,7 +26,6 @@ use crate::error::Error;
 use crate::mounts::{Asker, Mount};
 use crate::opcode::Kind;
 use crate::settings::Dataless;
-use crate::sys::lock::lock;
 pub use fault::Fault;
 pub use guard::FaultGuard;
 use held::Held;

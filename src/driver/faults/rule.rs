@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::held::Held;
+use crate::base::lock::lock;
 use crate::opcode::Kind;
-use crate::sys::lock::lock;
 
 /// How long an operation is withheld.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

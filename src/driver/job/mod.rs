@@ -13,12 +13,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::base::errno;
 use crate::error::raw_os_error;
 #[cfg(target_os = "linux")]
 use crate::mounts::Mount;
 use crate::observe::OpInFlight;
 use crate::opcode::Kind;
-use crate::sys::errno;
 #[cfg(target_os = "linux")]
 use crate::sys::linux::{sqe::Sqe, tables::Tables};
 #[cfg(target_os = "linux")]

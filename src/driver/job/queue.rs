@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 
+use crate::base::clock::coarse_ms;
 use crate::error::Error;
 use crate::limits;
 use crate::mounts::Mount;
 use crate::opcode::Kind;
-use crate::sys::clock::coarse_ms;
 
 /// There is no room for one more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

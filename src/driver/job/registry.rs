@@ -6,9 +6,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Job;
+use crate::base::clock::NEVER;
+use crate::base::lock::lock;
 use crate::base::thread_index;
-use crate::sys::clock::NEVER;
-use crate::sys::lock::lock;
 
 /// Shares of the list, so that threads that start operations seldom meet.
 const SHARDS: usize = 16;

@@ -6,6 +6,9 @@ use std::sync::{Arc, OnceLock};
 #[cfg(target_os = "linux")]
 use std::sync::{Mutex, Weak};
 
+use crate::base::clock::coarse_ms;
+#[cfg(target_os = "linux")]
+use crate::base::lock::lock;
 use crate::driver::job::load::{Class, Share};
 use crate::driver::job::queue::{Full, NotTaken, is_still};
 use crate::driver::job::{Job, Outcome, RingJob};
@@ -25,9 +28,6 @@ use crate::mounts::{Mount, MountStats};
 use crate::observe::Counters;
 use crate::opcode::Kind;
 use crate::settings::Settings;
-use crate::sys::clock::coarse_ms;
-#[cfg(target_os = "linux")]
-use crate::sys::lock::lock;
 
 /// Descriptors that wait to be closed.
 #[derive(Default)]

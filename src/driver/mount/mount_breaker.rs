@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
+use crate::base::clock::coarse_ms;
+use crate::base::lock::lock;
 use crate::driver::mount::breaker::{Machine, Step};
 use crate::driver::mount::group::Group;
 use crate::driver::watchdog;
@@ -11,8 +13,6 @@ use crate::events;
 use crate::mounts::{Asker, Mount, MountStats};
 use crate::opcode::Kind;
 use crate::settings::Breaker;
-use crate::sys::clock::coarse_ms;
-use crate::sys::lock::lock;
 
 /// A question to a mount, to be put.
 #[cfg(feature = "testing")]

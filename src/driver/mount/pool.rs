@@ -14,14 +14,14 @@ use std::sync::atomic::{AtomicIsize, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
+use crate::base::clock::coarse_ms;
+use crate::base::lock::{lock, wait_timeout};
 use crate::driver::job::load::{Load, Share};
 use crate::driver::job::queue::{Full, extract, is_still};
 use crate::driver::job::way::Way;
 use crate::driver::job::{Job, Outcome};
 use crate::limits;
 use crate::observe;
-use crate::sys::clock::coarse_ms;
-use crate::sys::lock::{lock, wait_timeout};
 use crate::sys::thread;
 
 /// How many of a mount's jobs wait for it, in parts of [`Waits::ALL`]: a mean of those looked at, in which the last

@@ -4,6 +4,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, Weak};
 
 use super::{Pool, ThreadCap};
+use crate::base::clock::coarse_ms;
+use crate::base::lock::lock;
 use crate::driver::job::load::{Load, OnWorker};
 use crate::driver::job::way::Way;
 use crate::driver::job::{Job, Outcome};
@@ -11,8 +13,6 @@ use crate::limits;
 #[cfg(target_os = "linux")]
 use crate::mounts::Mount;
 use crate::opcode::Kind;
-use crate::sys::clock::coarse_ms;
-use crate::sys::lock::lock;
 
 type Work = Box<dyn FnOnce() + Send>;
 

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use crate::base::clock::coarse_ms;
+use crate::base::lock::lock;
 use crate::limits;
 use crate::mounts::Mount;
 use crate::opcode::{CancelLeaves, DeadlineClass, Kind};
-use crate::sys::clock::coarse_ms;
-use crate::sys::lock::lock;
 use crate::sys::moving::Disks;
 
 /// Shares of the moments at which operations began.

@@ -12,9 +12,9 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use crate::base::fork::Born;
+use crate::base::lock::lock;
 use crate::driver::job::Job;
-use crate::sys::fork::Born;
-use crate::sys::lock::lock;
 
 /// What an operation has to do with the fence of its file.
 #[derive(Clone)]

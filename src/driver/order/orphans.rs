@@ -7,13 +7,13 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use crate::base::clock::coarse_ms;
+use crate::base::lock::lock;
 use crate::driver::job::Job;
 use crate::driver::job::load::Load;
 use crate::limits;
 use crate::mounts::Mount;
 use crate::opcode::Kind;
-use crate::sys::clock::coarse_ms;
-use crate::sys::lock::lock;
 
 type Jobs = Vec<Arc<dyn Job>>;
 

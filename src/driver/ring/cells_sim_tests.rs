@@ -10,6 +10,10 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use super::faults;
+use crate::base::clock::NEVER;
+use crate::base::clock::simulated::NOW_US;
+use crate::base::errno;
+use crate::base::lock::lock;
 use crate::driver::core::Driver;
 use crate::driver::job::load::{OnWorker, Share};
 use crate::driver::job::{Job, Outcome};
@@ -25,11 +29,7 @@ use crate::mounts::Mount;
 use crate::observe::SharedCounters;
 use crate::opcode::Kind;
 use crate::settings::{Route, Settings, Submit};
-use crate::sys::clock::NEVER;
-use crate::sys::clock::simulated::NOW_US;
-use crate::sys::errno;
 use crate::sys::linux::sim::{Faults, Kernel, Random, SimRing};
-use crate::sys::lock::lock;
 use crate::sys::request::{self, FdRef, Request};
 
 const GRACE_US: u64 = limits::CANCEL_GRACE.as_micros() as u64;

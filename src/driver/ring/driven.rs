@@ -7,9 +7,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 
+use crate::base::clock::now_us;
+use crate::base::lock::lock;
 use crate::limits;
-use crate::sys::clock::now_us;
-use crate::sys::lock::lock;
 
 /// See the module.
 #[derive(Default)]
@@ -113,7 +113,7 @@ impl Driven {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::clock::simulated::NOW_US;
+    use crate::base::clock::simulated::NOW_US;
     use std::time::Duration;
 
     fn at(ms: u64) {

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
+use crate::base::{errno, released};
 use crate::driver::job::load::OnWorker;
 use crate::driver::job::{Job, Outcome};
 use crate::driver::ring::slot::{Completed, Slots, Tag, Token};
@@ -16,7 +17,6 @@ use crate::sys::linux::ring::Ring;
 use crate::sys::linux::sqe::Sqe;
 use crate::sys::linux::uring::Completion;
 use crate::sys::request::Part;
-use crate::sys::{errno, released};
 
 /// What became of an operation that was offered to a ring.
 pub(crate) enum Start {

@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex};
 mod cells;
 
 use super::{Engine, Start, Token};
+use crate::base::errno;
+use crate::base::lock::lock;
 use crate::driver::job::Job;
 use crate::driver::job::Outcome;
 use crate::driver::job::load::Load;
@@ -17,10 +19,8 @@ use crate::driver::job::way::Way;
 use crate::mounts::Mount;
 use crate::observe::SharedCounters;
 use crate::opcode::Kind;
-use crate::sys::errno;
 use crate::sys::linux::sim::{Faults, Kernel, Random, SimRing, chain};
 use crate::sys::linux::sqe::{Link, Sqe};
-use crate::sys::lock::lock;
 
 /// What became of one operation.
 #[derive(Clone, Debug, Default)]

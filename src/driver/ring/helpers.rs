@@ -8,9 +8,9 @@ use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex};
 use std::task::{Context, Wake, Waker};
 
+use crate::base::global::Global;
+use crate::base::lock::{lock, wait_timeout};
 use crate::limits;
-use crate::sys::global::Global;
-use crate::sys::lock::{lock, wait_timeout};
 
 type Work = Box<dyn FnOnce() + Send>;
 

@@ -10,10 +10,10 @@ use std::sync::{Arc, Mutex};
 
 use tokio::runtime;
 
+use crate::base::clock::now_us;
+use crate::base::lock::lock;
 use crate::limits;
-use crate::sys::clock::now_us;
 use crate::sys::linux::reactor::{Asleep, asleep};
-use crate::sys::lock::lock;
 use crate::sys::thread;
 
 const UNKNOWN: u8 = 0;

@@ -10,6 +10,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
+use crate::base::clock::coarse_ms;
+use crate::base::lock::lock;
+use crate::base::released;
 use crate::driver::job::load::{Class, OnWorker, Share};
 use crate::driver::job::queue::{Full, NotTaken, extract, is_still};
 use crate::driver::job::way::Way;
@@ -19,13 +22,11 @@ use crate::driver::ring::slot::{Tag, Token};
 use crate::limits;
 use crate::mounts::Mount;
 use crate::observe::{self, Counters};
-use crate::sys::clock::coarse_ms;
 use crate::sys::linux::eventfd::EventFd;
 use crate::sys::linux::poll;
 use crate::sys::linux::sqe::Sqe;
 use crate::sys::linux::uring::{Issuer, Uring};
-use crate::sys::lock::lock;
-use crate::sys::{released, thread};
+use crate::sys::thread;
 
 #[derive(Default)]
 struct Inbox {

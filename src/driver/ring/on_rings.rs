@@ -25,10 +25,10 @@ mod linux {
     use std::time::{Duration, Instant};
 
     use super::Before;
+    use crate::base::lock::lock;
     use crate::driver::watchdog::attempt::{Polling, polling_here};
     use crate::limits;
     use crate::mounts;
-    use crate::sys::lock::lock;
     use crate::sys::progress::Progress;
     use crate::sys::stat::Stat;
     use crate::sys::thread::{self, Sight};

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use tokio::io::unix::AsyncFd;
 
+use crate::base::clock::coarse_ms;
+use crate::base::lock::lock;
 use crate::driver::job::RingJob;
 use crate::driver::job::load::{OnWorker, Share};
 use crate::driver::job::way::Way;
@@ -22,10 +24,8 @@ use crate::events;
 use crate::limits;
 use crate::mounts::Mount;
 use crate::observe::{self, SharedCounters};
-use crate::sys::clock::coarse_ms;
 use crate::sys::linux::reactor;
 use crate::sys::linux::uring::{Issuer, Uring};
-use crate::sys::lock::lock;
 use crate::sys::thread;
 
 /// A ring that submits on whichever thread polls, and reaps when the runtime's reactor says so, or, where nobody

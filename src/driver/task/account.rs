@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::base::clock::{self, NEVER, now_us};
+use crate::base::lock::lock;
 use crate::driver::job::load::Share;
 use crate::driver::job::{Job, Outcome};
 use crate::driver::task::cell::Cell;
@@ -17,8 +19,6 @@ use crate::events;
 use crate::limits;
 use crate::observe::{Ended, Promise};
 use crate::opcode::{DeadlineClass, Kind};
-use crate::sys::clock::{self, NEVER, now_us};
-use crate::sys::lock::lock;
 
 /// What was done already.
 #[derive(Default)]

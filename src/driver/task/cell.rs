@@ -14,6 +14,10 @@ use std::time::{Duration, Instant};
 
 use super::clock::Clock;
 use super::host::Host;
+use crate::base::clock::{self, NEVER, coarse_ms, now_us};
+use crate::base::errno;
+use crate::base::fork::Born;
+use crate::base::lock::lock;
 use crate::driver::job::load::{Load, OnWorker, Share};
 use crate::driver::job::registry::Place;
 use crate::driver::job::way::Way;
@@ -31,13 +35,9 @@ use crate::limits;
 use crate::mounts::Mount;
 use crate::observe::{Ended, OpInFlight, OpState};
 use crate::opcode::Kind;
-use crate::sys::clock::{self, NEVER, coarse_ms, now_us};
-use crate::sys::errno;
 use crate::sys::fd::Target;
-use crate::sys::fork::Born;
 #[cfg(target_os = "linux")]
 use crate::sys::linux::{sqe::Sqe, tables::Tables};
-use crate::sys::lock::lock;
 #[cfg(target_os = "linux")]
 use crate::sys::request::Part;
 use crate::sys::steps::Steps;

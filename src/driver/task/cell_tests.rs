@@ -11,6 +11,9 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::{Cell, Job, Outcome};
+use crate::base::clock::{NEVER, now_us};
+use crate::base::errno;
+use crate::base::lock::lock;
 use crate::driver::core::Driver;
 use crate::driver::runtimes::Home;
 use crate::driver::task::in_flight::InFlight;
@@ -19,9 +22,6 @@ use crate::driver::task::scope::Why;
 use crate::mounts::Mount;
 use crate::opcode::Kind;
 use crate::settings::{Route, Settings, Submit};
-use crate::sys::clock::{NEVER, now_us};
-use crate::sys::errno;
-use crate::sys::lock::lock;
 use crate::sys::request::{Hop, Request};
 use crate::sys::steps::Steps;
 

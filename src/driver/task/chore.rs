@@ -4,11 +4,11 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use crate::base::errno;
 use crate::driver::ring::on_rings::OnRings;
 use crate::driver::task::op::Op;
 use crate::events;
 use crate::opcode::Kind;
-use crate::sys::errno;
 use crate::sys::progress::Progress;
 use crate::sys::request::{self, Request};
 use crate::sys::steps::Steps;

@@ -7,7 +7,7 @@ use std::time::Instant;
 use tokio::runtime::{self, RuntimeFlavor};
 
 use super::host::Host;
-use crate::sys::lock::{lock, wait};
+use crate::base::lock::{lock, wait};
 
 /// Holds the clock of one runtime.
 #[derive(Default)]

@@ -8,6 +8,8 @@ use std::sync::Weak;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::base::clock::{NEVER, coarse_ms, now_us};
+use crate::base::lock::lock;
 use crate::driver::job::Job;
 use crate::driver::mount::group::Group;
 use crate::driver::task::cell::Cell;
@@ -18,8 +20,6 @@ use crate::driver::watchdog;
 use crate::limits;
 use crate::opcode::{DeadlineClass, Kind};
 use crate::settings::Settings;
-use crate::sys::clock::{NEVER, coarse_ms, now_us};
-use crate::sys::lock::lock;
 use crate::sys::moving::unwritten_pages;
 #[cfg(target_os = "linux")]
 use crate::sys::{linux::nowait::open_path_cached, path::with_c_path};

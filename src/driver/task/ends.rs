@@ -4,6 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::base::clock::coarse_ms;
+use crate::base::errno;
 use crate::driver::job::Outcome;
 use crate::driver::task::account::TimedOut;
 use crate::driver::task::cell::Cell;
@@ -13,8 +15,6 @@ use crate::driver::task::in_flight::left_by;
 use crate::driver::task::life::Settled;
 use crate::driver::task::op::Op;
 use crate::opcode::Kind;
-use crate::sys::clock::coarse_ms;
-use crate::sys::errno;
 #[cfg(target_os = "linux")]
 use crate::sys::request::Part;
 

@@ -7,6 +7,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use crate::base::clock::now_us;
+use crate::base::errno;
 use crate::driver::job::{Job, Outcome};
 use crate::driver::task::cell::Cell;
 use crate::driver::task::life::Given;
@@ -14,8 +16,6 @@ use crate::driver::task::op::{Op, Told};
 use crate::driver::task::scope::{self, Why};
 use crate::error::{Error, LeftBehind};
 use crate::opcode::{CancelLeaves, Kind};
-use crate::sys::clock::now_us;
-use crate::sys::errno;
 use crate::sys::fd::Target;
 
 /// See the module.

@@ -6,9 +6,9 @@ use std::cell::Cell;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use crate::base::clock::{self, NEVER, now_us};
 use crate::error::{Error, LeftBehind};
 use crate::opcode::Kind;
-use crate::sys::clock::{self, NEVER, now_us};
 
 /// Until when.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -6,10 +6,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 
+use crate::base::clock::NEVER;
+use crate::base::global::Global;
+use crate::base::lock::lock;
 use crate::driver::watchdog;
-use crate::sys::clock::NEVER;
-use crate::sys::global::Global;
-use crate::sys::lock::lock;
 
 /// When, and a number of its own.
 type Key = (u64, u64);

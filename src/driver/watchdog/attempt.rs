@@ -4,11 +4,11 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
+use crate::base::fork::Born;
+use crate::base::global::Global;
+use crate::base::lock::lock;
 use crate::driver::watchdog;
 use crate::mounts::Mount;
-use crate::sys::fork::Born;
-use crate::sys::global::Global;
-use crate::sys::lock::lock;
 use crate::sys::thread;
 
 /// What one polling thread is doing, for the watchdog to read. Never freed, and used by another thread once its own

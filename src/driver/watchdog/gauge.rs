@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex};
 
+use crate::base::global::Global;
+use crate::base::lock::{lock, wait_timeout};
 use crate::driver::job::Job;
 use crate::limits;
-use crate::sys::global::Global;
-use crate::sys::lock::{lock, wait_timeout};
 
 #[derive(Default)]
 struct Queue {

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::base::clock::NEVER;
+use crate::base::fork::Born;
+use crate::base::lock::{lock, wait_timeout};
 use crate::limits;
 use crate::observe::Heartbeat;
-use crate::sys::clock::NEVER;
-use crate::sys::fork::Born;
-use crate::sys::lock::{lock, wait_timeout};
 
 /// Something to be done every interval while operations are in flight. No clock is read here.
 struct Pulse {

@@ -16,13 +16,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
+use crate::base::clock::{NEVER, now_us, watchdog_is_called, watchdog_looks_by};
+use crate::base::global::Global;
+use crate::base::lock::lock;
+use crate::base::released;
 use crate::driver::job::registry::Registry;
 use crate::events;
 use crate::limits;
-use crate::sys::clock::{NEVER, now_us, watchdog_is_called, watchdog_looks_by};
-use crate::sys::global::Global;
-use crate::sys::lock::lock;
-use crate::sys::released;
 use attempt::{Polling, polling_threads};
 use bell::Bell;
 
@@ -279,7 +279,7 @@ fn report_stuck_poll(thread: &Polling) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::clock::simulated::NOW_US;
+    use crate::base::clock::simulated::NOW_US;
 
     /// Late, it finds a clock that stands, and has to come all the same: nobody else sets it going.
     #[test]

@@ -16,6 +16,8 @@ use self::seat::Seat;
 use super::file::SharedFile;
 use super::hop::hop;
 use super::open::flag;
+use crate::base::fork::Born;
+use crate::base::lock::lock;
 use crate::buf::IoBuf;
 use crate::driver;
 use crate::error::{Error, LeftBehind};
@@ -24,8 +26,6 @@ use crate::mem::bytes_of;
 use crate::op::waiting::within_limits;
 use crate::opcode::Kind;
 use crate::sys::append as calls;
-use crate::sys::fork::Born;
-use crate::sys::lock::lock;
 use crate::sys::range::{self, Space};
 
 /// How a file is appended to.

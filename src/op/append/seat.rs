@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::Semaphore;
 
-use crate::sys::global::Global;
-use crate::sys::lock::lock;
+use crate::base::global::Global;
+use crate::base::lock::lock;
 use crate::sys::walking::Id;
 
 /// The files that this process appends to.

@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::Appender;
+use crate::base::lock::lock;
 use crate::driver::Driver;
 use crate::driver::op::{Load, Op};
 use crate::limits;
 use crate::observe::Promise;
 use crate::opcode::Kind;
 use crate::sys::fd::Target;
-use crate::sys::lock::lock;
 use crate::sys::request::{self, Request};
 #[cfg(feature = "testing")]
 use crate::sys::request::{FdRef, Paths};

@@ -12,12 +12,12 @@ use super::desk::{Desk, Pace, Queue, Shared};
 use super::entries::Entries;
 use super::finder::{Finder, Memory};
 use super::{How, refused};
+use crate::base::clock::{coarse_ms, now_us};
 use crate::deadline::OpExt;
 use crate::driver::alarm::Alarm;
 use crate::error::Error;
 use crate::limits;
 use crate::mounts::Mount;
-use crate::sys::clock::{coarse_ms, now_us};
 
 /// The entries of one mount.
 struct Crew {

@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use super::entries::{Called, Entries};
+use crate::base::clock::{coarse_ms, thread_cpu};
+use crate::base::lock::lock;
 use crate::driver::Driver;
 use crate::limits;
-use crate::sys::clock::{coarse_ms, thread_cpu};
 use crate::sys::fd::Whereabouts;
-use crate::sys::lock::lock;
 use crate::sys::steps::Steps;
 
 /// What all threads of a batch share.

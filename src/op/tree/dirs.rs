@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::actor::TreeActor;
+use crate::base::errno;
 use crate::limits;
 use crate::op::copy::Warning;
 use crate::op::walk::{Node, Pulse, Use};
 use crate::sys::copy_at;
-use crate::sys::errno;
 use crate::sys::walking;
 
 /// What of its metadata could not be carried over, and what speaks against all of it being there.

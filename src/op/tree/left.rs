@@ -10,13 +10,13 @@ use std::sync::{Condvar, Mutex};
 
 use super::TreeEvent;
 use super::actor::TreeActor;
+use crate::base::lock::{lock, wait_timeout};
 use crate::limits;
 use crate::op::walk::{Id, Node, Place, Pulse, Told, WalkCall};
 use crate::sys::compare_at::{Alike, Compared, Pair, compare};
 use crate::sys::copy_at;
 use crate::sys::copy_left::{self, Stock, Whose};
 use crate::sys::copy_temp::sum;
-use crate::sys::lock::{lock, wait_timeout};
 use crate::sys::path::as_path;
 use crate::sys::stat::{How, Stat, kind};
 use crate::sys::walking::{self, Reach};

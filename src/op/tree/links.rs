@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::ffi::CString;
 use std::sync::{Arc, Mutex};
 
+use crate::base::lock::lock;
 use crate::op::walk::{Id, Node, Place, Use, Waiting};
-use crate::sys::lock::lock;
 
 /// The files with several names of which not all have been met.
 #[derive(Default)]

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::base::lock::lock;
 use crate::deadline::OpExt;
 use crate::op::hop::hop;
 use crate::op::many::try_in_order;
@@ -15,7 +16,6 @@ use crate::op::walk::{Files, Use};
 use crate::opcode::Kind;
 use crate::sys::copy_at;
 use crate::sys::copy_temp::temp_name;
-use crate::sys::lock::lock;
 use crate::sys::path::{as_path, c_path};
 
 /// The names that may still be there, and the directories that they are in.

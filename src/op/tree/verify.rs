@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex};
 
 use super::actor::TreeActor;
 use super::{TreeCopied, TreeEvent, TreeKind};
+use crate::base::lock::lock;
 use crate::op::walk::{Id, Node, Place, Told, WalkCall};
 use crate::sys::compare_at::{Alike, Compared, Pair, compare, compare_dirs};
-use crate::sys::lock::lock;
 use crate::sys::stat::{Stat, kind};
 
 /// Which file of the copy each file of the source with several names is.

@@ -12,10 +12,10 @@ use super::found::WalkCall;
 use super::node::{Node, Use};
 use super::task::Flow;
 use super::worker::{Doing, Ended, Next, Worker};
+use crate::base::clock::coarse_ms;
+use crate::base::lock::lock;
 use crate::limits;
 use crate::opcode::Kind;
-use crate::sys::clock::coarse_ms;
-use crate::sys::lock::lock;
 use crate::sys::steps::Steps;
 use crate::sys::walking::{Name, Names};
 

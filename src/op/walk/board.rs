@@ -8,9 +8,9 @@ use std::task::Waker;
 use super::Shared;
 use super::found::{Chunk, Found, Row, WalkError, WalkStats};
 use super::node::{Node, Use};
+use crate::base::clock::coarse_ms;
+use crate::base::lock::{lock, wait_timeout};
 use crate::limits;
-use crate::sys::clock::coarse_ms;
-use crate::sys::lock::{lock, wait_timeout};
 use crate::sys::walking::Names;
 
 /// Something to do.

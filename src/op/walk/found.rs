@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::node::{Id, Node};
+use crate::base::errno;
 use crate::error::Error;
 use crate::observe::SharedCounters;
 use crate::op::statx::Statx;
-use crate::sys::errno;
 use crate::sys::stat::kind;
 
 /// Entries that were found together, and what they have in common.

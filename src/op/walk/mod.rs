@@ -28,8 +28,8 @@ pub use found::{WalkCall, WalkError, WalkStats};
 pub(crate) use node::{Files, Id, Node, Use};
 pub(crate) use walking::Walking;
 
-use crate::sys::clock::coarse_ms;
-use crate::sys::lock::lock;
+use crate::base::clock::coarse_ms;
+use crate::base::lock::lock;
 use crate::sys::stat::How;
 use board::Board;
 use found::Numbers;

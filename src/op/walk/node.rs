@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering}
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::found::Found;
+use crate::base::errno;
+use crate::base::lock::lock;
 use crate::limits;
-use crate::sys::errno;
-use crate::sys::lock::lock;
 use crate::sys::walking::{self, Reach, Times};
 
 pub(crate) use crate::sys::walking::Id;
@@ -185,7 +185,7 @@ impl Files {
 
     /// The same, and each that is opened is shown.
     pub(crate) fn with(reach: Reach, opens: Option<fn(BorrowedFd<'_>)>) -> Arc<Files> {
-        let allowed = crate::sys::limit::open_files().unwrap_or(limits::WALK_OPEN_MAX as u64);
+        let allowed = crate::base::limit::open_files().unwrap_or(limits::WALK_OPEN_MAX as u64);
         Arc::new(Files {
             reach,
             opens,

@@ -10,9 +10,9 @@ use super::board::{Harvest, Task};
 use super::found::{Chunk, Found, Marker, Row, WalkCall};
 use super::node::Use;
 use super::worker::{Doing, Worker};
+use crate::base::clock::coarse_ms;
+use crate::base::lock::lock;
 use crate::limits;
-use crate::sys::clock::coarse_ms;
-use crate::sys::lock::lock;
 
 /// What a thread has before it, and what it has made, for whoever looks from outside.
 pub(super) struct Visits<T> {

@@ -9,9 +9,9 @@ use std::time::Duration;
 use super::WalkNow;
 use super::found::{Marker, WalkCall};
 use super::node::{Node, Use};
-use crate::sys::clock::coarse_ms;
+use crate::base::clock::coarse_ms;
+use crate::base::lock::lock;
 use crate::sys::fd::Whereabouts;
-use crate::sys::lock::lock;
 use crate::sys::walking::Names;
 
 /// What a thread is at. Paths are made of it only for those who ask.

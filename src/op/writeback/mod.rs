@@ -24,11 +24,11 @@ pub use self::policy::{WritebackPolicy, WritebackStats};
 pub(super) use self::ways::Ways;
 use super::file::SharedFile;
 use super::on_mount::OnMount;
+use crate::base::clock::now_us;
+use crate::base::lock::lock;
 use crate::driver::Alarm;
 use crate::events;
 use crate::limits;
-use crate::sys::clock::now_us;
-use crate::sys::lock::lock;
 pub use crate::sys::written::WritebackClass;
 
 /// A write-out that is not over.

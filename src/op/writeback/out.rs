@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use super::dirty::Chunk;
 use super::{Bounded, offset_and_length};
+use crate::base::clock::now_us;
+use crate::base::errno;
 use crate::driver::op::OnWorker;
 use crate::op::durable::Durable;
 use crate::op::file::SharedFile;
 use crate::opcode::Kind;
-use crate::sys::clock::now_us;
-use crate::sys::errno;
 use crate::sys::range::{Advice, Writeback, advise, sync_range};
 use crate::sys::request::Hop;
 use crate::sys::written::{self, WritebackClass};

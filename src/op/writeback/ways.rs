@@ -3,8 +3,8 @@
 
 use std::sync::Mutex;
 
+use crate::base::lock::lock;
 use crate::limits;
-use crate::sys::lock::lock;
 
 /// A way to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex};
 
 use io_uring::Submitter;
 
+use crate::base::errno;
+use crate::base::limit;
+use crate::base::lock::lock;
+use crate::base::released;
 use crate::limits;
-use crate::sys::errno;
-use crate::sys::limit;
-use crate::sys::lock::lock;
-use crate::sys::released;
 
 /// The table of one ring, which is made when the first slot is asked for.
 #[derive(Default)]

@@ -104,9 +104,9 @@ fn a_slot_with_a_file_is_cleared() {
     assert_eq!(open_into(&mut ring, &at, &mut slot), [0]);
     ring.sweep();
     assert_eq!(files(&ring).0.len(), 1);
-    let noted = crate::sys::released::count();
+    let noted = crate::base::released::count();
     drop(slot);
-    assert!(crate::sys::released::count() > noted);
+    assert!(crate::base::released::count() > noted);
     let other = ring.direct().unwrap();
     assert_eq!(other.number(), 1, "a slot with a file was given out");
     ring.sweep();

@@ -48,7 +48,7 @@ pub(crate) fn changed(table: BorrowedFd<'_>) -> io::Result<()> {
         events: libc::POLLPRI,
         revents: 0,
     };
-    super::super::errno::retry(|| {
+    crate::base::errno::retry(|| {
         // SAFETY: one entry is passed, and one is there.
         match unsafe { libc::poll(&raw mut entry, 1, -1) } {
             ..0 => Err(io::Error::last_os_error()),

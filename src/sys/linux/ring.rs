@@ -11,7 +11,7 @@ use std::io;
 use super::sqe::Sqe;
 use super::tables::Tables;
 use super::uring::{Completion, Uring};
-use crate::sys::clock::coarse_ms;
+use crate::base::clock::coarse_ms;
 
 /// A submission and completion queue.
 pub(crate) trait Ring: Tables + Send {

@@ -12,8 +12,8 @@ use super::ring::Ring;
 use super::sqe::{Link, MEMBER_SHIFT, Sqe};
 use super::tables::Tables;
 use super::uring::Completion;
-use crate::sys::errno;
-use crate::sys::lock::lock;
+use crate::base::errno;
+use crate::base::lock::lock;
 
 /// The opcode number of a cancel.
 const ASYNC_CANCEL: u8 = 14;

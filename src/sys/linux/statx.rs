@@ -6,7 +6,7 @@ use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use crate::sys::errno::retry;
+use crate::base::errno::retry;
 use crate::sys::stat::{How, More, Stamp, Stat, Sync, bits};
 
 #[repr(C)]

@@ -13,10 +13,10 @@ use super::fixed::FixedTable;
 use super::provided::{ProvidedRing, ProvidedTable, flags};
 use super::sqe::Sqe;
 use super::tables::Tables;
+use crate::base::fork::Born;
 use crate::limits;
 use crate::mem::group::Group;
 use crate::mem::{Bgids, Segment};
-use crate::sys::fork::Born;
 
 /// Who submits to a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use super::Entry;
 #[cfg(feature = "testing")]
 use super::Paths;
 use super::{At, FdRef, Request};
-use crate::sys::errno::retry;
+use crate::base::errno::retry;
 #[cfg(target_os = "linux")]
 use crate::sys::linux::sqe::Sqe;
 #[cfg(target_os = "linux")]
@@ -192,7 +192,7 @@ impl Request for LinkFile {
 
     #[cfg(not(target_os = "linux"))]
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
-        Err(crate::sys::errno::unsupported())
+        Err(crate::base::errno::unsupported())
     }
 
     #[cfg(feature = "testing")]

@@ -12,8 +12,8 @@ use super::Entry;
 #[cfg(feature = "testing")]
 use super::Paths;
 use super::{At, Request};
+use crate::base::errno::retry;
 use crate::sys::dataless;
-use crate::sys::errno::retry;
 #[cfg(target_os = "linux")]
 use crate::sys::linux::{
     openat2::{OpenHow, openat2},
@@ -96,7 +96,7 @@ impl Request for OpenWithin {
 
     #[cfg(not(target_os = "linux"))]
     fn block(&mut self, _steps: &Steps) -> io::Result<i32> {
-        Err(crate::sys::errno::unsupported())
+        Err(crate::base::errno::unsupported())
     }
 
     #[cfg(feature = "testing")]

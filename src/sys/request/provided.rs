@@ -12,13 +12,13 @@ use super::rw::{Place, read_blocking};
 #[cfg(target_os = "linux")]
 use super::{Entry, Part};
 use super::{FdRef, Request};
+use crate::base::errno;
+use crate::base::lock::lock;
+use crate::base::memory::page_bytes;
 use crate::mem::group::Group;
 use crate::mem::{AlignedBuf, IoBufMut, ProvidedBuf};
-use crate::sys::errno;
 #[cfg(target_os = "linux")]
 use crate::sys::linux::{provided::ProvidedRing, sqe::Sqe, tables::Tables};
-use crate::sys::lock::lock;
-use crate::sys::memory::page_bytes;
 use crate::sys::steps::Steps;
 
 /// What one entry that reads again and again has brought so far, for whoever waits for it.

@@ -9,9 +9,9 @@ use super::Paths;
 #[cfg(target_os = "linux")]
 use super::{Entry, fixed};
 use super::{FdRef, Request};
+use crate::base::errno::retry;
 use crate::limits::RW_BYTES_MAX;
 use crate::mem::{IoBuf, IoBufMut};
-use crate::sys::errno::retry;
 #[cfg(target_os = "linux")]
 use crate::sys::linux::sqe::{Sqe, code};
 #[cfg(target_os = "linux")]

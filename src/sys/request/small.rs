@@ -11,9 +11,9 @@ use std::io;
 #[cfg(feature = "testing")]
 use super::Paths;
 use super::{At, Entry, Part, Request};
+use crate::base::errno;
 use crate::limits::SMALL_FILE_BYTES;
 use crate::sys::blocking;
-use crate::sys::errno;
 use crate::sys::flag;
 use crate::sys::linux::direct::DirectSlot;
 use crate::sys::linux::sqe::{Link, Sqe};

@@ -12,13 +12,14 @@ use super::Entry;
 use super::Paths;
 use super::{FdRef, Request};
 #[cfg(target_os = "linux")]
-use crate::limits::RW_BYTES_MAX;
+use crate::base::errno::retry;
 #[cfg(not(target_os = "linux"))]
-use crate::sys::errno::unsupported;
+use crate::base::errno::unsupported;
+#[cfg(target_os = "linux")]
+use crate::limits::RW_BYTES_MAX;
 use crate::sys::steps::Steps;
 #[cfg(target_os = "linux")]
 use crate::sys::{
-    errno::retry,
     linux::sqe::Sqe,
     linux::tables::{NamedFd, Tables},
 };

@@ -11,9 +11,9 @@ use super::rw::{Place, check};
 #[cfg(target_os = "linux")]
 use super::{Entry, fixed};
 use super::{FdRef, Request};
+use crate::base::errno::retry;
 use crate::limits::{RW_BYTES_MAX, VECTOR_PARTS_MAX};
 use crate::mem::{IoBuf, IoBufMut};
-use crate::sys::errno::retry;
 #[cfg(target_os = "linux")]
 use crate::sys::linux::sqe::Sqe;
 #[cfg(target_os = "linux")]

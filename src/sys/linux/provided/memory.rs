@@ -6,8 +6,8 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use super::ledger::Entries;
-use crate::sys::errno;
-use crate::sys::memory::{Mapping, page_bytes};
+use crate::base::errno;
+use crate::base::memory::{Mapping, page_bytes};
 
 /// An entry: address, length, id, and two bytes that count only in the first entry, where they are the tail.
 const ENTRY_BYTES: usize = 16;

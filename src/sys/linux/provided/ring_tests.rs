@@ -17,8 +17,8 @@ use super::flags::{buffer_id, buffer_more, has_more};
 use super::ledger::{Entries, Ledger};
 use super::memory::Memory;
 use super::*;
+use crate::base::errno;
 use crate::mem::{Bgids, BufGroup, ProvidedBuf};
-use crate::sys::errno;
 use crate::sys::linux::sqe::Sqe;
 use crate::sys::linux::tables::NamedFd;
 
@@ -526,7 +526,7 @@ fn many_threads_give_back_while_the_kernel_takes() {
             let receiver = receiver.clone();
             scope.spawn(move || {
                 loop {
-                    let next = crate::sys::lock::lock(&receiver).recv();
+                    let next = crate::base::lock::lock(&receiver).recv();
                     let Ok(buf) = next else { return };
                     assert_eq!(&buf[..], b"12345678");
                 }

@@ -2,4 +2,4 @@
 
 pub(super) use std::sync::Mutex;
 
-pub(super) use crate::sys::lock::lock;
+pub(super) use crate::base::lock::lock;

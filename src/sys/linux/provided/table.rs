@@ -6,10 +6,10 @@ use std::sync::{Arc, Weak};
 use io_uring::Submitter;
 
 use super::ring::ProvidedRing;
+use crate::base::clock::coarse_ms;
 use crate::limits;
 use crate::mem::group::Group;
 use crate::mem::{Bgids, lease};
-use crate::sys::clock::coarse_ms;
 
 /// See the module. Empty, it costs nothing.
 pub(crate) struct ProvidedTable {
