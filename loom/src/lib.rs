@@ -40,4 +40,7 @@ mod base {
     pub(crate) use crate::sync;
 }
 mod sync;
+#[path = "../../src/driver/task/turns.rs"]
+#[allow(dead_code, reason = "the driver uses the rest")]
+mod turns;
 mod wakes;

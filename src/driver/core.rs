@@ -2,16 +2,13 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 #[cfg(target_os = "linux")]
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, OnceLock, RwLock};
-use std::time::Duration;
 use std::time::Instant;
-
-use tokio::runtime;
 
 use crate::base::fork::Born;
 use crate::base::lock::{read, write};
@@ -25,28 +22,22 @@ use crate::driver::mount::pool::ThreadCap;
 use crate::driver::order::fence::Pass;
 #[cfg(target_os = "linux")]
 use crate::driver::ring::io_driver::IoDriver;
-use crate::driver::ring::on_rings::OnRings;
 #[cfg(target_os = "linux")]
 use crate::driver::ring::worker::Worker;
 use crate::driver::runtimes::Home;
 use crate::driver::task::cell::Cell;
-use crate::driver::task::chore::{Chore, Close};
 use crate::driver::task::clock::Keeper;
-use crate::driver::task::host::Host;
 use crate::driver::task::in_flight::InFlight;
 use crate::driver::task::op::Op;
 use crate::driver::task::scope;
 use crate::driver::watchdog;
-use crate::driver::watchdog::Watched;
 use crate::driver::watchdog::heart::Heart;
 use crate::error::Error;
 use crate::limits;
-use crate::mounts::{Mount, MountStats};
-use crate::observe::{Counters, Heartbeat, OpInFlight, SharedCounters, Stats, Way};
+use crate::mounts::Mount;
+use crate::observe::{Counters, SharedCounters, Way};
 use crate::opcode::Kind;
 use crate::settings::{Route, Settings, Submit};
-use crate::sys::progress::{Progress, Waited};
-use crate::sys::thread;
 
 #[cfg(target_os = "linux")]
 static DRIVERS_MADE: AtomicU64 = AtomicU64::new(0);
@@ -64,12 +55,12 @@ enum Heard {
 /// What runs the operations of one runtime, or of everything outside of one.
 pub(crate) struct Driver {
     /// In a forked child, its threads, locks and rings are the parent's.
-    born: Born,
+    pub(super) born: Born,
     pub(crate) home: Home,
-    route: Route,
+    pub(super) route: Route,
     /// Whether polls may answer: the backend was not pinned. They need no ring.
-    attempts: bool,
-    submit: Submit,
+    pub(super) attempts: bool,
+    pub(super) submit: Submit,
     /// Tells drivers apart; never zero.
     #[cfg(target_os = "linux")]
     pub(crate) id: u64,
@@ -80,21 +71,21 @@ pub(crate) struct Driver {
     pub(crate) io_driver: IoDriver,
     #[cfg(target_os = "linux")]
     pub(crate) workers: Vec<OnceLock<Option<Arc<Worker>>>>,
-    groups: RwLock<HashMap<(u64, u64), Arc<Group>>>,
+    pub(super) groups: RwLock<HashMap<(u64, u64), Arc<Group>>>,
     /// The group of what has nothing to do with storage, once it is used.
     pub(crate) chores: OnceLock<Arc<Group>>,
     /// A group that runs nothing, for what is refused without a look at the others.
-    spare: Arc<Group>,
-    closed: AtomicBool,
+    pub(super) spare: Arc<Group>,
+    pub(super) closed: AtomicBool,
     #[cfg(feature = "testing")]
     pub(crate) faults: OnceLock<crate::driver::faults::Faults>,
-    settings: Settings,
+    pub(super) settings: Settings,
     /// How many blocking threads there may be.
-    threads: Arc<ThreadCap>,
+    pub(super) threads: Arc<ThreadCap>,
     pub(crate) registry: Registry,
     pub(crate) heart: Heart,
     /// Whether one thread polls, and no other.
-    has_one_thread: bool,
+    pub(super) has_one_thread: bool,
     pub(crate) keeper: Arc<Keeper>,
     pub(crate) counters: SharedCounters,
 }
@@ -332,73 +323,6 @@ impl Driver {
         self.group(mount).stuck_count(Share::Lane(Class::Data)) > 0
     }
 
-    /// Closes a descriptor where that may sleep: once the driver is closed, on a thread of its pool that
-    /// ends with it.
-    pub(crate) fn close_later(self: &Arc<Self>, fd: OwnedFd, group: &Arc<Group>) {
-        self.start_detached(Close::new(fd), group.mount());
-    }
-
-    /// Closes a descriptor on a thread, and waits for that, but only so long. Not for a thread of ours, which might
-    /// wait for itself, nor where a close was late before.
-    pub(crate) fn close_soon(
-        self: &Arc<Self>,
-        fd: OwnedFd,
-        mount: &Arc<Mount>,
-        on_rings: &Arc<OnRings>,
-    ) {
-        let close = Close::of_shared(fd, on_rings);
-        self.end_soon(mount, |watched| {
-            self.start_detached(close.watched(watched), mount);
-        });
-    }
-
-    /// The same for something else that has descriptors, which are closed as it is dropped.
-    pub(crate) fn drop_soon<T: Send + 'static>(self: &Arc<Self>, kind: Kind, what: T) {
-        let mount = &Mount::unknown();
-        self.end_soon(mount, |watched| {
-            self.start_detached(Chore::dropping(kind, what, watched), mount);
-        });
-    }
-
-    /// Starts what ends something, and waits for it where that may be: it is watched then.
-    pub(crate) fn end_soon(
-        self: &Arc<Self>,
-        mount: &Arc<Mount>,
-        start: impl FnOnce(Option<Arc<Progress>>),
-    ) {
-        if !mount.closes_in_time() || thread::is_ours() {
-            return start(None);
-        }
-        let group = self.group(mount);
-        let progress = Arc::new(Progress::default());
-        start(Some(progress.clone()));
-        let is_held_up = || group.pool().is_held_up();
-        // One that only lacked a processor says nothing of the mount.
-        if progress.wait(is_held_up) == Waited::Slow {
-            mount.note_late_close();
-        }
-    }
-
-    /// Runs something that nobody waits for on a blocking thread that has nothing to do with storage.
-    pub(crate) fn chore(self: &Arc<Self>, kind: Kind, work: impl FnOnce() + Send + 'static) {
-        let driver = self.live();
-        if driver.is_of_parent() {
-            return;
-        }
-        let group = driver.group(&Mount::chores());
-        let chore = Chore::new(kind, work);
-        let cell = Cell::new(
-            chore,
-            driver.clone(),
-            group.clone(),
-            false,
-            None,
-            Instant::now(),
-        );
-        watchdog::call();
-        driver.send(&group, cell, Sender::Queue);
-    }
-
     /// This driver, or the one for everything outside of a runtime once this one is closed.
     pub(crate) fn live(self: &Arc<Self>) -> Arc<Driver> {
         if self.is_of_parent() || self.is_closed() {
@@ -449,141 +373,5 @@ impl Driver {
     pub(crate) fn cancel_on(&self, fd: BorrowedFd<'_>) -> usize {
         let jobs = self.registry.jobs();
         jobs.iter().filter(|job| job.cancel_on(fd)).count()
-    }
-
-    /// One entry for each mount that was met, by mount point.
-    pub(crate) fn mounts(&self) -> Vec<MountStats> {
-        let groups: Vec<_> = read(&self.groups).values().cloned().collect();
-        crate::driver::mount::mount_breaker::stats_of(&groups)
-    }
-
-    /// What is in flight, the oldest first.
-    pub(crate) fn in_flight(&self) -> Vec<OpInFlight> {
-        let jobs = self.registry.jobs();
-        let mut seen: Vec<_> = jobs.iter().filter_map(|job| job.seen()).collect();
-        seen.sort_by_key(|op| std::cmp::Reverse(op.age));
-        seen
-    }
-
-    pub(crate) fn stats(&self) -> Stats {
-        let mut stats = Counters::snapshot(&self.counters);
-        for group in read(&self.groups).values() {
-            stats.lanes += group.lane_count();
-            stats.pool_threads += group.pool().threads();
-        }
-        stats.mounts = self.mounts();
-        stats.polls_stuck = watchdog::polls_stuck();
-        stats
-    }
-}
-
-impl Watched for Driver {
-    fn registry(&self) -> &Registry {
-        &self.registry
-    }
-
-    fn in_flight(&self) -> u64 {
-        self.counters.in_flight()
-    }
-
-    fn has_waiting(&self) -> bool {
-        read(&self.groups)
-            .values()
-            .any(|group| group.pool().has_waiting())
-    }
-
-    fn look_within(&self) -> Option<Duration> {
-        self.rings_look_within()
-    }
-
-    fn next_beat_us(&self) -> u64 {
-        self.heart.next_us()
-    }
-
-    fn beat(&self, now_us: u64) {
-        let in_flight = self.counters.in_flight();
-        let due = self.heart.tick(in_flight > 0, now_us);
-        if due.look {
-            for job in self.registry.jobs() {
-                job.tell_if_slow(self.settings().warn_after);
-            }
-        }
-        if due.beat {
-            let orphans = self.counters.orphans();
-            let heartbeat = Heartbeat::new(in_flight, orphans, self.in_flight());
-            let entries = self.counters.entries_walked();
-            self.heart
-                .beat(self.heart.rated(heartbeat, entries, now_us));
-        }
-    }
-
-    fn tick(&self) -> bool {
-        let groups: Vec<_> = read(&self.groups).values().cloned().collect();
-        let mut active = false;
-        for group in &groups {
-            let overdue = group.orphans().expire(group.mount());
-            self.send_all(group, overdue);
-            active |= group.tick();
-        }
-        self.tick_workers() || active
-    }
-}
-
-impl Host for Driver {
-    fn counters(&self) -> &SharedCounters {
-        &self.counters
-    }
-
-    fn registry(&self) -> &Registry {
-        &self.registry
-    }
-
-    fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
-    fn keeper(&self) -> &Arc<Keeper> {
-        &self.keeper
-    }
-
-    fn has_one_thread(&self) -> bool {
-        self.has_one_thread
-    }
-
-    fn is_of(&self, runtime: runtime::Id) -> bool {
-        self.home == Home::Runtime(runtime)
-    }
-
-    fn is_closed(&self) -> bool {
-        Driver::is_closed(self)
-    }
-
-    fn is_of_parent(&self) -> bool {
-        Driver::is_of_parent(self)
-    }
-
-    fn look_for_io_driver(&self) {
-        self.look_for_rings();
-    }
-
-    /// Not to a worker ring, as for what waits for orphan writes.
-    fn resume(self: Arc<Self>, group: &Arc<Group>, job: Arc<dyn Job>) {
-        #[cfg(feature = "testing")]
-        let Some(job) = self.unless_faulty(group, job) else {
-            return;
-        };
-        self.send(group, job, Sender::Queue);
-    }
-
-    fn send_again(&self, group: &Arc<Group>, job: Arc<dyn Job>) {
-        self.send(group, job, Sender::Queue);
-    }
-
-    fn to_thread(&self, group: &Arc<Group>, job: Arc<dyn Job>) {
-        Driver::to_thread(self, group, job);
-    }
-
-    fn close_later(self: Arc<Self>, fd: OwnedFd, group: &Arc<Group>) {
-        Driver::close_later(&self, fd, group);
     }
 }

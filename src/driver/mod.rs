@@ -7,6 +7,7 @@
 mod budget;
 mod core;
 mod door;
+mod endings;
 #[cfg(feature = "testing")]
 mod faults;
 mod job;
@@ -15,6 +16,7 @@ mod order;
 mod ring;
 mod rings;
 pub(crate) mod runtimes;
+mod seams;
 mod task;
 mod watchdog;
 

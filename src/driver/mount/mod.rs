@@ -2,6 +2,8 @@
 
 pub(crate) mod breaker;
 pub(crate) mod group;
+mod lanes;
 pub(crate) mod mount_breaker;
 pub(crate) mod pool;
 pub(crate) mod progress;
+mod queue;

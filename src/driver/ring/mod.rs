@@ -9,7 +9,11 @@ pub(crate) mod helpers;
 pub(crate) mod io_driver;
 #[cfg(target_os = "linux")]
 pub(crate) mod lane;
+#[cfg(target_os = "linux")]
+mod lane_thread;
 pub(crate) mod on_rings;
+#[cfg(target_os = "linux")]
+mod reaped;
 #[cfg(target_os = "linux")]
 pub(crate) mod slot;
 #[cfg(target_os = "linux")]

@@ -10,11 +10,12 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use super::{Cell, Job, Outcome};
+use super::Cell;
 use crate::base::clock::{NEVER, now_us};
 use crate::base::errno;
 use crate::base::lock::lock;
 use crate::driver::core::Driver;
+use crate::driver::job::{Job, Outcome};
 use crate::driver::runtimes::Home;
 use crate::driver::task::in_flight::InFlight;
 use crate::driver::task::op::Op;

@@ -1,6 +1,7 @@
 //! One operation from its begin to its end, between its future and whoever does it.
 
 pub(crate) mod account;
+mod as_job;
 pub(crate) mod cell;
 pub(crate) mod chore;
 pub(crate) mod clock;
@@ -14,3 +15,4 @@ pub(crate) mod life;
 pub(crate) mod op;
 pub(crate) mod ordered;
 pub(crate) mod scope;
+mod turns;
