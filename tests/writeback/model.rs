@@ -402,6 +402,13 @@ impl Play {
         let (appends, is_bounded) = (self.opened().appends, self.is_bounded);
         let poison = self.poison();
         let next = open(&self.path, appends, is_bounded).await;
+        if next.file.state() == FileState::Poisoned {
+            // What failed in the background and was told to nobody yet is told to whoever opens the file.
+            let told = next.file.acknowledge().map(|error| error.kind());
+            let known = self.opened.iter().filter_map(|one| one.poison);
+            let mut known = known.map(|(number, _)| Some(kind_of(number)));
+            assert!(known.any(|kind| kind == told), "{}: {told:?}", self.what);
+        }
         let Opened { file, .. } = std::mem::replace(self.opened(), next);
         let acknowledged = self.random.one_in(2).then(|| file.acknowledge()).flatten();
         let closed = file.close().await;
