@@ -141,7 +141,7 @@ pub(crate) fn finish_unopened(
             note(&mut warnings, "set_owner", set);
         }
         let mode = found.mode & if has_owner { 0o7777 } else { 0o1777 };
-        let mode = source.mode_beside_list(mode, to, &mut warnings);
+        let mode = source.mode_beside_list(mode, (dir, name), to, &mut warnings);
         let set = retry(|| to.set_permissions(Permissions::from_mode(mode)));
         note(&mut warnings, "set_permissions", set);
         if preserve.times {
@@ -318,15 +318,35 @@ impl Named {
         std::ffi::CString::new(path).unwrap_or_default()
     }
 
-    fn mode_beside_list(&self, mode: u32, made: &File, warnings: &mut Vec<Warning>) -> u32 {
+    fn mode_beside_list(
+        &self,
+        mode: u32,
+        at: (BorrowedFd<'_>, &CStr),
+        made: &File,
+        warnings: &mut Vec<Warning>,
+    ) -> u32 {
         let path = self.proc_path();
-        let beside = super::copy_meta::mode_beside_list(
-            mode,
-            |name| super::xattr::get(&path, name, true),
-            |name| super::xattr_open::get(made, name),
-        );
+        let of_source = |name: &CStr| match super::xattr::get(&path, name, true) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(self.without_proc(at)),
+            list => list,
+        };
+        let of_target = |name: &CStr| super::xattr_open::get(made, name);
+        let beside = super::copy_meta::mode_beside_list(mode, of_source, of_target);
         note(warnings, super::copy_meta::GET_XATTR, beside.found);
         beside.bits
+    }
+
+    /// What to say of one of its attributes where there is no /proc: that there is none, if the kernel says by its name that
+    /// it has none at all, and it still is what has the name.
+    fn without_proc(&self, (dir, name): (BorrowedFd<'_>, &CStr)) -> io::Error {
+        let has_none = super::xattr::are_some_at(dir, name) == Some(false);
+        let is_it =
+            |named: &Named| (named.stat.dev, named.stat.ino) == (self.stat.dev, self.stat.ino);
+        if has_none && Named::open(dir, name).is_ok_and(|named| is_it(&named)) {
+            return io::Error::from_raw_os_error(crate::base::errno::ENODATA);
+        }
+        let what = "its access list can be looked at by way of /proc alone, which is not mounted";
+        io::Error::new(io::ErrorKind::PermissionDenied, what)
     }
 
     /// All attributes, as far as there is a way to them.
@@ -360,7 +380,13 @@ impl Named {
 
     fn carry_xattrs(&self, _: &Named, _: Twin<'_>, _: &mut Vec<Warning>) {}
 
-    fn mode_beside_list(&self, mode: u32, _: &File, _: &mut Vec<Warning>) -> u32 {
+    fn mode_beside_list(
+        &self,
+        mode: u32,
+        _: (BorrowedFd<'_>, &CStr),
+        _: &File,
+        _: &mut Vec<Warning>,
+    ) -> u32 {
         mode
     }
 
@@ -408,6 +434,6 @@ fn set_mode(twin: Twin<'_>, source: &Named, warnings: &mut Vec<Warning>) -> io::
     let is_owners = (there.uid, there.gid) == (before.uid, before.gid);
     let mode = before.mode & if is_owners { 0o7777 } else { 0o1777 };
     let made = File::from(opened);
-    let mode = source.mode_beside_list(mode, &made, warnings);
+    let mode = source.mode_beside_list(mode, (twin.from, twin.from_name), &made, warnings);
     made.set_permissions(Permissions::from_mode(mode))
 }
