@@ -149,39 +149,3 @@ fn an_idle_runtime_holds_little() {
         },
     );
 }
-
-/// A program that reads one file has two threads more than one that does so with `tokio::fs`: the one that watches operations,
-/// and the one that watches the table of mounts, which also does what comes with the first look at a mount.
-fn takes_few_threads(test: &str, multi: bool) {
-    const MORE: usize = 2;
-    let body = || {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("file");
-        std::fs::write(&path, "content").unwrap();
-        let (before, _) = held();
-        let plain = runtime(multi);
-        plain.block_on(tokio::fs::read(&path)).unwrap();
-        let tokios = held().0 - before;
-        drop(plain);
-        let (before, _) = held();
-        let watched = runtime(multi);
-        assert_eq!(watched.block_on(fs::read(&path)).unwrap(), b"content");
-        let ours = held().0 - before;
-        assert!(
-            ours <= tokios + MORE,
-            "{ours} threads, of tokio {tokios}: {:?}",
-            turns()
-        );
-    };
-    in_child(test, |_| {}, body);
-}
-
-#[test]
-fn the_first_file_takes_few_threads() {
-    takes_few_threads("the_first_file_takes_few_threads", true);
-}
-
-#[test]
-fn the_first_file_takes_few_threads_of_one_worker() {
-    takes_few_threads("the_first_file_takes_few_threads_of_one_worker", false);
-}

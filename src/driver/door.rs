@@ -17,14 +17,13 @@ use crate::driver::job::load::{Class, Load, Share};
 use crate::driver::job::queue::{Full, NotTaken};
 use crate::driver::job::{Job, Outcome, RingJob};
 use crate::driver::mount::group::Group;
-use crate::driver::task::chore::{Chore, Close, dropping};
+use crate::driver::task::chore::Close;
 use crate::driver::task::scope;
 use crate::error::{Error, LeftBehind};
 use crate::limits;
-use crate::mounts::{self, Mount};
+use crate::mounts::Mount;
 use crate::opcode::Kind;
 use crate::settings::{Route, Submit};
-use crate::sys::stat::Stat;
 
 /// Who sends an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -261,26 +260,11 @@ impl Driver {
         self.close_later(fd, group);
     }
 
-    /// The same, and waits for it, but only so long. Afterwards its mount is described, if it was not yet: by the thread
-    /// that will watch the table of mounts, where there is none.
-    pub(crate) fn close_look_up_soon(self: &Arc<Self>, fd: OwnedFd, new: Option<Stat>) {
+    /// The same, and waits for it, but only so long.
+    pub(crate) fn close_look_up_soon(self: &Arc<Self>, fd: OwnedFd) {
         let group = self.chores.get_or_init(|| self.group(&Mount::chores()));
         self.end_soon(group.mount(), |watched| {
-            let Some(stat) = new else {
-                return self.start_detached(Close::new(fd).watched(watched), group.mount());
-            };
-            let before = mounts::Before {
-                first: dropping(fd, watched),
-                then: move || drop(mounts::learn(&stat)),
-            };
-            if let Err(mounts::Before { first, then }) = mounts::begin_after(before) {
-                let both = Chore::kept(Kind::Close, move |_| {
-                    first();
-                    then();
-                    Ok(())
-                });
-                self.start_detached(both, group.mount());
-            }
+            self.start_detached(Close::new(fd).watched(watched), group.mount());
         });
     }
 

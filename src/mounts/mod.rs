@@ -25,7 +25,7 @@ pub(crate) use known::{learn, may_wait, may_wait_here, meet, of_fd, of_fd_with, 
 pub use report::{MountAnswer, MountReport, mounts};
 pub use stats::{BreakerState, MountStats};
 pub(crate) use table::refresh;
-pub(crate) use watch::{Before, PointNames, begin_after, point_names};
+pub(crate) use watch::{PointNames, point_names};
 
 /// What is known of a filesystem's type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,12 +7,12 @@
 use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, RwLock};
 
 use crate::base::global::Global;
-use crate::base::lock::{lock, read, write};
+use crate::base::lock::{read, write};
 use crate::limits;
-use crate::sys::{mounted, thread};
+use crate::sys::mounted;
 
 /// The last names of the places where something is mounted.
 pub(crate) type PointNames = Arc<HashSet<Box<[u8]>>>;
@@ -21,8 +21,6 @@ pub(crate) type PointNames = Arc<HashSet<Box<[u8]>>>;
 #[derive(Default)]
 struct Watch {
     begun: AtomicBool,
-    /// Whether a thread was asked to watch once it has done something else.
-    asked: AtomicBool,
     /// How often it has changed. Zero while nobody looks.
     changes: AtomicU64,
     /// Whether something is mounted that may ask a server, or wait for writes, when it is asked for what it has in
@@ -57,83 +55,34 @@ pub(crate) fn point_names() -> Option<PointNames> {
 /// Has the table watched from now on. Not for a poll.
 pub(super) fn begin() {
     let watch: &'static Watch = WATCH.get_or_make(Watch::default);
-    let Some(table) = watch.take_up() else { return };
+    if watch.begun.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    let Ok(table) = mounted::watched() else {
+        // It may be for lack of descriptors, or of /proc, which may come: whoever describes the next mount tries again.
+        watch.begun.store(false, Ordering::Relaxed);
+        return;
+    };
+    watch.note_types();
+    // From here on a change is seen, so that what is described from now on is known to hold.
+    watch.changes.store(1, Ordering::Release);
     let builder = std::thread::Builder::new()
         .name("tidegate-watch".into())
         .stack_size(limits::THREAD_STACK_BYTES);
-    if builder.spawn(move || watch.look(&table)).is_err() {
+    let look = move || {
+        while table.wait().is_ok() {
+            watch.changes.fetch_add(1, Ordering::AcqRel);
+            watch.note_types();
+        }
+        watch.changes.store(0, Ordering::Release);
+    };
+    if builder.spawn(look).is_err() {
         watch.changes.store(0, Ordering::Release);
         watch.begun.store(false, Ordering::Relaxed);
     }
 }
 
-/// What is to be done on the thread that will watch: before, and once it would see each change.
-pub(crate) struct Before<F, G> {
-    pub(crate) first: F,
-    pub(crate) then: G,
-}
-
-/// Has the table watched by a thread that does this before, where nobody was asked to before: a program that uses one
-/// file needs no other thread for what comes with its first look at a mount. Else gives it back.
-pub(crate) fn begin_after<F, G>(before: Before<F, G>) -> Result<(), Before<F, G>>
-where
-    F: FnOnce() + Send + 'static,
-    G: FnOnce() + Send + 'static,
-{
-    let watch: &'static Watch = WATCH.get_or_make(Watch::default);
-    if watch.begun.load(Ordering::Relaxed) || watch.asked.swap(true, Ordering::Relaxed) {
-        return Err(before);
-    }
-    let given = Arc::new(Mutex::new(Some(before)));
-    let taken = given.clone();
-    let work = move || {
-        thread::shield();
-        let Some(Before { first, then }) = lock(&taken).take() else {
-            return;
-        };
-        // Should that not end, whoever describes the next mount has another thread watch.
-        first();
-        let table = watch.take_up();
-        then();
-        if let Some(table) = table {
-            watch.look(&table);
-        }
-    };
-    let builder = std::thread::Builder::new()
-        .name("tidegate-watch".into())
-        .stack_size(limits::FOREIGN_STACK_BYTES);
-    match builder.spawn(work) {
-        Ok(_) => Ok(()),
-        Err(_) => lock(&given).take().map_or(Ok(()), Err),
-    }
-}
-
 impl Watch {
-    /// What tells of changes, for who is to look from now on; `None` where somebody does, or nobody can.
-    fn take_up(&self) -> Option<mounted::Watched> {
-        if self.begun.swap(true, Ordering::Relaxed) {
-            return None;
-        }
-        let Ok(table) = mounted::watched() else {
-            // It may be for lack of descriptors, or of /proc, which may come: whoever describes the next mount tries
-            // again.
-            self.begun.store(false, Ordering::Relaxed);
-            return None;
-        };
-        self.note_types();
-        // From here on a change is seen, so that what is described from now on is known to hold.
-        self.changes.store(1, Ordering::Release);
-        Some(table)
-    }
-
-    fn look(&self, table: &mounted::Watched) {
-        while table.wait().is_ok() {
-            self.changes.fetch_add(1, Ordering::AcqRel);
-            self.note_types();
-        }
-        self.changes.store(0, Ordering::Release);
-    }
-
     fn note_types(&self) {
         let mounts = mounted::list().ok();
         let mut types = mounts.iter().flatten().map(|mount| mount.fs_type.as_str());

@@ -6,7 +6,6 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::meta::learn_soon;
 use crate::base::clock::day_ns;
 use crate::driver::Driver;
 use crate::driver::on_rings::OnRings;
@@ -54,7 +53,6 @@ impl Uncut {
 /// What is known of an open file that is to be closed.
 pub(super) struct Closing<'a> {
     pub(super) mount: &'a Arc<Mount>,
-    pub(super) is_regular: bool,
     pub(super) may_write: bool,
     pub(super) uncut: &'a Uncut,
     pub(super) on_rings: &'a Arc<OnRings>,
@@ -75,9 +73,7 @@ pub(super) fn close_at_poll(
     fd: OwnedFd,
     about: &Closing<'_>,
 ) -> Result<(), OwnedFd> {
-    // Of these closes nothing can be known, so nothing is asked.
-    let may_be_anything = about.is_regular && about.mount.may_wait_for_a_server();
-    if !driver.attempts() || may_be_anything {
+    if !driver.attempts() {
         return Err(fd);
     }
     at_once(fd, about).map_or(Ok(()), Err)
@@ -110,20 +106,13 @@ pub(super) fn close_path(
 
 /// Closes what was left to be closed on a thread that has nothing to do with the mount, behind whose stuck operations
 /// descriptors would pile up. Not within an attempt: on a mount that was not seen before it waits for that as a drop
-/// does, since whoever looks first may be the last. What the mount is to be described by, comes after it.
-pub(super) fn close_looked_through(
-    driver: &Arc<Driver>,
-    left: Option<LookedThrough>,
-    new: Option<Stat>,
-) {
+/// does, since whoever looks first may be the last.
+pub(super) fn close_looked_through(driver: &Arc<Driver>, left: Option<LookedThrough>) {
     match left {
-        Some(LookedThrough { fd, is_new: true }) => {
-            return driver.close_look_up_soon(fd, new);
-        }
+        Some(LookedThrough { fd, is_new: true }) => driver.close_look_up_soon(fd),
         Some(LookedThrough { fd, is_new: false }) => driver.close_look_up(fd),
         None => {}
     }
-    learn_soon(driver, new);
 }
 
 /// Drops a directory that was listed, and what has it open besides, without access: on the spot where that cannot sleep,

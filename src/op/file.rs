@@ -405,7 +405,6 @@ impl SharedFile {
     fn closing(&self) -> Closing<'_> {
         Closing {
             mount: &self.mount,
-            is_regular: self.is_regular(),
             may_write: !self.is_read_only(),
             uncut: &self.health.uncut,
             on_rings: &self.health.on_rings,

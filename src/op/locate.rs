@@ -195,20 +195,15 @@ fn look_at(
     use std::os::fd::AsFd;
 
     use super::close::{close_looked_through, close_path};
-    use super::meta::meet;
     use crate::driver::attempt::attempt;
     use crate::sys::linux::nowait::open_path_cached;
 
-    let (mut left, mut new) = (None, None);
+    let mut left = None;
     let found = attempt(None, || {
         let dir = dir.map(|dir| dir.as_fd());
         let fd = open_path_cached(dir, path, follow, 0).ok()?;
         let (stat, mount) = mounts::of_fd(fd.as_fd()).ok()?;
-        let mount = mount.unwrap_or_else(|| {
-            let (mount, is_new) = meet(&stat);
-            new = is_new;
-            mount
-        });
+        let mount = mount.unwrap_or_else(|| super::meta::learn_later(driver, stat.clone()));
         left = close_path(driver, fd, &stat, &mount);
         let mount = if stat.is_special() {
             Mount::of_peers()
@@ -217,7 +212,7 @@ fn look_at(
         };
         Some((mount, stat))
     });
-    close_looked_through(driver, left, new);
+    close_looked_through(driver, left);
     found?
 }
 

@@ -288,10 +288,10 @@ fn is_out_of_descriptors(error: &io::Error) -> bool {
 /// std's attributes of a descriptor without access, if that cannot sleep.
 fn metadata_of_path_fd(driver: &Arc<Driver>, fd: OwnedFd) -> Option<Metadata> {
     let (stat, mount) = attempt(None, || mounts::of_fd(fd.as_fd()))?.ok()?;
-    let (mount, new) = mount.map_or_else(|| meet(&stat), |mount| (mount, None));
+    let mount = mount.unwrap_or_else(|| learn_later(driver, stat.clone()));
     let metadata = attempt(Some(&mount), || blocking::metadata_of(fd.as_fd()));
     let left = close_path(driver, fd, &stat, &mount);
-    close_looked_through(driver, left, new);
+    close_looked_through(driver, left);
     metadata?.ok()
 }
 
@@ -328,17 +328,13 @@ pub(super) fn cached_at<T>(
     use crate::sys::linux::nowait::open_path_cached;
 
     let open = || open_path_cached(dir.map(|dir| dir.as_fd()), path, follow, resolve);
-    let (mut left, mut new) = (None, None);
+    let mut left = None;
     let cached = attempt(None, || match open() {
         Ok(fd) => {
             let Ok((stat, mount)) = mounts::of_fd_with(fd.as_fd(), mask) else {
                 return Cached::Unknown(None);
             };
-            let mount = mount.unwrap_or_else(|| {
-                let (mount, is_new) = meet(&stat);
-                new = is_new;
-                mount
-            });
+            let mount = mount.unwrap_or_else(|| learn_later(driver, stat.clone()));
             // Elsewhere the attributes in memory may be old, and a stalled mount is left alone.
             let may = mount.is_local() && mount.is_healthy() && !mount.has_orphan_write(stat.ino);
             let made = if may {
@@ -363,7 +359,7 @@ pub(super) fn cached_at<T>(
             _ => Cached::Unknown(None),
         },
     });
-    close_looked_through(driver, left, new);
+    close_looked_through(driver, left);
     cached.unwrap_or(Cached::Unknown(None))
 }
 
@@ -381,23 +377,12 @@ fn cached_at<T>(
 
 /// The mount of a file, which is described off the polling thread; until then only lanes are used there.
 pub(super) fn learn_later(driver: &Arc<Driver>, stat: Stat) -> Arc<Mount> {
-    let (mount, new) = meet(&stat);
-    learn_soon(driver, new);
-    mount
-}
-
-/// The mount of a file, and what it is to be described by, if it is to be.
-pub(super) fn meet(stat: &Stat) -> (Arc<Mount>, Option<Stat>) {
     if stat.mount_id == 0 && stat.dev == 0 {
-        return (Mount::unknown(), None);
+        return Mount::unknown();
     }
-    let mount = mounts::meet(stat);
-    let new = mount.wants_description().then(|| stat.clone());
-    (mount, new)
-}
-
-pub(super) fn learn_soon(driver: &Arc<Driver>, new: Option<Stat>) {
-    if let Some(stat) = new {
+    let mount = mounts::meet(&stat);
+    if mount.wants_description() {
         driver.chore(Kind::Metadata, move || drop(mounts::learn(&stat)));
     }
+    mount
 }

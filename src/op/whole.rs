@@ -39,7 +39,8 @@ pub(crate) async fn read(path: &Path) -> io::Result<Vec<u8>> {
             read_in_a_hop(&driver, &mount, path).await
         }
         AtPoll::Waits(looked) => {
-            let bytes = read_missed(&driver, path, looked.as_ref()).await?;
+            let file_bytes = looked.as_ref().and_then(|looked| looked.file_bytes);
+            let bytes = read_missed(&driver, path, file_bytes).await?;
             if let Some(looked) = looked.filter(|looked| looked.file_bytes.is_some()) {
                 looked.mount.note_opened();
             }
@@ -57,7 +58,7 @@ pub(super) enum AtPoll {
     Waits(Option<Looked>),
 }
 
-/// What a look at the path found: how large the file is, if that may be told, and where it is.
+/// What a look at the path found: how large the file is, for one whose attributes are in memory, and where it is.
 pub(super) struct Looked {
     pub(super) file_bytes: Option<u64>,
     pub(super) mount: Arc<Mount>,
@@ -68,12 +69,14 @@ pub(super) struct Looked {
 async fn read_missed(
     driver: &Arc<Driver>,
     path: &Path,
-    looked: Option<&Looked>,
+    file_bytes: Option<u64>,
 ) -> io::Result<Vec<u8>> {
+    #[cfg(not(target_os = "linux"))]
+    let _ = file_bytes;
     #[cfg(target_os = "linux")]
     {
         use super::small::{self, Attempt};
-        if small::is_fit(driver, looked.and_then(|looked| looked.file_bytes)) {
+        if small::is_fit(driver, file_bytes) {
             match small::read(driver, path).await? {
                 Attempt::Whole(bytes) => return Ok(bytes),
                 Attempt::Larger(bytes) => return read_by_steps(path, bytes).await,
@@ -84,9 +87,6 @@ async fn read_missed(
     }
     if driver.route() == Route::Ring {
         return read_by_steps(path, Vec::new()).await;
-    }
-    if let Some(looked) = looked {
-        return read_in_a_hop(driver, &looked.mount, path).await;
     }
     let c_path = c_path(path).map_err(|error| driver.tell(Kind::ReadFile, Some(path), error))?;
     let mount = locate(driver, &c_path, true);
@@ -202,11 +202,7 @@ fn look_at_poll(
         Cached::Found(found) => found,
         Cached::Error(error) => return AtPoll::Answer(Err(error)),
         Cached::Missed => return AtPoll::Missed,
-        Cached::Unknown(Some(mount)) => {
-            let file_bytes = None;
-            return AtPoll::Waits(Some(Looked { file_bytes, mount }));
-        }
-        Cached::Special(_) | Cached::Unknown(None) => return AtPoll::Waits(None),
+        Cached::Special(_) | Cached::Unknown(_) => return AtPoll::Waits(None),
     };
     if let Some(Err(drift)) = seen.map(|seen| seen.check(&stat)) {
         return AtPoll::Answer(Err(drift));
@@ -223,7 +219,6 @@ fn look_at_poll(
             let (mount, uncut, on_rings) = (&mount, &Uncut::default(), &Arc::default());
             let closing = Closing {
                 mount,
-                is_regular: true,
                 may_write: false,
                 uncut,
                 on_rings,

@@ -78,21 +78,6 @@ impl Drop for Watched {
     }
 }
 
-/// Drops something; if somebody waits for that, it tells how far it has come.
-pub(crate) fn dropping<T: Send + 'static>(
-    what: T,
-    watched: Option<Arc<Progress>>,
-) -> impl FnOnce() + Send + 'static {
-    let watched = watched.map(Watched);
-    move || {
-        if let Some(Watched(progress)) = &watched {
-            progress.begin();
-        }
-        drop(what);
-        drop(watched);
-    }
-}
-
 type Work = Box<dyn FnOnce(&Steps) -> io::Result<()> + Send>;
 
 /// Anything that may block.
@@ -121,9 +106,12 @@ impl Chore {
         what: T,
         watched: Option<Arc<Progress>>,
     ) -> Chore {
-        let drop_it = dropping(what, watched);
+        let watched = watched.map(Watched);
         Chore::kept(kind, move |_| {
-            drop_it();
+            if let Some(Watched(progress)) = &watched {
+                progress.begin();
+            }
+            drop(what);
             Ok(())
         })
     }
