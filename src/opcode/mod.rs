@@ -309,13 +309,7 @@ impl Kind {
     pub(crate) fn is_left_to_workers(self) -> bool {
         matches!(
             self,
-            Kind::Allocate
-                | Kind::SetLen
-                | Kind::SyncAll
-                | Kind::SyncData
-                | Kind::SyncRange
-                | Kind::Write
-                | Kind::WriteVectored
+            Kind::SyncAll | Kind::SyncData | Kind::SyncRange | Kind::Write | Kind::WriteVectored
         )
     }
 

@@ -116,9 +116,6 @@ pub(crate) fn local(scene: Scene) -> Outcome {
             written.map_err(|error| error.error)
         };
         by_thread_when_calm(&handle, Kind::WriteVectored, parts).await?;
-        by_thread_when_calm(&handle, Kind::SetLen, || file.set_len(5)).await?;
-        let reserve = || file.allocate(0, 4096, fs::Space::Reserve);
-        by_thread_when_calm(&handle, Kind::Allocate, reserve).await?;
         by_thread_when_calm(&handle, Kind::SyncData, || file.sync_data()).await?;
         by_thread_when_calm(&handle, Kind::SyncAll, || file.sync_all()).await?;
         file.close().await?;

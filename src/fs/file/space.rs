@@ -18,7 +18,7 @@ impl File {
     ///
     /// # Backend
     ///
-    /// FTRUNCATE (Linux 6.9); `ftruncate(2)` on a blocking thread without it, or where that is sooner.
+    /// FTRUNCATE (Linux 6.9); else `ftruncate(2)` on a blocking thread.
     ///
     /// # Examples
     ///
@@ -57,7 +57,7 @@ impl File {
     ///
     /// # Backend
     ///
-    /// FALLOCATE (Linux 5.6); `fallocate(2)` on a blocking thread without it, or where that is sooner. FreeBSD has
+    /// FALLOCATE (Linux 5.6); else `fallocate(2)` on a blocking thread. FreeBSD has
     /// [`Space::ReserveExtend`] alone, macOS none.
     ///
     /// # Examples
