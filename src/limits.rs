@@ -181,11 +181,6 @@ pub(crate) const POOL_JOB_LONG: Duration = Duration::from_millis(20);
 /// fill a disk's queue; twice as many cost more in switches than they bring (`docs/design/misses.md`).
 pub(crate) const POOL_THREADS_WAITING: usize = 32;
 
-/// How often it is looked whether a path leads to a pipe, for what its time is over: each look that meets a mount or a rename
-/// of somebody's tells nothing, and takes a few microseconds.
-#[cfg(target_os = "linux")]
-pub(crate) const PEER_LOOKS: usize = 16;
-
 /// An idle pool thread ends after this long.
 pub(crate) const POOL_THREAD_IDLE: Duration = Duration::from_secs(10);
 

@@ -9,8 +9,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::base::clock::{NEVER, coarse_ms, now_us};
-#[cfg(target_os = "linux")]
-use crate::base::errno;
 use crate::base::lock::lock;
 use crate::driver::job::Job;
 use crate::driver::mount::group::Group;
@@ -215,14 +213,7 @@ fn leads_to_a_peer(path: &Path) -> bool {
         let fd = open_path_cached(None, path, true, 0)?;
         Ok(crate::mounts::of_fd(fd.as_fd())?.0.is_special())
     };
-    for _ in 0..limits::PEER_LOOKS {
-        match with_c_path(path, look) {
-            // Somebody mounts or renames just now, whatever is in memory.
-            Err(error) if error.raw_os_error() == Some(errno::EAGAIN) => {}
-            looked => return looked.unwrap_or(false),
-        }
-    }
-    false
+    with_c_path(path, look).unwrap_or(false)
 }
 
 #[cfg(not(target_os = "linux"))]
