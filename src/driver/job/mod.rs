@@ -3,6 +3,8 @@
 #[cfg(feature = "testing")]
 pub(crate) mod fakeable;
 pub(crate) mod load;
+#[cfg(test)]
+pub(crate) mod mock;
 pub(crate) mod queue;
 pub(crate) mod registry;
 pub(crate) mod way;

@@ -6,32 +6,28 @@ use std::sync::{Arc, Mutex, Weak};
 use super::{Pool, ThreadCap};
 use crate::base::clock::coarse_ms;
 use crate::base::lock::lock;
-use crate::driver::job::load::{Load, OnWorker};
-use crate::driver::job::way::Way;
-use crate::driver::job::{Job, Outcome};
+use crate::driver::job::Job;
+use crate::driver::job::mock::Mock;
 use crate::limits;
-#[cfg(target_os = "linux")]
-use crate::mounts::Mount;
-use crate::opcode::Kind;
 
 type Work = Box<dyn FnOnce() + Send>;
 
 /// Runs one closure, and another when it is dropped.
-struct Mock {
+struct Closure {
     work: Mutex<Option<Work>>,
     last: Mutex<Option<Work>>,
 }
 
-impl Mock {
+impl Closure {
     fn job(work: impl FnOnce() + Send + 'static) -> Arc<dyn Job> {
-        Arc::new(Mock {
+        Arc::new(Closure {
             work: Mutex::new(Some(Box::new(work))),
             last: Mutex::default(),
         })
     }
 }
 
-impl Drop for Mock {
+impl Drop for Closure {
     fn drop(&mut self) {
         if let Some(last) = lock(&self.last).take() {
             last();
@@ -39,100 +35,11 @@ impl Drop for Mock {
     }
 }
 
-impl Job for Mock {
-    fn kind(&self) -> Kind {
-        Kind::Read
-    }
-
-    fn load(&self) -> Load {
-        Load::Buffered
-    }
-
-    fn is_kept(&self) -> bool {
-        false
-    }
-
-    fn on_worker(&self) -> OnWorker {
-        OnWorker::Async
-    }
-
-    fn is_entry(&self) -> bool {
-        false
-    }
-
-    fn started_ms(&self) -> u64 {
-        1
-    }
-
-    fn is_given_up(&self) -> bool {
-        false
-    }
-
-    fn is_over(&self) -> bool {
-        false
-    }
-
-    fn back(&self) -> bool {
-        true
-    }
-
-    fn due_us(&self) -> u64 {
-        u64::MAX
-    }
-
-    fn last_step_ms(&self) -> u64 {
-        0
-    }
-    fn expire(&self, _now_us: u64) -> bool {
-        false
-    }
-    fn look_whether_it_moves(&self) {}
-
-    fn cancel_on(&self, _fd: std::os::fd::BorrowedFd<'_>) -> bool {
-        false
-    }
-
-    fn refuse(&self, _error: std::io::Error) {}
-
-    fn path(&self) -> Option<std::path::PathBuf> {
-        None
-    }
-
-    fn seen(&self) -> Option<crate::observe::OpInFlight> {
-        None
-    }
-
-    #[cfg(target_os = "linux")]
-    fn sqe(
-        &self,
-        _tables: &mut dyn crate::sys::linux::tables::Tables,
-    ) -> Result<crate::sys::linux::sqe::Sqe, Outcome> {
-        unreachable!("only rings ask")
-    }
-
-    #[cfg(target_os = "linux")]
-    fn set_user_data(&self, _user_data: u64) {}
-
-    fn set_way(&self, _way: Arc<dyn Way>) {}
-
-    #[cfg(target_os = "linux")]
-    fn mount(&self) -> &Arc<Mount> {
-        unreachable!("only rings ask")
-    }
-
-    #[cfg(target_os = "linux")]
-    fn ask_back(&self) -> bool {
-        true
-    }
-
-    fn run(&self) {
+impl Mock for Closure {
+    fn runs(&self) {
         let work = lock(&self.work).take();
         work.expect("an operation is run once")();
     }
-
-    fn instead(self: Arc<Self>, _reason: &'static str) {}
-
-    fn end(self: Arc<Self>, _outcome: Outcome) {}
 }
 
 fn sender() -> (Sender<usize>, Receiver<usize>) {
@@ -147,7 +54,7 @@ fn pool() -> Arc<Pool> {
 fn push(pool: &Arc<Pool>, numbers: std::ops::Range<usize>, sender: &Sender<usize>) {
     for number in numbers {
         let sender = sender.clone();
-        pool.push_owed(Mock::job(move || {
+        pool.push_owed(Closure::job(move || {
             let _ = sender.send(number);
         }));
     }
@@ -179,7 +86,7 @@ fn threads_whose_jobs_wait_are_joined_by_others_at_once() {
     let mut most = 0;
     for number in 0..2000 {
         let (sender, gone) = (sender.clone(), gone.clone());
-        pool.push_owed(Mock::job(move || {
+        pool.push_owed(Closure::job(move || {
             // For the others' lock, or for the word.
             let _ = lock(&gone).recv();
             let _ = sender.send(number);
@@ -201,7 +108,7 @@ fn threads_whose_jobs_wait_are_joined_by_others_at_once() {
 fn occupy(pool: &Arc<Pool>) -> Sender<()> {
     let (release, held) = channel::<()>();
     let before = lock(&pool.queue).busy.len();
-    pool.push_owed(Mock::job(move || {
+    pool.push_owed(Closure::job(move || {
         let _ = held.recv();
     }));
     while lock(&pool.queue).busy.len() == before {
@@ -274,7 +181,7 @@ fn a_busy_thread_holds_nothing_up() {
     let pool = Pool::new(ThreadCap::new(1));
     let (stop, sender) = (Arc::new(AtomicBool::new(false)), sender());
     let stopped = stop.clone();
-    pool.push_owed(Mock::job(move || {
+    pool.push_owed(Closure::job(move || {
         while !stopped.load(Ordering::Relaxed) {
             std::hint::spin_loop();
         }
@@ -298,7 +205,7 @@ fn a_busy_thread_holds_nothing_up() {
         std::thread::yield_now();
     }
     let release = occupy(&pool);
-    pool.push_owed(Mock::job(|| {}));
+    pool.push_owed(Closure::job(|| {}));
     age();
     while !pool.is_held_up() {
         std::thread::yield_now();
@@ -338,7 +245,7 @@ fn threads_grow_while_jobs_are_stuck_and_are_bounded() {
     let held = Arc::new(Mutex::new(held));
     for number in 0..limits::POOL_THREADS_MAX + 8 {
         let (sender, held) = (sender.clone(), held.clone());
-        pool.push_owed(Mock::job(move || {
+        pool.push_owed(Closure::job(move || {
             let _ = sender.send(number);
             // All wait here until the test lets them go.
             let _ = lock(&held).recv();
@@ -371,7 +278,7 @@ fn jobs_survive_the_close() {
 fn a_panicking_job_costs_no_thread() {
     let (pool, (sender, receiver)) = (pool(), sender());
     for _ in 0..limits::POOL_THREADS_EAGER * 4 {
-        pool.push_owed(Mock::job(|| panic!("on purpose")));
+        pool.push_owed(Closure::job(|| panic!("on purpose")));
     }
     push(&pool, 0..10, &sender);
     assert_eq!(sorted(&receiver, 10), Vec::from_iter(0..10));
@@ -386,7 +293,7 @@ fn a_panicking_job_costs_no_thread() {
 fn an_operation_that_comes_back_when_dropped_does_not_lock_up() {
     let (pool, (sender, receiver)) = (pool(), sender());
     let weak: Weak<Pool> = Arc::downgrade(&pool);
-    pool.push_owed(Arc::new(Mock {
+    pool.push_owed(Arc::new(Closure {
         work: Mutex::new(Some(Box::new(|| {}))),
         last: Mutex::new(Some(Box::new(move || {
             let pool = weak.upgrade().expect("the test holds the pool");
@@ -403,7 +310,7 @@ fn fill(pool: &Arc<Pool>, count: usize) -> (Sender<()>, usize) {
     let held = Arc::new(Mutex::new(held));
     for _ in 0..count {
         let held = held.clone();
-        pool.push_owed(Mock::job(move || {
+        pool.push_owed(Closure::job(move || {
             let _ = lock(&held).recv();
         }));
     }
@@ -430,19 +337,19 @@ fn the_cap_is_exact_whatever_is_stuck() {
         assert_eq!(threads, cap);
         for stuck in 1..=cap {
             assert!(
-                pool.push(Mock::job(|| ())).is_ok(),
+                pool.push(Closure::job(|| ())).is_ok(),
                 "a thread may come free"
             );
             pool.stuck(1);
             pool.tick();
             assert_eq!((pool.threads(), pool.stuck_count()), (cap, stuck));
         }
-        let Err((_, full)) = pool.push(Mock::job(|| ())) else {
+        let Err((_, full)) = pool.push(Closure::job(|| ())) else {
             panic!("all {cap} are stuck");
         };
         assert_eq!(full.stuck, cap);
         pool.stuck(-1);
-        assert!(pool.push(Mock::job(|| ())).is_ok());
+        assert!(pool.push(Closure::job(|| ())).is_ok());
         drop(release);
         pool.close();
     }
@@ -502,14 +409,14 @@ fn a_queue_that_stands_still_is_bounded() {
     let (release, _) = fill(&pool, limits::QUEUED_MAX + 1);
     // However long the filling took.
     lock(&pool.queue).moved_ms = u64::MAX;
-    assert!(pool.push(Mock::job(|| ())).is_ok(), "it moves");
+    assert!(pool.push(Closure::job(|| ())).is_ok(), "it moves");
     // The clock begins with the process.
     while coarse_ms() < limits::QUEUE_STILL_AFTER.as_millis() as u64 {
         std::thread::yield_now();
     }
     lock(&pool.queue).moved_ms = 0;
-    assert!(pool.push(Mock::job(|| ())).is_err());
-    pool.push_owed(Mock::job(|| ()));
+    assert!(pool.push(Closure::job(|| ())).is_err());
+    pool.push_owed(Closure::job(|| ()));
     drop(release);
     pool.close();
 }

@@ -13,14 +13,13 @@ use crate::base::errno;
 use crate::base::lock::lock;
 use crate::driver::job::Job;
 use crate::driver::job::Outcome;
-use crate::driver::job::load::Load;
 use crate::driver::job::load::OnWorker;
-use crate::driver::job::way::Way;
+use crate::driver::job::mock::Mock;
 use crate::mounts::Mount;
 use crate::observe::SharedCounters;
-use crate::opcode::Kind;
 use crate::sys::linux::sim::{Faults, Kernel, Random, SimRing, chain};
 use crate::sys::linux::sqe::{Link, Sqe};
+use crate::sys::request::Part;
 
 /// What became of one operation.
 #[derive(Clone, Debug, Default)]
@@ -32,7 +31,7 @@ struct Record {
 type Records = Arc<Mutex<Vec<Record>>>;
 
 /// An operation whose memory is watched.
-struct Mock {
+struct Watched {
     id: usize,
     records: Records,
     abandoned: AtomicBool,
@@ -43,12 +42,12 @@ struct Mock {
     told: Mutex<Vec<usize>>,
 }
 
-impl Mock {
+impl Watched {
     fn job(records: &Records, links: Vec<Link>, given_up: bool) -> (usize, Arc<dyn Job>) {
         let mut all = lock(records);
         all.push(Record::default());
         let id = all.len() - 1;
-        let mock = Mock {
+        let watched = Watched {
             id,
             records: records.clone(),
             abandoned: AtomicBool::new(given_up),
@@ -56,109 +55,40 @@ impl Mock {
             links,
             told: Mutex::default(),
         };
-        (id, Arc::new(mock))
+        (id, Arc::new(watched))
     }
 }
 
-impl Drop for Mock {
+impl Drop for Watched {
     fn drop(&mut self) {
         lock(&self.records)[self.id].dropped = true;
     }
 }
 
-impl Job for Mock {
-    fn kind(&self) -> Kind {
-        Kind::Read
-    }
-
-    fn load(&self) -> Load {
-        Load::Buffered
-    }
-
-    fn is_kept(&self) -> bool {
-        false
-    }
-
-    fn on_worker(&self) -> OnWorker {
-        OnWorker::Async
-    }
-
-    fn is_entry(&self) -> bool {
-        true
-    }
-
-    fn started_ms(&self) -> u64 {
+impl Mock for Watched {
+    fn began_ms(&self) -> u64 {
         1 + self.id as u64
     }
 
-    fn is_given_up(&self) -> bool {
+    fn is_unwanted(&self) -> bool {
         self.abandoned.load(Ordering::SeqCst)
     }
 
-    fn is_over(&self) -> bool {
-        false
-    }
-
-    fn back(&self) -> bool {
-        true
-    }
-
-    fn due_us(&self) -> u64 {
-        u64::MAX
-    }
-
-    fn last_step_ms(&self) -> u64 {
-        0
-    }
-    fn expire(&self, _now_us: u64) -> bool {
-        false
-    }
-    fn look_whether_it_moves(&self) {}
-
-    fn cancel_on(&self, _fd: std::os::fd::BorrowedFd<'_>) -> bool {
-        false
-    }
-
-    fn refuse(&self, _error: std::io::Error) {}
-
-    fn path(&self) -> Option<std::path::PathBuf> {
-        None
-    }
-
-    fn seen(&self) -> Option<crate::observe::OpInFlight> {
-        None
-    }
-
-    fn sqe(&self, _tables: &mut dyn crate::sys::linux::tables::Tables) -> Result<Sqe, Outcome> {
+    fn for_rings(&self) -> Option<(Sqe, &Arc<Mount>)> {
         let links = self.links.iter();
-        Ok(links.fold(Sqe::nop(), |all, link| all.then(*link, Sqe::nop())))
+        let entry = links.fold(Sqe::nop(), |all, link| all.then(*link, Sqe::nop()));
+        Some((entry, &self.mount))
     }
 
     /// Each member tells of itself once, before the end.
-    fn on_completion(&self, part: crate::sys::request::Part) {
+    fn completes(&self, part: Part) {
         assert!(lock(&self.records)[self.id].ended.is_empty());
         let mut told = lock(&self.told);
         assert!(part.member <= self.links.len() && !told.contains(&part.member));
         told.push(part.member);
     }
 
-    fn set_user_data(&self, _user_data: u64) {}
-
-    fn set_way(&self, _way: Arc<dyn Way>) {}
-
-    fn mount(&self) -> &Arc<Mount> {
-        &self.mount
-    }
-
-    fn ask_back(&self) -> bool {
-        true
-    }
-
-    fn run(&self) {}
-
-    fn instead(self: Arc<Self>, _reason: &'static str) {}
-
-    fn end(self: Arc<Self>, outcome: Outcome) {
+    fn ends(self: Arc<Self>, outcome: Outcome) {
         let what = match &outcome {
             Outcome::Lost(_) => "lost".into(),
             Outcome::Result(number) => {
@@ -228,7 +158,7 @@ impl World {
     fn start(&mut self) -> Option<u64> {
         let links = self.links();
         let is_linked = !links.is_empty();
-        let (id, job) = Mock::job(&self.records, links, self.given_up);
+        let (id, job) = Watched::job(&self.records, links, self.given_up);
         match self.engine.start(job, Some(OnWorker::Async)) {
             Start::Queued(token) => {
                 let user_data = token.user_data();

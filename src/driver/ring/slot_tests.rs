@@ -3,101 +3,19 @@
 use std::sync::Arc;
 
 use super::{Completed, MEMBERS_MAX, Slots, Tag, Token};
-use crate::driver::job::load::{Load, OnWorker};
-use crate::driver::job::way::Way;
-use crate::driver::job::{Job, Outcome};
+use crate::driver::job::Job;
+use crate::driver::job::mock::Mock;
 use crate::mounts::Mount;
-use crate::opcode::Kind;
 use crate::sys::linux::sqe::Sqe;
 
 struct Nothing {
     mount: Arc<Mount>,
 }
 
-impl Job for Nothing {
-    fn kind(&self) -> Kind {
-        Kind::Read
+impl Mock for Nothing {
+    fn for_rings(&self) -> Option<(Sqe, &Arc<Mount>)> {
+        Some((Sqe::nop(), &self.mount))
     }
-
-    fn load(&self) -> Load {
-        Load::Buffered
-    }
-
-    fn is_kept(&self) -> bool {
-        false
-    }
-
-    fn on_worker(&self) -> OnWorker {
-        OnWorker::Async
-    }
-
-    fn is_entry(&self) -> bool {
-        true
-    }
-
-    fn started_ms(&self) -> u64 {
-        1
-    }
-
-    fn is_given_up(&self) -> bool {
-        false
-    }
-
-    fn is_over(&self) -> bool {
-        false
-    }
-
-    fn back(&self) -> bool {
-        true
-    }
-
-    fn due_us(&self) -> u64 {
-        u64::MAX
-    }
-
-    fn last_step_ms(&self) -> u64 {
-        0
-    }
-    fn expire(&self, _now_us: u64) -> bool {
-        false
-    }
-    fn look_whether_it_moves(&self) {}
-
-    fn cancel_on(&self, _fd: std::os::fd::BorrowedFd<'_>) -> bool {
-        false
-    }
-
-    fn refuse(&self, _error: std::io::Error) {}
-
-    fn path(&self) -> Option<std::path::PathBuf> {
-        None
-    }
-
-    fn seen(&self) -> Option<crate::observe::OpInFlight> {
-        None
-    }
-
-    fn sqe(&self, _tables: &mut dyn crate::sys::linux::tables::Tables) -> Result<Sqe, Outcome> {
-        Ok(Sqe::nop())
-    }
-
-    fn set_user_data(&self, _user_data: u64) {}
-
-    fn set_way(&self, _way: Arc<dyn Way>) {}
-
-    fn mount(&self) -> &Arc<Mount> {
-        &self.mount
-    }
-
-    fn ask_back(&self) -> bool {
-        true
-    }
-
-    fn run(&self) {}
-
-    fn instead(self: Arc<Self>, _reason: &'static str) {}
-
-    fn end(self: Arc<Self>, _outcome: Outcome) {}
 }
 
 fn job() -> Arc<dyn Job> {
