@@ -55,44 +55,44 @@ enum Heard {
 /// What runs the operations of one runtime, or of everything outside of one.
 pub(crate) struct Driver {
     /// In a forked child, its threads, locks and rings are the parent's.
-    pub(super) born: Born,
-    pub(crate) home: Home,
-    pub(super) route: Route,
+    born: Born,
+    pub(super) home: Home,
+    route: Route,
     /// Whether polls may answer: the backend was not pinned. They need no ring.
-    pub(super) attempts: bool,
-    pub(super) submit: Submit,
+    attempts: bool,
+    submit: Submit,
     /// Tells drivers apart; never zero.
     #[cfg(target_os = "linux")]
-    pub(crate) id: u64,
+    pub(super) id: u64,
     /// Threads of the runtime that have used a ring.
     #[cfg(target_os = "linux")]
-    pub(crate) threads_seen: AtomicUsize,
+    pub(super) threads_seen: AtomicUsize,
     #[cfg(target_os = "linux")]
-    pub(crate) io_driver: IoDriver,
+    pub(super) io_driver: IoDriver,
     #[cfg(target_os = "linux")]
-    pub(crate) workers: Vec<OnceLock<Option<Arc<Worker>>>>,
+    pub(super) workers: Vec<OnceLock<Option<Arc<Worker>>>>,
     pub(super) groups: RwLock<HashMap<(u64, u64), Arc<Group>>>,
     /// The group of what has nothing to do with storage, once it is used.
-    pub(crate) chores: OnceLock<Arc<Group>>,
+    pub(super) chores: OnceLock<Arc<Group>>,
     /// A group that runs nothing, for what is refused without a look at the others.
-    pub(super) spare: Arc<Group>,
-    pub(super) closed: AtomicBool,
+    spare: Arc<Group>,
+    closed: AtomicBool,
     #[cfg(feature = "testing")]
     pub(crate) faults: OnceLock<crate::driver::faults::Faults>,
     pub(super) settings: Settings,
     /// How many blocking threads there may be.
-    pub(super) threads: Arc<ThreadCap>,
-    pub(crate) registry: Registry,
+    threads: Arc<ThreadCap>,
+    pub(super) registry: Registry,
     pub(crate) heart: Heart,
     /// Whether one thread polls, and no other.
     pub(super) has_one_thread: bool,
-    pub(crate) keeper: Arc<Keeper>,
+    pub(super) keeper: Arc<Keeper>,
     pub(crate) counters: SharedCounters,
 }
 
 impl Driver {
     /// Makes a driver. `workers` is how many threads poll.
-    pub(crate) fn new(
+    pub(super) fn new(
         home: Home,
         route: Route,
         submit: Submit,
@@ -187,7 +187,7 @@ impl Driver {
         self.attempts && !self.has_faults() && scope::refused().is_none() && !self.is_of_parent()
     }
 
-    /// Whether the fake backend has a rule.
+    /// Whether the fake backend has a rule, so that each operation has to come by it for itself.
     pub(crate) fn has_faults(&self) -> bool {
         #[cfg(feature = "testing")]
         return self.faults.get().is_some_and(|faults| faults.are_set());
@@ -231,14 +231,6 @@ impl Driver {
     /// What the operations of a mount share among themselves, which is of one type.
     pub(crate) fn shared<T: Default + Send + Sync + 'static>(&self, mount: &Arc<Mount>) -> Arc<T> {
         self.group(mount).shared().unwrap_or_default()
-    }
-
-    /// Whether the fake backend has a rule, so that each operation has to come by it for itself.
-    pub(crate) fn is_faked(&self) -> bool {
-        #[cfg(feature = "testing")]
-        return self.faults.get().is_some_and(|faults| faults.are_set());
-        #[cfg(not(feature = "testing"))]
-        false
     }
 
     /// Starts an operation on the best way for it.
@@ -311,7 +303,7 @@ impl Driver {
     }
 
     /// Sends on what was kept back.
-    pub(crate) fn send_all(&self, group: &Arc<Group>, jobs: Vec<Arc<dyn Job>>) {
+    pub(super) fn send_all(&self, group: &Arc<Group>, jobs: Vec<Arc<dyn Job>>) {
         for job in jobs {
             self.send(group, job, Sender::Queue);
         }

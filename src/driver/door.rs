@@ -27,7 +27,7 @@ use crate::settings::{Route, Submit};
 
 /// Who sends an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sender {
+pub(super) enum Sender {
     /// The poll that began it, whose thread's own ring may take it.
     Poll,
     /// Whoever kept it back, or lets it go again: a worker ring takes only what no future can drop meanwhile.
@@ -45,7 +45,7 @@ enum NoRing {
 
 impl Driver {
     /// Sends an operation its way.
-    pub(crate) fn send(&self, group: &Arc<Group>, job: Arc<dyn Job>, sender: Sender) {
+    pub(super) fn send(&self, group: &Arc<Group>, job: Arc<dyn Job>, sender: Sender) {
         if job.is_over() {
             // It was taken back while it was kept back.
             return;
@@ -84,7 +84,7 @@ impl Driver {
     }
 
     /// Sends on a thread's way what a ring could not do.
-    pub(crate) fn to_thread(&self, group: &Arc<Group>, job: Arc<dyn Job>) {
+    pub(super) fn to_thread(&self, group: &Arc<Group>, job: Arc<dyn Job>) {
         if let Some(job) = self.let_in(group, job) {
             self.to_pool(group, job);
         }
@@ -92,7 +92,7 @@ impl Driver {
 
     /// The same for what is to be done late, for nobody.
     #[cfg(feature = "testing")]
-    pub(crate) fn to_thread_late(&self, group: &Arc<Group>, job: Arc<dyn Job>) {
+    pub(super) fn to_thread_late(&self, group: &Arc<Group>, job: Arc<dyn Job>) {
         job.set_way(group.pool().clone());
         group.pool().push_owed(job);
     }
@@ -129,7 +129,7 @@ impl Driver {
 
     /// What an operation occupies while it goes on.
     #[cfg(feature = "testing")]
-    pub(crate) fn share_of(&self, group: &Group, job: &dyn Job) -> Share {
+    pub(super) fn share_of(&self, group: &Group, job: &dyn Job) -> Share {
         if job.is_entry() && self.ring_for(group, job.kind(), job.load()).is_ok() {
             return Share::Lane(Class::of(job.load()));
         }
@@ -270,7 +270,7 @@ impl Driver {
 
     /// Whether an operation may begin: not under a limit that is passed, if a caller waits for it, nor on a
     /// mount that does not answer.
-    pub(crate) fn admits(
+    pub(super) fn admits(
         &self,
         group: &Group,
         kind: Kind,
@@ -286,7 +286,7 @@ impl Driver {
 }
 
 /// Refuses what would only be stuck as well.
-pub(crate) fn refuse(group: &Group, job: Arc<dyn Job>, full: Full) {
+pub(super) fn refuse(group: &Group, job: Arc<dyn Job>, full: Full) {
     let refused = full.error(group.mount(), job.kind());
     job.end(Outcome::Refused(refused.into()));
 }

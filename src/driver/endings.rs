@@ -46,7 +46,7 @@ impl Driver {
     }
 
     /// Starts what ends something, and waits for it where that may be: it is watched then.
-    pub(crate) fn end_soon(
+    pub(super) fn end_soon(
         self: &Arc<Self>,
         mount: &Arc<Mount>,
         start: impl FnOnce(Option<Arc<Progress>>),

@@ -11,7 +11,7 @@ use crate::driver::ring::worker::Worker;
 #[cfg(target_os = "linux")]
 impl Driver {
     /// The ring of this thread, if it polls for the driver's runtime.
-    pub(crate) fn worker(&self) -> Option<&Arc<Worker>> {
+    pub(super) fn worker(&self) -> Option<&Arc<Worker>> {
         if self.workers.is_empty() || !self.home.is_here() {
             return None;
         }
@@ -45,7 +45,7 @@ impl Driver {
 
     /// Another thread may still poll, and make its ring just now: it is waited for, and none is made later, as
     /// nobody would close it or reap from it.
-    pub(crate) fn close_workers(&self) {
+    pub(super) fn close_workers(&self) {
         for worker in &self.workers {
             if let Some(worker) = worker.get_or_init(|| None) {
                 worker.close();
@@ -54,21 +54,21 @@ impl Driver {
     }
 
     /// How soon the watchdog is to look at the rings again.
-    pub(crate) fn rings_look_within(&self) -> Option<Duration> {
+    pub(crate) fn look_within(&self) -> Option<Duration> {
         self.live_workers()
             .filter_map(|worker| worker.look_within())
             .min()
     }
 
     /// Whether worker rings can be used is found out while other threads do the work.
-    pub(crate) fn look_for_rings(&self) {
+    pub(crate) fn look_for_io_driver(&self) {
         if self.io_driver.is_open() && !self.home.is_here() {
             self.io_driver.look();
         }
     }
 
-    pub(crate) fn tick_workers(&self) -> bool {
-        self.look_for_rings();
+    pub(super) fn tick_workers(&self) -> bool {
+        self.look_for_io_driver();
         self.live_workers()
             .map(|worker| worker.tick())
             .fold(false, |active, more| active | more)
@@ -78,13 +78,13 @@ impl Driver {
 /// Elsewhere there are none.
 #[cfg(not(target_os = "linux"))]
 impl Driver {
-    pub(crate) fn rings_look_within(&self) -> Option<Duration> {
+    pub(crate) fn look_within(&self) -> Option<Duration> {
         None
     }
 
-    pub(crate) fn look_for_rings(&self) {}
+    pub(crate) fn look_for_io_driver(&self) {}
 
-    pub(crate) fn tick_workers(&self) -> bool {
+    pub(super) fn tick_workers(&self) -> bool {
         false
     }
 }

@@ -19,25 +19,25 @@ use crate::settings::{Route, Settings, Submit};
 
 /// What a driver belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Home {
+pub(super) enum Home {
     Outside,
     Runtime(runtime::Id),
 }
 
 impl Home {
-    pub(crate) fn has_runtime(self) -> bool {
+    pub(super) fn has_runtime(self) -> bool {
         self != Home::Outside
     }
 
     /// The runtime, if this is called in it.
     #[cfg(target_os = "linux")]
-    pub(crate) fn runtime(self) -> Option<runtime::Handle> {
+    pub(super) fn runtime(self) -> Option<runtime::Handle> {
         let here = runtime::Handle::try_current().ok()?;
         (self == Home::Runtime(here.id())).then_some(here)
     }
 
     /// Whether the calling thread polls for this runtime.
-    pub(crate) fn is_here(self) -> bool {
+    pub(super) fn is_here(self) -> bool {
         runtime::Handle::try_current().is_ok_and(|here| self == Home::Runtime(here.id()))
     }
 }
@@ -62,7 +62,7 @@ fn runtimes() -> &'static Runtimes {
 
 /// The driver of everything outside of a runtime: only lanes and pools, whose threads wake futures on
 /// any executor. It lives as long as the process.
-pub(crate) fn outside() -> Result<Arc<Driver>, Error> {
+pub(super) fn outside() -> Result<Arc<Driver>, Error> {
     static OUTSIDE: Global<Mutex<Option<Arc<Driver>>>> = Global::new();
     let mut outside = lock(OUTSIDE.get_or_make(Mutex::default));
     if let Some(driver) = &*outside {

@@ -64,7 +64,7 @@ impl Watched for Driver {
     }
 
     fn look_within(&self) -> Option<Duration> {
-        self.rings_look_within()
+        Driver::look_within(self)
     }
 
     fn next_beat_us(&self) -> u64 {
@@ -134,7 +134,7 @@ impl Host for Driver {
     }
 
     fn look_for_io_driver(&self) {
-        self.look_for_rings();
+        Driver::look_for_io_driver(self);
     }
 
     /// Not to a worker ring, as for what waits for orphan writes.

@@ -130,7 +130,7 @@ pub(crate) fn commit(commit: Commit) -> io::Result<impl Future<Output = io::Resu
         told,
     };
     // What hangs with a server is one file's own trouble.
-    let by_itself = if driver.is_faked() || !mount.is_local() {
+    let by_itself = if driver.has_faults() || !mount.is_local() {
         let work = move |steps: &Steps| alone(job, steps);
         let hop = hop_on(&driver, &mount, Kind::CommitFile, &path, work);
         Some(hop)

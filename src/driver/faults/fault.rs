@@ -20,7 +20,7 @@ pub struct Fault {
 }
 
 impl Fault {
-    pub(crate) fn new(shared: Arc<Shared>, kind: Option<Kind>) -> Fault {
+    pub(super) fn new(shared: Arc<Shared>, kind: Option<Kind>) -> Fault {
         Fault {
             shared,
             terms: Terms {

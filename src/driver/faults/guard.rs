@@ -16,7 +16,7 @@ pub struct FaultGuard {
 }
 
 impl FaultGuard {
-    pub(crate) fn new(shared: Arc<Shared>, rule: Arc<Rule>) -> FaultGuard {
+    pub(super) fn new(shared: Arc<Shared>, rule: Arc<Rule>) -> FaultGuard {
         FaultGuard { shared, rule }
     }
 

@@ -37,7 +37,7 @@ pub(crate) struct Held {
 
 impl Held {
     /// Withholds an operation, unless it was given up or the rule has ended meanwhile.
-    pub(crate) fn hold(
+    pub(super) fn hold(
         rule: &Rule,
         until: Until,
         driver: &Arc<Driver>,
@@ -72,7 +72,7 @@ impl Held {
     }
 
     /// Withholds a question to a mount.
-    pub(crate) fn hold_question(rule: &Rule, until: Until, ask: Box<dyn FnOnce() + Send>) {
+    pub(super) fn hold_question(rule: &Rule, until: Until, ask: Box<dyn FnOnce() + Send>) {
         let held = Arc::new(Held {
             share: Share::Other,
             honours_cancel: false,
@@ -95,7 +95,7 @@ impl Held {
 
     /// Lets it go its real way, but not to a worker ring, which takes only what its own thread sends. What
     /// nobody waits for any more is done all the same, late, on a blocking thread.
-    pub(crate) fn release(&self) {
+    pub(super) fn release(&self) {
         let what = lock(&self.what).take();
         match what {
             None => {}
@@ -113,7 +113,7 @@ impl Held {
         }
     }
 
-    pub(crate) fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         lock(&self.what).is_none()
     }
 }

@@ -65,7 +65,7 @@ pub struct Faults {
 }
 
 #[derive(Default)]
-pub(crate) struct Shared {
+pub(super) struct Shared {
     /// How many rules there are, to be read without the lock.
     count: AtomicUsize,
     /// In the order in which they were made.
@@ -99,12 +99,12 @@ impl Faults {
     }
 
     /// Whether there is any rule, so that polls answer nothing.
-    pub(crate) fn are_set(&self) -> bool {
+    pub(super) fn are_set(&self) -> bool {
         self.shared.count.load(Ordering::Acquire) > 0
     }
 
     /// Does to an operation what a rule says; gives it back if it shall go its way.
-    pub(crate) fn take(
+    pub(super) fn take(
         &self,
         driver: &Arc<Driver>,
         group: &Arc<Group>,
@@ -182,7 +182,7 @@ fn feign_dataless(driver: &Driver, job: Arc<dyn Job>) -> Option<Arc<dyn Job>> {
 
 impl Driver {
     /// Gives the operation back if no rule of the fake backend takes it.
-    pub(crate) fn unless_faulty(
+    pub(super) fn unless_faulty(
         self: &Arc<Self>,
         group: &Arc<Group>,
         job: Arc<dyn Job>,

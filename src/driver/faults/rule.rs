@@ -14,14 +14,14 @@ use crate::opcode::Kind;
 
 /// How long an operation is withheld.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Until {
+pub(super) enum Until {
     Passed(Duration),
     Released,
 }
 
 /// What happens to an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Action {
+pub(super) enum Action {
     Dataless,
     Fail(i32),
     Hold(Until),
@@ -31,7 +31,7 @@ pub(crate) enum Action {
 
 /// Which paths a rule is about.
 #[derive(Clone, Debug)]
-pub(crate) enum Place {
+pub(super) enum Place {
     Anywhere,
     At(Vec<PathBuf>),
     Under(Vec<PathBuf>),
@@ -49,20 +49,20 @@ impl Place {
 
 /// What is still to be chosen, and what was.
 #[derive(Clone, Debug)]
-pub(crate) struct Terms {
+pub(super) struct Terms {
     /// None for all.
-    pub(crate) kinds: Option<Vec<Kind>>,
-    pub(crate) place: Place,
+    pub(super) kinds: Option<Vec<Kind>>,
+    pub(super) place: Place,
     /// How many operations pass before the first that it happens to.
-    pub(crate) after: u64,
+    pub(super) after: u64,
     /// To how many it happens.
-    pub(crate) times: u64,
-    pub(crate) honours_cancel: bool,
+    pub(super) times: u64,
+    pub(super) honours_cancel: bool,
 }
 
-pub(crate) struct Rule {
+pub(super) struct Rule {
     terms: Terms,
-    pub(crate) action: Action,
+    pub(super) action: Action,
     /// How many operations it was about, those included that passed before the first.
     met: AtomicU64,
     hits: watch::Sender<u64>,
@@ -71,7 +71,7 @@ pub(crate) struct Rule {
 }
 
 impl Rule {
-    pub(crate) fn new(terms: Terms, action: Action) -> Arc<Rule> {
+    pub(super) fn new(terms: Terms, action: Action) -> Arc<Rule> {
         Arc::new(Rule {
             terms,
             action,
@@ -83,7 +83,7 @@ impl Rule {
 
     /// Whether an operation is one of those that it is about. Its paths are asked for only if they matter.
     /// What nobody waits for, as a close in the background, has to be named by its kind.
-    pub(crate) fn concerns<'a>(
+    pub(super) fn concerns<'a>(
         &self,
         kind: Kind,
         is_left: bool,
@@ -97,38 +97,38 @@ impl Rule {
 
     /// Counts an operation that it is about; returns whether something happens to it. Called under the lock
     /// of all rules.
-    pub(crate) fn meet(&self) -> bool {
+    pub(super) fn meet(&self) -> bool {
         let before = self.met.fetch_add(1, Ordering::Relaxed);
         before >= self.terms.after
     }
 
     /// Whether it has happened as often as it should. Called under the same lock.
-    pub(crate) fn is_spent(&self) -> bool {
+    pub(super) fn is_spent(&self) -> bool {
         self.met.load(Ordering::Relaxed) >= self.terms.after.saturating_add(self.terms.times)
     }
 
-    pub(crate) fn honours_cancel(&self) -> bool {
+    pub(super) fn honours_cancel(&self) -> bool {
         self.terms.honours_cancel
     }
 
     /// It has happened once more.
-    pub(crate) fn announce(&self) {
+    pub(super) fn announce(&self) {
         self.hits.send_modify(|hits| *hits += 1);
     }
 
-    pub(crate) fn hits(&self) -> &watch::Sender<u64> {
+    pub(super) fn hits(&self) -> &watch::Sender<u64> {
         &self.hits
     }
 
     /// How many operations it holds.
-    pub(crate) fn held(&self) -> usize {
+    pub(super) fn held(&self) -> usize {
         let held = lock(&self.held);
         let held = held.iter().flatten();
         held.filter(|held| !held.is_over()).count()
     }
 
     /// Keeps what is held, to release it; `false` if nothing is held any more.
-    pub(crate) fn keep(&self, held: &Arc<Held>) -> bool {
+    pub(super) fn keep(&self, held: &Arc<Held>) -> bool {
         match &mut *lock(&self.held) {
             None => false,
             Some(all) => {
@@ -140,7 +140,7 @@ impl Rule {
     }
 
     /// Holds nothing from now on; returns what it held.
-    pub(crate) fn end(&self) -> Vec<Arc<Held>> {
+    pub(super) fn end(&self) -> Vec<Arc<Held>> {
         lock(&self.held).take().unwrap_or_default()
     }
 }

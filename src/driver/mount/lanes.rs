@@ -1,28 +1,20 @@
 //! The lanes of a mount: one of each class, further ones of those who wait for peers, and those that are wedged.
 
 use std::sync::Arc;
-#[cfg(target_os = "linux")]
 use std::sync::atomic::Ordering;
-#[cfg(target_os = "linux")]
 use std::sync::{Mutex, Weak};
 
-#[cfg(target_os = "linux")]
 use crate::base::lock::lock;
 use crate::driver::job::load::Class;
-#[cfg(target_os = "linux")]
 use crate::driver::job::load::Share;
 use crate::driver::job::queue::{Full, NotTaken};
 use crate::driver::job::{Job, RingJob};
 use crate::driver::mount::group::Group;
-#[cfg(target_os = "linux")]
 use crate::driver::ring::lane::{Lane, Owner};
-#[cfg(target_os = "linux")]
 use crate::events;
-#[cfg(target_os = "linux")]
 use crate::limits;
 
 /// The lanes of one class.
-#[cfg(target_os = "linux")]
 #[derive(Default)]
 pub(super) struct Lanes {
     current: Option<Arc<Lane>>,
@@ -31,7 +23,6 @@ pub(super) struct Lanes {
     wedged: Vec<Arc<Lane>>,
 }
 
-#[cfg(target_os = "linux")]
 impl Lanes {
     fn all(&self) -> impl Iterator<Item = &Arc<Lane>> {
         self.current.iter().chain(&self.others).chain(&self.wedged)
@@ -53,7 +44,6 @@ impl Lanes {
     }
 }
 
-#[cfg(target_os = "linux")]
 impl Group {
     fn lanes(&self, class: Class) -> &Mutex<Lanes> {
         match class {
@@ -240,7 +230,6 @@ impl Group {
     }
 }
 
-#[cfg(target_os = "linux")]
 impl Owner for Group {
     /// No more rings for this mount: the pool does everything.
     fn ring_broke(&self, error: &std::io::Error) {
@@ -248,33 +237,5 @@ impl Owner for Group {
             let error = error.to_string();
             events::report(move || events::lane_without_ring(&error));
         }
-    }
-}
-
-/// Without a ring there are no lanes, only the pool.
-#[cfg(not(target_os = "linux"))]
-impl Group {
-    pub(crate) fn to_lane(&self, entry: RingJob) -> Result<(), NotTaken<RingJob>> {
-        Err(NotTaken::NoQueue(entry))
-    }
-
-    pub(super) fn lane_full(&self, _class: Class) -> Option<Full> {
-        None
-    }
-
-    pub(crate) fn lane_count(&self) -> usize {
-        0
-    }
-
-    pub(super) fn lanes_oldest_for_ms(&self, _now: u64, _at_least: u64) -> u64 {
-        0
-    }
-
-    pub(super) fn tick_lanes(&self, _now: u64) -> bool {
-        false
-    }
-
-    pub(super) fn close_lanes(&self) -> Vec<Arc<dyn Job>> {
-        Vec::new()
     }
 }

@@ -146,7 +146,7 @@ impl Running {
         let began = Instant::now();
         let mut is_first = true;
         loop {
-            if !is_first && self.driver.is_faked() && self.appender.has_waiting() {
+            if !is_first && self.driver.has_faults() && self.appender.has_waiting() {
                 // Each group comes by the rules of the fake backend.
                 self.is_over = true;
                 return self.appender.start(&self.driver);

@@ -235,7 +235,7 @@ impl Bounded {
             return None;
         }
         let driver = file.driver_ref();
-        if driver.is_faked() || lock(&self.state).control.is_degraded() {
+        if driver.has_faults() || lock(&self.state).control.is_degraded() {
             return None;
         }
         let ways = || driver.shared::<OnMount>(&file.mount()).ways.clone();
