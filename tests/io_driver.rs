@@ -5,18 +5,10 @@
 mod common;
 
 use common::child::in_child;
-use common::{has_ring, routes};
+use common::{has_ring, on_worker_rings, routes};
 use tidegate::fs::{self, File};
-use tidegate::opcode::Kind;
-use tidegate::{Handle, Route, Submit, Way};
+use tidegate::{Handle, Route, Submit};
 use tokio::runtime::Builder;
-
-/// How many operations the runtime's own rings took of those that they take: syncs, where no thread is quicker, and names.
-fn on_worker_rings(handle: &Handle) -> u64 {
-    let stats = handle.stats();
-    let kinds = [Kind::SyncData, Kind::CreateDir].into_iter();
-    kinds.map(|kind| stats.count(kind, Way::WorkerRing)).sum()
-}
 
 /// Some of everything.
 async fn work(rounds: u32) -> u64 {

@@ -141,6 +141,9 @@ async fn by_thread_when_calm<T, F: Future<Output = io::Result<T>>>(
     last
 }
 
+/// How often an overlay is asked, where what others do at a moment can take a path out of the kernel's sight.
+const ROUNDS: usize = 100;
+
 /// As every container has it, and as filesystems that count as not local are.
 pub(crate) fn on_overlay(scene: Scene) -> Outcome {
     if scene.route == Route::Ring {
@@ -185,17 +188,14 @@ pub(crate) fn on_overlay(scene: Scene) -> Outcome {
         if scene.route == Route::Auto {
             no_more_than_a_call(&handle, &path).await?;
         }
-        let mut seen = String::new();
-        for _ in 0..100 {
-            seen = match one_attempt_each(&handle, &path).await? {
-                Ok(()) => String::new(),
-                Err(more) => more,
-            };
-            if seen.is_empty() {
-                break;
+        let (mut clean, mut seen) = (0, String::new());
+        for _ in 0..ROUNDS {
+            match one_attempt_each(&handle, &path).await? {
+                Ok(()) => clean += 1,
+                Err(more) => seen = more,
             }
         }
-        ensure(seen.is_empty(), seen)?;
+        ensure(2 * clean > ROUNDS, format!("{clean} of {ROUNDS}, {seen}"))?;
         adds_up(&handle)?;
         Ok(())
     })
@@ -227,7 +227,6 @@ async fn one_attempt_each(
 /// What is in memory, asked for one by one, is a thread's call, and nothing more for what the poll looked through. Other
 /// mounts and lookups of the moment can make the kernel say that it does not have a path in memory, so not each time.
 async fn no_more_than_a_call(handle: &Handle, path: &Path) -> Result<(), String> {
-    const ROUNDS: usize = 100;
     const KINDS: [Kind; 4] = [Kind::Metadata, Kind::Statx, Kind::Open, Kind::Close];
     let mut seen = String::new();
     for _ in 0..ROUNDS {

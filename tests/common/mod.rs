@@ -10,7 +10,8 @@ use std::future::Future;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tidegate::{Errors, Handle, Route};
+use tidegate::opcode::TABLE;
+use tidegate::{Errors, Handle, Route, Way};
 
 /// Every way a test runs: pinned to the ring, pinned to blocking threads, and as users get it.
 pub(crate) const ROUTES: [Route; 3] = [Route::Ring, Route::Pool, Route::Auto];
@@ -72,6 +73,13 @@ pub(crate) fn routes() -> Vec<Route> {
         routes.retain(|&route| route != Route::Ring);
     }
     routes
+}
+
+/// How many operations the rings of a runtime's own threads took.
+pub(crate) fn on_worker_rings(handle: &Handle) -> u64 {
+    let stats = handle.stats();
+    let kinds = TABLE.iter().map(|row| row.kind);
+    kinds.map(|kind| stats.count(kind, Way::WorkerRing)).sum()
 }
 
 /// Whether there is a ring; says why, if not, and fails where nothing forbids it.

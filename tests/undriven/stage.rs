@@ -5,12 +5,11 @@ use std::sync::Mutex;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use super::common::compounds;
+use super::common::{compounds, on_worker_rings};
 use std::sync::Arc;
 use tidegate::fs::{self, File, OpenOptions};
 
-use tidegate::opcode::TABLE;
-use tidegate::{Handle, Route, Submit, Way};
+use tidegate::{Handle, Route, Submit};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use tokio::runtime::Runtime;
 
@@ -65,12 +64,6 @@ pub(crate) fn runtime(route: Route, submit: Submit, workers: usize) -> Runtime {
         builder.install().unwrap();
     });
     runtime
-}
-
-fn on_worker_rings(handle: &Handle) -> u64 {
-    let stats = handle.stats();
-    let kinds = TABLE.iter().map(|row| row.kind);
-    kinds.map(|kind| stats.count(kind, Way::WorkerRing)).sum()
 }
 
 /// Has the runtime work until its own rings are in use, where it has any.
